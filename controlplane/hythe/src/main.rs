@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The `hythe` executable: server, command line, and (under the name `docker-credential-hythe`) credential helper.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use hythe_server::{Config, ConfigCommand, ServeArgs};
+
+/// The name under which the executable is Docker's credential helper.
+const CREDENTIAL_HELPER: &str = "docker-credential-hythe";
+
+/// A container registry that behaves like Amazon ECR: server and command line.
+#[derive(Debug, Parser)]
+#[command(name = "hythe", version, about, propagate_version = true, after_help = "\
+Start a registry in this folder:      hythe serve
+Log docker in to it (another shell):  hythe login docker
+Make a repository and look at it:     hythe repository create team/web && hythe repository list
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 access denied, 5 conflict, 6 cannot connect")]
+struct Cli {
+    #[command(flatten)]
+    global: hythe_cli::GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    ///
+    /// Without any option: embedded database and blobs in ./hythe-data, registry on 127.0.0.1:5000, control plane
+    /// on 127.0.0.1:8080, and an administrator whose access key is written to hythe-data/credentials.
+    Serve(Box<ServeArgs>),
+    /// Look at the server's configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a reference page in Markdown.
+    #[command(hide = true)]
+    Docs {
+        /// Which page.
+        page: Page,
+    },
+    #[command(flatten)]
+    Client(hythe_cli::Command),
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Page {
+    Cli,
+    Config,
+    Rest,
+}
+
+fn main() -> ExitCode {
+    // More than one provider may be linked; the first to be chosen stays.
+    let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Some(verb) = credential_helper_verb() {
+        return hythe_cli::docker_credential_helper(&verb);
+    }
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    match cli.command {
+        Command::Serve(args) => match runtime.block_on(serve(&args)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format!("{error:#}")),
+        },
+        Command::Config(ConfigCommand::Check(args)) => match hythe_server::check_config(&args) {
+            Ok(text) => print(&text),
+            Err(error) => fail(&error.to_string()),
+        },
+        Command::Docs { page } => print(&match page {
+            Page::Cli => hythe_cli::reference_page(Cli::command()),
+            Page::Config => hythe_server::reference_page(),
+            Page::Rest => hythe_server::rest_reference_page(),
+        }),
+        Command::Client(command) => {
+            let global = cli.global;
+            if let hythe_cli::Command::Completion { shell } = &command {
+                return print(&hythe_cli::completion(&mut Cli::command(), *shell));
+            }
+            runtime.block_on(hythe_cli::run(command, global))
+        }
+    }
+}
+
+/// `get`, `store`, … if the executable was called by the helper's name.
+fn credential_helper_verb() -> Option<String> {
+    let mut args = std::env::args();
+    let program = args.next()?;
+    let name = Path::new(&program).file_stem()?;
+    (name == CREDENTIAL_HELPER).then(|| args.next().unwrap_or_default())
+}
+
+async fn serve(args: &ServeArgs) -> Result<(), hythe_server::ServeError> {
+    Config::check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+    hythe_server::serve(Config::load(args)?).await
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // the reader went away
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Flags and environment variables of the server. Each is also a key of the configuration file; a flag
+//! wins over a variable, a variable over the file, the file over the default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hythe_model::{AccountId, Region};
+
+use crate::config::{DatabaseUrl, LogFormat, Plane, TlsMode};
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read file, environment and flags, say what is wrong, and print what would be in force.
+    Check(Box<ServeArgs>),
+}
+
+/// Settings of `hythe serve`.
+#[derive(Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Configuration file (TOML). Unknown keys are refused.
+    #[arg(long, env = "HYTHE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Folder for the embedded database, blobs, keys and credentials; made if it is absent.
+    #[arg(long, env = "HYTHE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Which planes to serve.
+    #[arg(long, env = "HYTHE_PLANE", value_enum)]
+    pub plane: Option<Plane>,
+
+    /// Name of the region that this deployment is.
+    #[arg(long, env = "HYTHE_REGION")]
+    pub region: Option<Region>,
+
+    /// Account of requests that name none.
+    #[arg(long, env = "HYTHE_DEFAULT_ACCOUNT", value_name = "12 DIGITS")]
+    pub default_account: Option<AccountId>,
+
+    /// Address of the registry listener (`/v2/`, `/token`). Port 0 takes a free port.
+    #[arg(long, env = "HYTHE_REGISTRY_ADDRESS", value_name = "IP:PORT")]
+    pub registry_address: Option<SocketAddr>,
+
+    /// Base URL of the registry as clients see it, behind a proxy or with a name.
+    #[arg(long, env = "HYTHE_REGISTRY_PUBLIC_URL", value_name = "URL")]
+    pub registry_public_url: Option<String>,
+
+    /// Serve each account at `<account>.<domain>`.
+    #[arg(long, env = "HYTHE_REGISTRY_BASE_DOMAIN", value_name = "DOMAIN")]
+    pub registry_base_domain: Option<String>,
+
+    /// Address of the control listener (`/api/v1/`, health, metrics). Port 0 takes a free port.
+    #[arg(long, env = "HYTHE_CONTROL_ADDRESS", value_name = "IP:PORT")]
+    pub control_address: Option<SocketAddr>,
+
+    /// Base URL of the control plane as clients see it.
+    #[arg(long, env = "HYTHE_CONTROL_PUBLIC_URL", value_name = "URL")]
+    pub control_public_url: Option<String>,
+
+    /// Address of an own listener for `/livez`, `/readyz` and `/metrics`; they leave the control listener then.
+    #[arg(long, env = "HYTHE_HEALTH_ADDRESS", value_name = "IP:PORT")]
+    pub health_address: Option<SocketAddr>,
+
+    /// TLS on both listeners: `off`, `files` (certificate and key below), or `development` (a CA made in the data folder).
+    #[arg(long, env = "HYTHE_TLS_MODE", value_enum)]
+    pub tls_mode: Option<TlsMode>,
+
+    /// Certificate chain (PEM) for `--tls-mode files`.
+    #[arg(long, env = "HYTHE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// Private key (PEM) for `--tls-mode files`.
+    #[arg(long, env = "HYTHE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Further host name or address in the certificate of `--tls-mode development`; may be repeated.
+    #[arg(long = "tls-name", env = "HYTHE_TLS_NAMES", value_name = "NAME", value_delimiter = ',')]
+    pub tls_names: Option<Vec<String>>,
+
+    /// Speak plain HTTP on addresses that other machines can reach. Passwords and images travel unencrypted.
+    #[arg(long, env = "HYTHE_ALLOW_PLAIN_HTTP", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_plain_http: Option<bool>,
+
+    /// Database: `sqlite` (in the data folder) or `postgres://user:password@host/database`.
+    #[arg(long = "database", env = "HYTHE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<DatabaseUrl>,
+
+    /// Most connections to PostgreSQL.
+    #[arg(long, env = "HYTHE_DATABASE_MAX_CONNECTIONS", value_name = "N")]
+    pub database_max_connections: Option<u32>,
+
+    /// Folder of the blobs; the data folder's `blobs` if absent.
+    #[arg(long, env = "HYTHE_BLOBS_PATH", value_name = "DIR")]
+    pub blobs_path: Option<PathBuf>,
+
+    /// File with the master key (made if absent); nodes of one deployment need the same.
+    #[arg(long, env = "HYTHE_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+
+    /// Form of the log on standard error.
+    #[arg(long, env = "HYTHE_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+
+    /// Level of the log: `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hythe_meta=debug`.
+    #[arg(long, env = "HYTHE_LOG_LEVEL", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+
+    /// Most connections at once, on each listener.
+    #[arg(long, env = "HYTHE_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<usize>,
+
+    /// Most uploads that send bytes at once.
+    #[arg(long, env = "HYTHE_MAX_CONCURRENT_UPLOADS", value_name = "N")]
+    pub max_concurrent_uploads: Option<usize>,
+
+    /// Seconds after which a body that sends nothing is given up.
+    #[arg(long, env = "HYTHE_BODY_IDLE_SECONDS", value_name = "SECONDS")]
+    pub body_idle_seconds: Option<u64>,
+
+    /// Hours after which an upload that receives nothing is given up.
+    #[arg(long, env = "HYTHE_UPLOAD_EXPIRY_HOURS", value_name = "HOURS")]
+    pub upload_expiry_hours: Option<u64>,
+
+    /// Seconds that requests have to finish when the server stops.
+    #[arg(long, env = "HYTHE_DRAIN_SECONDS", value_name = "SECONDS")]
+    pub drain_seconds: Option<u64>,
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hythe serve`: configuration, wiring, listeners, start and stop.
+//!
+//! The only crate that names concrete backends, and the only part of the server that reads the environment
+//! and the present time.
+//!
+//! Invariants:
+//! - Start-up and readiness do not depend on how much is stored.
+//! - Every task has an owner; shutdown stops accepting, drains, waits out the grace period and reports what
+//!   it gave up.
+//! - Plain HTTP is spoken beyond loopback only if the operator said so.
+
+mod args;
+mod clock;
+mod config;
+mod data_dir;
+mod health;
+mod listener;
+mod logs;
+mod metrics;
+mod serve;
+mod tasks;
+mod tls;
+
+pub use args::{ConfigCommand, ServeArgs};
+pub use clock::SystemClock;
+pub use config::{Config, ConfigError, reference_page};
+pub use serve::{ServeError, check_config, serve};

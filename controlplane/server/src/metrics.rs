@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything that `/metrics` shows.
+
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::listener::ConnectionMetrics;
+
+/// The registry of metrics.
+pub struct Metrics {
+    registry: Registry,
+    queue_depth: Gauge,
+    memory: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// An empty registry with what concerns the process itself.
+    pub fn new(started_at: jiff::Timestamp) -> Self {
+        let mut registry = Registry::with_prefix("hythe");
+        registry.register("build", "The program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let start: Gauge = Gauge::default();
+        start.set(started_at.as_second());
+        registry.register_with_unit("process_start_time", "Start, in seconds since the epoch", Unit::Seconds, start);
+        let queue_depth = Gauge::default();
+        registry.register("metadata_waiting_writes", "Writes that wait for the metadata database", queue_depth.clone());
+        let memory = Gauge::default();
+        registry.register_with_unit("process_resident_memory", "Resident memory", Unit::Bytes, memory.clone());
+        Self { registry, queue_depth, memory }
+    }
+
+    /// The registry, for the planes to add theirs.
+    pub fn registry(&mut self) -> &mut Registry {
+        &mut self.registry
+    }
+
+    /// Adds the counts of a listener.
+    pub fn add_listener(&mut self, name: &'static str, metrics: &ConnectionMetrics) {
+        let labels = [("listener".into(), name.into())].into_iter();
+        let listener = self.registry.sub_registry_with_labels(labels);
+        listener.register("connections_open", "Connections that are open", metrics.open.clone());
+        listener.register("connections_accepted", "Connections that were accepted", metrics.accepted.clone());
+        listener.register("tls_handshakes_failed", "TLS handshakes that failed", metrics.failed_handshakes.clone());
+    }
+
+    /// The text of `/metrics`.
+    pub fn encode(&self, waiting_writes: usize) -> Result<String, fmt::Error> {
+        self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));
+        self.memory.set(resident_bytes().unwrap_or(0));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Resident memory of this process, where the system says it in `/proc`.
+fn resident_bytes() -> Option<i64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: i64 = statm.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(i64::try_from(rustix::param::page_size()).ok()?)
+}

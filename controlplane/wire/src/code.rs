@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The values of `code` in a [`crate::Problem`]: ECR's exception names, and a few that HTTP adds.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $text;)*
+
+        /// Every code above.
+        pub const ALL: &[&str] = &[$($text),*];
+    };
+}
+
+codes! {
+    /// 403: the caller is known and may not do this.
+    ACCESS_DENIED = "AccessDeniedException";
+    /// 401: the token's time is over, or it was revoked.
+    EXPIRED_TOKEN = "ExpiredTokenException";
+    /// 409: an idempotency key came again with another request.
+    IDEMPOTENCY_MISMATCH = "IdempotentParameterMismatchException";
+    /// 404: no such image in the repository.
+    IMAGE_NOT_FOUND = "ImageNotFoundException";
+    /// 409: an index that is in the repository needs the image.
+    IMAGE_REFERENCED = "ImageReferencedByManifestListException";
+    /// 409: the tag is there and may not be moved.
+    IMAGE_TAG_ALREADY_EXISTS = "ImageTagAlreadyExistsException";
+    /// 500: the fault is on this side.
+    INTERNAL = "ServerException";
+    /// 400: a value of the request is not valid.
+    INVALID_PARAMETER = "InvalidParameterException";
+    /// 400: a resource tag is not valid.
+    INVALID_TAG_PARAMETER = "InvalidTagParameterException";
+    /// 409: one more would be too many.
+    LIMIT_EXCEEDED = "LimitExceededException";
+    /// 405: the path is there, the method is not.
+    METHOD_NOT_ALLOWED = "MethodNotAllowedException";
+    /// 401: no credentials.
+    MISSING_AUTHENTICATION = "MissingAuthenticationTokenException";
+    /// 412: the resource is no longer what `If-Match` says.
+    PRECONDITION_FAILED = "PreconditionFailedException";
+    /// 413: the body is too long.
+    REQUEST_TOO_LARGE = "RequestEntityTooLarge";
+    /// 408: the body did not arrive in time.
+    REQUEST_TIMEOUT = "RequestTimeoutException";
+    /// 409: the repository is there already.
+    REPOSITORY_ALREADY_EXISTS = "RepositoryAlreadyExistsException";
+    /// 409: the repository holds images, and `force` was not given.
+    REPOSITORY_NOT_EMPTY = "RepositoryNotEmptyException";
+    /// 404: no such repository.
+    REPOSITORY_NOT_FOUND = "RepositoryNotFoundException";
+    /// 404: no such path, user, access key or other thing without a code of its own.
+    RESOURCE_NOT_FOUND = "ResourceNotFoundException";
+    /// 409: something of this name is there already (users).
+    RESOURCE_ALREADY_EXISTS = "ResourceAlreadyExistsException";
+    /// 503: not now; try again after `Retry-After`.
+    SERVICE_UNAVAILABLE = "ServiceUnavailable";
+    /// 429: too many requests; try again after `Retry-After`.
+    THROTTLING = "ThrottlingException";
+    /// 400: more resource tags than a repository may have.
+    TOO_MANY_TAGS = "TooManyTagsException";
+    /// 401: wrong key, wrong secret, or a token that is none.
+    UNRECOGNIZED_CLIENT = "UnrecognizedClientException";
+    /// 415: the body is not JSON.
+    UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaTypeException";
+    /// 400: the body is not of the shape of the request.
+    VALIDATION = "ValidationException";
+}

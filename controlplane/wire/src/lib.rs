@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What travels between the control plane and its clients: requests, answers, problems and paths of `/api/v1`.
+//!
+//! One file per noun. Member names are ECR's. The server, the client, the command line and the provider share these
+//! types, and the OpenAPI document is made from them: a doc comment here is a description there.
+//!
+//! Invariants:
+//! - A request refuses members that it does not know; an answer passes over them, so that an older client
+//!   understands a newer server. The small shapes that both share ([`ImageScanningConfiguration`],
+//!   [`EncryptionConfiguration`], [`ImageTagMutabilityExclusionFilter`], [`ResourceTag`]) are ECR's, do not grow, and are strict.
+//! - An absent optional member is left out, never `null`.
+//! - A [`Secret`] shows itself only in JSON: neither `Debug` nor an error text has it.
+//!
+//! Absent on purpose: HTTP, and whatever decides something.
+
+mod access_key;
+mod authorization_token;
+mod caller;
+pub mod code;
+mod image;
+pub mod path;
+mod problem;
+mod registry;
+mod repository;
+mod resource_tag;
+mod secret;
+mod tag;
+mod time;
+mod user;
+
+pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, UpdateAccessKey};
+pub use authorization_token::{
+    AuthorizationToken, CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewAuthorizationToken,
+    RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
+};
+pub use caller::CallerIdentity;
+pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
+pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
+pub use registry::{InRegistry, ListQuery, Registry};
+pub use repository::{
+    CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,
+    ImageTagMutabilityExclusionFilter, ListRepositories, Repository, RepositoryPage, RepositoryUsage, UpdateRepository,
+};
+pub use resource_tag::{PutResourceTags, ResourceTag, ResourceTagList};
+pub use secret::Secret;
+pub use tag::{ImageTag, PutImageTag, TagHistory, TagMove, TagPage};
+pub use time::DateTime;
+pub use user::{CreateUser, ManagedPolicy, UpdateUser, User, UserPage};
+
+/// The header of a create that may be sent twice and takes effect once.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The longest idempotency key, in characters.
+pub const MAX_IDEMPOTENCY_KEY_CHARS: usize = 128;
+
+/// Entries in a page of a list that does not say how many it wants.
+pub const DEFAULT_MAX_RESULTS: u32 = 100;
+
+/// The most entries in one page of a list.
+pub const MAX_MAX_RESULTS: u32 = 1000;

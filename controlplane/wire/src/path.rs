@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The paths of the API. A name goes percent-encoded into one segment, slashes and colons included.
+
+use hythe_model::{Digest, RepositoryName, Tag};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What every path of the API starts with.
+pub const PREFIX: &str = "/api/v1";
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `text` as one segment of a path.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn repositories() -> String {
+    format!("{PREFIX}/repositories")
+}
+
+/// One repository.
+#[must_use]
+pub fn repository(name: &RepositoryName) -> String {
+    format!("{PREFIX}/repositories/{}", segment(name.as_str()))
+}
+
+/// How much one repository holds.
+#[must_use]
+pub fn usage(name: &RepositoryName) -> String {
+    format!("{}/usage", repository(name))
+}
+
+/// The resource tags of one repository.
+#[must_use]
+pub fn resource_tags(name: &RepositoryName) -> String {
+    format!("{}/resource-tags", repository(name))
+}
+
+/// The images of one repository.
+#[must_use]
+pub fn images(name: &RepositoryName) -> String {
+    format!("{}/images", repository(name))
+}
+
+/// One image.
+#[must_use]
+pub fn image(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/images/{}", repository(name), segment(&digest.to_string()))
+}
+
+/// The manifest of one image, as it was pushed.
+#[must_use]
+pub fn manifest(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/manifest", image(name, digest))
+}
+
+/// The tags of the images of one repository.
+#[must_use]
+pub fn tags(name: &RepositoryName) -> String {
+    format!("{}/tags", repository(name))
+}
+
+/// One tag.
+#[must_use]
+pub fn tag(name: &RepositoryName, tag: &Tag) -> String {
+    format!("{}/tags/{}", repository(name), segment(tag.as_str()))
+}
+
+/// Where one tag pointed, and when.
+#[must_use]
+pub fn tag_history(name: &RepositoryName, of: &Tag) -> String {
+    format!("{}/history", tag(name, of))
+}
+
+/// The images that refer to one image.
+#[must_use]
+pub fn referrers(name: &RepositoryName, subject: &Digest) -> String {
+    format!("{}/referrers/{}", repository(name), segment(&subject.to_string()))
+}
+
+/// The registry of the caller's account.
+#[must_use]
+pub fn registry() -> String {
+    format!("{PREFIX}/registry")
+}
+
+/// `POST` makes an authorization token.
+#[must_use]
+pub fn authorization_tokens() -> String {
+    format!("{PREFIX}/authorization-tokens")
+}
+
+/// One authorization token, by its id.
+#[must_use]
+pub fn authorization_token(id: &str) -> String {
+    format!("{PREFIX}/authorization-tokens/{}", segment(id))
+}
+
+/// `POST` renews a renewable authorization token.
+#[must_use]
+pub fn renewals(id: &str) -> String {
+    format!("{}/renewals", authorization_token(id))
+}
+
+/// Who the caller is.
+#[must_use]
+pub fn caller_identity() -> String {
+    format!("{PREFIX}/caller-identity")
+}
+
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn users() -> String {
+    format!("{PREFIX}/users")
+}
+
+/// One user.
+#[must_use]
+pub fn user(name: &str) -> String {
+    format!("{PREFIX}/users/{}", segment(name))
+}
+
+/// The access keys of one user.
+#[must_use]
+pub fn access_keys(user_name: &str) -> String {
+    format!("{}/access-keys", user(user_name))
+}
+
+/// One access key.
+#[must_use]
+pub fn access_key(user_name: &str, id: &str) -> String {
+    format!("{}/access-keys/{}", user(user_name), segment(id))
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> String {
+    format!("{PREFIX}/openapi.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_and_digests_are_one_segment() {
+        let name = "team-a/web".parse().unwrap();
+        let digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        assert_eq!(repository(&name), "/api/v1/repositories/team-a%2Fweb");
+        assert_eq!(
+            manifest(&name, &digest),
+            format!(
+                "/api/v1/repositories/team-a%2Fweb/images/sha256%3A{}/manifest",
+                "0".repeat(64)
+            )
+        );
+        assert_eq!(access_key("a/b@c", "K"), "/api/v1/users/a%2Fb%40c/access-keys/K");
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_decodes_to_its_text(text in ".*") {
+            let encoded = segment(&text);
+            prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
+            prop_assert_eq!(percent_decode_str(&encoded).decode_utf8().unwrap(), text);
+        }
+    }
+}

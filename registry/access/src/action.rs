@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can be asked for: ECR's actions, and the few of our own beside them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hythe_model::{AccountId, ParseError, RepositoryPath};
+
+use crate::gate::Resource;
+
+/// An action as a type, so that a [`crate::Granted`] says in its type what it permits.
+pub trait ActionKind: fmt::Debug + Send + Sync + 'static {
+    /// The action.
+    const ACTION: Action;
+    /// What the action works on: a [`RepositoryPath`], or an [`AccountId`] for the whole registry.
+    type Resource: Clone + fmt::Debug + Send + Sync + Into<Resource>;
+}
+
+macro_rules! actions {
+    ($( $(#[$doc:meta])* $name:ident($prefix:literal, $resource:ty), )*) => {
+        /// An action, by its name in policies.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Action { $( $(#[$doc])* $name, )* }
+
+        impl Action {
+            /// All actions.
+            pub const ALL: &[Self] = &[ $( Self::$name, )* ];
+
+            /// The name in policies, such as `ecr:PutImage`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$name => concat!($prefix, ":", stringify!($name)), )* }
+            }
+        }
+
+        /// Each action as a type.
+        pub mod kinds {
+            use super::{AccountId, Action, ActionKind, RepositoryPath};
+            $(
+                $(#[$doc])*
+                #[derive(Clone, Copy, Debug)]
+                pub struct $name;
+
+                impl ActionKind for $name {
+                    const ACTION: Action = Action::$name;
+                    type Resource = $resource;
+                }
+            )*
+        }
+    };
+}
+
+actions! {
+    /// Ask whether a repository has a blob.
+    BatchCheckLayerAvailability("ecr", RepositoryPath),
+    /// Read a blob.
+    GetDownloadUrlForLayer("ecr", RepositoryPath),
+    /// Start an upload.
+    InitiateLayerUpload("ecr", RepositoryPath),
+    /// Send bytes of an upload, ask for its state, or cancel it.
+    UploadLayerPart("ecr", RepositoryPath),
+    /// Finish an upload.
+    CompleteLayerUpload("ecr", RepositoryPath),
+    /// Read a manifest, or list the referrers of one.
+    BatchGetImage("ecr", RepositoryPath),
+    /// Store a manifest, or tag one.
+    PutImage("ecr", RepositoryPath),
+    /// Delete a manifest or a tag.
+    BatchDeleteImage("ecr", RepositoryPath),
+    /// List tags and digests.
+    ListImages("ecr", RepositoryPath),
+    /// Describe images.
+    DescribeImages("ecr", RepositoryPath),
+    /// Create a repository.
+    CreateRepository("ecr", RepositoryPath),
+    /// Describe one repository; in a list, whether it may be seen.
+    DescribeRepositories("ecr", RepositoryPath),
+    /// Delete a repository.
+    DeleteRepository("ecr", RepositoryPath),
+    /// Change whether tags may move.
+    PutImageTagMutability("ecr", RepositoryPath),
+    /// Change whether images are scanned when they are pushed.
+    PutImageScanningConfiguration("ecr", RepositoryPath),
+    /// Set resource tags.
+    TagResource("ecr", RepositoryPath),
+    /// Remove resource tags.
+    UntagResource("ecr", RepositoryPath),
+    /// List resource tags.
+    ListTagsForResource("ecr", RepositoryPath),
+    /// Obtain an authorization token.
+    GetAuthorizationToken("ecr", AccountId),
+    /// Describe the registry.
+    DescribeRegistry("ecr", AccountId),
+    /// Create a user.
+    CreateUser("iam", AccountId),
+    /// List and describe users.
+    ListUsers("iam", AccountId),
+    /// Change which managed policies a user has.
+    AttachUserPolicy("iam", AccountId),
+    /// Delete a user.
+    DeleteUser("iam", AccountId),
+    /// Create an access key.
+    CreateAccessKey("iam", AccountId),
+    /// List access keys.
+    ListAccessKeys("iam", AccountId),
+    /// Activate or deactivate an access key.
+    UpdateAccessKey("iam", AccountId),
+    /// Delete an access key.
+    DeleteAccessKey("iam", AccountId),
+}
+
+impl Action {
+    /// The actions that `docker pull` needs (ECR, "IAM identity-based policy examples").
+    pub const PULL: &[Self] = &[Self::BatchGetImage, Self::GetDownloadUrlForLayer, Self::BatchCheckLayerAvailability];
+
+    /// The actions that `docker push` needs besides those of a pull.
+    pub const PUSH: &[Self] = &[
+        Self::BatchCheckLayerAvailability,
+        Self::BatchGetImage,
+        Self::InitiateLayerUpload,
+        Self::UploadLayerPart,
+        Self::CompleteLayerUpload,
+        Self::PutImage,
+    ];
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Action {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|action| action.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| ParseError::new("action", text, "it must be an action such as `ecr:BatchGetImage`"))
+    }
+}

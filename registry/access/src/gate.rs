@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the planes ask of access control.
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use hythe_model::{AccountId, RepositoryPath};
+use jiff::Timestamp;
+
+use crate::{Action, Caller, Secret, TokenScope};
+
+/// What an action works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// A repository.
+    Repository(RepositoryPath),
+    /// A registry as a whole, by its account.
+    Registry(AccountId),
+}
+
+impl From<RepositoryPath> for Resource {
+    fn from(path: RepositoryPath) -> Self {
+        Self::Repository(path)
+    }
+}
+
+impl From<AccountId> for Resource {
+    fn from(account: AccountId) -> Self {
+        Self::Registry(account)
+    }
+}
+
+/// What a request brought to show who sent it.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// Nothing.
+    None,
+    /// User and password: `AWS` with an authorization token, or an access key id with its secret.
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// An authorization token, or one of the Docker token flow.
+    Bearer(Secret),
+}
+
+/// Why credentials do not show who sent a request. The texts are ECR's where ECR has one.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    /// Unknown user or key, wrong password, or a token that was not signed here.
+    #[error("Not Authorized")]
+    Rejected,
+    /// The token is past its time.
+    #[error("Your authorization token has expired. Reauthenticate and try again.")]
+    Expired,
+    /// The token was revoked.
+    #[error("Your authorization token has been revoked. Reauthenticate and try again.")]
+    Revoked,
+    /// The key exists and is switched off.
+    #[error("The access key is inactive")]
+    Inactive,
+    /// The store behind the gate does not answer.
+    #[error("cannot check the credentials")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// The answer to "may this caller?", with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Allowed,
+    /// No; the text says why, in ECR's words.
+    Denied(String),
+}
+
+/// The store behind the gate does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot decide whether the request is allowed")]
+pub struct GateError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// A token, and until when it is good.
+#[derive(Clone, Debug)]
+pub struct IssuedToken {
+    /// The token; also the password of user `AWS`.
+    pub token: Secret,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// When it stops being good.
+    pub expires_at: Timestamp,
+}
+
+/// Access control, as the planes see it.
+#[async_trait]
+pub trait Gate: Debug + Send + Sync {
+    /// Finds out whose credentials these are. The circumstances of the request (address, TLS) are the
+    /// caller's to fill in.
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Caller, AuthenticationError>;
+
+    /// Whether `caller` may do `action` on `resource`, by everything that is known now.
+    async fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Result<Decision, GateError>;
+
+    /// Makes a token for the same principal with at most the rights of `caller`, limited further to
+    /// `scope`. It never outlives the token that `caller` used.
+    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, GateError>;
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The proof that a gate said yes.
+
+use std::marker::PhantomData;
+
+use crate::gate::Resource;
+use crate::{ActionKind, Caller, Decision, Gate, GateError};
+
+/// Proof that a caller may do `A` on one resource. Only [`authorize`] makes it.
+#[derive(Debug)]
+pub struct Granted<A: ActionKind> {
+    caller: Caller,
+    resource: A::Resource,
+    action: PhantomData<A>,
+}
+
+impl<A: ActionKind> Granted<A> {
+    /// What the permission is for. Operations work on this and on nothing else.
+    #[must_use]
+    pub fn resource(&self) -> &A::Resource {
+        &self.resource
+    }
+
+    /// Who was permitted.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+/// Why there is no [`Granted`].
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The request carried no credentials, and anonymous callers may not do this.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The caller is known and may not do this; the text says why.
+    #[error("{0}")]
+    Denied(String),
+    /// It could not be decided.
+    #[error(transparent)]
+    Unavailable(#[from] GateError),
+}
+
+/// Asks `gate` whether `caller` may do `A` on `resource`.
+pub async fn authorize<A: ActionKind>(
+    gate: &dyn Gate,
+    caller: &Caller,
+    resource: A::Resource,
+) -> Result<Granted<A>, AccessError> {
+    let asked: Resource = resource.clone().into();
+    match gate.decide(caller, A::ACTION, &asked).await? {
+        Decision::Allowed => Ok(Granted { caller: caller.clone(), resource, action: PhantomData }),
+        Decision::Denied(reason) if caller.principal.is_anonymous() => Err(AccessError::Unauthenticated(reason)),
+        Decision::Denied(reason) => Err(AccessError::Denied(reason)),
+    }
+}

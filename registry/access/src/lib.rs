@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who asks, what for, and the proof that it was allowed.
+//!
+//! The data plane states here what it needs of access control (the [`Gate`] trait); the control plane
+//! implements it. Every operation of either plane takes a [`Granted`] of its own action, and only
+//! [`authorize`] makes one, so that a forgotten check does not compile.
+//!
+//! Invariants:
+//! - A [`Granted`] names one action and one resource, and was made by a gate that said yes to both.
+//! - An operation reads the resource it works on from its `Granted`, so it cannot work on another.
+//! - Secrets of this crate ([`Secret`]) have no `Display`, and their `Debug` shows nothing.
+
+mod action;
+mod caller;
+mod gate;
+mod granted;
+mod scope;
+mod secret;
+
+pub use action::{Action, ActionKind, kinds};
+pub use caller::{Caller, Principal, UserName};
+pub use gate::{AuthenticationError, Credentials, Decision, Gate, GateError, IssuedToken, Resource};
+pub use granted::{AccessError, Granted, authorize};
+pub use scope::{ScopeEntry, TokenScope};
+pub use secret::Secret;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The system calls whose order makes a blob durable, behind a trait so that a test can watch the order
+//! and let any one of them fail.
+
+use std::fmt::Debug;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+
+/// What changes the disk.
+pub(super) trait Disk: Debug + Send + Sync {
+    /// Writes all of `bytes` at `offset`, into the page cache.
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Brings a file's bytes and its length to the disk.
+    fn sync_file(&self, file: &File) -> io::Result<()>;
+    /// Renames within the file system, in one step.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Creates a directory, if it is not there, for its owner only.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Brings the entries of a directory to the disk.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Removes a file; says whether there was one.
+    fn remove(&self, file: &Path) -> io::Result<bool>;
+}
+
+/// The disk itself.
+#[derive(Debug)]
+pub(super) struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        // fdatasync: also flushes the length, which is needed to read the bytes back; not the times.
+        file.sync_data()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<bool> {
+        match std::fs::remove_file(file) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a failure means that there is no room: the disk or the owner's share of it is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

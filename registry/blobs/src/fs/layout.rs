@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where everything lies below the root.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use hythe_model::{Algorithm, Digest, UploadId};
+
+use super::disk::Disk;
+
+/// The directories of a store: `blobs/<algorithm>/<first two digits>/<hex>` and `uploads/<id>`.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+    /// The directories below `blobs/<algorithm>` whose own entry is known to be on the disk. At most 256
+    /// for each algorithm.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl Layout {
+    /// Creates what is missing at the top. Its cost does not depend on what is stored.
+    pub(super) fn create(root: &Path, disk: &dyn Disk) -> io::Result<Self> {
+        let layout = Self { root: std::path::absolute(root)?, durable: Mutex::default() };
+        let blobs = layout.root.join("blobs");
+        let mut dirs = vec![layout.root.clone(), blobs.clone(), layout.root.join("uploads")];
+        dirs.extend([Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| blobs.join(algorithm.as_str())));
+        for dir in &dirs {
+            disk.create_dir(dir)?;
+        }
+        // Also if they were there: a crash may have come between their creation and this.
+        for parent in [layout.root.parent().unwrap_or(&layout.root), &layout.root, &blobs] {
+            disk.sync_dir(parent)?;
+        }
+        Ok(layout)
+    }
+
+    /// The file of a blob.
+    pub(super) fn blob(&self, blob: &Digest) -> PathBuf {
+        let hex = blob.hex();
+        let fan_out = hex.get(..2).unwrap_or_default();
+        self.root.join("blobs").join(blob.algorithm().as_str()).join(fan_out).join(&hex)
+    }
+
+    /// The file of an upload.
+    pub(super) fn upload(&self, upload: UploadId) -> PathBuf {
+        self.root.join("uploads").join(upload.to_string())
+    }
+
+    /// The file that [`check`](crate::BlobStore::check) writes to.
+    pub(super) fn probe(&self) -> PathBuf {
+        self.root.join("probe")
+    }
+
+    /// Makes sure that the directory of a blob is there, and durably so.
+    pub(super) fn prepare(&self, dir: &Path, disk: &dyn Disk) -> io::Result<()> {
+        if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(dir) {
+            return Ok(());
+        }
+        disk.create_dir(dir)?;
+        // Also if it was there: whoever created it may not have come as far as this.
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent)?;
+        }
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.into());
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Content-addressed bytes: written once, never changed.
+//!
+//! Invariants of every [`BlobStore`]:
+//! - What [`BlobStore::commit`] published is durable before it returns, and its bytes hash to its name.
+//! - A blob appears as a whole or not at all; a crash at any point leaves an upload that can be collected.
+//! - Memory per request does not grow with the size of the blob.
+//!
+//! Absent on purpose: repositories, tags and permissions (a store knows digests only), and small blobs,
+//! which the metadata store keeps beside their rows.
+
+pub mod conformance;
+mod fs;
+mod hash;
+mod store;
+
+pub use fs::FsBlobStore;
+pub use hash::{HashStateError, Hasher};
+pub use store::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The seam between the data plane and where bytes are kept.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::Stream;
+use hythe_model::{Digest, UploadId};
+
+use crate::Hasher;
+
+/// A body, chunk by chunk.
+pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// How far an upload has come: how many bytes, and the hash over them. Whoever drives the upload keeps it
+/// between calls (it can be serialised), so that the store itself remembers nothing but bytes.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// How many bytes count.
+    pub bytes: u64,
+    /// The hash over these bytes.
+    pub hasher: Hasher,
+}
+
+/// What an append achieved. Bytes before a failure count: the client may go on behind them.
+#[derive(Debug)]
+pub struct Appended {
+    /// How far the upload is now.
+    pub progress: Progress,
+    /// Why it stopped before the end of the body, if it did.
+    pub failure: Option<AppendError>,
+}
+
+/// Why an append stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The body broke off: the client went away, or sent less than it said.
+    #[error("the body broke off")]
+    Body(#[source] io::Error),
+    /// The upload would pass `max_bytes`.
+    #[error("the blob is larger than {0} bytes")]
+    TooLarge(u64),
+    /// Another request writes to the same upload.
+    #[error("another request is writing to this upload")]
+    Busy,
+    /// There is no room for the bytes.
+    #[error("the blob store is full")]
+    Full(#[source] io::Error),
+    /// The store failed.
+    #[error("cannot write the upload")]
+    Store(#[source] io::Error),
+}
+
+/// Why an upload was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The bytes hash to something else; the upload stays as it is.
+    #[error("the bytes hash to `{actual}`, not to `{expected}`")]
+    DigestMismatch {
+        /// What the client said.
+        expected: Digest,
+        /// What the bytes are.
+        actual: Digest,
+    },
+    /// The store does not have the bytes of this upload, or fewer than its progress says.
+    #[error("the upload is not there")]
+    UploadUnknown,
+    /// Another request writes to the same upload.
+    #[error("another request is writing to this upload")]
+    Busy,
+    /// There is no room for the bytes.
+    #[error("the blob store is full")]
+    Full(#[source] io::Error),
+    /// The store failed.
+    #[error("cannot publish the upload")]
+    Store(#[source] io::Error),
+}
+
+/// The store failed; this is never said of a blob that is just absent.
+#[derive(Debug, thiserror::Error)]
+#[error("the blob store failed")]
+pub struct BlobError(#[from] pub io::Error);
+
+/// Content-addressed bytes. Knows digests; knows no repositories, tags or HTTP.
+#[async_trait]
+pub trait BlobStore: Debug + Send + Sync {
+    /// The size of a blob, in bytes.
+    async fn size(&self, blob: &Digest) -> Result<Option<u64>, BlobError>;
+
+    /// A part of a blob, as a stream of chunks of at most 256 KiB. A range past the end is cut at the end.
+    async fn read(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError>;
+
+    /// Appends a body to an upload that has come as far as `from`; the first append creates it. Whatever the
+    /// store holds behind `from` is overwritten. At most `max_bytes` in all.
+    async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended;
+
+    /// Publishes the first `progress.bytes` bytes of the upload as `expected`, atomically and durably, if
+    /// they hash to it, and forgets the upload. A blob that is there already stays as it is.
+    async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError>;
+
+    /// Throws the bytes of an upload away, if there are any.
+    async fn abandon(&self, upload: UploadId) -> Result<(), BlobError>;
+
+    /// Throws a blob away, if it is there.
+    async fn delete(&self, blob: &Digest) -> Result<(), BlobError>;
+
+    /// Whether the store can be read and written now; for readiness.
+    async fn check(&self) -> Result<(), BlobError>;
+}

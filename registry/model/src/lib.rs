@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The vocabulary of a registry: parsed values without I/O and without async.
+//!
+//! Everything that arrives as text from a client, a row or a file becomes one of these types at the
+//! edge; nothing below an edge checks a string again.
+//!
+//! Invariants:
+//! - A value of a type of this crate satisfies the grammar and the limits that its documentation names.
+//! - Parsing never panics and allocates no more than its input.
+//! - Manifest bytes are kept exactly as received; the parsed view stands beside them.
+//!
+//! Absent on purpose: clocks that read the time (only the [`Clock`] trait is here), storage, HTTP.
+
+mod account;
+mod arn;
+mod clock;
+mod digest;
+mod encryption;
+mod error;
+mod manifest;
+mod media_type;
+mod mutability;
+mod reference;
+mod repository;
+mod resource_tag;
+mod tag;
+mod text;
+mod upload;
+
+pub use account::{AccountId, Region};
+pub use arn::RepositoryArn;
+pub use clock::{Clock, ManualClock, from_millis, millis};
+pub use digest::{Algorithm, Digest};
+pub use encryption::{Encryption, EncryptionType};
+pub use error::ParseError;
+pub use manifest::{Descriptor, MAX_MANIFEST_BYTES, Manifest, ManifestError, ManifestKind};
+pub use media_type::MediaType;
+pub use mutability::{ExclusionFilter, MAX_EXCLUSION_FILTERS, TagMutability, TagMutabilityMode};
+pub use reference::Reference;
+pub use repository::{RepositoryName, RepositoryPath};
+pub use resource_tag::{MAX_RESOURCE_TAGS, ResourceTagError, ResourceTags};
+pub use tag::Tag;
+pub use upload::UploadId;

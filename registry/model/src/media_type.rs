@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Media types of manifests, configurations and layers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ParseError;
+use crate::text::parsed_text;
+
+/// A media type without parameters, such as `application/vnd.oci.image.manifest.v1+json`.
+///
+/// Invariant: `type/subtype` of at most 255 characters, each part as in RFC 6838, section 4.2.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MediaType(Box<str>);
+
+impl MediaType {
+    /// An OCI image manifest.
+    pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// An OCI image index.
+    pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    /// A Docker image manifest, version 2, schema 2.
+    pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    /// A Docker manifest list.
+    pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// The media type of a blob of which nothing else is known.
+    pub const OCTET_STREAM: &str = "application/octet-stream";
+
+    fn check(text: &str) -> Result<(), ParseError> {
+        let is_name = |part: &str| {
+            let mut bytes = part.bytes();
+            part.len() <= 127
+                && bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+                && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+        };
+        match text.split_once('/') {
+            Some((kind, subtype)) if is_name(kind) && is_name(subtype) => Ok(()),
+            _ => Err(ParseError::new("media type", text, "it must be `type/subtype` without parameters")),
+        }
+    }
+}
+
+parsed_text!(MediaType, "media type", "^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$");

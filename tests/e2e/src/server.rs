@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A `hythe serve` of our own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::binary;
+use crate::http::{self, Response};
+use crate::process::{Daemon, wait_until};
+
+/// How long a start may take. Far more than it should: the start time itself is measured by `cargo xtask bench`.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// Further arguments of `hythe serve`.
+    pub arguments: Vec<String>,
+    /// The data folder; a temporary one otherwise.
+    pub data_folder: Option<PathBuf>,
+    /// The program; `hythe` of this build profile otherwise.
+    pub program: Option<PathBuf>,
+    /// Whether it stays out of this process's group, so that Ctrl-C in the terminal reaches only us.
+    pub has_own_group: bool,
+}
+
+/// What the server writes for its first administrator.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Where the control plane is, as a URL.
+    pub endpoint: String,
+    /// Where the registry is, as `host:port`.
+    pub registry: String,
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+    /// The development CA, if the server made one.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Reads a credentials file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("no credentials in `{}`", path.display()))?;
+        let table: toml::Table = text.parse().context("the credentials file is not TOML")?;
+        let optional = |name: &str| table.get(name).and_then(toml::Value::as_str).map(str::to_owned);
+        let required = |name: &str| optional(name).with_context(|| format!("the credentials file has no `{name}`"));
+        Ok(Self {
+            endpoint: required("endpoint")?,
+            registry: required("registry")?,
+            access_key_id: required("access_key_id")?,
+            secret_access_key: required("secret_access_key")?,
+            ca_bundle: optional("ca_bundle").map(PathBuf::from),
+        })
+    }
+
+    /// The control plane as `host:port`.
+    #[must_use]
+    pub fn control_address(&self) -> &str {
+        self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest.trim_end_matches('/'))
+    }
+
+    /// `Basic` credentials of the administrator.
+    #[must_use]
+    pub fn basic(&self) -> String {
+        http::basic(&self.access_key_id, &self.secret_access_key)
+    }
+
+    /// The environment that points the CLI, the credential helper and the provider here.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("HYTHE_ENDPOINT", self.endpoint.clone()),
+            ("HYTHE_ACCESS_KEY_ID", self.access_key_id.clone()),
+            ("HYTHE_SECRET_ACCESS_KEY", self.secret_access_key.clone()),
+        ];
+        if let Some(bundle) = &self.ca_bundle {
+            variables.push(("HYTHE_CA_BUNDLE", bundle.display().to_string()));
+        }
+        variables
+    }
+}
+
+/// A running server. Dropping it stops it and removes its folder.
+#[derive(Debug)]
+pub struct Server {
+    // Order matters: the process stops before its folder goes.
+    daemon: Daemon,
+    credentials: Credentials,
+    options: ServerOptions,
+    data_folder: PathBuf,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server on free loopback ports.
+    pub fn start() -> Result<Self> {
+        Self::start_with(ServerOptions::default())
+    }
+
+    /// Starts a server on free loopback ports with further options.
+    pub fn start_with(options: ServerOptions) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("hythe-e2e-").tempdir()?;
+        let data_folder = options.data_folder.clone().unwrap_or_else(|| folder.path().join("hythe-data"));
+        let addresses = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
+        let mut daemon = launch(&options, &data_folder, folder.path(), &addresses)?;
+        let path = data_folder.join("credentials");
+        let mut credentials = None;
+        daemon.wait_until("the server is ready", START_LIMIT, || {
+            let Ok(read) = Credentials::read(&path) else { return false };
+            let ready = is_ready(&read);
+            credentials = Some(read);
+            ready
+        })?;
+        let credentials = credentials.context("no credentials")?;
+        Ok(Self { daemon, credentials, options, data_folder, folder })
+    }
+
+    /// Where and as whom to talk to it.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The registry as `host:port`.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.credentials.registry
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_folder(&self) -> &Path {
+        &self.data_folder
+    }
+
+    /// A folder for a test's own files; it goes with the server.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// Everything it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Sends SIGTERM without waiting.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        self.daemon.signal(Signal::TERM)
+    }
+
+    /// Stops it and answers how it ended; `None` if it had to be killed.
+    pub fn stop(&mut self) -> Option<ExitStatus> {
+        self.daemon.stop()
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.daemon.kill9()
+    }
+
+    /// Starts it again on the same addresses and data.
+    pub fn restart(&mut self) -> Result<()> {
+        self.daemon.stop();
+        let addresses = (self.credentials.registry.clone(), self.credentials.control_address().to_owned());
+        self.daemon = launch(&self.options, &self.data_folder, self.folder.path(), &addresses)?;
+        let credentials = &self.credentials;
+        self.daemon.wait_until("the server is ready again", START_LIMIT, || is_ready(credentials))
+    }
+
+    /// Waits until the log holds `text`.
+    pub fn wait_for_log(&self, text: &str) -> Result<()> {
+        wait_until(&format!("the server logs `{text}`"), Duration::from_secs(10), || self.log().contains(text))
+    }
+
+    /// Calls the REST API as the administrator.
+    pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
+        let authorization = self.credentials.basic();
+        let mut headers = vec![("Authorization", authorization.as_str())];
+        let text = body.map(Value::to_string);
+        if text.is_some() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        let body = text.unwrap_or_default();
+        http::request(self.credentials.control_address(), method, path, &headers, body.as_bytes())
+    }
+
+    /// Creates a repository with default settings.
+    pub fn create_repository(&self, name: &str) -> Result<Value> {
+        self.create_repository_with(&serde_json::json!({ "repositoryName": name }))
+    }
+
+    /// Creates a repository.
+    pub fn create_repository_with(&self, body: &Value) -> Result<Value> {
+        self.api("POST", "/api/v1/repositories", Some(body))?.expect(201)?.json()
+    }
+
+    /// A repository as the server describes it, if it exists.
+    pub fn repository(&self, name: &str) -> Result<Option<Value>> {
+        let response = self.api("GET", &repository_path(name), None)?;
+        if response.status == 404 {
+            return Ok(None);
+        }
+        Ok(Some(response.expect(200)?.json()?))
+    }
+
+    /// The names of all repositories that begin with `prefix`.
+    pub fn repository_names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let mut next = String::new();
+        loop {
+            let prefix = http::percent_encode(prefix);
+            let path = format!("/api/v1/repositories?prefix={prefix}&maxResults=1000{next}");
+            let page = self.api("GET", &path, None)?.expect(200)?.json()?;
+            let repositories = page.get("repositories").and_then(Value::as_array).context("no repositories")?;
+            names.extend(repositories.iter().filter_map(|it| it.get("repositoryName")?.as_str().map(str::to_owned)));
+            match page.get("nextToken").and_then(Value::as_str) {
+                Some(token) => next = format!("&nextToken={}", http::percent_encode(token)),
+                None => return Ok(names),
+            }
+        }
+    }
+
+    /// Makes an authorization token and answers its password (user `AWS`) and its id.
+    pub fn authorization_token(&self, body: &Value) -> Result<(String, String)> {
+        let token = self.api("POST", "/api/v1/authorization-tokens", Some(body))?.expect(201)?.json()?;
+        let member = |name: &str| token.get(name).and_then(Value::as_str).map(str::to_owned);
+        let password = member("password").context("the token has no password")?;
+        Ok((password, member("tokenId").context("the token has no id")?))
+    }
+
+    /// Runs the command line, pointed at this server.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let program = match &self.options.program {
+            Some(program) => program.clone(),
+            None => binary::hythe()?,
+        };
+        let mut command = Command::new(program);
+        clean_environment(&mut command);
+        command.args(arguments).current_dir(self.folder.path()).envs(self.credentials.environment());
+        Ok(command)
+    }
+
+    /// A figure from `/proc/PID/status`, such as `VmRSS` or `VmHWM`, in KiB.
+    pub fn memory_kib(&self, field: &str) -> Result<u64> {
+        memory_kib(self.pid(), field)
+    }
+
+    /// Begins a new measurement of `VmHWM`.
+    pub fn reset_peak_memory(&self) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")?)
+    }
+}
+
+/// The REST path of a repository.
+#[must_use]
+pub fn repository_path(name: &str) -> String {
+    format!("/api/v1/repositories/{}", http::percent_encode(name))
+}
+
+/// A figure from `/proc/PID/status` in KiB.
+pub fn memory_kib(pid: u32, field: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.split(':').next() == Some(field)).context("no such figure")?;
+    let figure = line.split_whitespace().nth(1).context("no figure")?;
+    Ok(figure.parse()?)
+}
+
+/// Takes away what would point a Hythe program elsewhere.
+pub fn clean_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HYTHE_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn launch(
+    options: &ServerOptions,
+    data_folder: &Path,
+    folder: &Path,
+    (registry, control): &(String, String),
+) -> Result<Daemon> {
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => binary::hythe()?,
+    };
+    ensure!(program.is_file(), "`{}` is not built", program.display());
+    let mut command = Command::new(program);
+    clean_environment(&mut command);
+    command.arg("serve").arg("--data-dir").arg(data_folder);
+    command.args(["--registry-address", registry, "--control-address", control, "--log-format", "json"]);
+    command.args(&options.arguments).current_dir(folder);
+    if options.has_own_group {
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    }
+    Daemon::start("hythe serve", &mut command, &folder.join("server.log"))
+}
+
+fn is_ready(credentials: &Credentials) -> bool {
+    // A listener with TLS answers plain HTTP with garbage or not at all; that it listens is enough then.
+    if credentials.endpoint.starts_with("https:") {
+        return std::net::TcpStream::connect(credentials.control_address()).is_ok();
+    }
+    http::request(credentials.control_address(), "GET", "/readyz", &[], &[]).is_ok_and(|it| it.status == 200)
+}
