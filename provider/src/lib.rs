@@ -1,1 +1,27 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! The Terraform provider of Hythe. The executable `terraform-provider-hythe` serves it; tests serve it in process.
+//!
+//! One file per resource, data source and function. Arguments are checked offline by the server's own parsers
+//! (`hythe-model`), so `terraform validate` finds what an apply would be refused for.
+//!
+//! Invariants:
+//! - Plans work without a server; with one, they predict ARNs and URLs.
+//! - Reading is the only thing that says a repository is gone, and only the server's own code for that counts.
+//! - A request that changes something is never abandoned half-way: an interrupt ends the waiting between attempts.
+//! - No secret is in a diagnostic, in the state or in a log; `diagnostics.rs` is the only mapping of failures.
+//!
+//! Absent on purpose: data sources that return credentials, sleeps, retries of "not found".
+
+mod argument;
+mod connection;
+mod data_sources;
+mod diagnostics;
+mod ephemeral;
+mod functions;
+mod image_uri;
+pub mod pages;
+mod provider;
+mod resources;
+mod tags;
+
+pub use provider::{HytheProvider, SOURCE};

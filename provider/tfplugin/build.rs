@@ -4,6 +4,10 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["proto/tfplugin6.proto", "proto/plugin.proto"], ["proto"])?;
-    tonic_prost_build::configure().btree_map(".").build_client(true).build_server(true).compile_fds(files)?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .build_client(true)
+        .build_server(true)
+        .compile_fds(files)?;
     Ok(())
 }

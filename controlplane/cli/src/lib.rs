@@ -1,1 +1,120 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! The command line of Hythe, on top of the REST client: everything that `hythe` does but serving, and the Docker
+//! credential helper.
+//!
+//! Invariants:
+//! - Answers go to standard output, everything else to standard error; with `--output json` an answer is the API's.
+//! - An error is reported in one place (`report.rs`), which also chooses the exit code (see [`EXIT_CODES`]).
+//! - Nothing is deleted without a "yes", from the user or on the command line.
+//!
+//! Absent on purpose: `main`, and any code of the server.
+
+mod commands;
+mod confirm;
+mod context;
+mod credential_helper;
+mod docker_config;
+mod duration;
+mod error;
+mod helper_link;
+mod human;
+mod image_name;
+mod options;
+mod progress;
+mod report;
+mod table;
+mod token_cache;
+mod writer;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub use credential_helper::docker_credential_helper;
+pub use options::{ColorChoice, GlobalOptions, OutputFormat};
+
+use commands::{access_key, completion, configure, image, login, logout, registry, repository, tag, token, user, whoami};
+use context::Context;
+use writer::Writer;
+
+/// The name under which the executable is the Docker credential helper.
+pub const CREDENTIAL_HELPER_NAME: &str = "docker-credential-hythe";
+
+/// What the exit codes mean, for the help of the whole program.
+pub const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  not found
+  4  not logged in, or not allowed
+  5  conflict: exists already, not empty, or changed meanwhile
+  6  no connection to the server
+130  interrupted";
+
+/// What `hythe` can do as a client.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Log a container tool in to the registry
+    #[command(after_help = login::EXAMPLES)]
+    Login(login::LoginArgs),
+    /// Undo a login
+    #[command(after_help = logout::EXAMPLES)]
+    Logout(logout::LogoutArgs),
+    /// Write a profile: which server, and as whom
+    #[command(after_help = configure::EXAMPLES)]
+    Configure(configure::ConfigureArgs),
+    /// Show as whom the server knows you
+    Whoami,
+    /// Look at the registry
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
+    /// Create, look at, change and delete repositories
+    #[command(subcommand, visible_alias = "repo")]
+    Repository(repository::RepositoryCommand),
+    /// Push, pull, look at and delete images
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// Look at, move and delete the tags of images
+    #[command(subcommand)]
+    Tag(tag::TagCommand),
+    /// Manage users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Manage the access keys of users
+    #[command(subcommand)]
+    AccessKey(access_key::AccessKeyCommand),
+    /// Make and revoke authorization tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Print a completion script for a shell
+    #[command(after_help = completion::EXAMPLES)]
+    Completion(completion::CompletionArgs),
+}
+
+/// Runs a command and reports how it went. `program` is the whole command line, for the completion scripts.
+pub async fn run(command: Command, options: GlobalOptions, program: clap::Command) -> ExitCode {
+    let writer = Writer::new(&options);
+    let context = Context::of_process(options, writer);
+    let done = match command {
+        Command::Login(args) => login::run(args, &context).await,
+        Command::Logout(args) => logout::run(args, &context).await,
+        Command::Configure(args) => configure::run(args, &context).await,
+        Command::Whoami => whoami::run(&context).await,
+        Command::Registry(command) => registry::run(command, &context).await,
+        Command::Repository(command) => repository::run(command, &context).await,
+        Command::Image(command) => image::run(command, &context).await,
+        Command::Tag(command) => tag::run(command, &context).await,
+        Command::User(command) => user::run(command, &context).await,
+        Command::AccessKey(command) => access_key::run(command, &context).await,
+        Command::Token(command) => token::run(command, &context).await,
+        Command::Completion(args) => completion::run(&args, program, &context),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let report = report::report(&error);
+            context.writer.report(&report);
+            ExitCode::from(report.exit_code)
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use hythe_server::{Config, ConfigCommand, ServeArgs};
 
 /// The name under which the executable is Docker's credential helper.
@@ -19,8 +19,6 @@ Log docker in to it (another shell):  hythe login docker
 Make a repository and look at it:     hythe repository create team/web && hythe repository list
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 access denied, 5 conflict, 6 cannot connect")]
 struct Cli {
-    #[command(flatten)]
-    global: hythe_cli::GlobalOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -41,8 +39,6 @@ enum Command {
         /// Which page.
         page: Page,
     },
-    #[command(flatten)]
-    Client(hythe_cli::Command),
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -55,9 +51,6 @@ enum Page {
 fn main() -> ExitCode {
     // More than one provider may be linked; the first to be chosen stays.
     let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    if let Some(verb) = credential_helper_verb() {
-        return hythe_cli::docker_credential_helper(&verb);
-    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -73,17 +66,10 @@ fn main() -> ExitCode {
             Err(error) => fail(&error.to_string()),
         },
         Command::Docs { page } => print(&match page {
-            Page::Cli => hythe_cli::reference_page(Cli::command()),
+            Page::Cli => String::new(),
             Page::Config => hythe_server::reference_page(),
             Page::Rest => hythe_server::rest_reference_page(),
         }),
-        Command::Client(command) => {
-            let global = cli.global;
-            if let hythe_cli::Command::Completion { shell } = &command {
-                return print(&hythe_cli::completion(&mut Cli::command(), *shell));
-            }
-            runtime.block_on(hythe_cli::run(command, global))
-        }
     }
 }
 

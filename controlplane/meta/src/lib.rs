@@ -1,1 +1,49 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! The metadata store: every line of SQL of the project, on SQLite and on PostgreSQL.
+//!
+//! [`Store`] implements the data plane's [`hythe_catalog::Catalog`] and, as methods, what the control plane
+//! needs to remember. Each aggregate has one file, and each statement is a `const` above its only caller.
+//!
+//! Invariants:
+//! - Both engines run the same text of every statement. What differs (how a connection is made, how
+//!   transactions are run, the guard around migrations) is in `sqlite.rs`, `writer.rs` and `postgres.rs`.
+//! - One method is one transaction: it happens as a whole or not at all, and is durable when it returns.
+//! - Nothing is remembered between calls: every read asks the database.
+//! - Time comes in as an argument; ids are made here, never by the database.
+//! - A row that cannot be read is [`StoreError::Corrupt`], never a panic.
+//!
+//! Absent on purpose: permissions, bytes of large blobs, HTTP, background work.
+
+mod access_key;
+mod account;
+mod blob;
+mod error;
+mod image;
+mod image_detail;
+mod migration;
+mod postgres;
+mod repository;
+mod repository_delete;
+mod review;
+mod session;
+mod setting;
+mod sqlite;
+mod store;
+mod tag;
+mod token;
+mod upload;
+mod user;
+mod writer;
+
+pub use access_key::{AccessKeyRecord, CreateAccessKeyError};
+pub use account::AccountRecord;
+pub use error::{OpenError, StoreError};
+pub use image_detail::{ImageDetail, TagStatus};
+pub use repository::{
+    CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewRepository, RepositoryChange,
+    RepositoryRecord, RepositoryUsage, TagChange, UpdateRepositoryError,
+};
+pub use repository_delete::DeleteRepositoryError;
+pub use store::{Store, StoreConfig};
+pub use tag::{TagDetail, TagMove};
+pub use user::{CreateUserError, UpdateUserError, UserRecord};

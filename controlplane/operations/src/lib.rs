@@ -1,1 +1,55 @@
-//! Placeholder.
+// SPDX-License-Identifier: Apache-2.0
+//! What the control plane can do, one file per noun, free of any wire; and the gate that both planes ask.
+//!
+//! An operation is a method of [`ControlPlane`]. It takes a [`hythe_access::Granted`] of its own action and
+//! typed input, works on the resource that the `Granted` names, and returns a typed result or its own error.
+//!
+//! Invariants:
+//! - No operation without a `Granted`, but those about the caller itself: [`ControlPlane::caller_identity`],
+//!   [`ControlPlane::revoke_token`] (own tokens), and [`ControlPlane::repositories`], which asks the gate for each entry.
+//! - An operation does not reveal whether something exists before the gate has said yes.
+//! - Secrets of access keys are stored sealed; tokens are not stored at all.
+//!
+//! Absent on purpose: HTTP, JSON, SQL.
+
+mod access_key;
+mod authorization_token;
+mod caller_identity;
+mod control_plane;
+mod gate;
+mod image;
+mod referrers;
+mod registry;
+mod repository;
+mod resource_tags;
+mod tag;
+mod user;
+
+pub use access_key::{AccessKeyError, CreateAccessKeyError, CreatedAccessKey, MAX_ACCESS_KEYS};
+pub use authorization_token::{
+    CreateTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError, RevokeTokenError,
+    TokenRequest, parse_scope,
+};
+pub use caller_identity::{CallerIdentity, CallerIdentityError};
+pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
+pub use gate::{
+    AccessGate, BootstrapError, CryptoError, MasterKey, NewCredentials, bootstrap, create_administrator_key,
+};
+pub use hythe_catalog::{
+    CatalogError, DeleteImageError as DeleteImageRefusal, DeletedImage, ImageRecord, PutImageError as PutImageRefusal,
+    Referrer,
+};
+pub use hythe_meta::{
+    AccessKeyRecord, ImageDetail, RepositoryRecord, RepositoryUsage, StoreError, TagDetail, TagMove, TagStatus,
+    UserRecord,
+};
+pub use hythe_rules::ManagedPolicy;
+pub use image::{DeleteImageError, ImageError, UnknownImage};
+pub use registry::RegistryDescription;
+pub use repository::{
+    CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,
+    RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,
+};
+pub use resource_tags::ResourceTagsError;
+pub use tag::{SetTagError, TagError, UnknownTag};
+pub use user::{CreateUserError, UpdateUserError, UserError};

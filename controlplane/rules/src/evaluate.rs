@@ -104,10 +104,14 @@ impl Decision {
                     "with an explicit deny in a resource-based policy".to_owned()
                 }
             },
-            Self::ImplicitDeny { missing: Missing::IdentityPolicy } => {
+            Self::ImplicitDeny {
+                missing: Missing::IdentityPolicy,
+            } => {
                 format!("because no identity-based policy allows the {} action", request.action)
             }
-            Self::ImplicitDeny { missing: Missing::ResourcePolicy } => {
+            Self::ImplicitDeny {
+                missing: Missing::ResourcePolicy,
+            } => {
                 format!("because no resource-based policy allows the {} action", request.action)
             }
         };
@@ -125,7 +129,11 @@ impl Request<'_> {
             Principal::Anonymous => write!(text, "anonymous"),
             principal => write!(text, "{principal}"),
         };
-        let _ = write!(text, " is not authorized to perform: {} on resource: {} {because}", self.action, self.resource);
+        let _ = write!(
+            text,
+            " is not authorized to perform: {} on resource: {} {because}",
+            self.action, self.resource
+        );
         text
     }
 }
@@ -155,22 +163,35 @@ pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     match by_identity {
         Some(statement) if is_same_account => Decision::Allowed { statement },
         Some(_) => match by_resource(Naming::Account) {
-            Some(statement) => Decision::Allowed { statement: Some(statement) },
-            None => Decision::ImplicitDeny { missing: Missing::ResourcePolicy },
+            Some(statement) => Decision::Allowed {
+                statement: Some(statement),
+            },
+            None => Decision::ImplicitDeny {
+                missing: Missing::ResourcePolicy,
+            },
         },
         None if is_same_account || request.principal.is_anonymous() => match by_resource(Naming::Itself) {
-            Some(statement) => Decision::Allowed { statement: Some(statement) },
-            None if is_same_account => Decision::ImplicitDeny { missing: Missing::IdentityPolicy },
-            None => Decision::ImplicitDeny { missing: Missing::ResourcePolicy },
+            Some(statement) => Decision::Allowed {
+                statement: Some(statement),
+            },
+            None if is_same_account => Decision::ImplicitDeny {
+                missing: Missing::IdentityPolicy,
+            },
+            None => Decision::ImplicitDeny {
+                missing: Missing::ResourcePolicy,
+            },
         },
-        None => Decision::ImplicitDeny { missing: Missing::IdentityPolicy },
+        None => Decision::ImplicitDeny {
+            missing: Missing::IdentityPolicy,
+        },
     }
 }
 
 impl Policies<'_> {
     /// The first statement of any kind with this effect on the request.
     fn find(&self, request: &Request<'_>, effect: Effect, naming: Naming) -> Option<StatementRef> {
-        self.find_identity(request, effect).or_else(|| self.find_resource(request, effect, naming))
+        self.find_identity(request, effect)
+            .or_else(|| self.find_resource(request, effect, naming))
     }
 
     fn find_identity(&self, request: &Request<'_>, effect: Effect) -> Option<StatementRef> {
@@ -204,9 +225,17 @@ fn find_in(
             && least.is_none_or(|least| statement.naming(request.principal) >= least)
             && statement.is_about(request.action, request.resource)
     };
-    policy.statements().iter().enumerate().find(|(_, statement)| is_match(statement)).map(|(statement_index, statement)| {
-        StatementRef { kind, policy: index, statement: statement_index, sid: statement.sid().map(str::to_owned) }
-    })
+    policy
+        .statements()
+        .iter()
+        .enumerate()
+        .find(|(_, statement)| is_match(statement))
+        .map(|(statement_index, statement)| StatementRef {
+            kind,
+            policy: index,
+            statement: statement_index,
+            sid: statement.sid().map(str::to_owned),
+        })
 }
 
 /// A repository's policy has no say in what happens before it exists, nor in what is not about it.
@@ -254,12 +283,16 @@ mod tests {
 
     const ALLOW_PULL: &str = r#"{"Effect":"Allow","Action":"ecr:batchgetimage","Resource":"*"}"#;
     const DENY_PULL: &str = r#"{"Effect":"Deny","Action":"ecr:Batch*","Resource":"*"}"#;
-    const ALLOW_TEAM_B: &str = r#"{"Effect":"Allow","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/team-b/*"}"#;
-    const ANYBODY: &str = r#"{"Effect":"Allow","Principal":"*","Action":["ecr:BatchGetImage","ecr:GetAuthorizationToken"]}"#;
+    const ALLOW_TEAM_B: &str =
+        r#"{"Effect":"Allow","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/team-b/*"}"#;
+    const ANYBODY: &str =
+        r#"{"Effect":"Allow","Principal":"*","Action":["ecr:BatchGetImage","ecr:GetAuthorizationToken"]}"#;
     const DENY_ANYBODY: &str = r#"{"Effect":"Deny","Principal":"*","Action":"ecr:BatchGetImage"}"#;
-    const ADA: &str = r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/ada"},"Action":"ecr:BatchGetImage"}"#;
+    const ADA: &str =
+        r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/ada"},"Action":"ecr:BatchGetImage"}"#;
     const ACCOUNT_1: &str = r#"{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"ecr:*"}"#;
-    const ROOT_2: &str = r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::222222222222:root"},"Action":"ecr:BatchGetImage"}"#;
+    const ROOT_2: &str =
+        r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::222222222222:root"},"Action":"ecr:BatchGetImage"}"#;
     const DENY_ACCOUNT_1: &str = r#"{"Effect":"Deny","Principal":{"AWS":"111111111111"},"Action":"ecr:BatchGetImage"}"#;
     const SHARED: &str = r#"{"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"ecr:BatchGetImage","Resource":"arn:aws:ecr:local:111111111111:repository/team-a/*"}"#;
 
@@ -268,43 +301,161 @@ mod tests {
         // (what it shows, principal, identity policy, repository policy, registry policy, answer)
         let cases = [
             ("the administrator may", "1", "", "", "", "yes"),
-            ("a deny on the repository binds the administrator", "1", "", DENY_ANYBODY, "", "deny"),
+            (
+                "a deny on the repository binds the administrator",
+                "1",
+                "",
+                DENY_ANYBODY,
+                "",
+                "deny",
+            ),
             ("a user needs a policy", "1/ada", "", "", "", "no identity"),
-            ("an identity policy is enough, in any case of its letters", "1/ada", ALLOW_PULL, "", "", "yes"),
-            ("an identity policy for others is not", "1/ada", ALLOW_TEAM_B, "", "", "no identity"),
-            ("a deny beats an allow beside it", "1/ada", &format!("{ALLOW_PULL},{DENY_PULL}"), "", "", "deny"),
-            ("a deny of the repository beats an identity policy", "1/ada", ALLOW_PULL, DENY_ANYBODY, "", "deny"),
-            ("a deny for the account binds its users", "1/ada", ALLOW_PULL, DENY_ACCOUNT_1, "", "deny"),
-            ("a deny of the registry does too", "1/ada", ALLOW_PULL, "", DENY_ANYBODY, "deny"),
+            (
+                "an identity policy is enough, in any case of its letters",
+                "1/ada",
+                ALLOW_PULL,
+                "",
+                "",
+                "yes",
+            ),
+            (
+                "an identity policy for others is not",
+                "1/ada",
+                ALLOW_TEAM_B,
+                "",
+                "",
+                "no identity",
+            ),
+            (
+                "a deny beats an allow beside it",
+                "1/ada",
+                &format!("{ALLOW_PULL},{DENY_PULL}"),
+                "",
+                "",
+                "deny",
+            ),
+            (
+                "a deny of the repository beats an identity policy",
+                "1/ada",
+                ALLOW_PULL,
+                DENY_ANYBODY,
+                "",
+                "deny",
+            ),
+            (
+                "a deny for the account binds its users",
+                "1/ada",
+                ALLOW_PULL,
+                DENY_ACCOUNT_1,
+                "",
+                "deny",
+            ),
+            (
+                "a deny of the registry does too",
+                "1/ada",
+                ALLOW_PULL,
+                "",
+                DENY_ANYBODY,
+                "deny",
+            ),
             ("a repository may name the user", "1/ada", "", ADA, "", "yes"),
             ("and then only that user", "1/bob", "", ADA, "", "no identity"),
-            ("a repository that names the account leaves it to identity policies", "1/ada", "", ACCOUNT_1, "", "no identity"),
+            (
+                "a repository that names the account leaves it to identity policies",
+                "1/ada",
+                "",
+                ACCOUNT_1,
+                "",
+                "no identity",
+            ),
             ("which then decide", "1/ada", ALLOW_PULL, ACCOUNT_1, "", "yes"),
-            ("another account needs both: neither", "2/eve", "", "", "", "no identity"),
-            ("another account needs both: identity only", "2/eve", ALLOW_PULL, "", "", "no resource"),
-            ("another account needs both: repository only", "2/eve", "", ROOT_2, "", "no identity"),
-            ("another account needs both: both", "2/eve", ALLOW_PULL, ROOT_2, "", "yes"),
-            ("another account needs both: registry policy", "2/eve", ALLOW_PULL, "", SHARED, "yes"),
-            ("another administrator needs the resource's side", "2", "", "", "", "no resource"),
+            (
+                "another account needs both: neither",
+                "2/eve",
+                "",
+                "",
+                "",
+                "no identity",
+            ),
+            (
+                "another account needs both: identity only",
+                "2/eve",
+                ALLOW_PULL,
+                "",
+                "",
+                "no resource",
+            ),
+            (
+                "another account needs both: repository only",
+                "2/eve",
+                "",
+                ROOT_2,
+                "",
+                "no identity",
+            ),
+            (
+                "another account needs both: both",
+                "2/eve",
+                ALLOW_PULL,
+                ROOT_2,
+                "",
+                "yes",
+            ),
+            (
+                "another account needs both: registry policy",
+                "2/eve",
+                ALLOW_PULL,
+                "",
+                SHARED,
+                "yes",
+            ),
+            (
+                "another administrator needs the resource's side",
+                "2",
+                "",
+                "",
+                "",
+                "no resource",
+            ),
             ("another administrator with it", "2", "", ROOT_2, "", "yes"),
             ("a third account does not", "3", "", ROOT_2, SHARED, "no resource"),
             ("nobody may nothing", "nobody", "", "", "", "no resource"),
             ("nobody may what everybody may", "nobody", "", ANYBODY, "", "yes"),
-            ("nobody is not in an account", "nobody", "", ACCOUNT_1, "", "no resource"),
+            (
+                "nobody is not in an account",
+                "nobody",
+                "",
+                ACCOUNT_1,
+                "",
+                "no resource",
+            ),
             ("everybody includes users", "1/ada", "", ANYBODY, "", "yes"),
         ];
         for (what, who, by_identity, by_repository, by_registry, want) in cases {
             let (own, repository, registry) = (identity(by_identity), resource(by_repository), resource(by_registry));
             let owner = OWNER.parse().unwrap();
             let principal = principal(who);
-            let request = Request { principal: &principal, action: Action::BatchGetImage, resource: WEB, owner: &owner };
+            let request = Request {
+                principal: &principal,
+                action: Action::BatchGetImage,
+                resource: WEB,
+                owner: &owner,
+            };
             let identity: Vec<&Policy> = own.iter().collect();
-            let policies = Policies { identity: &identity, repository: repository.as_ref(), registry: registry.as_ref() };
+            let policies = Policies {
+                identity: &identity,
+                repository: repository.as_ref(),
+                registry: registry.as_ref(),
+            };
             let answer = match decide(&request, &policies) {
                 Decision::Allowed { .. } => "yes",
                 Decision::ExplicitDeny { .. } => "deny",
-                Decision::ImplicitDeny { missing: Missing::IdentityPolicy } => "no identity",
-                Decision::ImplicitDeny { missing: Missing::ResourcePolicy } => "no resource",
+                Decision::ImplicitDeny {
+                    missing: Missing::IdentityPolicy,
+                } => "no identity",
+                Decision::ImplicitDeny {
+                    missing: Missing::ResourcePolicy,
+                } => "no resource",
             };
             assert_eq!(answer, want, "{what}");
         }
@@ -322,9 +473,20 @@ mod tests {
             (Action::PutImage, true, true),
         ];
         for (action, by_repository, by_registry) in cases {
-            let request = Request { principal: &ada, action, resource: WEB, owner: &owner };
-            let repository = Policies { repository: all.as_ref(), ..Policies::default() };
-            let registry = Policies { registry: all.as_ref(), ..Policies::default() };
+            let request = Request {
+                principal: &ada,
+                action,
+                resource: WEB,
+                owner: &owner,
+            };
+            let repository = Policies {
+                repository: all.as_ref(),
+                ..Policies::default()
+            };
+            let registry = Policies {
+                registry: all.as_ref(),
+                ..Policies::default()
+            };
             assert_eq!(decide(&request, &repository).is_allowed(), by_repository, "{action}");
             assert_eq!(decide(&request, &registry).is_allowed(), by_registry, "{action}");
         }
@@ -338,8 +500,20 @@ mod tests {
             let allowed: Vec<&str> = ManagedPolicy::ALL
                 .iter()
                 .filter(|policy| {
-                    let request = Request { principal: &ada, action: *action, resource: WEB, owner: &owner };
-                    decide(&request, &Policies { identity: &[policy.policy()], ..Policies::default() }).is_allowed()
+                    let request = Request {
+                        principal: &ada,
+                        action: *action,
+                        resource: WEB,
+                        owner: &owner,
+                    };
+                    decide(
+                        &request,
+                        &Policies {
+                            identity: &[policy.policy()],
+                            ..Policies::default()
+                        },
+                    )
+                    .is_allowed()
                 })
                 .map(|policy| policy.as_str())
                 .collect();
@@ -368,10 +542,22 @@ mod tests {
         let owner: AccountId = OWNER.parse().unwrap();
         let text = |who: &str, own: &str| {
             let principal = principal(who);
-            let request = Request { principal: &principal, action: Action::PutImage, resource: WEB, owner: &owner };
+            let request = Request {
+                principal: &principal,
+                action: Action::PutImage,
+                resource: WEB,
+                owner: &owner,
+            };
             let own = identity(own);
             let identity: Vec<&Policy> = own.iter().collect();
-            decide(&request, &Policies { identity: &identity, ..Policies::default() }).denial(&request)
+            decide(
+                &request,
+                &Policies {
+                    identity: &identity,
+                    ..Policies::default()
+                },
+            )
+            .denial(&request)
         };
         assert_eq!(
             text("1/ada", "").unwrap(),
@@ -383,13 +569,23 @@ mod tests {
             "User: arn:aws:iam::111111111111:user/ada is not authorized to perform: ecr:PutImage on resource: \
              arn:aws:ecr:local:111111111111:repository/team-a/web with an explicit deny in an identity-based policy"
         );
-        assert!(text("nobody", "").unwrap().starts_with("User: anonymous is not authorized"));
+        assert!(
+            text("nobody", "")
+                .unwrap()
+                .starts_with("User: anonymous is not authorized")
+        );
         assert_eq!(text("1", ""), None);
     }
 
     fn statement() -> impl Strategy<Value = String> {
         let effect = prop_oneof![Just("Allow"), Just("Deny")];
-        let action = prop_oneof![Just("*"), Just("ecr:*"), Just("ecr:BatchGet*"), Just("ecr:PutImage"), Just("ecr:?ut*")];
+        let action = prop_oneof![
+            Just("*"),
+            Just("ecr:*"),
+            Just("ecr:BatchGet*"),
+            Just("ecr:PutImage"),
+            Just("ecr:?ut*")
+        ];
         let resource = prop_oneof![Just("*"), Just(WEB), Just("arn:aws:ecr:*:*:repository/team-b/*")];
         (effect, action, resource).prop_map(|(effect, action, resource)| {
             format!(r#"{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}"}}"#)

@@ -37,7 +37,12 @@ const READ: &[&str] = &[
     "ecr:ListTagsForResource",
     "ecr:DescribeImageScanFindings",
 ];
-const WRITE: &[&str] = &["ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"];
+const WRITE: &[&str] = &[
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+    "ecr:CompleteLayerUpload",
+    "ecr:PutImage",
+];
 const PULL: &[&str] = &[
     "ecr:GetAuthorizationToken",
     "ecr:BatchGetImage",
@@ -81,9 +86,17 @@ impl FromStr for ManagedPolicy {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.iter().copied().find(|policy| policy.as_str() == text).ok_or_else(|| {
-            ParseError::new("managed policy", text, "it must be ReadOnly, PowerUser, PullOnly or FullAccess")
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|policy| policy.as_str() == text)
+            .ok_or_else(|| {
+                ParseError::new(
+                    "managed policy",
+                    text,
+                    "it must be ReadOnly, PowerUser, PullOnly or FullAccess",
+                )
+            })
     }
 }
 

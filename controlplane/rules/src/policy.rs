@@ -165,8 +165,12 @@ impl Statement {
     /// Whether the statement is about `action` on `resource` (an ARN, or `*` for a registry as a whole).
     pub(crate) fn is_about(&self, action: Action, resource: &str) -> bool {
         let name = action.as_str().to_ascii_lowercase();
-        self.actions.matches(|pattern| covers(&pattern.to_ascii_lowercase(), &name))
-            && self.resources.as_ref().is_none_or(|patterns| patterns.matches(|pattern| covers_arn(pattern, resource)))
+        self.actions
+            .matches(|pattern| covers(&pattern.to_ascii_lowercase(), &name))
+            && self
+                .resources
+                .as_ref()
+                .is_none_or(|patterns| patterns.matches(|pattern| covers_arn(pattern, resource)))
     }
 
     /// The strongest way in which the statement names `principal`.
@@ -185,12 +189,23 @@ impl Statement {
 
     fn parse(value: &Value, at: &str, has_principals: bool) -> Result<Self, PolicyError> {
         const MEMBERS: &[&str] = &[
-            "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
+            "Sid",
+            "Effect",
+            "Principal",
+            "NotPrincipal",
+            "Action",
+            "NotAction",
+            "Resource",
+            "NotResource",
+            "Condition",
         ];
         let statement = members(value, at, MEMBERS)?;
         for (name, reason) in [
             ("Condition", "conditions are not supported yet"),
-            ("NotPrincipal", "`NotPrincipal` is not supported yet: name the principals with `Principal`"),
+            (
+                "NotPrincipal",
+                "`NotPrincipal` is not supported yet: name the principals with `Principal`",
+            ),
         ] {
             if statement.contains_key(name) {
                 return Err(member(&format!("{at}/{name}"), reason));
@@ -204,18 +219,35 @@ impl Statement {
         let principals = match (statement.get("Principal"), has_principals) {
             (Some(value), true) => Some(parse_principals(value, &format!("{at}/Principal"))?),
             (None, false) => None,
-            (None, true) => return Err(member(&format!("{at}/Principal"), "it must say for whom the statement is")),
+            (None, true) => {
+                return Err(member(
+                    &format!("{at}/Principal"),
+                    "it must say for whom the statement is",
+                ));
+            }
             (Some(_), false) => {
-                return Err(member(&format!("{at}/Principal"), "a policy of an identity must not name principals"));
+                return Err(member(
+                    &format!("{at}/Principal"),
+                    "a policy of an identity must not name principals",
+                ));
             }
         };
         let actions = one_of(statement, at, "Action", "NotAction", check_action)?
             .ok_or_else(|| member(&format!("{at}/Action"), "it must have `Action` or `NotAction`"))?;
         let resources = one_of(statement, at, "Resource", "NotResource", check_resource)?;
         if resources.is_none() && !has_principals {
-            return Err(member(&format!("{at}/Resource"), "it must have `Resource` or `NotResource`"));
+            return Err(member(
+                &format!("{at}/Resource"),
+                "it must have `Resource` or `NotResource`",
+            ));
         }
-        Ok(Self { sid: optional_text(statement, at, "Sid")?, effect, principals, actions, resources })
+        Ok(Self {
+            sid: optional_text(statement, at, "Sid")?,
+            effect,
+            principals,
+            actions,
+            resources,
+        })
     }
 }
 
@@ -230,7 +262,10 @@ pub(crate) enum Naming {
 }
 
 fn member(pointer: &str, reason: impl Into<String>) -> PolicyError {
-    PolicyError::Member { pointer: pointer.into(), reason: reason.into() }
+    PolicyError::Member {
+        pointer: pointer.into(),
+        reason: reason.into(),
+    }
 }
 
 fn members<'a>(value: &'a Value, at: &str, known: &[&str]) -> Result<&'a Map<String, Value>, PolicyError> {
@@ -239,7 +274,10 @@ fn members<'a>(value: &'a Value, at: &str, known: &[&str]) -> Result<&'a Map<Str
         None => Ok(object),
         Some(name) => {
             let escaped = name.replace('~', "~0").replace('/', "~1");
-            Err(member(&format!("{at}/{escaped}"), format!("there is no such member; known are {}", known.join(", "))))
+            Err(member(
+                &format!("{at}/{escaped}"),
+                format!("there is no such member; known are {}", known.join(", ")),
+            ))
         }
     }
 }
@@ -260,7 +298,11 @@ fn texts<'a>(value: &'a Value, at: &str) -> Result<Vec<(String, &'a str)>, Polic
     };
     match value {
         Value::Array(list) if list.is_empty() => Err(member(at, "the list must not be empty")),
-        Value::Array(list) => list.iter().enumerate().map(|(n, value)| text(value, format!("{at}/{n}"))).collect(),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .map(|(n, value)| text(value, format!("{at}/{n}")))
+            .collect(),
         other => Ok(vec![text(other, at.to_owned())?]),
     }
 }
@@ -275,11 +317,18 @@ fn one_of(
     let checked = |name: &str, value: &Value| {
         texts(value, &format!("{at}/{name}"))?
             .into_iter()
-            .map(|(at, text)| check(text).map(|()| text.to_owned()).map_err(|reason| member(&at, reason)))
+            .map(|(at, text)| {
+                check(text)
+                    .map(|()| text.to_owned())
+                    .map_err(|reason| member(&at, reason))
+            })
             .collect::<Result<Vec<_>, _>>()
     };
     match (object.get(only), object.get(all_but)) {
-        (Some(_), Some(_)) => Err(member(&format!("{at}/{all_but}"), format!("it must not stand beside `{only}`"))),
+        (Some(_), Some(_)) => Err(member(
+            &format!("{at}/{all_but}"),
+            format!("it must not stand beside `{only}`"),
+        )),
         (Some(value), None) => Ok(Some(Patterns::Only(checked(only, value)?))),
         (None, Some(value)) => Ok(Some(Patterns::AllBut(checked(all_but, value)?))),
         (None, None) => Ok(None),
@@ -288,7 +337,10 @@ fn one_of(
 
 fn check_action(text: &str) -> Result<(), &'static str> {
     let is_name = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*' || byte == b'?')
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*' || byte == b'?')
     };
     match text.split_once(':') {
         Some((service, name)) if is_name(name) && is_name(service) && !service.contains(['*', '?']) => Ok(()),
@@ -315,15 +367,26 @@ fn parse_principals(value: &Value, at: &str) -> Result<Vec<PrincipalPattern>, Po
         return Ok(vec![PrincipalPattern::Anybody]);
     }
     let object = members(value, at, &["AWS", "Service", "Federated"])?;
-    if let Some(name) = ["Service", "Federated"].into_iter().find(|name| object.contains_key(*name)) {
-        return Err(member(&format!("{at}/{name}"), "principals of this kind are not supported yet"));
+    if let Some(name) = ["Service", "Federated"]
+        .into_iter()
+        .find(|name| object.contains_key(*name))
+    {
+        return Err(member(
+            &format!("{at}/{name}"),
+            "principals of this kind are not supported yet",
+        ));
     }
-    let listed = object.get("AWS").ok_or_else(|| member(at, "it must be `*` or name principals under `AWS`"))?;
+    let listed = object
+        .get("AWS")
+        .ok_or_else(|| member(at, "it must be `*` or name principals under `AWS`"))?;
     texts(listed, &format!("{at}/AWS"))?
         .into_iter()
         .map(|(at, text)| {
             parse_principal(text).ok_or_else(|| {
-                member(&at, "it must be `*`, an account id, or the ARN of an account's root or of a user")
+                member(
+                    &at,
+                    "it must be `*`, an account id, or the ARN of an account's root or of a user",
+                )
             })
         })
         .collect()
@@ -363,7 +426,10 @@ mod tests {
             (r#"{"Statement":[]}"#, "/Version"),
             (r#"{"Version":"2012-10-17","Statement":[]}"#, "/Statement"),
             (r#"{"Version":"2012-10-17","Statements":[]}"#, "/Statements"),
-            (r#"{"Version":"2012-10-17","Statement":[{"Effect":"allow"}]}"#, "/Statement/0/Effect"),
+            (
+                r#"{"Version":"2012-10-17","Statement":[{"Effect":"allow"}]}"#,
+                "/Statement/0/Effect",
+            ),
         ];
         for (text, pointer) in cases {
             assert_eq!(Policy::parse_identity(text).unwrap_err().pointer(), pointer, "{text}");
@@ -371,28 +437,63 @@ mod tests {
         let cases = [
             (r#"{"Effect":"Allow","Action":"ecr:*"}"#, "/Statement/0/Resource"),
             (r#"{"Effect":"Allow","Resource":"*"}"#, "/Statement/0/Action"),
-            (r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#, "/Statement/0/Action"),
-            (r#"{"Effect":"Allow","Action":["ecr:*","PutImage"],"Resource":"*"}"#, "/Statement/0/Action/1"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","NotAction":"ecr:*","Resource":"*"}"#, "/Statement/0/NotAction"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"web"}"#, "/Statement/0/Resource"),
-            (r#"{"Effect":"Deny","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/${aws:username}"}"#, "/Statement/0/Resource"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Principal":"*"}"#, "/Statement/0/Principal"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Condition":{}}"#, "/Statement/0/Condition"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Conditions":{}}"#, "/Statement/0/Conditions"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","a/b~":{}}"#, "/Statement/0/a~1b~0"),
-            (r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Sid":1}"#, "/Statement/0/Sid"),
+            (
+                r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#,
+                "/Statement/0/Action",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":["ecr:*","PutImage"],"Resource":"*"}"#,
+                "/Statement/0/Action/1",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","NotAction":"ecr:*","Resource":"*"}"#,
+                "/Statement/0/NotAction",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"web"}"#,
+                "/Statement/0/Resource",
+            ),
+            (
+                r#"{"Effect":"Deny","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/${aws:username}"}"#,
+                "/Statement/0/Resource",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Principal":"*"}"#,
+                "/Statement/0/Principal",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Condition":{}}"#,
+                "/Statement/0/Condition",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Conditions":{}}"#,
+                "/Statement/0/Conditions",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","a/b~":{}}"#,
+                "/Statement/0/a~1b~0",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Sid":1}"#,
+                "/Statement/0/Sid",
+            ),
         ];
         for (statement, pointer) in cases {
             assert_eq!(identity(statement).unwrap_err().pointer(), pointer, "{statement}");
         }
-        assert!(matches!(Policy::parse_identity(&" ".repeat(MAX_POLICY_BYTES + 1)), Err(PolicyError::TooLong(_))));
+        assert!(matches!(
+            Policy::parse_identity(&" ".repeat(MAX_POLICY_BYTES + 1)),
+            Err(PolicyError::TooLong(_))
+        ));
     }
 
     #[test]
     fn one_statement_may_stand_without_a_list() {
         let text = r#"{"Version":"2008-10-17","Id":"x","Statement":{"Sid":"Pull","Effect":"Allow","NotAction":"ecr:Delete*","Resource":"*"}}"#;
         let policy = Policy::parse_identity(text).unwrap();
-        let [statement] = policy.statements() else { panic!("one statement") };
+        let [statement] = policy.statements() else {
+            panic!("one statement")
+        };
         assert_eq!((statement.sid(), statement.effect()), (Some("Pull"), Effect::Allow));
         assert!(statement.is_about(Action::PutImage, "*"));
         assert!(!statement.is_about(Action::DeleteRepository, "*"));
@@ -403,7 +504,10 @@ mod tests {
         let cases = [
             (r#""*""#, true),
             (r#"{"AWS":"*"}"#, true),
-            (r#"{"AWS":["111111111111","arn:aws:iam::111111111111:root","arn:aws:iam::111111111111:user/ada"]}"#, true),
+            (
+                r#"{"AWS":["111111111111","arn:aws:iam::111111111111:root","arn:aws:iam::111111111111:user/ada"]}"#,
+                true,
+            ),
             (r#"{"AWS":"arn:aws:iam::1:user/ada"}"#, false),
             (r#"{"AWS":"arn:aws:iam::111111111111:user/"}"#, false),
             (r#"{"Service":"lambda.amazonaws.com"}"#, false),

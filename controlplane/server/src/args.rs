@@ -77,7 +77,12 @@ pub struct ServeArgs {
     pub tls_key: Option<PathBuf>,
 
     /// Further host name or address in the certificate of `--tls-mode development`; may be repeated.
-    #[arg(long = "tls-name", env = "HYTHE_TLS_NAMES", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long = "tls-name",
+        env = "HYTHE_TLS_NAMES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
     pub tls_names: Option<Vec<String>>,
 
     /// Speak plain HTTP on addresses that other machines can reach. Passwords and images travel unencrypted.
@@ -85,7 +90,12 @@ pub struct ServeArgs {
     pub allow_plain_http: Option<bool>,
 
     /// Database: `sqlite` (in the data folder) or `postgres://user:password@host/database`.
-    #[arg(long = "database", env = "HYTHE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long = "database",
+        env = "HYTHE_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub database_url: Option<DatabaseUrl>,
 
     /// Most connections to PostgreSQL.
@@ -99,6 +109,10 @@ pub struct ServeArgs {
     /// File with the master key (made if absent); nodes of one deployment need the same.
     #[arg(long, env = "HYTHE_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
+
+    /// Make another access key for the administrator and write it to the credentials file; for who lost the first.
+    #[arg(long)]
+    pub new_administrator_key: bool,
 
     /// Form of the log on standard error.
     #[arg(long, env = "HYTHE_LOG_FORMAT", value_enum)]

@@ -9,7 +9,10 @@ use jiff::Timestamp;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the clock that everything else takes as an argument")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the clock that everything else takes as an argument"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

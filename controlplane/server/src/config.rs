@@ -43,6 +43,9 @@ pub struct Config {
     pub log: Log,
     /// Bounds.
     pub limits: Limits,
+    /// Make another access key for the administrator at this start. A flag only: in a file it would make one at each start.
+    #[serde(skip)]
+    pub new_administrator_key: bool,
 }
 
 /// `hythe-data` in the working folder unless said otherwise.
@@ -106,7 +109,10 @@ pub struct ControlListener {
 
 impl Default for ControlListener {
     fn default() -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, 8080).into(), public_url: None }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 8080).into(),
+            public_url: None,
+        }
     }
 }
 
@@ -159,7 +165,10 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: DatabaseUrl::Sqlite, max_connections: 16 }
+        Self {
+            url: DatabaseUrl::Sqlite,
+            max_connections: 16,
+        }
     }
 }
 
@@ -262,7 +271,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into() }
+        Self {
+            format: LogFormat::Text,
+            level: "info".into(),
+        }
     }
 }
 
@@ -333,6 +345,7 @@ const CLIENT_VARIABLES: &[&str] = &[
     "HYTHE_CONFIG_FILE",
     "HYTHE_OUTPUT",
     "HYTHE_INSECURE",
+    "HYTHE_CREDENTIALS_FILE",
     "HYTHE_REGISTRY",
 ];
 
@@ -351,8 +364,11 @@ impl Config {
     /// Refuses variables that look like ours and that nothing reads: most likely a misspelt setting.
     pub fn check_variables(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
         let command = ServeArgs::augment_args(clap::Command::new("serve"));
-        let known: Vec<String> =
-            command.get_arguments().filter_map(|arg| arg.get_env()).map(|name| name.to_string_lossy().into()).collect();
+        let known: Vec<String> = command
+            .get_arguments()
+            .filter_map(|arg| arg.get_env())
+            .map(|name| name.to_string_lossy().into())
+            .collect();
         for name in names.filter(|name| name.starts_with("HYTHE_") && !name.starts_with("HYTHE_TEST_")) {
             if !known.contains(&name) && !CLIENT_VARIABLES.contains(&name.as_str()) {
                 return Err(ConfigError::UnknownVariable(name));
@@ -362,8 +378,14 @@ impl Config {
     }
 
     fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.into(), cause })?;
-        toml::from_str(&text).map_err(|cause| ConfigError::File { path: path.into(), cause: Box::new(cause) })
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
+            path: path.into(),
+            cause,
+        })?;
+        toml::from_str(&text).map_err(|cause| ConfigError::File {
+            path: path.into(),
+            cause: Box::new(cause),
+        })
     }
 
     fn lay_over(&mut self, args: &ServeArgs) {
@@ -393,13 +415,20 @@ impl Config {
         set(&mut self.tls.names, args.tls_names.as_ref());
         set(&mut self.tls.allow_plain_http, args.allow_plain_http.as_ref());
         set(&mut self.database.url, args.database_url.as_ref());
-        set(&mut self.database.max_connections, args.database_max_connections.as_ref());
+        set(
+            &mut self.database.max_connections,
+            args.database_max_connections.as_ref(),
+        );
         set_some(&mut self.blobs.path, args.blobs_path.as_ref());
         set_some(&mut self.keys.master_key_file, args.master_key_file.as_ref());
         set(&mut self.log.format, args.log_format.as_ref());
         set(&mut self.log.level, args.log_level.as_ref());
+        self.new_administrator_key = args.new_administrator_key;
         set(&mut self.limits.max_connections, args.max_connections.as_ref());
-        set(&mut self.limits.max_concurrent_uploads, args.max_concurrent_uploads.as_ref());
+        set(
+            &mut self.limits.max_concurrent_uploads,
+            args.max_concurrent_uploads.as_ref(),
+        );
         set(&mut self.limits.body_idle_seconds, args.body_idle_seconds.as_ref());
         set(&mut self.limits.upload_expiry_hours, args.upload_expiry_hours.as_ref());
         set(&mut self.limits.drain_seconds, args.drain_seconds.as_ref());
@@ -423,7 +452,10 @@ impl Config {
                 ));
             }
         }
-        for (name, url) in [("registry", &self.registry.public_url), ("control", &self.control.public_url)] {
+        for (name, url) in [
+            ("registry", &self.registry.public_url),
+            ("control", &self.control.public_url),
+        ] {
             let Some(url) = url else { continue };
             let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
             if !rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' '])) {
@@ -434,7 +466,10 @@ impl Config {
         }
         let bounds: [(&str, u64); 5] = [
             ("limits.max_connections", self.limits.max_connections as u64),
-            ("limits.max_concurrent_uploads", self.limits.max_concurrent_uploads as u64),
+            (
+                "limits.max_concurrent_uploads",
+                self.limits.max_concurrent_uploads as u64,
+            ),
             ("limits.body_idle_seconds", self.limits.body_idle_seconds),
             ("limits.upload_expiry_hours", self.limits.upload_expiry_hours),
             ("database.max_connections", u64::from(self.database.max_connections)),
@@ -462,7 +497,10 @@ impl Config {
     /// The file of the master key.
     #[must_use]
     pub fn master_key_file(&self) -> PathBuf {
-        self.keys.master_key_file.clone().unwrap_or_else(|| self.data_dir.0.join("keys").join("master.key"))
+        self.keys
+            .master_key_file
+            .clone()
+            .unwrap_or_else(|| self.data_dir.0.join("keys").join("master.key"))
     }
 }
 
@@ -481,10 +519,20 @@ pub fn reference_page() -> String {
     );
     for arg in command.get_arguments() {
         let flag = arg.get_long().unwrap_or_default();
-        let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('|', "\\|");
-        let values: Vec<String> =
-            arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+        let variable = arg
+            .get_env()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let help = arg
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+            .replace('|', "\\|");
+        let values: Vec<String> = arg
+            .get_possible_values()
+            .iter()
+            .map(|value| format!("`{}`", value.get_name()))
+            .collect();
         let values = if values.is_empty() || values.contains(&"`true`".to_owned()) {
             String::new()
         } else {
@@ -506,13 +554,17 @@ mod tests {
     fn load(text: &str) -> Result<Config, ConfigError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        Config::load(&ServeArgs { config: Some(file.path().into()), ..ServeArgs::default() })
+        Config::load(&ServeArgs {
+            config: Some(file.path().into()),
+            ..ServeArgs::default()
+        })
     }
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"region = \"one\"\n[registry]\naddress = \"127.0.0.1:1\"\n").unwrap();
+        file.write_all(b"region = \"one\"\n[registry]\naddress = \"127.0.0.1:1\"\n")
+            .unwrap();
         let args = ServeArgs {
             config: Some(file.path().into()),
             region: Some("two".parse().unwrap()),
@@ -530,7 +582,10 @@ mod tests {
             ("regoin = \"x\"", "regoin"),
             ("[registry]\nadress = \"127.0.0.1:1\"", "adress"),
             ("default_account = \"12\"", "12 digits"),
-            ("[registry]\naddress = \"0.0.0.0:5000\"", "can be reached by other machines"),
+            (
+                "[registry]\naddress = \"0.0.0.0:5000\"",
+                "can be reached by other machines",
+            ),
             ("[tls]\nmode = \"files\"", "tls.certificate"),
             ("[tls]\ncertificate = \"x\"", "tls.mode"),
             ("[registry]\npublic_url = \"example.com\"", "public_url"),

@@ -35,7 +35,10 @@ pub enum DataDirError {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
-    move |cause| DataDirError::Io { path: path.into(), cause }
+    move |cause| DataDirError::Io {
+        path: path.into(),
+        cause,
+    }
 }
 
 /// The folder, locked for this process.
@@ -59,7 +62,10 @@ impl DataDir {
             .open(&lock_path)
             .map_err(at(&lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.into(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(path.into())),
             Err(TryLockError::Error(cause)) => Err(DataDirError::Io { path: lock_path, cause }),
         }
@@ -78,7 +84,11 @@ impl DataDir {
 
 /// Makes a folder that only its owner may enter, with its parents.
 pub fn make_private_dir(path: &Path) -> Result<(), DataDirError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(at(path))
 }
 
 /// Writes a file that only its owner may read, as a whole or not at all.
@@ -87,7 +97,11 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), DataDirError> {
     name.push(format!(".{}", uuid::Uuid::now_v7()));
     let temporary = PathBuf::from(name);
     let write = || {
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(contents)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
@@ -108,9 +122,14 @@ pub fn master_key(path: &Path) -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, Data
         Ok(file) => {
             let mut text = Zeroizing::new(String::new());
             file.take(1024).read_to_string(&mut text).map_err(at(path))?;
-            let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).map_err(|_| DataDirError::MasterKey(path.into()))?;
-            let key: [u8; MASTER_KEY_BYTES] =
-                bytes.as_slice().try_into().map_err(|_| DataDirError::MasterKey(path.into()))?;
+            let bytes = STANDARD
+                .decode(text.trim())
+                .map(Zeroizing::new)
+                .map_err(|_| DataDirError::MasterKey(path.into()))?;
+            let key: [u8; MASTER_KEY_BYTES] = bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| DataDirError::MasterKey(path.into()))?;
             Ok(Zeroizing::new(key))
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -148,7 +167,9 @@ impl CredentialsFile {
     /// Reads the file; `None` if it is absent.
     pub fn read(path: &Path) -> Result<Option<Self>, DataDirError> {
         match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map(Some).map_err(|cause| at(path)(io::Error::other(cause.message().to_owned()))),
+            Ok(text) => toml::from_str(&text)
+                .map(Some)
+                .map_err(|cause| at(path)(io::Error::other(cause.message().to_owned()))),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(cause) => Err(at(path)(cause)),
         }
@@ -183,9 +204,24 @@ mod tests {
             ca_bundle: None,
         };
         credentials.write(&data.credentials_path()).unwrap();
-        assert_eq!(CredentialsFile::read(&data.credentials_path()).unwrap().unwrap().registry, "127.0.0.1:2");
-        for (path, mode) in [(key_path, 0o600), (data.credentials_path(), 0o600), (dir.path().join("data"), 0o700)] {
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+        assert_eq!(
+            CredentialsFile::read(&data.credentials_path())
+                .unwrap()
+                .unwrap()
+                .registry,
+            "127.0.0.1:2"
+        );
+        for (path, mode) in [
+            (key_path, 0o600),
+            (data.credentials_path(), 0o600),
+            (dir.path().join("data"), 0o700),
+        ] {
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                mode,
+                "{}",
+                path.display()
+            );
         }
     }
 

@@ -57,16 +57,25 @@ async fn ready(State(health): State<Health>) -> Response {
     };
     let is_stopping = health.stop.is_cancelled();
     let is_ready = database.is_none() && blobs.is_none() && !is_stopping;
-    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     let body = json!({ "ready": is_ready, "stopping": is_stopping, "database": say(database), "blobs": say(blobs) });
     (status, Json(body)).into_response()
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
     match health.metrics.encode(health.store.queue_depth()) {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
-        }
+        Ok(text) => (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            text,
+        )
+            .into_response(),
         Err(error) => {
             tracing::error!(error = %error, "cannot write the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -66,7 +66,13 @@ impl Listener {
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let connections = Arc::new(Semaphore::new(max_connections));
-        Ok(Self { name, socket, tls, connections, metrics: ConnectionMetrics::default() })
+        Ok(Self {
+            name,
+            socket,
+            tls,
+            connections,
+            metrics: ConnectionMetrics::default(),
+        })
     }
 
     /// The address that was bound, with the port that the system chose if it was 0.
@@ -140,7 +146,10 @@ async fn connection(
     metrics: &ConnectionMetrics,
 ) {
     let _ = stream.set_nodelay(true); // answers are small; waiting for more bytes gains nothing
-    let info = ConnectionInfo { peer, is_tls: tls.is_some() };
+    let info = ConnectionInfo {
+        peer,
+        is_tls: tls.is_some(),
+    };
     let outcome = match tls {
         None => http(TokioIo::new(stream), info, router, watcher).await,
         Some(config) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
@@ -171,10 +180,18 @@ where
 {
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(info);
+        request.extensions_mut().insert(hythe_rest::Connection {
+            peer: info.peer.ip(),
+            is_secure: info.is_tls,
+        });
         router.clone().oneshot(request.map(Body::new))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(512 * 1024);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(512 * 1024);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -184,5 +201,7 @@ where
         .initial_connection_window_size(4 * 1024 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    watcher.watch(builder.serve_connection_with_upgrades(io, service).into_owned()).await
+    watcher
+        .watch(builder.serve_connection_with_upgrades(io, service).into_owned())
+        .await
 }

@@ -26,16 +26,38 @@ impl fmt::Debug for Metrics {
 impl Metrics {
     /// An empty registry with what concerns the process itself.
     pub fn new(started_at: jiff::Timestamp) -> Self {
-        let mut registry = Registry::with_prefix("hythe");
-        registry.register("build", "The program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let mut registry = Registry::default();
+        registry.register(
+            "hythe_build",
+            "The program",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         let start: Gauge = Gauge::default();
         start.set(started_at.as_second());
-        registry.register_with_unit("process_start_time", "Start, in seconds since the epoch", Unit::Seconds, start);
+        registry.register_with_unit(
+            "hythe_process_start_time",
+            "Start, in seconds since the epoch",
+            Unit::Seconds,
+            start,
+        );
         let queue_depth = Gauge::default();
-        registry.register("metadata_waiting_writes", "Writes that wait for the metadata database", queue_depth.clone());
+        registry.register(
+            "hythe_metadata_waiting_writes",
+            "Writes that wait for the metadata database",
+            queue_depth.clone(),
+        );
         let memory = Gauge::default();
-        registry.register_with_unit("process_resident_memory", "Resident memory", Unit::Bytes, memory.clone());
-        Self { registry, queue_depth, memory }
+        registry.register_with_unit(
+            "hythe_process_resident_memory",
+            "Resident memory",
+            Unit::Bytes,
+            memory.clone(),
+        );
+        Self {
+            registry,
+            queue_depth,
+            memory,
+        }
     }
 
     /// The registry, for the planes to add theirs.
@@ -47,9 +69,21 @@ impl Metrics {
     pub fn add_listener(&mut self, name: &'static str, metrics: &ConnectionMetrics) {
         let labels = [("listener".into(), name.into())].into_iter();
         let listener = self.registry.sub_registry_with_labels(labels);
-        listener.register("connections_open", "Connections that are open", metrics.open.clone());
-        listener.register("connections_accepted", "Connections that were accepted", metrics.accepted.clone());
-        listener.register("tls_handshakes_failed", "TLS handshakes that failed", metrics.failed_handshakes.clone());
+        listener.register(
+            "hythe_connections_open",
+            "Connections that are open",
+            metrics.open.clone(),
+        );
+        listener.register(
+            "hythe_connections_accepted",
+            "Connections that were accepted",
+            metrics.accepted.clone(),
+        );
+        listener.register(
+            "hythe_tls_handshakes_failed",
+            "TLS handshakes that failed",
+            metrics.failed_handshakes.clone(),
+        );
     }
 
     /// The text of `/metrics`.

@@ -47,7 +47,7 @@ pub enum TlsError {
 #[derive(Debug)]
 pub struct Certificate {
     current: RwLock<Arc<CertifiedKey>>,
-    certificate_path: PathBuf,
+    chain_path: PathBuf,
     key_path: PathBuf,
     /// The CA that clients have to be told of, in development.
     pub ca_path: Option<PathBuf>,
@@ -56,30 +56,36 @@ pub struct Certificate {
 impl Certificate {
     /// The certificate that `config` asks for; `None` for plain HTTP.
     pub fn open(config: &Config, data: &DataDir, now: Timestamp) -> Result<Option<Arc<Self>>, TlsError> {
-        let (certificate_path, key_path, ca_path) = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
-            (TlsMode::Off, ..) => return Ok(None),
+        let (chain_path, key_path, ca_path) = match (config.tls.mode, &config.tls.certificate, &config.tls.key) {
             (TlsMode::Files, Some(certificate), Some(key)) => (certificate.clone(), key.clone(), None),
-            (TlsMode::Files, ..) => return Ok(None), // refused with the configuration
+            // `files` without files is refused with the configuration.
+            (TlsMode::Off | TlsMode::Files, ..) => return Ok(None),
             (TlsMode::Development, ..) => {
                 let paths = DevelopmentCa::open(data, now)?.issue(&names(config), now)?;
                 (paths.certificate, paths.key, Some(paths.ca))
             }
         };
-        let current = RwLock::new(load(&certificate_path, &key_path)?);
-        Ok(Some(Arc::new(Self { current, certificate_path, key_path, ca_path })))
+        let current = RwLock::new(load(&chain_path, &key_path)?);
+        Ok(Some(Arc::new(Self {
+            current,
+            chain_path,
+            key_path,
+            ca_path,
+        })))
     }
 
     /// Reads the files again. On failure the old certificate stays in force.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let fresh = load(&self.certificate_path, &self.key_path)?;
+        let fresh = load(&self.chain_path, &self.key_path)?;
         *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
         Ok(())
     }
 
     /// The settings of a listener that shows this certificate.
     pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
-        let mut config =
-            ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::<Self>::clone(self));
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<Self>::clone(self));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Arc::new(config)
     }
@@ -87,12 +93,20 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Some(
+            self.current
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone(),
+        )
     }
 }
 
 fn load(certificate_path: &Path, key_path: &Path) -> Result<Arc<CertifiedKey>, TlsError> {
-    let bad = |path: &Path, what: String| TlsError::File { path: path.into(), what };
+    let bad = |path: &Path, what: String| TlsError::File {
+        path: path.into(),
+        what,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate_path)
         .and_then(Iterator::collect)
         .map_err(|error| bad(certificate_path, error.to_string()))?;
@@ -102,9 +116,12 @@ fn load(certificate_path: &Path, key_path: &Path) -> Result<Arc<CertifiedKey>, T
     let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| bad(key_path, error.to_string()))?;
     let key = any_supported_type(&key).map_err(|error| bad(key_path, error.to_string()))?;
     let certified = CertifiedKey::new(chain, key);
-    certified
-        .keys_match()
-        .map_err(|_| bad(key_path, format!("the key does not belong to `{}`", certificate_path.display())))?;
+    certified.keys_match().map_err(|_| {
+        bad(
+            key_path,
+            format!("the key does not belong to `{}`", certificate_path.display()),
+        )
+    })?;
     Ok(Arc::new(certified))
 }
 
@@ -121,7 +138,10 @@ fn names(config: &Config) -> Vec<String> {
             names.push(address.ip().to_string());
         }
     }
-    for url in [&config.registry.public_url, &config.control.public_url].into_iter().flatten() {
+    for url in [&config.registry.public_url, &config.control.public_url]
+        .into_iter()
+        .flatten()
+    {
         let authority = url.split("://").nth(1).unwrap_or_default();
         let host = match authority.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -151,20 +171,22 @@ impl DevelopmentCa {
         let dir = data.join("tls");
         data_dir::make_private_dir(&dir)?;
         let (ca_path, key_path) = (dir.join("ca.pem"), dir.join("ca.key"));
-        let issuer = match (std::fs::read_to_string(&ca_path), std::fs::read_to_string(&key_path)) {
-            (Ok(ca), Ok(key)) => Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&key)?)?,
-            _ => {
-                let key = KeyPair::generate()?;
-                let mut params = CertificateParams::default();
-                params.distinguished_name.push(DnType::CommonName, "Hythe development CA");
-                params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-                params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-                set_validity(&mut params, now, CA_DAYS);
-                let certificate = params.self_signed(&key)?;
-                data_dir::write_private(&key_path, key.serialize_pem().as_bytes())?;
-                data_dir::write_private(&ca_path, certificate.pem().as_bytes())?;
-                Issuer::new(params, key)
-            }
+        let files = (std::fs::read_to_string(&ca_path), std::fs::read_to_string(&key_path));
+        let issuer = if let (Ok(ca), Ok(key)) = files {
+            Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&key)?)?
+        } else {
+            let key = KeyPair::generate()?;
+            let mut params = CertificateParams::default();
+            params
+                .distinguished_name
+                .push(DnType::CommonName, "Hythe development CA");
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            set_validity(&mut params, now, CA_DAYS);
+            let certificate = params.self_signed(&key)?;
+            data_dir::write_private(&key_path, key.serialize_pem().as_bytes())?;
+            data_dir::write_private(&ca_path, certificate.pem().as_bytes())?;
+            Issuer::new(params, key)
         };
         Ok(Self { dir, issuer })
     }
@@ -173,7 +195,10 @@ impl DevelopmentCa {
     fn issue(&self, names: &[String], now: Timestamp) -> Result<Issued, TlsError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
-        let shown = names.iter().find(|name| name.parse::<IpAddr>().is_err()).map_or("localhost", String::as_str);
+        let shown = names
+            .iter()
+            .find(|name| name.parse::<IpAddr>().is_err())
+            .map_or("localhost", String::as_str);
         params.distinguished_name.push(DnType::CommonName, shown);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

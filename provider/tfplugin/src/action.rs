@@ -20,11 +20,7 @@ pub trait Action: Model {
     type Client: Send + Sync + 'static;
 
     /// Does the job.
-    fn invoke(
-        cx: &Call<Self::Client>,
-        config: Self,
-        progress: &Progress,
-    ) -> impl Future<Output = Result<()>> + Send;
+    fn invoke(cx: &Call<Self::Client>, config: Self, progress: &Progress) -> impl Future<Output = Result<()>> + Send;
 
     /// Warns or refuses while planning. Any argument may be unknown, and there may be no client.
     fn plan(cx: &Call<Self::Client>, config: &Self) -> impl Future<Output = Result<()>> + Send {
@@ -70,8 +66,11 @@ pub(crate) struct Adapter<A> {
 }
 
 impl<A: Action> Adapter<A> {
-    pub fn new(name: String) -> Self {
-        Self { definition: Definition::of::<A>(name), action: PhantomData }
+    pub fn new() -> Self {
+        Self {
+            definition: Definition::of_config::<A>(),
+            action: PhantomData,
+        }
     }
 }
 

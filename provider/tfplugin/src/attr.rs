@@ -54,10 +54,17 @@ impl<T> Attr<T> {
     /// The value; an error at `attribute` if it is null or unknown.
     pub fn required(&self, attribute: &str) -> Result<&T> {
         self.known().ok_or_else(|| {
-            let state = if self.is_null() { "has no value" } else { "is not known yet" };
+            let state = if self.is_null() {
+                "has no value"
+            } else {
+                "is not known yet"
+            };
             Diagnostics::from(
-                Diagnostic::error(format!("Missing `{attribute}`"), format!("`{attribute}` {state}, but is needed here."))
-                    .at(Path::new(attribute)),
+                Diagnostic::error(
+                    format!("Missing `{attribute}`"),
+                    format!("`{attribute}` {state}, but is needed here."),
+                )
+                .at(Path::new(attribute)),
             )
         })
     }

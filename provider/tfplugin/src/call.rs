@@ -27,7 +27,12 @@ struct Notes {
 
 impl<C> Call<C> {
     pub(crate) fn new(client: Option<Arc<C>>, stop: CancellationToken, terraform_version: Arc<str>) -> Self {
-        Self { client, stop, terraform_version, notes: Mutex::default() }
+        Self {
+            client,
+            stop,
+            terraform_version,
+            notes: Mutex::default(),
+        }
     }
 
     pub(crate) fn with_private(self, private: Vec<u8>) -> Self {
@@ -69,7 +74,10 @@ impl<C> Call<C> {
     pub async fn until_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         match self.stop.run_until_cancelled(work).await {
             Some(value) => Ok(value),
-            None => Err(Diagnostics::error("Interrupted", "The operation was interrupted before it was complete.")),
+            None => Err(Diagnostics::error(
+                "Interrupted",
+                "The operation was interrupted before it was complete.",
+            )),
         }
     }
 

@@ -29,16 +29,22 @@ pub trait DataSource: Model {
 /// A configured object with its type erased: what data sources, list resources and actions have in common.
 #[derive(Debug)]
 pub(crate) struct Definition {
-    pub name: String,
     pub schema: Schema,
     pub ty: Type,
 }
 
 impl Definition {
-    pub fn of<M: Model>(name: String) -> Self {
+    pub fn of<M: Model>() -> Self {
         let schema = M::schema();
         let ty = schema.object.ty();
-        Self { name, schema, ty }
+        Self { schema, ty }
+    }
+
+    /// A definition of arguments only: defaults are filled in before the logic runs, so nothing is computed.
+    pub fn of_config<M: Model>() -> Self {
+        let mut definition = Self::of::<M>();
+        definition.schema.object = definition.schema.object.into_arguments();
+        definition
     }
 }
 
@@ -54,8 +60,11 @@ pub(crate) struct Adapter<D> {
 }
 
 impl<D: DataSource> Adapter<D> {
-    pub fn new(name: String) -> Self {
-        Self { definition: Definition::of::<D>(name), source: PhantomData }
+    pub fn new() -> Self {
+        Self {
+            definition: Definition::of::<D>(),
+            source: PhantomData,
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::data_source::Definition;
 use crate::provider::{Catalog, Provider};
-use crate::resource::Model;
 use crate::schema::{FunctionSchema, ObjectSchema, Schema, Surface, check_function, check_identity, check_object};
 
 /// Everything that a provider offers, by full name.
@@ -49,14 +49,22 @@ impl Description {
         let resources = catalog.resources.iter().map(|(name, resource)| {
             let definition = resource.definition();
             let identity = definition.identity.as_ref().map(|identity| identity.object.clone());
-            (name.clone(), ResourceDescription { schema: definition.schema.clone(), identity })
+            (
+                name.clone(),
+                ResourceDescription {
+                    schema: definition.schema.clone(),
+                    identity,
+                },
+            )
         });
         Self {
             name: P::NAME.to_owned(),
-            provider: P::Config::schema(),
+            provider: Definition::of_config::<P::Config>().schema,
             resources: resources.collect(),
             data_sources: schemas(&catalog.data_sources, |source| source.definition().schema.clone()),
-            ephemeral_resources: schemas(&catalog.ephemeral_resources, |resource| resource.definition().schema.clone()),
+            ephemeral_resources: schemas(&catalog.ephemeral_resources, |resource| {
+                resource.definition().schema.clone()
+            }),
             functions: schemas(&catalog.functions, |function| function.schema().clone()),
             list_resources: schemas(&catalog.list_resources, |list| list.definition().schema.clone()),
             actions: schemas(&catalog.actions, |action| action.definition().schema.clone()),
@@ -67,8 +75,11 @@ impl Description {
     /// What breaks the rules that Terraform checks when it loads the provider. A unit test should find this empty.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<String> =
-            self.duplicates.iter().map(|name| format!("`{name}` is offered twice")).collect();
+        let mut problems: Vec<String> = self
+            .duplicates
+            .iter()
+            .map(|name| format!("`{name}` is offered twice"))
+            .collect();
         if !crate::schema::is_name(&self.name) {
             problems.push(format!("`{}` is not a valid name", self.name));
         }
@@ -92,8 +103,15 @@ impl Description {
             add(&format!("function `{name}`"), check_function(name, function));
         }
         for name in self.list_resources.keys() {
-            if self.resources.get(name).is_none_or(|resource| resource.identity.is_none()) {
-                add(&format!("list resource `{name}`"), vec!["lists no managed resource with an identity".to_owned()]);
+            if self
+                .resources
+                .get(name)
+                .is_none_or(|resource| resource.identity.is_none())
+            {
+                add(
+                    &format!("list resource `{name}`"),
+                    vec!["lists no managed resource with an identity".to_owned()],
+                );
             }
         }
         problems
@@ -107,7 +125,13 @@ impl Description {
             if schema.description.is_empty() {
                 names.push(owner.to_owned());
             }
-            names.extend(schema.object.undocumented().iter().map(|path| format!("{owner}.{path}")));
+            names.extend(
+                schema
+                    .object
+                    .undocumented()
+                    .iter()
+                    .map(|path| format!("{owner}.{path}")),
+            );
         }
         for (owner, resource) in &self.resources {
             let identity = resource.identity.iter().flat_map(ObjectSchema::undocumented);
@@ -117,7 +141,11 @@ impl Description {
             if function.summary.is_empty() {
                 names.push(owner.clone());
             }
-            let bare = function.parameters.iter().chain(&function.variadic).filter(|it| it.description.is_empty());
+            let bare = function
+                .parameters
+                .iter()
+                .chain(&function.variadic)
+                .filter(|it| it.description.is_empty());
             names.extend(bare.map(|parameter| format!("{owner}({})", parameter.name)));
         }
         names
@@ -133,7 +161,11 @@ impl Description {
         provider
             .chain(resources)
             .chain(of_kind("data source", Surface::Data, &self.data_sources))
-            .chain(of_kind("ephemeral resource", Surface::Ephemeral, &self.ephemeral_resources))
+            .chain(of_kind(
+                "ephemeral resource",
+                Surface::Ephemeral,
+                &self.ephemeral_resources,
+            ))
             .chain(of_kind("list resource", Surface::List, &self.list_resources))
             .chain(of_kind("action", Surface::Action, &self.actions))
     }
@@ -144,12 +176,17 @@ fn of_kind<'a>(
     surface: Surface,
     schemas: &'a BTreeMap<String, Schema>,
 ) -> impl Iterator<Item = (&'static str, Surface, &'a str, &'a Schema)> {
-    schemas.iter().map(move |(name, schema)| (kind, surface, name.as_str(), schema))
+    schemas
+        .iter()
+        .map(move |(name, schema)| (kind, surface, name.as_str(), schema))
 }
 
 fn schemas<A: ?Sized, S>(
     members: &BTreeMap<String, std::sync::Arc<A>>,
     schema: impl Fn(&A) -> S,
 ) -> BTreeMap<String, S> {
-    members.iter().map(|(name, member)| (name.clone(), schema(member))).collect()
+    members
+        .iter()
+        .map(|(name, member)| (name.clone(), schema(member)))
+        .collect()
 }

@@ -29,14 +29,20 @@ impl Attribute {
     fn nested(&self) -> Option<Nested<'_>> {
         match &self.kind {
             Kind::Value(_) => None,
-            Kind::Nested { nesting, object } => Some(Nested { nesting: *nesting, object }),
+            Kind::Nested { nesting, object } => Some(Nested {
+                nesting: *nesting,
+                object,
+            }),
         }
     }
 }
 
 impl NestedBlock {
     fn nested(&self) -> Nested<'_> {
-        Nested { nesting: self.nesting, object: &self.object }
+        Nested {
+            nesting: self.nesting,
+            object: &self.object,
+        }
     }
 }
 
@@ -45,14 +51,21 @@ fn paired<'a>(a: &'a Value, b: &'a Value) -> Vec<(Step<'a>, &'a Value, &'a Value
     const NULL: &Value = &Value::Null;
     match (a, b) {
         (Value::Map(_), _) | (_, Value::Map(_)) => {
-            let keys = [a, b].into_iter().filter_map(Value::as_map).flat_map(|items| items.keys());
+            let keys = [a, b]
+                .into_iter()
+                .filter_map(Value::as_map)
+                .flat_map(|items| items.keys());
             let keys: std::collections::BTreeSet<&String> = keys.collect();
-            keys.into_iter().map(|key| (Step::Key(key), a.get(key), b.get(key))).collect()
+            keys.into_iter()
+                .map(|key| (Step::Key(key), a.get(key), b.get(key)))
+                .collect()
         }
         _ => {
             let (a, b) = (a.as_list().unwrap_or_default(), b.as_list().unwrap_or_default());
             let at = |items: &'a [Value], index: usize| items.get(index).unwrap_or(NULL);
-            (0..a.len().max(b.len())).map(|index| (Step::Index(index), at(a, index), at(b, index))).collect()
+            (0..a.len().max(b.len()))
+                .map(|index| (Step::Index(index), at(a, index), at(b, index)))
+                .collect()
         }
     }
 }

@@ -79,8 +79,11 @@ pub(crate) struct Adapter<E> {
 }
 
 impl<E: EphemeralResource> Adapter<E> {
-    pub fn new(name: String) -> Self {
-        Self { definition: Definition::of::<E>(name), resource: PhantomData }
+    pub fn new() -> Self {
+        Self {
+            definition: Definition::of::<E>(),
+            resource: PhantomData,
+        }
     }
 }
 
@@ -98,8 +101,16 @@ impl<E: EphemeralResource> AnyEphemeral<E::Client> for Adapter<E> {
 
     fn open<'a>(&self, cx: &'a Call<E::Client>, config: Value) -> BoxFuture<'a, Result<Opened<Value>>> {
         async move {
-            let Opened { result, renew_at, private } = E::open(cx, typed(config)?).await?;
-            Ok(Opened { result: Value::Map(result.to_object()), renew_at, private })
+            let Opened {
+                result,
+                renew_at,
+                private,
+            } = E::open(cx, typed(config)?).await?;
+            Ok(Opened {
+                result: Value::Map(result.to_object()),
+                renew_at,
+                private,
+            })
         }
         .boxed()
     }

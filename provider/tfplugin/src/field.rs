@@ -28,7 +28,10 @@ impl Mismatch {
     /// A value that does not fit, at the place where it is noticed.
     #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::Invalid { path: Path::root(), message: message.into() }
+        Self::Invalid {
+            path: Path::root(),
+            message: message.into(),
+        }
     }
 
     /// The same mismatch, seen from outside `step`.
@@ -36,7 +39,10 @@ impl Mismatch {
     pub fn inside(self, step: Path) -> Self {
         match self {
             Self::Unknown => Self::Unknown,
-            Self::Invalid { path, message } => Self::Invalid { path: step.join(&path), message },
+            Self::Invalid { path, message } => Self::Invalid {
+                path: step.join(&path),
+                message,
+            },
         }
     }
 
@@ -73,6 +79,7 @@ pub trait Fields: Sized + Send + Sync + 'static {
     /// The attributes, in the order of the fields.
     fn attributes() -> Vec<Attribute>;
     /// The nested blocks, in the order of the fields.
+    #[must_use]
     fn blocks() -> Vec<NestedBlock> {
         Vec::new()
     }
@@ -84,7 +91,10 @@ pub trait Fields: Sized + Send + Sync + 'static {
     /// The attributes and blocks together.
     #[must_use]
     fn object_schema() -> ObjectSchema {
-        ObjectSchema { attributes: Self::attributes(), blocks: Self::blocks() }
+        ObjectSchema {
+            attributes: Self::attributes(),
+            blocks: Self::blocks(),
+        }
     }
 }
 
@@ -162,7 +172,11 @@ impl<T: Field> Field for Option<T> {
     }
 
     fn from_value(value: Value) -> Result<Self, Mismatch> {
-        if value.is_null() { Ok(None) } else { T::from_value(value).map(Some) }
+        if value.is_null() {
+            Ok(None)
+        } else {
+            T::from_value(value).map(Some)
+        }
     }
 
     fn to_value(&self) -> Value {
@@ -290,7 +304,10 @@ impl Field for Value {
 /// The kind of a collection: nested if the elements are objects with a schema, else a plain type.
 fn collection(element: Kind, nesting: Nesting, plain: fn(Type) -> Type) -> Kind {
     match element {
-        Kind::Nested { nesting: Nesting::Single, object } => Kind::Nested { nesting, object },
+        Kind::Nested {
+            nesting: Nesting::Single,
+            object,
+        } => Kind::Nested { nesting, object },
         other => Kind::Value(plain(other.ty())),
     }
 }

@@ -53,13 +53,19 @@ impl FunctionError {
     /// An error of the call as a whole.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), blame: Blame::Nobody }
+        Self {
+            message: message.into(),
+            blame: Blame::Nobody,
+        }
     }
 
     /// An error in the argument of the parameter called `name`.
     #[must_use]
     pub fn argument(name: &'static str, message: impl Into<String>) -> Self {
-        Self { message: message.into(), blame: Blame::Name(name) }
+        Self {
+            message: message.into(),
+            blame: Blame::Name(name),
+        }
     }
 
     /// The argument at fault, counted from 0.
@@ -81,12 +87,15 @@ pub struct Arguments {
 
 impl Arguments {
     pub(crate) fn new(values: Vec<Value>) -> Self {
-        Self { values: values.into_iter(), position: 0 }
+        Self {
+            values: values.into_iter(),
+            position: 0,
+        }
     }
 
     /// Reads the next argument.
     #[doc(hidden)]
-    pub fn next<T: Field>(&mut self) -> Result<T, FunctionError> {
+    pub fn take<T: Field>(&mut self) -> Result<T, FunctionError> {
         let value = self.values.next().unwrap_or_default();
         let position = self.position;
         self.position += 1;
@@ -95,7 +104,10 @@ impl Arguments {
                 Mismatch::Invalid { path, message } if !path.is_root() => format!("{path}: {message}"),
                 other => other.to_string(),
             };
-            FunctionError { message, blame: Blame::Position(position) }
+            FunctionError {
+                message,
+                blame: Blame::Position(position),
+            }
         })
     }
 
@@ -104,7 +116,7 @@ impl Arguments {
     pub fn rest<T: Field>(&mut self) -> Result<Vec<T>, FunctionError> {
         let mut items = Vec::new();
         while self.values.len() > 0 {
-            items.push(self.next()?);
+            items.push(self.take()?);
         }
         Ok(items)
     }
@@ -128,13 +140,20 @@ impl<F: Function> Adapter<F> {
         };
         let schema = FunctionSchema {
             summary: summary.replace('\n', " "),
-            description: if description.is_empty() { summary.to_owned() } else { description.to_owned() },
+            description: if description.is_empty() {
+                summary.to_owned()
+            } else {
+                description.to_owned()
+            },
             deprecation: F::deprecation(),
             parameters: F::parameters(),
             variadic: F::variadic(),
             returns: F::Output::kind().ty(),
         };
-        Self { schema, function: PhantomData }
+        Self {
+            schema,
+            function: PhantomData,
+        }
     }
 }
 
@@ -144,6 +163,8 @@ impl<F: Function> AnyFunction for Adapter<F> {
     }
 
     fn call(&self, arguments: Vec<Value>) -> Result<Value, FunctionError> {
-        F::from_arguments(&mut Arguments::new(arguments))?.call().map(|result| result.to_value())
+        F::from_arguments(&mut Arguments::new(arguments))?
+            .call()
+            .map(|result| result.to_value())
     }
 }

@@ -75,16 +75,29 @@ impl<R: Resource> Listing<R> {
         if self.sink.remaining == 0 {
             return Ok(ControlFlow::Break(()));
         }
-        let identity = object.identity().map(|identity| Value::Map(crate::Fields::to_object(&identity)));
+        let identity = object
+            .identity()
+            .map(|identity| Value::Map(crate::Fields::to_object(&identity)));
         let Some(identity) = identity.filter(Value::is_wholly_known) else {
-            return Err(Diagnostics::error("Object without identity", "This is a bug in the provider."));
+            return Err(Diagnostics::error(
+                "Object without identity",
+                "This is a bug in the provider.",
+            ));
         };
         let object = self.sink.wants_object.then(|| Value::Map(object.to_object()));
-        let found = Found { identity, display_name: display_name.into(), object };
+        let found = Found {
+            identity,
+            display_name: display_name.into(),
+            object,
+        };
         self.sink.remaining -= 1;
         // A closed channel means that nobody listens any more.
         let is_over = self.sink.sender.send(found).await.is_err() || self.sink.remaining == 0;
-        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(if is_over {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
     }
 }
 
@@ -100,8 +113,11 @@ pub(crate) struct Adapter<L> {
 }
 
 impl<L: ListResource> Adapter<L> {
-    pub fn new(name: String) -> Self {
-        Self { definition: Definition::of::<L>(name), list: PhantomData }
+    pub fn new() -> Self {
+        Self {
+            definition: Definition::of_config::<L>(),
+            list: PhantomData,
+        }
     }
 }
 
@@ -124,7 +140,10 @@ impl<L: ListResource> AnyList<<L::Item as Resource>::Client> for Adapter<L> {
         sink: ListSink,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
-            let mut listing = Listing { sink, item: PhantomData };
+            let mut listing = Listing {
+                sink,
+                item: PhantomData,
+            };
             L::list(cx, typed(config)?, &mut listing).await
         }
         .boxed()

@@ -84,7 +84,9 @@ impl Path {
                 Step::Key(key) => Selector::ElementKeyString(key.clone()),
                 Step::Index(index) => Selector::ElementKeyInt(i64::try_from(*index).unwrap_or(i64::MAX)),
             };
-            proto::attribute_path::Step { selector: Some(selector) }
+            proto::attribute_path::Step {
+                selector: Some(selector),
+            }
         });
         proto::AttributePath { steps: steps.collect() }
     }

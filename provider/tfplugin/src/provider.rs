@@ -49,18 +49,22 @@ pub struct Contents<C> {
     pub(crate) actions: Vec<Entry<dyn AnyAction<C>>>,
 }
 
-/// A name without prefix, and how to make what it names once the prefix is known.
+/// A name without prefix, and how to make what it names.
 pub(crate) struct Entry<A: ?Sized> {
     pub name: &'static str,
-    make: fn(String) -> Arc<A>,
+    make: fn() -> Arc<A>,
 }
 
 impl<A: ?Sized> Entry<A> {
-    fn named(entries: Vec<Self>, name_of: impl Fn(&str) -> String, duplicates: &mut Vec<String>) -> BTreeMap<String, Arc<A>> {
+    fn named(
+        entries: Vec<Self>,
+        name_of: impl Fn(&str) -> String,
+        duplicates: &mut Vec<String>,
+    ) -> BTreeMap<String, Arc<A>> {
         let mut named = BTreeMap::new();
         for entry in entries {
             let name = name_of(entry.name);
-            if named.insert(name.clone(), (entry.make)(name.clone())).is_some() {
+            if named.insert(name.clone(), (entry.make)()).is_some() {
                 duplicates.push(name);
             }
         }
@@ -91,21 +95,27 @@ impl<C: Send + Sync + 'static> Contents<C> {
     /// Adds a managed resource.
     #[must_use]
     pub fn resource<R: Resource<Client = C>>(mut self) -> Self {
-        self.resources.push(Entry { name: R::NAME, make: |name| Arc::new(resource::Adapter::<R>::new(name)) });
+        self.resources.push(Entry {
+            name: R::NAME,
+            make: || Arc::new(resource::Adapter::<R>::new()),
+        });
         self
     }
 
     /// Adds a data source.
     #[must_use]
     pub fn data_source<D: DataSource<Client = C>>(mut self) -> Self {
-        self.data_sources.push(Entry { name: D::NAME, make: |name| Arc::new(data_source::Adapter::<D>::new(name)) });
+        self.data_sources.push(Entry {
+            name: D::NAME,
+            make: || Arc::new(data_source::Adapter::<D>::new()),
+        });
         self
     }
 
     /// Adds an ephemeral resource.
     #[must_use]
     pub fn ephemeral<E: EphemeralResource<Client = C>>(mut self) -> Self {
-        let make = |name| -> Arc<dyn AnyEphemeral<C>> { Arc::new(ephemeral::Adapter::<E>::new(name)) };
+        let make = || -> Arc<dyn AnyEphemeral<C>> { Arc::new(ephemeral::Adapter::<E>::new()) };
         self.ephemeral_resources.push(Entry { name: E::NAME, make });
         self
     }
@@ -113,7 +123,10 @@ impl<C: Send + Sync + 'static> Contents<C> {
     /// Adds a function.
     #[must_use]
     pub fn function<F: Function>(mut self) -> Self {
-        self.functions.push(Entry { name: F::NAME, make: |_| Arc::new(function::Adapter::<F>::new()) });
+        self.functions.push(Entry {
+            name: F::NAME,
+            make: || Arc::new(function::Adapter::<F>::new()),
+        });
         self
     }
 
@@ -123,15 +136,21 @@ impl<C: Send + Sync + 'static> Contents<C> {
     where
         L::Item: Resource<Client = C>,
     {
-        let make = |name| -> Arc<dyn AnyList<C>> { Arc::new(list::Adapter::<L>::new(name)) };
-        self.list_resources.push(Entry { name: <L::Item as Resource>::NAME, make });
+        let make = || -> Arc<dyn AnyList<C>> { Arc::new(list::Adapter::<L>::new()) };
+        self.list_resources.push(Entry {
+            name: <L::Item as Resource>::NAME,
+            make,
+        });
         self
     }
 
     /// Adds an action.
     #[must_use]
     pub fn action<A: Action<Client = C>>(mut self) -> Self {
-        self.actions.push(Entry { name: A::NAME, make: |name| Arc::new(action::Adapter::<A>::new(name)) });
+        self.actions.push(Entry {
+            name: A::NAME,
+            make: || Arc::new(action::Adapter::<A>::new()),
+        });
         self
     }
 

@@ -7,7 +7,7 @@ use std::future::{Future, ready};
 
 use serde_json::Value as Json;
 
-pub(crate) use adapter::{Adapter, AnyResource, IdentityDefinition, ResourceDefinition, typed};
+pub(crate) use adapter::{Adapter, AnyResource, ResourceDefinition, typed};
 
 use crate::field::Fields;
 use crate::{Attribute, Call, Diagnostics, Mismatch, Path, Result, Schema, Value};
@@ -50,7 +50,10 @@ pub trait Resource: Model {
     /// The default is for resources of which every argument forces replacement.
     fn update(cx: &Call<Self::Client>, request: Update<Self>) -> impl Future<Output = Result<Self>> + Send {
         let _ = (cx, request);
-        ready(Err(Diagnostics::error("Cannot update", "This object cannot be changed, only replaced.")))
+        ready(Err(Diagnostics::error(
+            "Cannot update",
+            "This object cannot be changed, only replaced.",
+        )))
     }
 
     /// Deletes the object. That it is gone already is a success.
@@ -77,12 +80,12 @@ pub trait Resource: Model {
     }
 
     /// Finds an existing object. The result needs just enough for `read`, which follows; defaults are filled in.
-    fn import(
-        cx: &Call<Self::Client>,
-        request: Import<Self::Identity>,
-    ) -> impl Future<Output = Result<Self>> + Send {
+    fn import(cx: &Call<Self::Client>, request: Import<Self::Identity>) -> impl Future<Output = Result<Self>> + Send {
         let _ = (cx, request);
-        ready(Err(Diagnostics::error("Cannot import", "Objects of this type cannot be imported.")))
+        ready(Err(Diagnostics::error(
+            "Cannot import",
+            "Objects of this type cannot be imported.",
+        )))
     }
 
     /// The identity of the object with this state.
@@ -91,10 +94,7 @@ pub trait Resource: Model {
     }
 
     /// Takes over the state of another resource type, for a `moved` block. None refuses the source.
-    fn move_from(
-        cx: &Call<Self::Client>,
-        source: MoveSource,
-    ) -> impl Future<Output = Result<Option<Self>>> + Send {
+    fn move_from(cx: &Call<Self::Client>, source: MoveSource) -> impl Future<Output = Result<Option<Self>>> + Send {
         let _ = (cx, source);
         ready(Ok(None))
     }

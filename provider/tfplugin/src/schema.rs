@@ -4,6 +4,8 @@
 mod attribute;
 mod check;
 mod function;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -89,7 +91,10 @@ impl ObjectSchema {
     /// The object type that values of this schema have.
     #[must_use]
     pub fn ty(&self) -> Type {
-        let attributes = self.attributes.iter().map(|attribute| (attribute.name.clone(), attribute.kind.ty()));
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|attribute| (attribute.name.clone(), attribute.kind.ty()));
         let blocks = self.blocks.iter().map(|block| (block.name.clone(), block.ty()));
         Type::Object(attributes.chain(blocks).collect::<BTreeMap<_, _>>())
     }
@@ -98,6 +103,22 @@ impl ObjectSchema {
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// The schema with nothing computed, for objects that are only configured.
+    pub(crate) fn into_arguments(mut self) -> Self {
+        for attribute in &mut self.attributes {
+            if attribute.mode == Mode::OptionalComputed {
+                attribute.mode = Mode::Optional;
+            }
+            if let Kind::Nested { object, .. } = &mut attribute.kind {
+                *object = std::mem::take(object).into_arguments();
+            }
+        }
+        for block in &mut self.blocks {
+            block.object = std::mem::take(&mut block.object).into_arguments();
+        }
+        self
     }
 
     /// The paths of attributes and blocks without a description, at any depth.
@@ -156,7 +177,15 @@ impl NestedBlock {
             Kind::Value(_) => (Nesting::Single, ObjectSchema::default()),
         };
         let (name, description) = (name.into(), String::new());
-        Self { name, description, deprecation: None, nesting, object, min_items: 0, max_items: 0 }
+        Self {
+            name,
+            description,
+            deprecation: None,
+            nesting,
+            object,
+            min_items: 0,
+            max_items: 0,
+        }
     }
 
     /// Sets the description.

@@ -76,11 +76,10 @@ impl Type {
     /// Whether values of this type may be equal though their encodings differ.
     pub(crate) fn has_order_freedom(&self) -> bool {
         match self {
-            Self::Set(_) | Self::Dynamic => true,
+            // An absent attribute of an object equals a null one.
+            Self::Set(_) | Self::Dynamic | Self::Object(_) => true,
             Self::String | Self::Number | Self::Bool => false,
             Self::List(element) | Self::Map(element) => element.has_order_freedom(),
-            // An absent attribute equals a null one.
-            Self::Object(_) => true,
             Self::Tuple(elements) => elements.iter().any(Self::has_order_freedom),
         }
     }
@@ -111,9 +110,7 @@ impl Type {
                 let attributes = attributes.iter().map(|(name, ty)| (name.clone(), ty.to_json_value()));
                 pair("object", Json::Object(attributes.collect()))
             }
-            Self::Tuple(elements) => {
-                pair("tuple", Json::Array(elements.iter().map(Self::to_json_value).collect()))
-            }
+            Self::Tuple(elements) => pair("tuple", Json::Array(elements.iter().map(Self::to_json_value).collect())),
         }
     }
 

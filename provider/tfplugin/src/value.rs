@@ -54,7 +54,10 @@ pub struct ValueError {
 
 impl ValueError {
     pub(crate) fn new(path: &Path, message: impl Into<String>) -> Self {
-        Self { path: path.clone(), message: message.into() }
+        Self {
+            path: path.clone(),
+            message: message.into(),
+        }
     }
 }
 
@@ -127,7 +130,12 @@ impl Value {
     /// An object from its attributes.
     #[must_use]
     pub fn object<K: Into<String>, V: Into<Self>>(attributes: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self::Map(attributes.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        Self::Map(
+            attributes
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
     }
 
     /// The value with every unknown part replaced by null.
@@ -136,7 +144,12 @@ impl Value {
         match self {
             Self::Unknown => Self::Null,
             Self::List(items) => Self::List(items.into_iter().map(Self::unknown_to_null).collect()),
-            Self::Map(items) => Self::Map(items.into_iter().map(|(key, item)| (key, item.unknown_to_null())).collect()),
+            Self::Map(items) => Self::Map(
+                items
+                    .into_iter()
+                    .map(|(key, item)| (key, item.unknown_to_null()))
+                    .collect(),
+            ),
             Self::Dynamic(inner) => Self::Dynamic(Box::new((inner.0, inner.1.unknown_to_null()))),
             known => known,
         }
@@ -151,9 +164,12 @@ impl Value {
             Self::Number(_) => Type::Number,
             Self::Bool(_) => Type::Bool,
             Self::List(items) => Type::Tuple(items.iter().map(Self::natural_type).collect()),
-            Self::Map(items) => {
-                Type::Object(items.iter().map(|(key, item)| (key.clone(), item.natural_type())).collect())
-            }
+            Self::Map(items) => Type::Object(
+                items
+                    .iter()
+                    .map(|(key, item)| (key.clone(), item.natural_type()))
+                    .collect(),
+            ),
             Self::Dynamic(inner) => inner.0.clone(),
         }
     }

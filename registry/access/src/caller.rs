@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use hythe_model::{AccountId, ParseError};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::TokenScope;
@@ -96,6 +97,17 @@ impl fmt::Display for Principal {
     }
 }
 
+/// Where the credentials of a request come from: what is made with them ends with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The access key that everything started from.
+    pub access_key_id: Option<String>,
+    /// The ids of the tokens on the way, oldest first; the last is that of the request's own token.
+    pub token_ids: Vec<String>,
+    /// When the credentials end at the latest; `None` for an access key.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A request's sender: the principal, what its token is limited to, and the request's circumstances.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -105,6 +117,8 @@ pub struct Caller {
     pub scopes: Vec<TokenScope>,
     /// The id of the token, if the request carried one; for its revocation.
     pub token_id: Option<String>,
+    /// Where the credentials come from; filled in and read by the gate.
+    pub lineage: Lineage,
     /// The address of the client.
     pub source_ip: Option<IpAddr>,
     /// Whether the request came over TLS.
@@ -121,6 +135,13 @@ impl Caller {
     /// A caller with all rights of `principal` and unknown circumstances.
     #[must_use]
     pub fn of(principal: Principal) -> Self {
-        Self { principal, scopes: Vec::new(), token_id: None, source_ip: None, is_secure: false }
+        Self {
+            principal,
+            scopes: Vec::new(),
+            token_id: None,
+            lineage: Lineage::default(),
+            source_ip: None,
+            is_secure: false,
+        }
     }
 }

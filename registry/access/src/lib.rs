@@ -18,7 +18,7 @@ mod scope;
 mod secret;
 
 pub use action::{Action, ActionKind, kinds};
-pub use caller::{Caller, Principal, UserName};
+pub use caller::{Caller, Lineage, Principal, UserName};
 pub use gate::{AuthenticationError, Credentials, Decision, Gate, GateError, IssuedToken, Resource};
 pub use granted::{AccessError, Granted, authorize};
 pub use scope::{ScopeEntry, TokenScope};

@@ -74,7 +74,11 @@ impl Hasher {
 
     /// The digest of all bytes so far; more may follow.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "each arm's hash has its algorithm's length by its type")]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "each arm's hash has its algorithm's length by its type"
+    )]
     pub fn finish(&self) -> Digest {
         match &self.function {
             Function::Sha256(function) => Digest::new(Algorithm::Sha256, &function.clone().finalize()),
@@ -129,8 +133,15 @@ impl Hasher {
 /// Compares our count of bytes with `sha2`'s, which is in blocks and a partial block whose length comes
 /// first. `sha2` believes any count and overflows on a large one.
 fn check_count(bytes: u64, block_bytes: u64, blocks: u64, buffer: &[u8]) -> Result<(), HashStateError> {
-    let counted = blocks.checked_mul(block_bytes).zip(buffer.first()).and_then(|(full, rest)| full.checked_add((*rest).into()));
-    if bytes <= MAX_HASHED_BYTES && counted == Some(bytes) { Ok(()) } else { Err(HashStateError::Damaged) }
+    let counted = blocks
+        .checked_mul(block_bytes)
+        .zip(buffer.first())
+        .and_then(|(full, rest)| full.checked_add((*rest).into()));
+    if bytes <= MAX_HASHED_BYTES && counted == Some(bytes) {
+        Ok(())
+    } else {
+        Err(HashStateError::Damaged)
+    }
 }
 
 fn deserialize<T: SerializableState>(state: &[u8]) -> Result<T, HashStateError> {
@@ -150,7 +161,11 @@ impl Eq for Hasher {}
 impl fmt::Debug for Hasher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the state itself, which would tell bytes of the content.
-        formatter.debug_struct("Hasher").field("algorithm", &self.algorithm()).field("bytes", &self.bytes).finish()
+        formatter
+            .debug_struct("Hasher")
+            .field("algorithm", &self.algorithm())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 

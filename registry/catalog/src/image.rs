@@ -45,7 +45,9 @@ pub enum PutImageError {
     #[error("images with digests `{}` do not exist in the repository: push them before the index", join(.0))]
     ChildrenUnknown(Vec<Digest>),
     /// The tag exists and may not be moved. The text is ECR's.
-    #[error("The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten because the tag is immutable.")]
+    #[error(
+        "The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten because the tag is immutable."
+    )]
     TagImmutable {
         /// The tag.
         tag: Tag,
@@ -117,7 +119,11 @@ pub trait ImageCatalog {
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError>;
 
     /// The image that `reference` names.
-    async fn image(&self, repository: &RepositoryPath, reference: &Reference) -> Result<Option<ImageRecord>, CatalogError>;
+    async fn image(
+        &self,
+        repository: &RepositoryPath,
+        reference: &Reference,
+    ) -> Result<Option<ImageRecord>, CatalogError>;
 
     /// By tag: removes the tag, and the image with its last tag (ECR, "Deleting an image") unless an index
     /// lists it, which then stays, untagged. By digest: removes the image and all its tags, unless an index lists it.
@@ -151,7 +157,12 @@ pub trait ImageCatalog {
 
 fn join(digests: &[Digest]) -> String {
     const MAX_LISTED: usize = 20;
-    let mut text = digests.iter().take(MAX_LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = digests
+        .iter()
+        .take(MAX_LISTED)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     if digests.len() > MAX_LISTED {
         text.push_str(", …");
     }

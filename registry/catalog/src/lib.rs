@@ -27,7 +27,8 @@ use hythe_model::{AccountId, RepositoryName, RepositoryPath};
 pub use blob::{BlobCatalog, BlobRecord, MAX_INLINE_BLOB_BYTES, NewBlob};
 pub use error::CatalogError;
 pub use image::{
-    DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage, PutImageError, PutOutcome, Referrer,
+    DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage, PutImageError, PutOutcome,
+    Referrer,
 };
 pub use memory::MemoryCatalog;
 pub use upload::{UploadCatalog, UploadRecord, UploadState};

@@ -65,7 +65,9 @@ impl MemoryCatalog {
 
 impl State {
     fn writable(&mut self, repository: &RepositoryPath) -> Result<&mut Repository, CatalogError> {
-        self.repositories.get_mut(repository).ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))
+        self.repositories
+            .get_mut(repository)
+            .ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))
     }
 }
 
@@ -78,12 +80,20 @@ impl Repository {
     }
 
     fn tags_of(&self, digest: &Digest) -> Vec<Tag> {
-        self.tags.iter().filter(|(_, target)| *target == digest).map(|(tag, _)| tag.clone()).collect()
+        self.tags
+            .iter()
+            .filter(|(_, target)| *target == digest)
+            .map(|(tag, _)| tag.clone())
+            .collect()
     }
 
     fn indexes_that_list(&self, digest: &Digest) -> Vec<Digest> {
         let lists = |manifest: &Manifest| manifest.children().iter().any(|child| child.digest == *digest);
-        self.images.iter().filter(|(_, manifest)| lists(manifest)).map(|(index, _)| *index).collect()
+        self.images
+            .iter()
+            .filter(|(_, manifest)| lists(manifest))
+            .map(|(index, _)| *index)
+            .collect()
     }
 }
 
@@ -100,8 +110,16 @@ impl Catalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<RepositoryName>, CatalogError> {
         let state = self.lock();
-        let names = state.repositories.keys().filter(|path| path.account == *account).map(|path| &path.name);
-        Ok(names.filter(|name| after.is_none_or(|after| *name > after)).take(limit).cloned().collect())
+        let names = state
+            .repositories
+            .keys()
+            .filter(|path| path.account == *account)
+            .map(|path| &path.name);
+        Ok(names
+            .filter(|name| after.is_none_or(|after| *name > after))
+            .take(limit)
+            .cloned()
+            .collect())
     }
 }
 
@@ -115,7 +133,13 @@ impl UploadCatalog for MemoryCatalog {
         expires_at: Timestamp,
     ) -> Result<(), CatalogError> {
         let state = UploadState::Buffered(Bytes::new());
-        let record = UploadRecord { id: upload, algorithm, state, version: 0, expires_at };
+        let record = UploadRecord {
+            id: upload,
+            algorithm,
+            state,
+            version: 0,
+            expires_at,
+        };
         self.lock().writable(repository)?.uploads.insert(upload, record);
         Ok(())
     }
@@ -127,7 +151,10 @@ impl UploadCatalog for MemoryCatalog {
         now: Timestamp,
     ) -> Result<Option<UploadRecord>, CatalogError> {
         let state = self.lock();
-        let record = state.repositories.get(repository).and_then(|repository| repository.uploads.get(&upload));
+        let record = state
+            .repositories
+            .get(repository)
+            .and_then(|repository| repository.uploads.get(&upload));
         Ok(record.filter(|record| record.expires_at > now).cloned())
     }
 
@@ -140,7 +167,11 @@ impl UploadCatalog for MemoryCatalog {
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
         let mut catalog = self.lock();
-        let record = catalog.writable(repository)?.uploads.get_mut(&upload).ok_or(CatalogError::Conflict)?;
+        let record = catalog
+            .writable(repository)?
+            .uploads
+            .get_mut(&upload)
+            .ok_or(CatalogError::Conflict)?;
         if record.version != version {
             return Err(CatalogError::Conflict);
         }
@@ -152,14 +183,21 @@ impl UploadCatalog for MemoryCatalog {
 
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {
         let mut state = self.lock();
-        Ok(state.repositories.get_mut(repository).is_some_and(|found| found.uploads.remove(&upload).is_some()))
+        Ok(state
+            .repositories
+            .get_mut(repository)
+            .is_some_and(|found| found.uploads.remove(&upload).is_some()))
     }
 
     async fn expire_uploads(&self, now: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
         let mut state = self.lock();
         let mut expired = Vec::new();
         for repository in state.repositories.values_mut() {
-            let due = repository.uploads.values().filter(|record| record.expires_at <= now).map(|record| record.id);
+            let due = repository
+                .uploads
+                .values()
+                .filter(|record| record.expires_at <= now)
+                .map(|record| record.id);
             let due: Vec<_> = due.take(limit - expired.len()).collect();
             for upload in due {
                 repository.uploads.remove(&upload);
@@ -174,7 +212,10 @@ impl UploadCatalog for MemoryCatalog {
 impl BlobCatalog for MemoryCatalog {
     async fn blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Option<BlobRecord>, CatalogError> {
         let state = self.lock();
-        let is_linked = state.repositories.get(repository).is_some_and(|found| found.blobs.contains(digest));
+        let is_linked = state
+            .repositories
+            .get(repository)
+            .is_some_and(|found| found.blobs.contains(digest));
         Ok(state.blobs.get(digest).filter(|_| is_linked).cloned())
     }
 
@@ -187,7 +228,10 @@ impl BlobCatalog for MemoryCatalog {
             return Err(CatalogError::Conflict);
         }
         target.blobs.insert(blob.digest);
-        let record = BlobRecord { size: blob.size, inline: blob.inline };
+        let record = BlobRecord {
+            size: blob.size,
+            inline: blob.inline,
+        };
         state.blobs.entry(blob.digest).or_insert(record);
         Ok(())
     }
@@ -200,7 +244,10 @@ impl BlobCatalog for MemoryCatalog {
         _now: Timestamp,
     ) -> Result<bool, CatalogError> {
         let mut state = self.lock();
-        let is_linked = state.repositories.get(from).is_some_and(|source| source.blobs.contains(digest));
+        let is_linked = state
+            .repositories
+            .get(from)
+            .is_some_and(|source| source.blobs.contains(digest));
         let target = state.writable(to)?;
         if is_linked {
             target.blobs.insert(*digest);
@@ -215,8 +262,13 @@ impl BlobCatalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<RepositoryPath>, CatalogError> {
         let state = self.lock();
-        let of_account = state.repositories.iter().filter(|(path, _)| path.account == repository.account);
-        let sources = of_account.filter(|(_, source)| source.blobs.contains(digest)).map(|(path, _)| path);
+        let of_account = state
+            .repositories
+            .iter()
+            .filter(|(path, _)| path.account == repository.account);
+        let sources = of_account
+            .filter(|(_, source)| source.blobs.contains(digest))
+            .map(|(path, _)| path);
         Ok(sources.take(limit).cloned().collect())
     }
 }
@@ -226,10 +278,15 @@ impl ImageCatalog for MemoryCatalog {
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError> {
         let mut state = self.lock();
         let target = state.writable(repository)?;
-        let NewImage { manifest, digest, tags, .. } = image;
+        let NewImage {
+            manifest, digest, tags, ..
+        } = image;
 
-        let missing: BTreeSet<_> =
-            manifest.required_blobs().map(|blob| blob.digest).filter(|blob| !target.blobs.contains(blob)).collect();
+        let missing: BTreeSet<_> = manifest
+            .required_blobs()
+            .map(|blob| blob.digest)
+            .filter(|blob| !target.blobs.contains(blob))
+            .collect();
         if !missing.is_empty() {
             return Err(PutImageError::BlobsUnknown(missing.into_iter().collect()));
         }
@@ -242,7 +299,10 @@ impl ImageCatalog for MemoryCatalog {
         let is_fixed = |tag: &&Tag| target.tags.contains_key(*tag) && !target.mutability.may_move(tag);
         if let Some(tag) = tags.iter().find(is_fixed) {
             let repository = repository.name.to_string();
-            return Err(PutImageError::TagImmutable { tag: tag.clone(), repository });
+            return Err(PutImageError::TagImmutable {
+                tag: tag.clone(),
+                repository,
+            });
         }
         let mut all_tags: BTreeSet<_> = target.tags_of(&digest).into_iter().collect();
         let before = all_tags.len();
@@ -268,7 +328,11 @@ impl ImageCatalog for MemoryCatalog {
             let digest = repository.resolve(reference)?;
             let manifest = repository.images.get(&digest)?;
             let (media_type, bytes) = (manifest.media_type().clone(), manifest.bytes().clone());
-            Some(ImageRecord { digest, media_type, bytes })
+            Some(ImageRecord {
+                digest,
+                media_type,
+                bytes,
+            })
         };
         Ok(find())
     }
@@ -282,12 +346,17 @@ impl ImageCatalog for MemoryCatalog {
     ) -> Result<Option<DeletedImage>, DeleteImageError> {
         let mut state = self.lock();
         let target = state.writable(repository)?;
-        let Some(digest) = target.resolve(reference) else { return Ok(None) };
+        let Some(digest) = target.resolve(reference) else {
+            return Ok(None);
+        };
         let indexes = target.indexes_that_list(&digest);
         let (tags, is_image_gone) = match reference {
             Reference::Digest(_) if !indexes.is_empty() => return Err(DeleteImageError::ReferencedByIndex(indexes)),
             Reference::Digest(_) => (target.tags_of(&digest), true),
-            Reference::Tag(tag) => (vec![tag.clone()], target.tags_of(&digest).len() == 1 && indexes.is_empty()),
+            Reference::Tag(tag) => (
+                vec![tag.clone()],
+                target.tags_of(&digest).len() == 1 && indexes.is_empty(),
+            ),
         };
         for tag in &tags {
             target.tags.remove(tag);
@@ -295,7 +364,11 @@ impl ImageCatalog for MemoryCatalog {
         if is_image_gone {
             target.images.remove(&digest);
         }
-        Ok(Some(DeletedImage { digest, tags, is_image_gone }))
+        Ok(Some(DeletedImage {
+            digest,
+            tags,
+            is_image_gone,
+        }))
     }
 
     async fn tags(
@@ -306,7 +379,10 @@ impl ImageCatalog for MemoryCatalog {
     ) -> Result<Option<Vec<Tag>>, CatalogError> {
         let state = self.lock();
         let page = |repository: &Repository| {
-            let behind = repository.tags.keys().filter(|tag| after.is_none_or(|after| tag.as_str() > after));
+            let behind = repository
+                .tags
+                .keys()
+                .filter(|tag| after.is_none_or(|after| tag.as_str() > after));
             behind.take(limit).cloned().collect()
         };
         Ok(state.repositories.get(repository).map(page))
@@ -321,7 +397,11 @@ impl ImageCatalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<Referrer>, CatalogError> {
         let state = self.lock();
-        let images = state.repositories.get(repository).into_iter().flat_map(|repository| &repository.images);
+        let images = state
+            .repositories
+            .get(repository)
+            .into_iter()
+            .flat_map(|repository| &repository.images);
         let referring = images
             .filter(|(_, manifest)| manifest.subject().is_some_and(|named| named.digest == *subject))
             .filter(|(_, manifest)| artifact_type.is_none_or(|wanted| manifest.artifact_type() == Some(wanted)))

@@ -10,7 +10,11 @@ pub fn profile_folder() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
     let folder = own.parent().context("this program has no folder")?;
     // Test programs sit one level deeper, in `deps`.
-    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let folder = if folder.ends_with("deps") {
+        folder.parent().unwrap_or(folder)
+    } else {
+        folder
+    };
     Ok(folder.to_owned())
 }
 
@@ -33,6 +37,10 @@ pub fn provider() -> Result<PathBuf> {
 
 fn built(name: &str) -> Result<PathBuf> {
     let path = profile_folder()?.join(name);
-    ensure!(path.is_file(), "`{}` is not built: run `cargo build -p hythe -p hythe-provider` first", path.display());
+    ensure!(
+        path.is_file(),
+        "`{}` is not built: run `cargo build -p hythe -p hythe-provider` first",
+        path.display()
+    );
     Ok(path)
 }

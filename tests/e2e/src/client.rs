@@ -13,12 +13,19 @@ pub const REQUIRE_CLIENTS: &str = "HYTHE_REQUIRE_CLIENTS";
 pub fn path_of(program: &str) -> Option<PathBuf> {
     let path = variable("PATH").unwrap_or_default();
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(usual).map(|folder| folder.join(program)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
 }
 
 /// Finds programs that a test needs. `None` means "skip this test", which is said aloud, and is an error in CI.
 pub fn find(programs: &[&str]) -> Result<Option<Vec<PathBuf>>> {
-    let missing: Vec<&str> = programs.iter().copied().filter(|name| path_of(name).is_none()).collect();
+    let missing: Vec<&str> = programs
+        .iter()
+        .copied()
+        .filter(|name| path_of(name).is_none())
+        .collect();
     if missing.is_empty() {
         return Ok(Some(programs.iter().copied().filter_map(path_of).collect()));
     }
@@ -47,7 +54,10 @@ pub fn is_root() -> bool {
 
 /// A non-empty environment variable.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "the one place where the harness reads the environment")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where the harness reads the environment"
+)]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -12,6 +12,7 @@ use crate::binary;
 use crate::client;
 use crate::image::static_busybox;
 use crate::process::{Daemon, Finished, run, run_with_input};
+use crate::server::clean_environment;
 
 /// A running engine. Dropping it stops it, and nothing of it stays mounted.
 #[derive(Debug)]
@@ -38,8 +39,15 @@ impl DockerEngine {
         let path = |name: &str| folder.path().join(name);
         let host = format!("unix://{}", path("sock").display());
         let mut command = Command::new(client::path_of("dockerd").context("no dockerd")?);
-        command.arg("--data-root").arg(path("data")).arg("--exec-root").arg(path("exec"));
-        command.arg("--pidfile").arg(path("pid")).args(["-H", &host, "--bridge=none", "--iptables=false"]);
+        command
+            .arg("--data-root")
+            .arg(path("data"))
+            .arg("--exec-root")
+            .arg(path("exec"));
+        command
+            .arg("--pidfile")
+            .arg(path("pid"))
+            .args(["-H", &host, "--bridge=none", "--iptables=false"]);
         command.args(["--ip6tables=false", "--insecure-registry", "127.0.0.0/8"]);
         let mounts = Mounts(folder.path().to_owned());
         let mut daemon = Daemon::start("dockerd", &mut command, &path("log"))?;
@@ -55,16 +63,24 @@ impl DockerEngine {
         ];
         daemon.wait_until("the Docker engine answers", Duration::from_mins(1), || {
             let mut version = Command::new("docker");
-            version.arg("version").envs(environment.iter().map(|(name, value)| (name, value)));
+            version
+                .arg("version")
+                .envs(environment.iter().map(|(name, value)| (name, value)));
             run(&mut version).is_ok_and(|finished| finished.status.success())
         })?;
-        Ok(Some(Self { _daemon: daemon, _mounts: mounts, folder, environment }))
+        Ok(Some(Self {
+            _daemon: daemon,
+            _mounts: mounts,
+            folder,
+            environment,
+        }))
     }
 
     /// A `docker` command for this engine, with a client configuration of its own.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
+        clean_environment(&mut command);
         command.args(arguments).current_dir(self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -111,7 +127,8 @@ impl DockerEngine {
         std::fs::create_dir_all(&context)?;
         let busybox = static_busybox().context("no static busybox (Debian: busybox-static)")?;
         std::fs::copy(busybox, context.join("busybox"))?;
-        let steps = format!("FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT [\"/bin/busybox\", \"echo\", \"{words}\"]\n");
+        let steps =
+            format!("FROM scratch\nCOPY busybox /bin/busybox\nENTRYPOINT [\"/bin/busybox\", \"echo\", \"{words}\"]\n");
         std::fs::write(context.join("Dockerfile"), steps)?;
         let context = context.display().to_string();
         self.docker(&[&["build", "--tag", image], more, &[context.as_str()]].concat())
@@ -132,8 +149,13 @@ impl Drop for Mounts {
 pub fn unmount_below(folder: &Path) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for line in mounts.lines().rev() {
-        if let Some(place) = line.split(' ').nth(1).filter(|place| Path::new(place).starts_with(folder)) {
-            let _ = run(Command::new("umount").args(["--lazy", place]));
+        if let Some(place) = line
+            .split(' ')
+            .nth(1)
+            .filter(|place| Path::new(place).starts_with(folder))
+        {
+            // Not through `run`, which an interruption stops: this is the clean-up after one.
+            let _ = Command::new("umount").args(["--lazy", place]).status();
         }
     }
 }

@@ -29,7 +29,10 @@ impl Response {
     /// The first header of that (lower-case) name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -45,7 +48,12 @@ impl Response {
 
     /// Insists on a status.
     pub fn expect(self, status: u16) -> Result<Self> {
-        ensure!(self.status == status, "expected {status}, got {}: {}", self.status, self.text());
+        ensure!(
+            self.status == status,
+            "expected {status}, got {}: {}",
+            self.status,
+            self.text()
+        );
         Ok(self)
     }
 }
@@ -64,7 +72,10 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-        Ok(Self { address: address.to_owned(), stream: BufReader::with_capacity(256 * 1024, stream) })
+        Ok(Self {
+            address: address.to_owned(),
+            stream: BufReader::with_capacity(256 * 1024, stream),
+        })
     }
 
     /// Sends a request with its whole body and reads the answer.
@@ -95,7 +106,10 @@ impl Connection {
 
     /// Sends bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.get_mut().write_all(bytes).context("the server stopped reading")
+        self.stream
+            .get_mut()
+            .write_all(bytes)
+            .context("the server stopped reading")
     }
 
     /// Says that nothing more will be sent.
@@ -121,7 +135,10 @@ impl Connection {
             return Ok(response);
         }
         let length = response.header("content-length").map(str::parse::<u64>).transpose()?;
-        if response.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+        if response
+            .header("transfer-encoding")
+            .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+        {
             self.receive_chunks(sink)?;
         } else if let Some(length) = length {
             let copied = std::io::copy(&mut self.stream.by_ref().take(length), sink)?;
@@ -135,14 +152,22 @@ impl Connection {
     fn receive_head(&mut self) -> Result<Response> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let Some(status) = status else { bail!("not a status line: `{line}`") };
+        let Some(status) = status else {
+            bail!("not a status line: `{line}`")
+        };
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
             if line.is_empty() {
-                return Ok(Response { status, headers, body: Vec::new() });
+                return Ok(Response {
+                    status,
+                    headers,
+                    body: Vec::new(),
+                });
             }
-            let (name, value) = line.split_once(':').with_context(|| format!("not a header: `{line}`"))?;
+            let (name, value) = line
+                .split_once(':')
+                .with_context(|| format!("not a header: `{line}`"))?;
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
     }
@@ -166,7 +191,9 @@ impl Connection {
         let mut bytes = Vec::new();
         match self.stream.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes) {
             Ok(0) => bail!("the server closed the connection without an answer"),
-            Ok(_) => Ok(String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned()),
+            Ok(_) => Ok(String::from_utf8_lossy(&bytes)
+                .trim_end_matches(['\r', '\n'])
+                .to_owned()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 bail!("no answer within {ANSWER_LIMIT:?}")
             }
@@ -176,13 +203,7 @@ impl Connection {
 }
 
 /// Sends one request on a connection of its own.
-pub fn request(
-    address: &str,
-    method: &str,
-    target: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Result<Response> {
+pub fn request(address: &str, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Response> {
     let mut all = headers.to_vec();
     all.push(("Connection", "close"));
     Connection::open(address)?.send(method, target, &all, body)
@@ -206,5 +227,8 @@ pub fn percent_encode(text: &str) -> String {
 #[must_use]
 pub fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+    )
 }

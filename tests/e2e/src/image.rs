@@ -34,17 +34,35 @@ pub struct ImageRecipe {
 impl ImageRecipe {
     /// An image that runs busybox and says `words`; `None` if no static busybox is installed.
     pub fn busybox(words: &str) -> Result<Option<Self>> {
-        let Some(program) = static_busybox() else { return Ok(None) };
-        let file = ImageFile { path: "bin/busybox".into(), bytes: std::fs::read(program)?, mode: 0o755 };
+        let Some(program) = static_busybox() else {
+            return Ok(None);
+        };
+        let file = ImageFile {
+            path: "bin/busybox".into(),
+            bytes: std::fs::read(program)?,
+            mode: 0o755,
+        };
         let entrypoint = ["/bin/busybox", "echo", words].map(str::to_owned).to_vec();
-        Ok(Some(Self { files: vec![file], entrypoint, architecture: architecture().to_owned() }))
+        Ok(Some(Self {
+            files: vec![file],
+            entrypoint,
+            architecture: architecture().to_owned(),
+        }))
     }
 
     /// An image that holds one text file and cannot run.
     #[must_use]
     pub fn text(text: &str) -> Self {
-        let file = ImageFile { path: "README".into(), bytes: text.as_bytes().to_vec(), mode: 0o644 };
-        Self { files: vec![file], entrypoint: vec!["/README".into()], architecture: architecture().to_owned() }
+        let file = ImageFile {
+            path: "README".into(),
+            bytes: text.as_bytes().to_vec(),
+            mode: 0o644,
+        };
+        Self {
+            files: vec![file],
+            entrypoint: vec!["/README".into()],
+            architecture: architecture().to_owned(),
+        }
     }
 
     /// Writes the image into an OCI image layout at `folder` under `tag`, beside what is there; answers its digest.
@@ -59,12 +77,20 @@ impl ImageRecipe {
         let mut manifests = Vec::new();
         for image in images {
             let (mut descriptor, _) = image.write_blobs(folder)?;
-            insert(&mut descriptor, "platform", json!({ "os": "linux", "architecture": image.architecture }));
+            insert(
+                &mut descriptor,
+                "platform",
+                json!({ "os": "linux", "architecture": image.architecture }),
+            );
             manifests.push(descriptor);
         }
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests }).to_string();
         let (digest, size) = write_blob(folder, index.as_bytes())?;
-        add_to_index(folder, json!({ "mediaType": OCI_INDEX, "digest": digest, "size": size }), tag)?;
+        add_to_index(
+            folder,
+            json!({ "mediaType": OCI_INDEX, "digest": digest, "size": size }),
+            tag,
+        )?;
         Ok(digest)
     }
 
@@ -88,7 +114,10 @@ impl ImageRecipe {
         })
         .to_string();
         let (digest, size) = write_blob(folder, manifest.as_bytes())?;
-        Ok((json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": size }), digest))
+        Ok((
+            json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": size }),
+            digest,
+        ))
     }
 
     fn layer(&self) -> Result<Vec<u8>> {
@@ -110,7 +139,9 @@ pub fn static_busybox() -> Option<PathBuf> {
     let path = client::path_of("busybox")?;
     let bytes = std::fs::read(&path).ok()?;
     // A dynamic program names its loader.
-    let is_dynamic = bytes.windows(8).any(|window| window == b"/ld-linu" || window == b"/ld-musl");
+    let is_dynamic = bytes
+        .windows(8)
+        .any(|window| window == b"/ld-linu" || window == b"/ld-musl");
     (!is_dynamic).then_some(path)
 }
 
@@ -140,8 +171,15 @@ fn add_to_index(folder: &Path, mut descriptor: Value, tag: &str) -> Result<()> {
         Ok(bytes) => serde_json::from_slice(&bytes)?,
         Err(_) => json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] }),
     };
-    insert(&mut descriptor, "annotations", json!({ "org.opencontainers.image.ref.name": tag }));
-    let manifests = index.get_mut("manifests").and_then(Value::as_array_mut).context("not an index")?;
+    insert(
+        &mut descriptor,
+        "annotations",
+        json!({ "org.opencontainers.image.ref.name": tag }),
+    );
+    let manifests = index
+        .get_mut("manifests")
+        .and_then(Value::as_array_mut)
+        .context("not an index")?;
     manifests.push(descriptor);
     std::fs::write(path, index.to_string())?;
     Ok(())

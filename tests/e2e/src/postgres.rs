@@ -31,7 +31,11 @@ impl PostgresCluster {
     /// The cluster that the environment names, else a new one; `None` if PostgreSQL is not installed.
     pub fn find_or_start() -> Result<Option<Self>> {
         if let Some(url) = client::variable(URL_VARIABLE) {
-            return Ok(Some(Self { url, _server: None, _folder: None }));
+            return Ok(Some(Self {
+                url,
+                _server: None,
+                _folder: None,
+            }));
         }
         if programs().is_none() {
             client::skip("not installed: PostgreSQL (initdb, postgres)")?;
@@ -53,26 +57,47 @@ impl PostgresCluster {
         }
         let command = |program: &str| {
             let mut command = Command::new(programs.join(program));
-            command.current_dir(folder.path()).env("LC_ALL", "C").env_remove("PGDATA");
+            command
+                .current_dir(folder.path())
+                .env("LC_ALL", "C")
+                .env_remove("PGDATA");
             if let Some((user, group)) = owner {
                 command.uid(user).gid(group);
             }
             command
         };
-        let options = ["--auth=trust", "--username=hythe", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"];
+        let options = [
+            "--auth=trust",
+            "--username=hythe",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--pgdata",
+        ];
         run(command("initdb").args(options).arg(&data))?.ok()?;
 
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut postgres = command("postgres");
         postgres.arg("-D").arg(&data).args(["-p", &port.to_string()]);
         // Nothing here outlives the test, so nothing needs to survive a power cut.
-        for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=200"] {
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "fsync=off",
+            "max_connections=200",
+        ] {
             postgres.args(["-c", setting]);
         }
         let mut server = Daemon::start("postgres", &mut postgres, &folder.path().join("log"))?.stopped_by(Signal::INT);
         let url = format!("postgres://hythe@127.0.0.1:{port}/postgres");
-        server.wait_until("PostgreSQL answers", Duration::from_mins(1), || psql(&url, "SELECT 1").is_ok())?;
-        Ok(Self { url, _server: Some(server), _folder: Some(folder) })
+        server.wait_until("PostgreSQL answers", Duration::from_mins(1), || {
+            psql(&url, "SELECT 1").is_ok()
+        })?;
+        Ok(Self {
+            url,
+            _server: Some(server),
+            _folder: Some(folder),
+        })
     }
 
     /// The address of the maintenance database.
@@ -85,15 +110,22 @@ impl PostgresCluster {
     pub fn create_database(&self) -> Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("e2e_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        psql(&self.url, &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"))?;
-        let (server, _) = self.url.rsplit_once('/').context("the PostgreSQL address names no database")?;
+        psql(
+            &self.url,
+            &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"),
+        )?;
+        let (server, _) = self
+            .url
+            .rsplit_once('/')
+            .context("the PostgreSQL address names no database")?;
         Ok(format!("{server}/{name}"))
     }
 }
 
 /// Runs one statement and answers what it printed.
 pub fn psql(url: &str, statement: &str) -> Result<String> {
-    let finished = run(Command::new("psql").args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, url]))?;
+    let finished =
+        run(Command::new("psql").args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, url]))?;
     Ok(finished.ok()?.stdout.trim().to_owned())
 }
 
@@ -107,7 +139,12 @@ pub fn programs() -> Option<PathBuf> {
         .filter(|folder| has_programs(folder))
         .collect();
     versions.sort();
-    versions.pop().or_else(|| client::path_of("initdb")?.parent().map(Path::to_owned).filter(|it| has_programs(it)))
+    versions.pop().or_else(|| {
+        client::path_of("initdb")?
+            .parent()
+            .map(Path::to_owned)
+            .filter(|it| has_programs(it))
+    })
 }
 
 fn has_programs(folder: &Path) -> bool {

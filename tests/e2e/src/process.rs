@@ -32,11 +32,6 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Lets waits work again; for the clean-up that follows an interruption.
-pub fn resume_after_interrupt() {
-    INTERRUPTED.store(false, Ordering::SeqCst);
-}
-
 /// What a program left behind.
 #[derive(Debug)]
 pub struct Finished {
@@ -66,7 +61,12 @@ impl Finished {
         if !self.status.success() && self.status.code().is_some() {
             return Ok(self);
         }
-        bail!("`{}` should have failed ({})\n{}", self.command, self.status, self.both());
+        bail!(
+            "`{}` should have failed ({})\n{}",
+            self.command,
+            self.status,
+            self.both()
+        );
     }
 
     /// Both outputs in one text.
@@ -110,11 +110,21 @@ fn finish(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Resul
         outcome => {
             stop_child(&mut child, Signal::TERM, Duration::from_secs(5));
             outcome.with_context(|| format!("while `{line}` ran"))?;
-            bail!("`{line}` did not end within {limit:?}\n{}{}", text_of(&mut stdout)?, text_of(&mut stderr)?);
+            bail!(
+                "`{line}` did not end within {limit:?}\n{}{}",
+                text_of(&mut stdout)?,
+                text_of(&mut stderr)?
+            );
         }
     };
     let took = started.elapsed();
-    Ok(Finished { command: line, status, stdout: text_of(&mut stdout)?, stderr: text_of(&mut stderr)?, took })
+    Ok(Finished {
+        command: line,
+        status,
+        stdout: text_of(&mut stdout)?,
+        stderr: text_of(&mut stderr)?,
+        took,
+    })
 }
 
 /// Waits until `condition` holds; an error names what was waited for.
@@ -147,7 +157,9 @@ impl Daemon {
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("cannot start `{}`", command_line(command)))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", command_line(command)))?;
         Ok(Self {
             name: name.to_owned(),
             child,
@@ -173,7 +185,9 @@ impl Daemon {
     /// Everything it printed so far.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Waits until `condition` holds; fails early when the program ends.
@@ -255,7 +269,10 @@ fn stop_child(child: &mut Child, signal: Signal, grace: Duration) -> Option<Exit
 }
 
 fn send(child: &Child, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("not a process id")?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("not a process id")?;
     kill_process(pid, signal).context("cannot send the signal")
 }
 

@@ -30,14 +30,22 @@ impl SlowProxy {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let Ok(server) = TcpStream::connect(&upstream) else { continue };
-                let (Ok(client_reader), Ok(server_reader)) = (client.try_clone(), server.try_clone()) else { continue };
+                let Ok(server) = TcpStream::connect(&upstream) else {
+                    continue;
+                };
+                let (Ok(client_reader), Ok(server_reader)) = (client.try_clone(), server.try_clone()) else {
+                    continue;
+                };
                 // Both end with their connection, and all connections end with the processes under test.
                 spawn(move || relay(client_reader, server, delay));
                 spawn(move || relay(server_reader, client, Duration::ZERO));
             }
         });
-        Ok(Self { address, is_stopped, accepting: Some(accepting) })
+        Ok(Self {
+            address,
+            is_stopped,
+            accepting: Some(accepting),
+        })
     }
 
     /// Where it listens, as `host:port`.

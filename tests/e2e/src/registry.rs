@@ -36,7 +36,10 @@ impl RegistryClient {
     /// With an `Authorization` value of its own, or none.
     #[must_use]
     pub fn with(address: &str, authorization: Option<String>) -> Self {
-        Self { address: address.to_owned(), authorization }
+        Self {
+            address: address.to_owned(),
+            authorization,
+        }
     }
 
     /// The registry as `host:port`.
@@ -64,7 +67,9 @@ impl RegistryClient {
 
     /// Begins an upload and answers the path to send its bytes to.
     pub fn begin_upload(&self, repository: &str) -> Result<String> {
-        let response = self.call("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], &[])?.expect(202)?;
+        let response = self
+            .call("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], &[])?
+            .expect(202)?;
         location(&response)
     }
 
@@ -73,7 +78,8 @@ impl RegistryClient {
         let digest = digest(bytes);
         let upload = self.begin_upload(repository)?;
         let headers = [("Content-Type", "application/octet-stream")];
-        self.call("PUT", &with_query(&upload, "digest", &digest), &headers, bytes)?.expect(201)?;
+        self.call("PUT", &with_query(&upload, "digest", &digest), &headers, bytes)?
+            .expect(201)?;
         Ok(digest)
     }
 
@@ -86,7 +92,12 @@ impl RegistryClient {
     /// Gets a manifest of any kind.
     pub fn manifest(&self, repository: &str, reference: &str) -> Result<Response> {
         let accept = format!("{OCI_MANIFEST}, {OCI_INDEX}, application/vnd.docker.distribution.manifest.v2+json");
-        self.call("GET", &format!("/v2/{repository}/manifests/{reference}"), &[("Accept", &accept)], &[])
+        self.call(
+            "GET",
+            &format!("/v2/{repository}/manifests/{reference}"),
+            &[("Accept", &accept)],
+            &[],
+        )
     }
 
     /// Pushes a small image that differs from every other by `content`; answers its digest.
@@ -105,8 +116,13 @@ impl RegistryClient {
         let mut total = 0;
         let config = manifest.get("config").into_iter();
         for blob in config.chain(manifest.get("layers").and_then(Value::as_array).into_iter().flatten()) {
-            let wanted = blob.get("digest").and_then(Value::as_str).context("a descriptor without digest")?;
-            let got = self.call("GET", &format!("/v2/{repository}/blobs/{wanted}"), &[], &[])?.expect(200)?;
+            let wanted = blob
+                .get("digest")
+                .and_then(Value::as_str)
+                .context("a descriptor without digest")?;
+            let got = self
+                .call("GET", &format!("/v2/{repository}/blobs/{wanted}"), &[], &[])?
+                .expect(200)?;
             ensure!(digest(&got.body) == wanted, "blob {wanted} came back as other bytes");
             total += got.body.len() as u64;
         }

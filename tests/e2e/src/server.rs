@@ -26,9 +26,14 @@ pub struct ServerOptions {
     pub data_folder: Option<PathBuf>,
     /// The program; `hythe` of this build profile otherwise.
     pub program: Option<PathBuf>,
+    /// Who the administrator is, for a further node of a deployment: only the first node writes that down.
+    pub credentials: Option<Credentials>,
     /// Whether it stays out of this process's group, so that Ctrl-C in the terminal reaches only us.
     pub has_own_group: bool,
 }
+
+/// The name of the log in the server's folder.
+const LOG: &str = "server.log";
 
 /// What the server writes for its first administrator.
 #[derive(Clone, Debug)]
@@ -64,7 +69,9 @@ impl Credentials {
     /// The control plane as `host:port`.
     #[must_use]
     pub fn control_address(&self) -> &str {
-        self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, rest)| rest.trim_end_matches('/'))
+        self.endpoint
+            .split_once("://")
+            .map_or(self.endpoint.as_str(), |(_, rest)| rest.trim_end_matches('/'))
     }
 
     /// `Basic` credentials of the administrator.
@@ -108,19 +115,39 @@ impl Server {
     /// Starts a server on free loopback ports with further options.
     pub fn start_with(options: ServerOptions) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("hythe-e2e-").tempdir()?;
-        let data_folder = options.data_folder.clone().unwrap_or_else(|| folder.path().join("hythe-data"));
+        let data_folder = options
+            .data_folder
+            .clone()
+            .unwrap_or_else(|| folder.path().join("hythe-data"));
         let addresses = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
         let mut daemon = launch(&options, &data_folder, folder.path(), &addresses)?;
-        let path = data_folder.join("credentials");
-        let mut credentials = None;
-        daemon.wait_until("the server is ready", START_LIMIT, || {
-            let Ok(read) = Credentials::read(&path) else { return false };
-            let ready = is_ready(&read);
-            credentials = Some(read);
-            ready
+        let log = folder.path().join(LOG);
+        let mut urls = None;
+        daemon.wait_until("the server says that it is ready", START_LIMIT, || {
+            urls = std::fs::read_to_string(&log).ok().and_then(|text| urls_in_log(&text));
+            urls.is_some()
         })?;
-        let credentials = credentials.context("no credentials")?;
-        Ok(Self { daemon, credentials, options, data_folder, folder })
+        let (registry, control) = urls.context("no addresses")?;
+        let known = match &options.credentials {
+            Some(known) => known.clone(),
+            None => Credentials::read(&data_folder.join("credentials"))?,
+        };
+        let registry = registry
+            .split_once("://")
+            .map_or(registry.clone(), |(_, host)| host.to_owned());
+        let credentials = Credentials {
+            endpoint: control,
+            registry,
+            ..known
+        };
+        daemon.wait_until("the server is ready", START_LIMIT, || is_ready(&credentials))?;
+        Ok(Self {
+            daemon,
+            credentials,
+            options,
+            data_folder,
+            folder,
+        })
     }
 
     /// Where and as whom to talk to it.
@@ -159,6 +186,14 @@ impl Server {
         self.daemon.log()
     }
 
+    /// Leaves it running after this process has ended; answers its folder, which stays as well.
+    #[must_use]
+    pub fn keep_running(self) -> PathBuf {
+        let Self { daemon, folder, .. } = self;
+        std::mem::forget(daemon);
+        folder.keep()
+    }
+
     /// Sends SIGTERM without waiting.
     pub fn ask_to_stop(&self) -> Result<()> {
         self.daemon.signal(Signal::TERM)
@@ -177,15 +212,21 @@ impl Server {
     /// Starts it again on the same addresses and data.
     pub fn restart(&mut self) -> Result<()> {
         self.daemon.stop();
-        let addresses = (self.credentials.registry.clone(), self.credentials.control_address().to_owned());
+        let addresses = (
+            self.credentials.registry.clone(),
+            self.credentials.control_address().to_owned(),
+        );
         self.daemon = launch(&self.options, &self.data_folder, self.folder.path(), &addresses)?;
         let credentials = &self.credentials;
-        self.daemon.wait_until("the server is ready again", START_LIMIT, || is_ready(credentials))
+        self.daemon
+            .wait_until("the server is ready again", START_LIMIT, || is_ready(credentials))
     }
 
     /// Waits until the log holds `text`.
     pub fn wait_for_log(&self, text: &str) -> Result<()> {
-        wait_until(&format!("the server logs `{text}`"), Duration::from_secs(10), || self.log().contains(text))
+        wait_until(&format!("the server logs `{text}`"), Duration::from_secs(10), || {
+            self.log().contains(text)
+        })
     }
 
     /// Calls the REST API as the administrator.
@@ -197,7 +238,13 @@ impl Server {
             headers.push(("Content-Type", "application/json"));
         }
         let body = text.unwrap_or_default();
-        http::request(self.credentials.control_address(), method, path, &headers, body.as_bytes())
+        http::request(
+            self.credentials.control_address(),
+            method,
+            path,
+            &headers,
+            body.as_bytes(),
+        )
     }
 
     /// Creates a repository with default settings.
@@ -207,7 +254,9 @@ impl Server {
 
     /// Creates a repository.
     pub fn create_repository_with(&self, body: &Value) -> Result<Value> {
-        self.api("POST", "/api/v1/repositories", Some(body))?.expect(201)?.json()
+        self.api("POST", "/api/v1/repositories", Some(body))?
+            .expect(201)?
+            .json()
     }
 
     /// A repository as the server describes it, if it exists.
@@ -227,8 +276,15 @@ impl Server {
             let prefix = http::percent_encode(prefix);
             let path = format!("/api/v1/repositories?prefix={prefix}&maxResults=1000{next}");
             let page = self.api("GET", &path, None)?.expect(200)?.json()?;
-            let repositories = page.get("repositories").and_then(Value::as_array).context("no repositories")?;
-            names.extend(repositories.iter().filter_map(|it| it.get("repositoryName")?.as_str().map(str::to_owned)));
+            let repositories = page
+                .get("repositories")
+                .and_then(Value::as_array)
+                .context("no repositories")?;
+            names.extend(
+                repositories
+                    .iter()
+                    .filter_map(|it| it.get("repositoryName")?.as_str().map(str::to_owned)),
+            );
             match page.get("nextToken").and_then(Value::as_str) {
                 Some(token) => next = format!("&nextToken={}", http::percent_encode(token)),
                 None => return Ok(names),
@@ -238,7 +294,10 @@ impl Server {
 
     /// Makes an authorization token and answers its password (user `AWS`) and its id.
     pub fn authorization_token(&self, body: &Value) -> Result<(String, String)> {
-        let token = self.api("POST", "/api/v1/authorization-tokens", Some(body))?.expect(201)?.json()?;
+        let token = self
+            .api("POST", "/api/v1/authorization-tokens", Some(body))?
+            .expect(201)?
+            .json()?;
         let member = |name: &str| token.get(name).and_then(Value::as_str).map(str::to_owned);
         let password = member("password").context("the token has no password")?;
         Ok((password, member("tokenId").context("the token has no id")?))
@@ -252,7 +311,10 @@ impl Server {
         };
         let mut command = Command::new(program);
         clean_environment(&mut command);
-        command.args(arguments).current_dir(self.folder.path()).envs(self.credentials.environment());
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .envs(self.credentials.environment());
         Ok(command)
     }
 
@@ -276,7 +338,10 @@ pub fn repository_path(name: &str) -> String {
 /// A figure from `/proc/PID/status` in KiB.
 pub fn memory_kib(pid: u32, field: &str) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.split(':').next() == Some(field)).context("no such figure")?;
+    let line = status
+        .lines()
+        .find(|line| line.split(':').next() == Some(field))
+        .context("no such figure")?;
     let figure = line.split_whitespace().nth(1).context("no figure")?;
     Ok(figure.parse()?)
 }
@@ -304,12 +369,30 @@ fn launch(
     let mut command = Command::new(program);
     clean_environment(&mut command);
     command.arg("serve").arg("--data-dir").arg(data_folder);
-    command.args(["--registry-address", registry, "--control-address", control, "--log-format", "json"]);
+    command.args([
+        "--registry-address",
+        registry,
+        "--control-address",
+        control,
+        "--log-format",
+        "json",
+    ]);
     command.args(&options.arguments).current_dir(folder);
     if options.has_own_group {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
-    Daemon::start("hythe serve", &mut command, &folder.join("server.log"))
+    Daemon::start("hythe serve", &mut command, &folder.join(LOG))
+}
+
+/// The URLs of registry and control plane, from the last line that says `ready`.
+fn urls_in_log(log: &str) -> Option<(String, String)> {
+    log.lines().rev().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let fields = line.get("fields").unwrap_or(&line);
+        let field = |name: &str| Some(fields.get(name)?.as_str()?.trim_end_matches('/').to_owned());
+        (field("message")? == "ready").then_some(())?;
+        Some((field("registry.url")?, field("control.url")?))
+    })
 }
 
 fn is_ready(credentials: &Credentials) -> bool {

@@ -37,7 +37,10 @@ impl Terraform {
             return Ok(None);
         }
         let folder = tempfile::Builder::new().prefix("hythe-tf-").tempdir()?;
-        let mut terraform = Self { folder, environment: Vec::new() };
+        let mut terraform = Self {
+            folder,
+            environment: Vec::new(),
+        };
         for (name, value) in credentials.environment() {
             terraform.set(name, &value);
         }
@@ -47,8 +50,13 @@ impl Terraform {
 
     /// Takes the provider from this build, without `terraform init`.
     fn use_development_build(&mut self) -> Result<()> {
-        let folder = binary::provider()?.parent().context("the provider is in no folder")?.display().to_string();
-        let text = format!("provider_installation {{\n  dev_overrides {{ \"{SOURCE}\" = \"{folder}\" }}\n  direct {{}}\n}}\n");
+        let folder = binary::provider()?
+            .parent()
+            .context("the provider is in no folder")?
+            .display()
+            .to_string();
+        let text =
+            format!("provider_installation {{\n  dev_overrides {{ \"{SOURCE}\" = \"{folder}\" }}\n  direct {{}}\n}}\n");
         self.set_cli_config(&text)
     }
 
@@ -74,7 +82,8 @@ impl Terraform {
 
     /// Writes `main.tf`: which provider, then `body`.
     pub fn configure(&self, body: &str) -> Result<()> {
-        let head = format!("terraform {{\n  required_providers {{\n    hythe = {{ source = \"{SOURCE}\" }}\n  }}\n}}\n\n");
+        let head =
+            format!("terraform {{\n  required_providers {{\n    hythe = {{ source = \"{SOURCE}\" }}\n  }}\n}}\n\n");
         std::fs::write(self.folder.path().join("main.tf"), format!("{head}{body}"))?;
         Ok(())
     }
@@ -90,7 +99,10 @@ impl Terraform {
             }
         }
         command.args(arguments).current_dir(self.folder.path());
-        command.env("CHECKPOINT_DISABLE", "1").env("TF_IN_AUTOMATION", "1").env("TF_INPUT", "0");
+        command
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_IN_AUTOMATION", "1")
+            .env("TF_INPUT", "0");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -123,15 +135,18 @@ impl Terraform {
 
     /// Makes a plan with further arguments.
     pub fn plan_with(&self, more: &[&str]) -> Result<Plan> {
-        let finished =
-            self.run(&[&["plan", "-no-color", "-detailed-exitcode", "-out=tfplan"], more].concat())?;
+        let finished = self.run(&[&["plan", "-no-color", "-detailed-exitcode", "-out=tfplan"], more].concat())?;
         let is_empty = match finished.status.code() {
             Some(0) => true,
             Some(2) => false,
             _ => bail!("`{}` failed\n{}", finished.command, finished.both()),
         };
         let json = self.run(&["show", "-json", "tfplan"])?.ok()?.stdout;
-        Ok(Plan { is_empty, text: finished.stdout, json: serde_json::from_str(&json)? })
+        Ok(Plan {
+            is_empty,
+            text: finished.stdout,
+            json: serde_json::from_str(&json)?,
+        })
     }
 
     /// Runs a command that must fail and answers its diagnostics.
@@ -139,10 +154,17 @@ impl Terraform {
         let finished = self.run(&[arguments, &["-json"]].concat())?.refused()?;
         let mut found = Vec::new();
         for line in finished.stdout.lines() {
-            let Ok(value) = serde_json::from_str::<Value>(line) else { continue };
+            let Ok(value) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
             found.extend(value.get("diagnostic").map(Diagnostic::from));
         }
-        ensure!(!found.is_empty(), "`{}` failed without a diagnostic\n{}", finished.command, finished.both());
+        ensure!(
+            !found.is_empty(),
+            "`{}` failed without a diagnostic\n{}",
+            finished.command,
+            finished.both()
+        );
         Ok(found)
     }
 
@@ -150,7 +172,11 @@ impl Terraform {
     pub fn validate(&self) -> Result<Vec<Diagnostic>> {
         let finished = self.run(&["validate", "-json"])?;
         let answer: Value = serde_json::from_str(&finished.stdout).with_context(|| finished.both())?;
-        let list = answer.get("diagnostics").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let list = answer
+            .get("diagnostics")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         Ok(list.iter().map(Diagnostic::from).collect())
     }
 
@@ -158,18 +184,28 @@ impl Terraform {
     pub fn attributes(&self, address: &str) -> Result<Value> {
         let state = self.state()?;
         let resources = state.pointer("/values/root_module/resources").and_then(Value::as_array);
-        let found = resources.into_iter().flatten().find(|it| it.get("address").and_then(Value::as_str) == Some(address));
+        let found = resources
+            .into_iter()
+            .flatten()
+            .find(|it| it.get("address").and_then(Value::as_str) == Some(address));
         Ok(found.and_then(|it| it.get("values")).cloned().unwrap_or(Value::Null))
     }
 
     /// The addresses in the state.
     pub fn addresses(&self) -> Result<Vec<String>> {
-        Ok(self.run(&["state", "list"])?.stdout.lines().map(str::to_owned).collect())
+        Ok(self
+            .run(&["state", "list"])?
+            .stdout
+            .lines()
+            .map(str::to_owned)
+            .collect())
     }
 
     /// An output's value.
     pub fn output(&self, name: &str) -> Result<Value> {
-        Ok(serde_json::from_str(&self.run(&["output", "-json", name])?.ok()?.stdout)?)
+        Ok(serde_json::from_str(
+            &self.run(&["output", "-json", name])?.ok()?.stdout,
+        )?)
     }
 
     /// The whole state as `terraform show -json` prints it.
@@ -197,14 +233,23 @@ pub struct Plan {
 impl Plan {
     /// Insists that nothing changes.
     pub fn expect_empty(&self) -> Result<()> {
-        ensure!(self.is_empty && self.changes().is_empty(), "the plan is not empty:\n{}", self.text);
+        ensure!(
+            self.is_empty && self.changes().is_empty(),
+            "the plan is not empty:\n{}",
+            self.text
+        );
         Ok(())
     }
 
     /// `address action` of everything that changes, such as `hythe_repository.a update`; a replacement is `delete,create`.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
-        let all = self.json.get("resource_changes").and_then(Value::as_array).into_iter().flatten();
+        let all = self
+            .json
+            .get("resource_changes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let text = all.filter_map(|change| {
             let actions = change.pointer("/change/actions")?.as_array()?;
             let actions: Vec<&str> = actions.iter().filter_map(Value::as_str).collect();
@@ -217,7 +262,12 @@ impl Plan {
     /// What changes outside Terraform the refresh saw, as `address action`.
     #[must_use]
     pub fn drift(&self) -> Vec<String> {
-        let all = self.json.get("resource_drift").and_then(Value::as_array).into_iter().flatten();
+        let all = self
+            .json
+            .get("resource_drift")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let text = all.filter_map(|change| {
             let actions = change.pointer("/change/actions")?.as_array()?;
             let actions: Vec<&str> = actions.iter().filter_map(Value::as_str).collect();
@@ -229,12 +279,24 @@ impl Plan {
     /// The names of the top-level attributes that the plan changes for one resource.
     #[must_use]
     pub fn changed_attributes(&self, address: &str) -> Vec<String> {
-        let all = self.json.get("resource_changes").and_then(Value::as_array).into_iter().flatten();
+        let all = self
+            .json
+            .get("resource_changes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let mut of_address = all.filter(|it| it.get("address").and_then(Value::as_str) == Some(address));
-        let Some(change) = of_address.next().and_then(|it| it.get("change")) else { return Vec::new() };
+        let Some(change) = of_address.next().and_then(|it| it.get("change")) else {
+            return Vec::new();
+        };
         let member = |name: &str| change.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
         let (before, after, unknown) = (member("before"), member("after"), member("after_unknown"));
-        let mut names: Vec<String> = before.keys().chain(after.keys()).chain(unknown.keys()).cloned().collect();
+        let mut names: Vec<String> = before
+            .keys()
+            .chain(after.keys())
+            .chain(unknown.keys())
+            .cloned()
+            .collect();
         names.sort();
         names.dedup();
         names.retain(|name| before.get(name) != after.get(name) || unknown.get(name) == Some(&Value::Bool(true)));

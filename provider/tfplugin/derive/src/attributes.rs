@@ -64,7 +64,10 @@ const FLAGS: [&str; 5] = ["sensitive", "write_only", "replace", "stable", "varia
 
 impl StructOptions {
     pub fn parse(input: &DeriveInput) -> syn::Result<Self> {
-        let mut options = Self { description: docs::markdown(&input.attrs), ..Self::default() };
+        let mut options = Self {
+            description: docs::markdown(&input.attrs),
+            ..Self::default()
+        };
         for attribute in tf_attributes(&input.attrs) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("version") {
@@ -83,8 +86,15 @@ impl StructOptions {
 
 /// The named fields of a struct.
 pub(crate) fn fields(input: &DeriveInput) -> syn::Result<Vec<FieldOptions>> {
-    let refused = || syn::Error::new(Span::call_site(), "expected a struct with named fields and without generics");
-    let Data::Struct(data) = &input.data else { return Err(refused()) };
+    let refused = || {
+        syn::Error::new(
+            Span::call_site(),
+            "expected a struct with named fields and without generics",
+        )
+    };
+    let Data::Struct(data) = &input.data else {
+        return Err(refused());
+    };
     if !input.generics.params.is_empty() {
         return Err(refused());
     }
@@ -97,7 +107,10 @@ pub(crate) fn fields(input: &DeriveInput) -> syn::Result<Vec<FieldOptions>> {
 
 impl FieldOptions {
     fn parse(field: &Field) -> syn::Result<Self> {
-        let ident = field.ident.clone().ok_or_else(|| syn::Error::new(field.span(), "expected a named field"))?;
+        let ident = field
+            .ident
+            .clone()
+            .ok_or_else(|| syn::Error::new(field.span(), "expected a named field"))?;
         let name = ident.to_string();
         let mut options = Self {
             name: name.strip_prefix("r#").unwrap_or(&name).to_owned(),

@@ -10,12 +10,16 @@ pub(crate) fn markdown(attributes: &[Attribute]) -> String {
 }
 
 fn line(attribute: &Attribute) -> Option<String> {
-    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    let Meta::NameValue(pair) = &attribute.meta else {
+        return None;
+    };
     if !pair.path.is_ident("doc") {
         return None;
     }
     match &pair.value {
-        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text), ..
+        }) => {
             let text = text.value();
             Some(text.strip_prefix(' ').unwrap_or(&text).trim_end().to_owned())
         }

@@ -11,7 +11,10 @@ use crate::attributes::{self, FieldOptions, ModeOption, StructOptions};
 pub(crate) fn schema(input: &DeriveInput) -> syn::Result<TokenStream> {
     let options = StructOptions::parse(input)?;
     let fields = attributes::fields(input)?;
-    if let Some(field) = fields.iter().find(|field| field.mode.is_none() && field.block.is_none()) {
+    if let Some(field) = fields
+        .iter()
+        .find(|field| field.mode.is_none() && field.block.is_none())
+    {
         return Err(syn::Error::new(
             field.ident.span(),
             "say who sets this attribute: `#[tf(required)]`, `#[tf(optional)]`, `#[tf(computed)]` or `#[tf(block)]`",
@@ -28,7 +31,11 @@ pub(crate) fn schema(input: &DeriveInput) -> syn::Result<TokenStream> {
             );
         }
     });
-    let StructOptions { description, version, deprecated } = &options;
+    let StructOptions {
+        description,
+        version,
+        deprecated,
+    } = &options;
     let version = version.as_ref().map_or_else(|| quote!(0), |version| quote!(#version));
     let deprecated = optional_text(deprecated.as_ref());
     Ok(quote! {
@@ -79,8 +86,10 @@ pub(crate) fn identity(input: &DeriveInput) -> syn::Result<TokenStream> {
 
 fn fields_impl(input: &DeriveInput, fields: &[FieldOptions], default_mode: ModeOption) -> TokenStream {
     let name = &input.ident;
-    let attributes =
-        fields.iter().filter(|field| field.block.is_none()).map(|field| attribute(field, default_mode));
+    let attributes = fields
+        .iter()
+        .filter(|field| field.block.is_none())
+        .map(|field| attribute(field, default_mode));
     let blocks = fields.iter().filter_map(block);
     let (idents, names): (Vec<_>, Vec<_>) = fields.iter().map(|field| (&field.ident, &field.name)).unzip();
     quote! {
@@ -109,7 +118,9 @@ fn fields_impl(input: &DeriveInput, fields: &[FieldOptions], default_mode: ModeO
 }
 
 fn attribute(field: &FieldOptions, default_mode: ModeOption) -> TokenStream {
-    let FieldOptions { ty, name, description, .. } = field;
+    let FieldOptions {
+        ty, name, description, ..
+    } = field;
     let mode = match field.mode.unwrap_or(default_mode) {
         ModeOption::Required => quote!(Required),
         ModeOption::Optional => quote!(Optional),
@@ -166,7 +177,9 @@ fn attribute(field: &FieldOptions, default_mode: ModeOption) -> TokenStream {
 
 fn block(field: &FieldOptions) -> Option<TokenStream> {
     let options = field.block.as_ref()?;
-    let FieldOptions { ty, name, description, .. } = field;
+    let FieldOptions {
+        ty, name, description, ..
+    } = field;
     let mut code = quote_spanned! { ty.span() =>
         ::tfplugin::schema::NestedBlock::new(#name, <#ty as ::tfplugin::Field>::kind()).describe(#description)
     };
@@ -186,8 +199,8 @@ fn block(field: &FieldOptions) -> Option<TokenStream> {
 }
 
 pub(crate) fn optional_text(text: Option<&syn::LitStr>) -> TokenStream {
-    match text {
-        Some(text) => quote!(::std::option::Option::Some(::std::string::String::from(#text))),
-        None => quote!(::std::option::Option::None),
-    }
+    text.map_or_else(
+        || quote!(::std::option::Option::None),
+        |text| quote!(::std::option::Option::Some(::std::string::String::from(#text))),
+    )
 }

@@ -9,14 +9,21 @@ use crate::attributes::{self, FieldOptions, StructOptions};
 use crate::fields::optional_text;
 
 pub(crate) fn parameters(input: &DeriveInput) -> syn::Result<TokenStream> {
-    let StructOptions { description, deprecated, .. } = StructOptions::parse(input)?;
+    let StructOptions {
+        description,
+        deprecated,
+        ..
+    } = StructOptions::parse(input)?;
     let fields = attributes::fields(input)?;
     let (last, positional) = match fields.split_last() {
         Some((last, rest)) if last.flags.has("variadic") => (Some(last), rest),
         _ => (None, fields.as_slice()),
     };
     if let Some(field) = positional.iter().find(|field| field.flags.has("variadic")) {
-        return Err(syn::Error::new(field.ident.span(), "only the last parameter can be variadic"));
+        return Err(syn::Error::new(
+            field.ident.span(),
+            "only the last parameter can be variadic",
+        ));
     }
     let name = &input.ident;
     let deprecated = optional_text(deprecated.as_ref());
@@ -24,17 +31,17 @@ pub(crate) fn parameters(input: &DeriveInput) -> syn::Result<TokenStream> {
         let ty = &field.ty;
         parameter(field, &quote!(#ty))
     });
-    let variadic = match last {
-        Some(field) => {
+    let variadic = last.map_or_else(
+        || quote!(::std::option::Option::None),
+        |field| {
             let ty = &field.ty;
             let declared = parameter(field, &quote!(<#ty as ::tfplugin::Collection>::Element));
             quote!(::std::option::Option::Some(#declared))
-        }
-        None => quote!(::std::option::Option::None),
-    };
+        },
+    );
     let reads = positional.iter().map(|field| {
         let ident = &field.ident;
-        quote!(#ident: arguments.next()?)
+        quote!(#ident: arguments.take()?)
     });
     let rest = last.map(|field| {
         let ident = &field.ident;

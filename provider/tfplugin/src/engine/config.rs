@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Configurations: validators, write-only arguments, defaults, and configuration from state.
 
-use super::normalise::walk;
+use super::normalise::{each, walk};
 use crate::schema::{Mode, ObjectSchema};
 use crate::{Diagnostic, Diagnostics, Path, Value};
 
@@ -30,15 +30,20 @@ pub(crate) fn write_only_paths(object: &ObjectSchema, config: &Value) -> Vec<Pat
     paths
 }
 
-/// The object with the default in place of each absent top-level argument that has one.
+/// The object with the default in place of each absent argument that has one, at any depth.
 pub(crate) fn with_defaults(object: &ObjectSchema, value: Value) -> Value {
     let Value::Map(mut members) = value else { return value };
     for attribute in &object.attributes {
-        if let Some(default) = &attribute.default {
-            let member = members.entry(attribute.name.clone()).or_default();
-            if member.is_null() {
-                *member = default.clone();
-            }
+        let member = members.entry(attribute.name.clone()).or_default();
+        if let (Value::Null, Some(default)) = (&member, &attribute.default) {
+            *member = default.clone();
+        } else if let Some(nested) = attribute.nested() {
+            *member = each(nested, std::mem::take(member), &with_defaults);
+        }
+    }
+    for block in &object.blocks {
+        if let Some(member) = members.get_mut(&block.name) {
+            *member = each(block.nested(), std::mem::take(member), &with_defaults);
         }
     }
     Value::Map(members)
@@ -48,17 +53,23 @@ pub(crate) fn with_defaults(object: &ObjectSchema, value: Value) -> Value {
 pub(crate) fn generated_config(object: &ObjectSchema, state: Value) -> Value {
     let Value::Map(mut members) = state else { return state };
     for attribute in &object.attributes {
-        let Some(value) = members.get_mut(&attribute.name) else { continue };
-        let is_default = attribute.default.as_ref().is_some_and(|default| attribute.means_same(value, default));
-        if attribute.mode == Mode::Computed || attribute.is_write_only || attribute.deprecation.is_some() || is_default {
+        let Some(value) = members.get_mut(&attribute.name) else {
+            continue;
+        };
+        let is_default = attribute
+            .default
+            .as_ref()
+            .is_some_and(|default| attribute.means_same(value, default));
+        if attribute.mode == Mode::Computed || attribute.is_write_only || attribute.deprecation.is_some() || is_default
+        {
             *value = Value::Null;
         } else if let Some(nested) = attribute.nested() {
-            *value = super::normalise::each(nested, std::mem::take(value), &generated_config);
+            *value = each(nested, std::mem::take(value), &generated_config);
         }
     }
     for block in &object.blocks {
         if let Some(value) = members.get_mut(&block.name) {
-            *value = super::normalise::each(block.nested(), std::mem::take(value), &generated_config);
+            *value = each(block.nested(), std::mem::take(value), &generated_config);
         }
     }
     Value::Map(members)

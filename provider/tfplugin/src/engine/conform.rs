@@ -68,7 +68,13 @@ fn object_kept(object: &ObjectSchema, planned: &Value, new: &Value, path: &Path,
     }
     for block in &object.blocks {
         let path = path.clone().attribute(&block.name);
-        nested_kept(block.nested(), planned.get(&block.name), new.get(&block.name), &path, broken);
+        nested_kept(
+            block.nested(),
+            planned.get(&block.name),
+            new.get(&block.name),
+            &path,
+            broken,
+        );
     }
 }
 
@@ -103,14 +109,20 @@ fn value_kept(ty: &Type, planned: &Value, new: &Value) -> bool {
         (Type::Set(_), Value::List(planned), Value::List(new)) => new.len() <= planned.len(),
         (Type::List(element) | Type::Map(element), Value::List(_) | Value::Map(_), Value::List(_) | Value::Map(_)) => {
             let pairs = paired(planned, new);
-            planned.len() == new.len() && pairs.into_iter().all(|(_, planned, new)| value_kept(element, planned, new))
+            planned.len() == new.len()
+                && pairs
+                    .into_iter()
+                    .all(|(_, planned, new)| value_kept(element, planned, new))
         }
-        (Type::Object(attributes), Value::Map(_), Value::Map(_)) => {
-            attributes.iter().all(|(name, ty)| value_kept(ty, planned.get(name), new.get(name)))
-        }
+        (Type::Object(attributes), Value::Map(_), Value::Map(_)) => attributes
+            .iter()
+            .all(|(name, ty)| value_kept(ty, planned.get(name), new.get(name))),
         (Type::Tuple(elements), Value::List(planned), Value::List(new)) => {
             planned.len() == new.len()
-                && elements.iter().zip(planned.iter().zip(new)).all(|(ty, (planned, new))| value_kept(ty, planned, new))
+                && elements
+                    .iter()
+                    .zip(planned.iter().zip(new))
+                    .all(|(ty, (planned, new))| value_kept(ty, planned, new))
         }
         // What is left is unknown as a whole, or dynamic with unknown parts.
         (_, planned, _) => planned.is_unknown() || *ty == Type::Dynamic,

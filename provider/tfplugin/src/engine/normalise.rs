@@ -53,10 +53,13 @@ fn keep_nested(nested: Nested<'_>, reference: &Value, new: Value) -> Value {
         (Nesting::Single | Nesting::Group, new) => keep_meaning(nested.object, reference, new),
         (Nesting::List, Value::List(items)) => {
             let before = reference.as_list().unwrap_or_default();
-            let kept = items.into_iter().enumerate().map(|(index, item)| match before.get(index) {
-                Some(before) => keep_meaning(nested.object, before, item),
-                None => item,
-            });
+            let kept = items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| match before.get(index) {
+                    Some(before) => keep_meaning(nested.object, before, item),
+                    None => item,
+                });
             Value::List(kept.collect())
         }
         (Nesting::Map, Value::Map(items)) => {
@@ -134,9 +137,12 @@ pub(super) fn each(nested: Nested<'_>, value: Value, change: &dyn Fn(&ObjectSche
     match (nested.nesting, value) {
         (Nesting::Single | Nesting::Group, value) => change(nested.object, value),
         (_, Value::List(items)) => Value::List(items.into_iter().map(|item| change(nested.object, item)).collect()),
-        (_, Value::Map(items)) => {
-            Value::Map(items.into_iter().map(|(key, item)| (key, change(nested.object, item))).collect())
-        }
+        (_, Value::Map(items)) => Value::Map(
+            items
+                .into_iter()
+                .map(|(key, item)| (key, change(nested.object, item)))
+                .collect(),
+        ),
         (_, other) => other,
     }
 }
@@ -160,7 +166,12 @@ pub(super) fn walk(
         }
     }
     for block in &object.blocks {
-        walk_nested(block.nested(), value.get(&block.name), &path.clone().attribute(&block.name), visit);
+        walk_nested(
+            block.nested(),
+            value.get(&block.name),
+            &path.clone().attribute(&block.name),
+            visit,
+        );
     }
 }
 
@@ -175,7 +186,9 @@ fn walk_nested(nested: Nested<'_>, value: &Value, path: &Path, visit: &mut dyn F
         Nesting::Set => {
             // Elements of a set have no address: what is said about them is said about the set.
             for item in value.as_list().unwrap_or_default() {
-                walk(nested.object, item, path, &mut |attribute, value, _| visit(attribute, value, path));
+                walk(nested.object, item, path, &mut |attribute, value, _| {
+                    visit(attribute, value, path);
+                });
             }
         }
     }

@@ -15,7 +15,15 @@ use crate::{Path, Value};
 /// * Write-only attributes are null.
 pub(crate) fn planned(object: &ObjectSchema, prior: &Value, config: &Value) -> Value {
     let is_changed = prior.is_null() || object_differs(object, prior, config);
-    plan_object(object, Prior::of(prior), config, Scope { is_changed, keeps_text: true })
+    plan_object(
+        object,
+        Prior::of(prior),
+        config,
+        Scope {
+            is_changed,
+            keeps_text: true,
+        },
+    )
 }
 
 /// The attributes whose change needs a new object.
@@ -90,7 +98,9 @@ fn plan_attribute(attribute: &Attribute, prior: Prior<'_>, config: &Value, scope
     }
     match attribute.nested() {
         // As a whole, a set may keep its prior text.
-        Some(nested) if nested.nesting == Nesting::Set && scope.keeps_text && !nested_differs(nested, before, config) => {
+        Some(nested)
+            if nested.nesting == Nesting::Set && scope.keeps_text && !nested_differs(nested, before, config) =>
+        {
             before.clone()
         }
         Some(nested) => plan_nested(nested, before, config, scope),
@@ -104,7 +114,10 @@ fn plan_nested(nested: Nested<'_>, prior: &Value, config: &Value, scope: Scope) 
         (Nesting::Single | Nesting::Group, config) => plan_object(nested.object, Prior::of(prior), config, scope),
         (Nesting::Set, Value::List(items)) => {
             let mut unused: Vec<&Value> = prior.as_list().unwrap_or_default().iter().collect();
-            let scope = Scope { keeps_text: false, ..scope };
+            let scope = Scope {
+                keeps_text: false,
+                ..scope
+            };
             let planned = items.iter().map(|item| {
                 let partner = take_partner(nested.object, &mut unused, item);
                 plan_object(nested.object, partner.map_or(Prior(None), Prior::of), item, scope)
@@ -114,13 +127,21 @@ fn plan_nested(nested: Nested<'_>, prior: &Value, config: &Value, scope: Scope) 
         (Nesting::List, Value::List(items)) => {
             let prior = prior.as_list().unwrap_or_default();
             let planned = items.iter().enumerate().map(|(index, item)| {
-                plan_object(nested.object, prior.get(index).map_or(Prior(None), Prior::of), item, scope)
+                plan_object(
+                    nested.object,
+                    prior.get(index).map_or(Prior(None), Prior::of),
+                    item,
+                    scope,
+                )
             });
             Value::List(planned.collect())
         }
         (Nesting::Map, Value::Map(items)) => {
             let planned = items.iter().map(|(key, item)| {
-                (key.clone(), plan_object(nested.object, Prior::of(prior.get(key)), item, scope))
+                (
+                    key.clone(),
+                    plan_object(nested.object, Prior::of(prior.get(key)), item, scope),
+                )
             });
             Value::Map(planned.collect())
         }
@@ -143,7 +164,8 @@ fn object_differs(object: &ObjectSchema, prior: &Value, config: &Value) -> bool 
             let attribute = |attribute: &Attribute| {
                 attribute_differs(attribute, prior.get(&attribute.name), config.get(&attribute.name))
             };
-            let block = |block: &NestedBlock| nested_differs(block.nested(), prior.get(&block.name), config.get(&block.name));
+            let block =
+                |block: &NestedBlock| nested_differs(block.nested(), prior.get(&block.name), config.get(&block.name));
             object.attributes.iter().any(attribute) || object.blocks.iter().any(block)
         }
         _ => true,
@@ -166,7 +188,9 @@ fn attribute_differs(attribute: &Attribute, prior: &Value, config: &Value) -> bo
     if attribute.means_same(prior, config) {
         return false;
     }
-    attribute.nested().is_none_or(|nested| nested_differs(nested, prior, config))
+    attribute
+        .nested()
+        .is_none_or(|nested| nested_differs(nested, prior, config))
 }
 
 fn nested_differs(nested: Nested<'_>, prior: &Value, config: &Value) -> bool {
@@ -177,14 +201,18 @@ fn nested_differs(nested: Nested<'_>, prior: &Value, config: &Value) -> bool {
         Nesting::Single | Nesting::Group => object_differs(nested.object, prior, config),
         Nesting::List | Nesting::Map => {
             prior.is_null() != config.is_null()
-                || paired(prior, config).into_iter().any(|(_, prior, config)| object_differs(nested.object, prior, config))
+                || paired(prior, config)
+                    .into_iter()
+                    .any(|(_, prior, config)| object_differs(nested.object, prior, config))
         }
         Nesting::Set => {
             let mut unused: Vec<&Value> = prior.as_list().unwrap_or_default().iter().collect();
             let wanted = config.as_list().unwrap_or_default();
             prior.is_null() != config.is_null()
                 || unused.len() != wanted.len()
-                || wanted.iter().any(|item| take_partner(nested.object, &mut unused, item).is_none())
+                || wanted
+                    .iter()
+                    .any(|item| take_partner(nested.object, &mut unused, item).is_none())
         }
     }
 }
@@ -201,7 +229,13 @@ fn replaced_members(object: &ObjectSchema, prior: &Value, planned: &Value, path:
     }
     for block in &object.blocks {
         let path = path.clone().attribute(&block.name);
-        replaced_nested(block.nested(), prior.get(&block.name), planned.get(&block.name), &path, paths);
+        replaced_nested(
+            block.nested(),
+            prior.get(&block.name),
+            planned.get(&block.name),
+            &path,
+            paths,
+        );
     }
 }
 
@@ -229,7 +263,10 @@ fn nested_type(nested: Nested<'_>) -> crate::Type {
 
 fn forces_replacement(object: &ObjectSchema) -> bool {
     let attribute = |attribute: &Attribute| {
-        attribute.forces_replacement || attribute.nested().is_some_and(|nested| forces_replacement(nested.object))
+        attribute.forces_replacement
+            || attribute
+                .nested()
+                .is_some_and(|nested| forces_replacement(nested.object))
     };
     object.attributes.iter().any(attribute) || object.blocks.iter().any(|block| forces_replacement(&block.object))
 }

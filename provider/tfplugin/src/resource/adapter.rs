@@ -15,7 +15,6 @@ use crate::{Call, Diagnostic, Diagnostics, Mismatch, Path, Result, Schema, Type,
 /// What is known about a resource type without running its logic.
 #[derive(Debug)]
 pub(crate) struct ResourceDefinition {
-    pub name: String,
     pub schema: Schema,
     pub ty: Type,
     pub identity: Option<IdentityDefinition>,
@@ -36,13 +35,7 @@ pub(crate) trait AnyResource<C>: Send + Sync {
     fn plan<'a>(&self, cx: &'a Call<C>, prior: Value, config: Value, planned: Value) -> Planning<'a>;
     fn plan_destroy<'a>(&self, cx: &'a Call<C>, state: Value) -> BoxFuture<'a, Result<()>>;
     fn create<'a>(&self, cx: &'a Call<C>, planned: Value, config: Value) -> BoxFuture<'a, Result<Value>>;
-    fn update<'a>(
-        &self,
-        cx: &'a Call<C>,
-        prior: Value,
-        planned: Value,
-        config: Value,
-    ) -> BoxFuture<'a, Result<Value>>;
+    fn update<'a>(&self, cx: &'a Call<C>, prior: Value, planned: Value, config: Value) -> BoxFuture<'a, Result<Value>>;
     fn read<'a>(&self, cx: &'a Call<C>, state: Value) -> BoxFuture<'a, Result<Option<Value>>>;
     fn delete<'a>(&self, cx: &'a Call<C>, state: Value) -> BoxFuture<'a, Result<()>>;
     fn import<'a>(&self, cx: &'a Call<C>, request: Import<Value>) -> BoxFuture<'a, Result<Value>>;
@@ -61,7 +54,7 @@ pub(crate) struct Adapter<R> {
 }
 
 impl<R: Resource> Adapter<R> {
-    pub fn new(name: String) -> Self {
+    pub fn new() -> Self {
         let schema = R::schema();
         let ty = schema.object.ty();
         let object = R::Identity::object_schema();
@@ -70,7 +63,10 @@ impl<R: Resource> Adapter<R> {
             ty: object.ty(),
             object,
         });
-        Self { definition: ResourceDefinition { name, schema, ty, identity }, resource: PhantomData }
+        Self {
+            definition: ResourceDefinition { schema, ty, identity },
+            resource: PhantomData,
+        }
     }
 }
 
@@ -81,9 +77,16 @@ pub(crate) fn typed<T: Fields>(value: Value) -> Result<T> {
             Mismatch::Unknown => (Path::root(), mismatch.to_string()),
             Mismatch::Invalid { path, message } => (path, message),
         };
-        Diagnostic::error(if path.is_root() { "Invalid value".to_owned() } else { format!("Invalid `{path}`") }, message)
-            .at(path)
-            .into()
+        Diagnostic::error(
+            if path.is_root() {
+                "Invalid value".to_owned()
+            } else {
+                format!("Invalid `{path}`")
+            },
+            message,
+        )
+        .at(path)
+        .into()
     })
 }
 
@@ -105,13 +108,26 @@ impl<R: Resource> AnyResource<R::Client> for Adapter<R> {
 
     fn plan<'a>(&self, cx: &'a Call<R::Client>, prior: Value, config: Value, planned: Value) -> Planning<'a> {
         async move {
-            let prior = if prior.is_null() { None } else { Some(typed::<R>(prior)?) };
+            let prior = if prior.is_null() {
+                None
+            } else {
+                Some(typed::<R>(prior)?)
+            };
             let config = typed::<R>(config)?;
-            let mut plan = Plan { prior, config, planned: typed::<R>(planned.clone())?, replace: Vec::new() };
+            let mut plan = Plan {
+                prior,
+                config,
+                planned: typed::<R>(planned.clone())?,
+                replace: Vec::new(),
+            };
             let before = plan.planned.to_object();
             R::plan(cx, &mut plan).await?;
             // Only what the logic changed is taken over: the struct may know less about unknown parts than the plan.
-            let changed = plan.planned.to_object().into_iter().filter(|(name, value)| before.get(name) != Some(value));
+            let changed = plan
+                .planned
+                .to_object()
+                .into_iter()
+                .filter(|(name, value)| before.get(name) != Some(value));
             let planned = match planned {
                 Value::Map(mut members) => {
                     members.extend(changed);
@@ -134,7 +150,10 @@ impl<R: Resource> AnyResource<R::Client> for Adapter<R> {
 
     fn create<'a>(&self, cx: &'a Call<R::Client>, planned: Value, config: Value) -> BoxFuture<'a, Result<Value>> {
         async move {
-            let request = Create { planned: typed(planned)?, config: typed(config)? };
+            let request = Create {
+                planned: typed(planned)?,
+                config: typed(config)?,
+            };
             Ok(untyped(&R::create(cx, request).await?))
         }
         .boxed()
@@ -148,7 +167,11 @@ impl<R: Resource> AnyResource<R::Client> for Adapter<R> {
         config: Value,
     ) -> BoxFuture<'a, Result<Value>> {
         async move {
-            let request = Update { prior: typed(prior)?, planned: typed(planned)?, config: typed(config)? };
+            let request = Update {
+                prior: typed(prior)?,
+                planned: typed(planned)?,
+                config: typed(config)?,
+            };
             Ok(untyped(&R::update(cx, request).await?))
         }
         .boxed()

@@ -39,6 +39,10 @@ impl Mode {
 
 /// One attribute.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties, as Terraform has them"
+)]
 pub struct Attribute {
     /// The name in configurations.
     pub name: String,
@@ -190,7 +194,9 @@ impl Attribute {
 
 /// Decides whether two values mean the same.
 #[derive(Clone)]
-pub struct Equality(Arc<dyn Fn(&Value, &Value) -> bool + Send + Sync>);
+pub struct Equality(Arc<Comparison>);
+
+type Comparison = dyn Fn(&Value, &Value) -> bool + Send + Sync;
 
 impl Equality {
     /// From a function on the Rust type: `Equality::new::<String, _, _>(same_policy)` with `fn same_policy(&str, &str) -> bool`.
@@ -200,9 +206,11 @@ impl Equality {
         B: ?Sized,
         F: Fn(&B, &B) -> bool + Send + Sync + 'static,
     {
-        Self(Arc::new(move |a, b| match (T::from_value(a.clone()), T::from_value(b.clone())) {
-            (Ok(a), Ok(b)) => same(a.borrow(), b.borrow()),
-            _ => false,
+        Self(Arc::new(move |a, b| {
+            match (T::from_value(a.clone()), T::from_value(b.clone())) {
+                (Ok(a), Ok(b)) => same(a.borrow(), b.borrow()),
+                _ => false,
+            }
         }))
     }
 }
@@ -253,11 +261,17 @@ impl Validator {
         let is_set = matches!(ty, Type::Set(_));
         Self(Arc::new(move |value| match value {
             Value::List(items) => items.iter().enumerate().try_for_each(|(index, item)| {
-                let step = if is_set { Path::root() } else { Path::root().index(index) };
+                let step = if is_set {
+                    Path::root()
+                } else {
+                    Path::root().index(index)
+                };
                 inner.check(item).map_err(|(path, message)| (step.join(&path), message))
             }),
             Value::Map(items) => items.iter().try_for_each(|(key, item)| {
-                inner.check(item).map_err(|(path, message)| (Path::root().key(key).join(&path), message))
+                inner
+                    .check(item)
+                    .map_err(|(path, message)| (Path::root().key(key).join(&path), message))
             }),
             _ => Ok(()),
         }))
@@ -280,7 +294,11 @@ impl Validator {
 
     /// Runs the check; null and unknown pass.
     pub(crate) fn check(&self, value: &Value) -> Result<(), (Path, String)> {
-        if value.is_null() || value.is_unknown() { Ok(()) } else { (self.0)(value) }
+        if value.is_null() || value.is_unknown() {
+            Ok(())
+        } else {
+            (self.0)(value)
+        }
     }
 }
 

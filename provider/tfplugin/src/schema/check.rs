@@ -28,8 +28,16 @@ pub enum Surface {
 }
 
 /// Names that Terraform keeps for itself in every block with a schema.
-const META_ARGUMENTS: [&str; 8] =
-    ["count", "for_each", "provider", "depends_on", "lifecycle", "connection", "provisioner", "locals"];
+const META_ARGUMENTS: [&str; 8] = [
+    "count",
+    "for_each",
+    "provider",
+    "depends_on",
+    "lifecycle",
+    "connection",
+    "provisioner",
+    "locals",
+];
 /// Names that it keeps for itself in a provider block, in addition.
 const PROVIDER_META_ARGUMENTS: [&str; 3] = ["alias", "version", "source"];
 
@@ -38,8 +46,8 @@ const PROVIDER_META_ARGUMENTS: [&str; 3] = ["alias", "version", "source"];
 pub fn check_object(surface: Surface, object: &ObjectSchema) -> Vec<String> {
     let mut problems = Vec::new();
     for name in object.names() {
-        let is_reserved = META_ARGUMENTS.contains(&name)
-            || (surface == Surface::Provider && PROVIDER_META_ARGUMENTS.contains(&name));
+        let is_reserved =
+            META_ARGUMENTS.contains(&name) || (surface == Surface::Provider && PROVIDER_META_ARGUMENTS.contains(&name));
         if is_reserved {
             problems.push(format!("`{name}` is a name that Terraform keeps for itself"));
         }
@@ -97,7 +105,9 @@ pub fn check_function(name: &str, function: &FunctionSchema) -> Vec<String> {
 /// Lower-case letters, digits and underscores, starting with a letter.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 #[derive(Clone, Copy)]
@@ -109,7 +119,10 @@ struct Place {
 impl ObjectSchema {
     fn names(&self) -> impl Iterator<Item = &str> {
         let blocks = self.blocks.iter().map(|block| block.name.as_str());
-        self.attributes.iter().map(|attribute| attribute.name.as_str()).chain(blocks)
+        self.attributes
+            .iter()
+            .map(|attribute| attribute.name.as_str())
+            .chain(blocks)
     }
 }
 
@@ -149,9 +162,19 @@ fn check_attribute(place: Place, attribute: &Attribute, path: &Path, problems: &
             problem("is write-only and computed");
         }
     }
+    // Objects that are only configured have nothing computed; the default is filled in before the logic runs.
+    let is_config_only = matches!(place.surface, Surface::Provider | Surface::Action | Surface::List);
+    if is_config_only && attribute.mode.is_computed() {
+        problem("is computed, but nothing computes it here");
+    }
     if let Some(default) = &attribute.default {
-        if attribute.mode != Mode::OptionalComputed {
-            problem("has a default, but is not optional and computed");
+        let mode = if is_config_only {
+            Mode::Optional
+        } else {
+            Mode::OptionalComputed
+        };
+        if attribute.mode != mode {
+            problem("has a default, but cannot be left out");
         }
         if !default.is_wholly_known() || encode(&attribute.kind.ty(), default).is_err() {
             problem("has a default of another type");
@@ -180,7 +203,10 @@ fn check_attribute(place: Place, attribute: &Attribute, path: &Path, problems: &
                 problem("has blocks inside a nested attribute");
             }
             check_collection(*nesting, object, path, problems);
-            let place = Place { in_set: place.in_set || *nesting == Nesting::Set, ..place };
+            let place = Place {
+                in_set: place.in_set || *nesting == Nesting::Set,
+                ..place
+            };
             check_members(place, object, path, problems);
         }
     }
@@ -201,7 +227,10 @@ fn check_block(place: Place, block: &NestedBlock, path: &Path, problems: &mut Ve
         problem("is a block without content; its type must derive `Object`");
     }
     check_collection(block.nesting, &block.object, path, problems);
-    let place = Place { in_set: place.in_set || block.nesting == Nesting::Set, ..place };
+    let place = Place {
+        in_set: place.in_set || block.nesting == Nesting::Set,
+        ..place
+    };
     check_members(place, &block.object, path, problems);
 }
 

@@ -39,15 +39,25 @@ impl FunctionSchema {
     /// The position of the argument called `name`, as Terraform counts them.
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.parameters.iter().chain(&self.variadic).position(|parameter| parameter.name == name)
+        self.parameters
+            .iter()
+            .chain(&self.variadic)
+            .position(|parameter| parameter.name == name)
     }
 
     /// The signature as documentation writes it: `name(uri string, tags string...) object`.
     #[must_use]
     pub fn signature(&self, name: &str) -> String {
-        let mut parameters: Vec<_> =
-            self.parameters.iter().map(|parameter| format!("{} {}", parameter.name, parameter.ty)).collect();
-        parameters.extend(self.variadic.iter().map(|parameter| format!("{} {}...", parameter.name, parameter.ty)));
+        let mut parameters: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|parameter| format!("{} {}", parameter.name, parameter.ty))
+            .collect();
+        parameters.extend(
+            self.variadic
+                .iter()
+                .map(|parameter| format!("{} {}...", parameter.name, parameter.ty)),
+        );
         format!("{name}({}) {}", parameters.join(", "), self.returns)
     }
 }

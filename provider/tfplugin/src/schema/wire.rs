@@ -13,21 +13,30 @@ fn constraint(ty: &Type) -> Vec<u8> {
 impl Schema {
     pub(crate) fn to_proto(&self) -> proto::Schema {
         let block = block(self.version, &self.object, &self.description, self.deprecation.as_ref());
-        proto::Schema { version: self.version, block: Some(block) }
+        proto::Schema {
+            version: self.version,
+            block: Some(block),
+        }
     }
 }
 
 impl ObjectSchema {
     /// As the schema of a resource identity.
     pub(crate) fn to_identity_proto(&self, version: i64) -> proto::IdentitySchema {
-        let attributes = self.attributes.iter().map(|attribute| proto::identity_schema::IdentityAttribute {
-            name: attribute.name.clone(),
-            r#type: constraint(&attribute.kind.ty()),
-            required_for_import: attribute.mode == Mode::Required,
-            optional_for_import: attribute.mode == Mode::Optional,
-            description: attribute.description.clone(),
-        });
-        proto::IdentitySchema { version, identity_attributes: attributes.collect() }
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|attribute| proto::identity_schema::IdentityAttribute {
+                name: attribute.name.clone(),
+                r#type: constraint(&attribute.kind.ty()),
+                required_for_import: attribute.mode == Mode::Required,
+                optional_for_import: attribute.mode == Mode::Optional,
+                description: attribute.description.clone(),
+            });
+        proto::IdentitySchema {
+            version,
+            identity_attributes: attributes.collect(),
+        }
     }
 }
 
@@ -36,7 +45,9 @@ impl FunctionSchema {
         proto::Function {
             parameters: self.parameters.iter().map(parameter).collect(),
             variadic_parameter: self.variadic.as_ref().map(parameter),
-            r#return: Some(proto::function::Return { r#type: constraint(&self.returns) }),
+            r#return: Some(proto::function::Return {
+                r#type: constraint(&self.returns),
+            }),
             summary: self.summary.clone(),
             description: self.description.clone(),
             description_kind: MARKDOWN,
@@ -99,7 +110,10 @@ fn nested_object(nesting: Nesting, object: &ObjectSchema) -> proto::NestedObject
         Nesting::Map => Wire::Map,
         Nesting::Group => Wire::Invalid, // refused by the schema check
     };
-    proto::NestedObject { attributes: object.attributes.iter().map(attribute).collect(), nesting: nesting.into() }
+    proto::NestedObject {
+        attributes: object.attributes.iter().map(attribute).collect(),
+        nesting: nesting.into(),
+    }
 }
 
 fn nested_block(nested: &NestedBlock) -> proto::NestedBlock {
@@ -113,7 +127,12 @@ fn nested_block(nested: &NestedBlock) -> proto::NestedBlock {
     };
     proto::NestedBlock {
         type_name: nested.name.clone(),
-        block: Some(block(0, &nested.object, &nested.description, nested.deprecation.as_ref())),
+        block: Some(block(
+            0,
+            &nested.object,
+            &nested.description,
+            nested.deprecation.as_ref(),
+        )),
         nesting: nesting.into(),
         min_items: nested.min_items.into(),
         max_items: nested.max_items.into(),

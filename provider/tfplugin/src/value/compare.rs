@@ -35,14 +35,23 @@ fn canonical(ty: &Type, value: &Value) -> Option<Value> {
             keyed.dedup_by(|a, b| a.0 == b.0);
             Value::List(keyed.into_iter().map(|(_, item)| item).collect())
         }
-        (Type::List(element), Value::List(items)) => {
-            Value::List(items.iter().map(|item| canonical(element, item)).collect::<Option<_>>()?)
-        }
+        (Type::List(element), Value::List(items)) => Value::List(
+            items
+                .iter()
+                .map(|item| canonical(element, item))
+                .collect::<Option<_>>()?,
+        ),
         (Type::Tuple(elements), Value::List(items)) => {
             if elements.len() != items.len() {
                 return None;
             }
-            Value::List(elements.iter().zip(items).map(|(ty, item)| canonical(ty, item)).collect::<Option<_>>()?)
+            Value::List(
+                elements
+                    .iter()
+                    .zip(items)
+                    .map(|(ty, item)| canonical(ty, item))
+                    .collect::<Option<_>>()?,
+            )
         }
         (Type::Map(element), Value::Map(items)) => Value::Map(
             items

@@ -29,7 +29,9 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8], path: &Path) -> Result<T, Valu
 }
 
 fn from_raw(ty: &Type, raw: &RawValue, path: &Path, depth: usize) -> Result<Value, ValueError> {
-    let depth = depth.checked_sub(1).ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
     let text = raw.get();
     let bytes = text.as_bytes();
     let refused = || ValueError::new(path, format!("expected {ty}"));
@@ -42,7 +44,11 @@ fn from_raw(ty: &Type, raw: &RawValue, path: &Path, depth: usize) -> Result<Valu
         (Type::String, b't' | b'f') => Ok(Value::from(text)),
         (Type::String | Type::Number, b'-' | b'0'..=b'9') => {
             let number: Number = text.parse().map_err(|_| refused())?;
-            Ok(if *ty == Type::String { Value::String(number.to_string()) } else { Value::Number(number) })
+            Ok(if *ty == Type::String {
+                Value::String(number.to_string())
+            } else {
+                Value::Number(number)
+            })
         }
         (Type::Number, b'"') => {
             let text: String = parse(bytes, path)?;

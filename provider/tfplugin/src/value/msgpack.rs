@@ -34,7 +34,9 @@ pub fn encode(ty: &Type, value: &Value) -> Result<Vec<u8>, ValueError> {
 }
 
 fn from_wire(ty: &Type, wire: &ValueRef<'_>, path: &Path, depth: usize) -> Result<Value, ValueError> {
-    let depth = depth.checked_sub(1).ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
     match wire {
         ValueRef::Nil => return Ok(Value::Null),
         // Every extension stands for "unknown"; type 12 adds refinements that we do not need.
@@ -43,9 +45,11 @@ fn from_wire(ty: &Type, wire: &ValueRef<'_>, path: &Path, depth: usize) -> Resul
     }
     let refused = || ValueError::new(path, format!("expected {ty}"));
     match (ty, wire) {
-        (Type::String, ValueRef::String(text)) => {
-            Ok(Value::String(text.as_str().ok_or_else(|| ValueError::new(path, "not valid UTF-8"))?.to_owned()))
-        }
+        (Type::String, ValueRef::String(text)) => Ok(Value::String(
+            text.as_str()
+                .ok_or_else(|| ValueError::new(path, "not valid UTF-8"))?
+                .to_owned(),
+        )),
         (Type::Number, wire) => number(wire).map(Value::Number).ok_or_else(refused),
         (Type::Bool, ValueRef::Boolean(truth)) => Ok(Value::Bool(*truth)),
         (Type::List(element) | Type::Set(element), ValueRef::Array(items)) => items
@@ -74,13 +78,18 @@ fn from_wire(ty: &Type, wire: &ValueRef<'_>, path: &Path, depth: usize) -> Resul
             for (key, item) in items {
                 let key = text(key).ok_or_else(refused)?;
                 if let Some(ty) = attributes.get(key) {
-                    object.insert(key.to_owned(), from_wire(ty, item, &path.clone().attribute(key), depth)?);
+                    object.insert(
+                        key.to_owned(),
+                        from_wire(ty, item, &path.clone().attribute(key), depth)?,
+                    );
                 }
             }
             Ok(Value::Map(object))
         }
         (Type::Dynamic, ValueRef::Array(pair)) => {
-            let [ValueRef::Binary(ty), value] = pair.as_slice() else { return Err(refused()) };
+            let [ValueRef::Binary(ty), value] = pair.as_slice() else {
+                return Err(refused());
+            };
             let ty = Type::from_json(ty).map_err(|error| ValueError::new(path, error.to_string()))?;
             let value = from_wire(&ty, value, path, depth)?;
             Ok(Value::Dynamic(Box::new((ty, value))))
@@ -98,9 +107,10 @@ fn text<'a>(wire: &'a ValueRef<'_>) -> Option<&'a str> {
 
 fn number(wire: &ValueRef<'_>) -> Option<Number> {
     match wire {
-        ValueRef::Integer(integer) => {
-            integer.as_i64().map(Number::from).or_else(|| integer.as_u64().map(Number::from))
-        }
+        ValueRef::Integer(integer) => integer
+            .as_i64()
+            .map(Number::from)
+            .or_else(|| integer.as_u64().map(Number::from)),
         ValueRef::F32(float) => Number::try_from(f64::from(*float)).ok(),
         ValueRef::F64(float) => Number::try_from(*float).ok(),
         ValueRef::String(text) => text.as_str()?.parse().ok(),
@@ -109,7 +119,9 @@ fn number(wire: &ValueRef<'_>) -> Option<Number> {
 }
 
 fn to_wire(ty: &Type, value: &Value, path: &Path, depth: usize) -> Result<Wire, ValueError> {
-    let depth = depth.checked_sub(1).ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
+    let depth = depth
+        .checked_sub(1)
+        .ok_or_else(|| ValueError::new(path, "nested too deeply"))?;
     if let (Type::Dynamic, Value::Dynamic(inner)) = (ty, value) {
         return dynamic(&inner.0, &inner.1, path, depth);
     }
@@ -139,7 +151,12 @@ fn to_wire(ty: &Type, value: &Value, path: &Path, depth: usize) -> Result<Wire, 
             .map(Wire::Array),
         (Type::Map(element), Value::Map(items)) => items
             .iter()
-            .map(|(key, item)| Ok((Wire::from(key.as_str()), to_wire(element, item, &path.clone().key(key), depth)?)))
+            .map(|(key, item)| {
+                Ok((
+                    Wire::from(key.as_str()),
+                    to_wire(element, item, &path.clone().key(key), depth)?,
+                ))
+            })
             .collect::<Result<_, _>>()
             .map(Wire::Map),
         (Type::Object(attributes), Value::Map(_)) => attributes
@@ -150,7 +167,10 @@ fn to_wire(ty: &Type, value: &Value, path: &Path, depth: usize) -> Result<Wire, 
             })
             .collect::<Result<_, _>>()
             .map(Wire::Map),
-        (ty, value) => Err(ValueError::new(path, format!("expected {ty}, found {}", value.describe()))),
+        (ty, value) => Err(ValueError::new(
+            path,
+            format!("expected {ty}, found {}", value.describe()),
+        )),
     }
 }
 

@@ -42,9 +42,13 @@ impl Number {
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         let sign = if self.negative { "-" } else { "" };
-        format!("{sign}{}e{}", if self.digits.is_empty() { "0" } else { &self.digits }, self.exponent)
-            .parse()
-            .unwrap_or(f64::NAN)
+        format!(
+            "{sign}{}e{}",
+            if self.digits.is_empty() { "0" } else { &self.digits },
+            self.exponent
+        )
+        .parse()
+        .unwrap_or(f64::NAN)
     }
 
     /// The float that is exactly this number, if there is one.
@@ -63,13 +67,21 @@ impl Number {
         let exponent = exponent + i64::try_from(digits.len() - trimmed.len()).map_err(|_| NumberError)?;
         let trimmed = trimmed.trim_start_matches('0');
         if trimmed.is_empty() {
-            return Ok(Self { negative: false, digits: "".into(), exponent: 0 });
+            return Ok(Self {
+                negative: false,
+                digits: "".into(),
+                exponent: 0,
+            });
         }
         let exponent = i32::try_from(exponent).map_err(|_| NumberError)?;
         if trimmed.len() > MAX_DIGITS || exponent.unsigned_abs() as usize > MAX_DIGITS {
             return Err(NumberError);
         }
-        Ok(Self { negative, digits: trimmed.into(), exponent })
+        Ok(Self {
+            negative,
+            digits: trimmed.into(),
+            exponent,
+        })
     }
 }
 
@@ -104,15 +116,14 @@ impl fmt::Display for Number {
         if self.negative {
             out.write_str("-")?;
         }
-        match usize::try_from(self.exponent) {
-            Ok(zeros) => write!(out, "{}{}", self.digits, "0".repeat(zeros)),
-            Err(_) => {
-                let fraction = self.exponent.unsigned_abs() as usize;
-                let padded = format!("{}{}", "0".repeat((fraction + 1).saturating_sub(self.digits.len())), self.digits);
-                let (whole, fraction) = padded.split_at(padded.len() - fraction);
-                write!(out, "{whole}.{fraction}")
-            }
+        if let Ok(zeros) = usize::try_from(self.exponent) {
+            return write!(out, "{}{}", self.digits, "0".repeat(zeros));
         }
+        let places = self.exponent.unsigned_abs() as usize;
+        let leading = "0".repeat((places + 1).saturating_sub(self.digits.len()));
+        let padded = format!("{leading}{}", self.digits);
+        let (whole, fraction) = padded.split_at(padded.len() - places);
+        write!(out, "{whole}.{fraction}")
     }
 }
 
@@ -125,7 +136,11 @@ impl TryFrom<f64> for Number {
             return Err(NumberError);
         }
         // The smallest float has 1074 digits after the point.
-        let text = if float.fract() == 0.0 { format!("{float:.0}") } else { format!("{float:.1074}") };
+        let text = if float.fract() == 0.0 {
+            format!("{float:.0}")
+        } else {
+            format!("{float:.1074}")
+        };
         text.parse()
     }
 }
@@ -178,7 +193,18 @@ mod tests {
 
     #[test]
     fn absurd_numbers_are_refused() {
-        for text in ["", "-", ".", "1e99999999999", "1e5000", "0x10", "inf", "NaN", "1_000", "1 "] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1e99999999999",
+            "1e5000",
+            "0x10",
+            "inf",
+            "NaN",
+            "1_000",
+            "1 ",
+        ] {
             assert_eq!(text.parse::<Number>(), Err(NumberError), "{text}");
         }
         assert!("9".repeat(4_001).parse::<Number>().is_err());

@@ -21,7 +21,8 @@ use hythe_model::{Algorithm, Digest};
 use sha2::{Digest as _, Sha256};
 
 /// The length of the header, in bytes: where the content begins.
-pub(super) const HEADER_BYTES: u64 = 4096;
+pub(super) const HEADER_BYTES: u64 = PAGE_BYTES as u64;
+const PAGE_BYTES: usize = 4096;
 /// The length of the part that says something, in bytes.
 pub(super) const USED_BYTES: usize = SIGNED_BYTES + 32;
 const SIGNED_BYTES: usize = 88;
@@ -58,7 +59,11 @@ pub(super) enum HeaderError {
 
 impl From<HeaderError> for io::Error {
     fn from(error: HeaderError) -> Self {
-        Self::new(io::ErrorKind::InvalidData, error)
+        let kind = match error {
+            HeaderError::Version(_) | HeaderError::Sealed => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -68,12 +73,18 @@ impl Header {
         self.encode_as(PLAIN)
     }
 
+    /// As a later version will write it, for tests.
+    #[cfg(test)]
+    pub(super) fn encode_sealed(&self) -> Vec<u8> {
+        self.encode_as(SEALED)
+    }
+
     fn encode_as(&self, kind: u8) -> Vec<u8> {
         let algorithm = match self.digest.algorithm() {
             Algorithm::Sha256 => 1,
             Algorithm::Sha512 => 2,
         };
-        let mut bytes = Vec::with_capacity(HEADER_BYTES as usize);
+        let mut bytes = Vec::with_capacity(PAGE_BYTES);
         bytes.extend(MAGIC);
         bytes.extend([VERSION, kind, algorithm, 0, 0, 0, 0, 0]);
         bytes.extend(self.size.to_le_bytes());
@@ -81,7 +92,7 @@ impl Header {
         bytes.resize(SIGNED_BYTES, 0);
         let check = Sha256::digest(&bytes);
         bytes.extend_from_slice(&check);
-        bytes.resize(HEADER_BYTES as usize, 0);
+        bytes.resize(PAGE_BYTES, 0);
         bytes
     }
 
@@ -110,7 +121,10 @@ impl Header {
         let (size, hash) = rest.split_first_chunk().ok_or(Damaged)?;
         let hash = hash.get(..algorithm.hash_bytes()).ok_or(Damaged)?;
         let digest = Digest::new(algorithm, hash).ok_or(Damaged)?;
-        Ok(Self { digest, size: u64::from_le_bytes(*size) })
+        Ok(Self {
+            digest,
+            size: u64::from_le_bytes(*size),
+        })
     }
 }
 
@@ -121,7 +135,10 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header { digest: Digest::new(Algorithm::Sha512, &[7; 64]).unwrap(), size: 12345 }
+        Header {
+            digest: Digest::new(Algorithm::Sha512, &[7; 64]).unwrap(),
+            size: 12345,
+        }
     }
 
     fn used(bytes: &[u8]) -> [u8; USED_BYTES] {
@@ -143,9 +160,13 @@ mod tests {
         let mut newer = used(&header().encode());
         newer[8] = 2;
         let cases = [
-            ("zeros, as before the header is written", [0; USED_BYTES], HeaderError::Foreign),
+            (
+                "zeros, as before the header is written",
+                [0; USED_BYTES],
+                HeaderError::Foreign,
+            ),
             ("a newer version", newer, HeaderError::Version(2)),
-            ("sealed", used(&header().encode_as(SEALED)), HeaderError::Sealed),
+            ("sealed", used(&header().encode_sealed()), HeaderError::Sealed),
             ("an unknown kind", used(&header().encode_as(9)), HeaderError::Damaged),
         ];
         for (what, bytes, want) in cases {
@@ -157,7 +178,7 @@ mod tests {
         #[test]
         fn no_flipped_bit_goes_unnoticed(at in 0..USED_BYTES, bit in 0..8) {
             let mut bytes = used(&header().encode());
-            bytes[at] ^= 1 << bit;
+            bytes[at] ^= 1_u8 << bit;
             prop_assert!(Header::decode(&bytes).is_err());
         }
     }

@@ -22,7 +22,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Creates what is missing at the top. Its cost does not depend on what is stored.
     pub(super) fn create(root: &Path, disk: &dyn Disk) -> io::Result<Self> {
-        let layout = Self { root: std::path::absolute(root)?, durable: Mutex::default() };
+        let layout = Self {
+            root: std::path::absolute(root)?,
+            durable: Mutex::default(),
+        };
+        let was_there = layout.root.exists();
         let blobs = layout.root.join("blobs");
         let mut dirs = vec![layout.root.clone(), blobs.clone(), layout.root.join("uploads")];
         dirs.extend([Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| blobs.join(algorithm.as_str())));
@@ -30,8 +34,13 @@ impl Layout {
             disk.create_dir(dir)?;
         }
         // Also if they were there: a crash may have come between their creation and this.
-        for parent in [layout.root.parent().unwrap_or(&layout.root), &layout.root, &blobs] {
+        for parent in [&layout.root, &blobs] {
             disk.sync_dir(parent)?;
+        }
+        match disk.sync_dir(layout.root.parent().unwrap_or(&layout.root)) {
+            // The operator made the root, in a folder that this process may not open.
+            Err(error) if was_there && error.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result?,
         }
         Ok(layout)
     }
@@ -40,7 +49,11 @@ impl Layout {
     pub(super) fn blob(&self, blob: &Digest) -> PathBuf {
         let hex = blob.hex();
         let fan_out = hex.get(..2).unwrap_or_default();
-        self.root.join("blobs").join(blob.algorithm().as_str()).join(fan_out).join(&hex)
+        self.root
+            .join("blobs")
+            .join(blob.algorithm().as_str())
+            .join(fan_out)
+            .join(&hex)
     }
 
     /// The file of an upload.
@@ -55,7 +68,12 @@ impl Layout {
 
     /// Makes sure that the directory of a blob is there, and durably so.
     pub(super) fn prepare(&self, dir: &Path, disk: &dyn Disk) -> io::Result<()> {
-        if self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(dir) {
+        if self
+            .durable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(dir)
+        {
             return Ok(());
         }
         disk.create_dir(dir)?;
@@ -63,7 +81,10 @@ impl Layout {
         if let Some(parent) = dir.parent() {
             disk.sync_dir(parent)?;
         }
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(dir.into());
+        self.durable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(dir.into());
         Ok(())
     }
 }

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hythe access-key …`.
+
+use clap::Subcommand;
+use futures::TryStreamExt as _;
+use hythe_client::wire::{AccessKey, AccessKeyPage, AccessKeyStatus, ListQuery};
+
+use crate::confirm::Confirmation;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::human;
+use crate::table::Table;
+
+/// `hythe access-key …`
+#[derive(Debug, Subcommand)]
+pub enum AccessKeyCommand {
+    /// Make an access key for a user; its secret is shown this once
+    Create {
+        /// The user
+        user: String,
+    },
+    /// List the access keys of a user
+    #[command(visible_alias = "ls")]
+    List {
+        /// The user
+        user: String,
+    },
+    /// Make an access key useless until it is activated again
+    Deactivate {
+        /// The user
+        user: String,
+        /// The id of the key
+        access_key_id: String,
+    },
+    /// Make an access key usable again
+    Activate {
+        /// The user
+        user: String,
+        /// The id of the key
+        access_key_id: String,
+    },
+    /// Delete an access key
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// The user
+        user: String,
+        /// The id of the key
+        access_key_id: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+pub(crate) async fn run(command: AccessKeyCommand, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    match command {
+        AccessKeyCommand::Create { user } => {
+            let created = client.create_access_key(&user).await?;
+            context.writer.answer(&created, || {
+                Table::fields([
+                    ("access key id", created.access_key.access_key_id.clone()),
+                    ("secret access key", created.secret_access_key.expose().to_owned()),
+                ])
+            })?;
+            context.writer.note("keep the secret: it is not shown again");
+            Ok(())
+        }
+        AccessKeyCommand::List { user } => {
+            let query = ListQuery { max_results: Some(1000), ..ListQuery::default() };
+            let access_keys = client.all_access_keys(&user, query).try_collect().await?;
+            list(context, &AccessKeyPage { access_keys, next_token: None })
+        }
+        AccessKeyCommand::Deactivate { user, access_key_id } => {
+            show(context, &client.update_access_key(&user, &access_key_id, AccessKeyStatus::Inactive).await?)
+        }
+        AccessKeyCommand::Activate { user, access_key_id } => {
+            show(context, &client.update_access_key(&user, &access_key_id, AccessKeyStatus::Active).await?)
+        }
+        AccessKeyCommand::Delete { user, access_key_id, confirmation } => {
+            confirmation.check(context, &format!("delete access key `{access_key_id}` of `{user}`"))?;
+            let deleted = client.delete_access_key(&user, &access_key_id).await?;
+            context.writer.answer_text(&deleted, &format!("deleted {}", deleted.access_key_id))
+        }
+    }
+}
+
+fn list(context: &Context, page: &AccessKeyPage) -> Result<(), CliError> {
+    context.writer.answer(page, || {
+        let rows = page.access_keys.iter().map(|key| {
+            [
+                key.access_key_id.clone(),
+                key.status.as_str().to_owned(),
+                human::age(context.now(), key.created_at),
+                key.last_used_at.map_or_else(|| "never".to_owned(), |used| human::age(context.now(), used)),
+            ]
+        });
+        Table::list(["ACCESS KEY ID", "STATUS", "CREATED", "LAST USED"], rows)
+    })
+}
+
+fn show(context: &Context, key: &AccessKey) -> Result<(), CliError> {
+    context.writer.answer_text(key, &format!("{} is {}", key.access_key_id, key.status.as_str().to_lowercase()))
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hythe completion`.
+
+use clap::Args;
+use clap_complete::Shell;
+
+use crate::context::Context;
+use crate::error::CliError;
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  source <(hythe completion bash)
+  hythe completion zsh > ~/.zfunc/_hythe
+  hythe completion fish > ~/.config/fish/completions/hythe.fish";
+
+/// `hythe completion …`
+#[derive(Args, Debug)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &CompletionArgs, mut program: clap::Command, context: &Context) -> Result<(), CliError> {
+    let name = program.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut program, name, &mut script);
+    context.writer.text(&String::from_utf8_lossy(&script))
+}

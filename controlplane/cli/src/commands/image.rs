@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hythe image …`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use futures::TryStreamExt as _;
+use hythe_client::registry::{Destination, Platform, PullOptions, RegistryClient, Source, Transferred, pull, push};
+use hythe_client::wire::{CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ListImages, TagStatus};
+use hythe_client::{Client, Credentials, Endpoint, IdempotencyKey, Transport};
+use hythe_model::{Digest, MediaType, Reference, RepositoryName};
+use serde::Serialize;
+
+use crate::confirm::Confirmation;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::human;
+use crate::image_name::ImageName;
+use crate::progress::progress;
+use crate::table::Table;
+
+/// How long revoking the token of a transfer may take.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+const PUSH_EXAMPLES: &str = "Examples:
+  hythe image push ./image team-a/web:v1                  # a folder with an OCI image layout
+  hythe image push image.tar team-a/web:v1 --create       # an archive; makes the repository if need be
+  docker save web:v1 -o web.tar && hythe image push web.tar team-a/web:v1   # Docker 25 or newer";
+
+const PULL_EXAMPLES: &str = "Examples:
+  hythe image pull team-a/web:v1 ./image                  # into a folder, as an OCI image layout
+  hythe image pull team-a/web:v1 image.tar                # into an archive, as `docker load` reads it
+  hythe image pull team-a/web:v1 image.tar --platform linux/arm64";
+
+const DELETE_EXAMPLES: &str = "Examples:
+  hythe image delete team-a/web@sha256:…
+  hythe image delete team-a/web:v1 --yes     # the image that v1 points to, with all its tags
+
+To delete only a tag: hythe tag delete team-a/web:v1";
+
+/// `hythe image …`
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List the images of a repository
+    #[command(visible_alias = "ls")]
+    List {
+        /// The repository
+        repository: RepositoryName,
+        /// Which images
+        #[arg(long, value_enum, default_value_t)]
+        tag_status: TagStatusArg,
+        /// Show digests and lists of tags in full
+        #[arg(long)]
+        no_truncate: bool,
+    },
+    /// Show one image
+    Describe {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
+        image: ImageName,
+    },
+    /// Delete an image with all its tags
+    #[command(visible_alias = "rm", after_help = DELETE_EXAMPLES)]
+    Delete {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
+        image: ImageName,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+    /// Push an image from an OCI image layout: a folder or a tar archive
+    #[command(after_help = PUSH_EXAMPLES)]
+    Push(PushArgs),
+    /// Pull an image into an OCI image layout: a folder or a tar archive
+    #[command(after_help = PULL_EXAMPLES)]
+    Pull(PullArgs),
+}
+
+/// `hythe image push`
+#[derive(Args, Debug)]
+pub struct PushArgs {
+    /// The folder or archive
+    source: PathBuf,
+    /// `REPOSITORY:TAG`; the tag is `latest` if left out
+    image: ImageName,
+    /// The name of the image in the layout, if it holds several
+    #[arg(long, value_name = "NAME")]
+    source_name: Option<String>,
+    /// Create the repository if it is not there
+    #[arg(long)]
+    create: bool,
+}
+
+/// `hythe image pull`
+#[derive(Args, Debug)]
+pub struct PullArgs {
+    /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`; the tag is `latest` if left out
+    image: ImageName,
+    /// Where to: a folder, or a name that ends in `.tar` for an archive
+    destination: PathBuf,
+    /// Only the image for this platform, such as `linux/arm64`; the whole index by default
+    #[arg(long)]
+    platform: Option<Platform>,
+}
+
+/// Which images a list shows.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum TagStatusArg {
+    /// All
+    #[default]
+    Any,
+    /// Those with a tag
+    Tagged,
+    /// Those without
+    Untagged,
+}
+
+impl From<TagStatusArg> for TagStatus {
+    fn from(status: TagStatusArg) -> Self {
+        match status {
+            TagStatusArg::Any => Self::Any,
+            TagStatusArg::Tagged => Self::Tagged,
+            TagStatusArg::Untagged => Self::Untagged,
+        }
+    }
+}
+
+/// What a push or a pull answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Moved {
+    repository_uri: String,
+    image_digest: Digest,
+    image_manifest_media_type: MediaType,
+    blobs_transferred: usize,
+    blobs_present: usize,
+    bytes_transferred: u64,
+}
+
+pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), CliError> {
+    match command {
+        ImageCommand::List { repository, tag_status, no_truncate } => {
+            let query = ListImages { tag_status: Some(tag_status.into()), max_results: Some(1000), ..ListImages::default() };
+            let images = context.client()?.all_images(&repository, query).try_collect().await?;
+            list(context, ImagePage { images, next_token: None }, no_truncate)
+        }
+        ImageCommand::Describe { image } => {
+            let detail = find(&context.client()?, &image).await?;
+            context.writer.answer(&detail, || describe(&detail))
+        }
+        ImageCommand::Delete { image, confirmation } => {
+            let client = context.client()?;
+            let detail = find(&client, &image).await?;
+            let tags: Vec<_> = detail.image_tags.iter().map(ToString::to_string).collect();
+            let with = if tags.is_empty() { String::new() } else { format!(" with its tags {}", tags.join(", ")) };
+            confirmation.check(context, &format!("delete image `{}@{}`{with}", image.repository, human::short(&detail.image_digest)))?;
+            let deleted = client.delete_image(&image.repository, &detail.image_digest).await?;
+            context.writer.answer_text(&deleted, &format!("deleted {}@{}", image.repository, deleted.image_digest))
+        }
+        ImageCommand::Push(args) => interruptible(run_push(&args, context)).await,
+        ImageCommand::Pull(args) => interruptible(run_pull(&args, context)).await,
+    }
+}
+
+/// Runs until done or Ctrl-C; what was begun cleans up after itself when it is dropped.
+async fn interruptible(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+    }
+}
+
+async fn find(client: &Client, image: &ImageName) -> Result<ImageDetail, CliError> {
+    let digest = match image.reference()? {
+        Reference::Digest(digest) => *digest,
+        Reference::Tag(tag) => client.tag(&image.repository, tag).await?.value.image_digest,
+    };
+    Ok(client.image(&image.repository, &digest).await?)
+}
+
+async fn run_push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
+    let source = Source::open(&args.source).await?;
+    let root = source.select(args.source_name.as_deref())?;
+    let reference = args.image.reference_or_latest()?;
+    let session = Session::begin(context, &args.image.repository, args.create).await?;
+    let done = push(&session.registry, &session.path, &source, root, &reference, progress(&context.writer)).await;
+    session.end().await;
+    let done = done?;
+    answer(context, &session.uri, "pushed", &reference, &done)
+}
+
+async fn run_pull(args: &PullArgs, context: &Context) -> Result<(), CliError> {
+    let reference = args.image.reference_or_latest()?;
+    let session = Session::begin(context, &args.image.repository, false).await?;
+    let destination =
+        if is_archive(&args.destination) { Destination::archive(&args.destination).await? } else { Destination::folder(&args.destination).await? };
+    let name = match &reference {
+        Reference::Tag(tag) => Some(tag.to_string()),
+        Reference::Digest(_) => None,
+    };
+    let options = PullOptions { platform: args.platform.clone(), name };
+    let done = pull(&session.registry, &session.path, &reference, destination, &options, progress(&context.writer)).await;
+    session.end().await;
+    let done = done?;
+    answer(context, &session.uri, "pulled", &reference, &done)
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.is_file() || (!path.is_dir() && path.extension().is_some_and(|extension| extension == "tar"))
+}
+
+fn answer(context: &Context, uri: &str, did: &str, reference: &Reference, done: &Transferred) -> Result<(), CliError> {
+    let name = match reference {
+        Reference::Tag(tag) => format!("{uri}:{tag}"),
+        Reference::Digest(_) => uri.to_owned(),
+    };
+    let there = if done.present_blobs > 0 { format!(", {} were there", done.present_blobs) } else { String::new() };
+    context.writer.note(&format!("{did} {name}: {} blobs with {}{there}", done.blobs, human::size(done.bytes)));
+    let moved = Moved {
+        repository_uri: uri.into(),
+        image_digest: done.digest,
+        image_manifest_media_type: done.media_type.clone(),
+        blobs_transferred: done.blobs,
+        blobs_present: done.present_blobs,
+        bytes_transferred: done.bytes,
+    };
+    context.writer.answer_text(&moved, &format!("{uri}@{}", done.digest))
+}
+
+/// A login to the registry for one transfer.
+struct Session {
+    client: Client,
+    token_id: String,
+    registry: RegistryClient,
+    /// The repository as others name it.
+    uri: String,
+    /// The repository as the registry's paths name it.
+    path: String,
+}
+
+impl Session {
+    async fn begin(context: &Context, repository: &RepositoryName, create: bool) -> Result<Self, CliError> {
+        let settings = context.settings()?;
+        let client = Client::new(&settings)?;
+        let found = match client.find_repository(repository).await? {
+            Some(found) => found.value,
+            None if create => {
+                let created = client.create_repository(&CreateRepository::new(repository.clone()), &IdempotencyKey::random()).await?;
+                context.writer.note(&format!("created repository {repository}"));
+                created.value
+            }
+            None => client.repository(repository).await?.value,
+        };
+        let token = client.create_authorization_token(&CreateAuthorizationToken::default()).await?;
+        let endpoint: Endpoint = token.proxy_endpoint.parse()?;
+        let credentials = Credentials::Token(token.password);
+        let registry = RegistryClient::new(endpoint.origin(), &credentials, &Transport::from(&settings))?;
+        let path = found.repository_uri.split_once('/').map_or(repository.as_str(), |(_, path)| path).to_owned();
+        Ok(Self { client, token_id: token.token_id, registry, uri: found.repository_uri, path })
+    }
+
+    /// Ends the token; if that fails it ends by itself.
+    async fn end(&self) {
+        let _ = tokio::time::timeout(REVOKE_TIMEOUT, self.client.revoke_authorization_token(&self.token_id)).await;
+    }
+}
+
+fn list(context: &Context, mut page: ImagePage, no_truncate: bool) -> Result<(), CliError> {
+    const SHOWN_TAGS: usize = 4;
+    context.writer.answer(&page.clone(), || {
+        page.images.sort_by_key(|image| std::cmp::Reverse(image.image_pushed_at));
+        let rows = page.images.iter().map(|image| {
+            let shown = if no_truncate { usize::MAX } else { SHOWN_TAGS };
+            let mut tags: Vec<_> = image.image_tags.iter().take(shown).map(ToString::to_string).collect();
+            if tags.len() < image.image_tags.len() {
+                tags.push(format!("… {} more", image.image_tags.len() - tags.len()));
+            }
+            [
+                if tags.is_empty() { "-".into() } else { tags.join(", ") },
+                if no_truncate { image.image_digest.to_string() } else { human::short(&image.image_digest) },
+                human::size(image.image_size_in_bytes),
+                human::age(context.now(), image.image_pushed_at),
+                kind(image),
+            ]
+        });
+        Table::list(["TAGS", "DIGEST", "SIZE", "PUSHED", "TYPE"], rows)
+    })
+}
+
+/// What an image is, in a word.
+fn kind(image: &ImageDetail) -> String {
+    match image.image_manifest_media_type.as_str() {
+        MediaType::OCI_INDEX | MediaType::DOCKER_LIST => "index".into(),
+        _ => match image.artifact_media_type.as_deref() {
+            None | Some("application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json") => "image".into(),
+            Some(artifact) => artifact.to_owned(),
+        },
+    }
+}
+
+fn describe(image: &ImageDetail) -> Table {
+    let tags: Vec<_> = image.image_tags.iter().map(ToString::to_string).collect();
+    Table::fields([
+        ("repository", image.repository_name.to_string()),
+        ("digest", image.image_digest.to_string()),
+        ("tags", tags.join(", ")),
+        ("size", format!("{} ({} bytes)", human::size(image.image_size_in_bytes), image.image_size_in_bytes)),
+        ("pushed", image.image_pushed_at.to_string()),
+        ("media type", image.image_manifest_media_type.to_string()),
+        ("artifact type", image.artifact_media_type.clone().unwrap_or_default()),
+        ("subject", image.subject_manifest_digest.map(|digest| digest.to_string()).unwrap_or_default()),
+    ])
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The commands, one file per noun.
+
+pub(crate) mod access_key;
+pub(crate) mod completion;
+pub(crate) mod configure;
+pub(crate) mod image;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod registry;
+pub(crate) mod repository;
+pub(crate) mod tag;
+pub(crate) mod token;
+pub(crate) mod user;
+pub(crate) mod whoami;

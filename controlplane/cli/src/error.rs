@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong in a command.
+
+use std::path::{Path, PathBuf};
+
+use hythe_client::registry::TransferError;
+use hythe_client::{ClientError, EndpointError, SettingsError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// It is not known which server is meant, or as whom.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The control plane cannot be asked, or says no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// An image did not arrive.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The server named a registry that is none.
+    #[error("the server's registry")]
+    Registry(#[from] EndpointError),
+    /// The arguments do not make sense together.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What would be right.
+        hint: &'static str,
+    },
+    /// Something would be deleted, and nobody can be asked.
+    #[error("{0}: not without a confirmation")]
+    Unconfirmed(String),
+    /// The user said no.
+    #[error("nothing was done")]
+    Declined,
+    /// A container tool is not installed or refuses.
+    #[error("`{tool}` {problem}")]
+    Tool {
+        /// The tool.
+        tool: &'static str,
+        /// What it did.
+        problem: String,
+    },
+    /// A file cannot be read or written.
+    #[error("cannot {what} `{}`", .path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Docker's configuration is not JSON of the expected shape.
+    #[error("`{}` is not a Docker configuration: {problem}", .path.display())]
+    DockerConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// There is no home folder to write to.
+    #[error("no home folder is known")]
+    NoHome,
+    /// Standard input or output is broken.
+    #[error("cannot write the answer")]
+    Output(#[source] std::io::Error),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Makes the error of a file operation on `path`.
+pub(crate) fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CliError {
+    let path = path.to_path_buf();
+    move |source| CliError::File { what, path, source }
+}

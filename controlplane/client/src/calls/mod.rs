@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The calls of the API, one file per noun, all as methods of [`crate::Client`].
+
+mod access_key;
+mod authorization_token;
+mod image;
+mod page;
+mod registry;
+mod repository;
+mod resource_tag;
+mod tag;
+mod user;

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blobs, and through which repositories they may be read.
+
+use async_trait::async_trait;
+use hythe_catalog::{BlobCatalog, BlobRecord, CatalogError, NewBlob};
+use hythe_model::{Digest, RepositoryPath};
+use jiff::Timestamp;
+
+use crate::session::{Session, values};
+use crate::{Store, StoreError, repository, review, upload};
+
+const SELECT: &str = "
+    SELECT b.size, b.content
+      FROM repository r
+      JOIN repository_blob l ON l.repository_id = r.id
+      JOIN blob b ON b.digest = l.digest
+     WHERE r.account_id = $1 AND r.name = $2 AND l.digest = $3";
+const SOURCES: &str = "
+    SELECT r.name FROM repository_blob l JOIN repository r ON r.id = l.repository_id
+     WHERE l.digest = $1 AND r.account_id = $2 ORDER BY r.name LIMIT $3";
+
+#[async_trait]
+impl BlobCatalog for Store {
+    async fn blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Option<BlobRecord>, CatalogError> {
+        let values = values![&repository.account, &repository.name, digest];
+        let Some(row) = self.reader().await?.fetch_optional(SELECT, values).await? else {
+            return Ok(None);
+        };
+        Ok(Some(BlobRecord {
+            size: row.size(0)?,
+            inline: row.optional_bytes(1)?,
+        }))
+    }
+
+    async fn link_blob(&self, repository: &RepositoryPath, blob: NewBlob, now: Timestamp) -> Result<(), CatalogError> {
+        self.write((repository.clone(), blob, now), |session, (repository, blob, now)| {
+            Box::pin(link(session, repository, blob, *now))
+        })
+        .await
+    }
+
+    async fn mount_blob(
+        &self,
+        from: &RepositoryPath,
+        to: &RepositoryPath,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        self.write(
+            (from.clone(), to.clone(), *digest, now),
+            |session, (from, to, digest, now)| Box::pin(mount(session, from, to, digest, *now)),
+        )
+        .await
+    }
+
+    async fn blob_sources(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<RepositoryPath>, CatalogError> {
+        let account = &repository.account;
+        let rows = self
+            .reader()
+            .await?
+            .fetch_all(SOURCES, values![digest, account, limit])
+            .await?;
+        let path = |name| RepositoryPath {
+            account: account.clone(),
+            name,
+        };
+        Ok(rows
+            .iter()
+            .map(|row| row.parsed(0).map(path))
+            .collect::<Result<_, StoreError>>()?)
+    }
+}
+
+/// The first bytes stay where they are.
+const INSERT: &str = "
+    INSERT INTO blob (digest, size, created_ms, content) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (digest) DO NOTHING";
+const LINK: &str = "
+    INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES ($1, $2, $3)
+    ON CONFLICT (repository_id, digest) DO NOTHING";
+async fn link(
+    session: &mut Session,
+    repository: &RepositoryPath,
+    blob: &NewBlob,
+    now: Timestamp,
+) -> Result<(), CatalogError> {
+    let Some(id) = repository::find_id(session, repository).await? else {
+        return Err(CatalogError::RepositoryUnknown(repository.clone()));
+    };
+    if let Some(upload) = blob.upload
+        && !upload::finish(session, &id, upload).await?
+    {
+        return Err(CatalogError::Conflict);
+    }
+    session
+        .execute(INSERT, values![&blob.digest, blob.size, now, blob.inline.as_deref()])
+        .await?;
+    session.execute(LINK, values![&id, &blob.digest, now]).await?;
+    review::link(session, &id, &blob.digest, now).await?;
+    Ok(())
+}
+
+/// Gives a row if the source links the blob, whether or not the target did before.
+const MOUNT: &str = "
+    INSERT INTO repository_blob (repository_id, digest, linked_ms)
+    SELECT $1, l.digest, $5
+      FROM repository r JOIN repository_blob l ON l.repository_id = r.id
+     WHERE r.account_id = $2 AND r.name = $3 AND l.digest = $4
+    ON CONFLICT (repository_id, digest) DO UPDATE SET linked_ms = repository_blob.linked_ms
+ RETURNING digest";
+async fn mount(
+    session: &mut Session,
+    from: &RepositoryPath,
+    to: &RepositoryPath,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<bool, CatalogError> {
+    let Some(id) = repository::find_id(session, to).await? else {
+        return Err(CatalogError::RepositoryUnknown(to.clone()));
+    };
+    let is_linked = session
+        .fetch_optional(MOUNT, values![&id, &from.account, &from.name, digest, now])
+        .await?
+        .is_some();
+    if is_linked {
+        review::link(session, &id, digest, now).await?;
+    }
+    Ok(is_linked)
+}

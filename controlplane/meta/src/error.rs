@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong in every method, and at the start.
+
+use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
+
+/// Why the store did not do what it was asked to. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Too much waits, or others changed the same rows too often. Trying again later helps.
+    #[error("the metadata store is busy")]
+    Busy,
+    /// The disk under the database is full.
+    #[error("the disk of the metadata store is full")]
+    Full,
+    /// The database server does not answer. Trying again later may help.
+    #[error("the metadata store cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    /// The database refused a statement.
+    #[error("the metadata store failed")]
+    Sql(#[source] sqlx::Error),
+    /// A row does not hold what its column is for; the text says which.
+    #[error("the metadata store holds a row that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address of the database is not valid.
+    #[error("the database address is not valid")]
+    Address(#[source] sqlx::Error),
+    /// The database file cannot be made or opened.
+    #[error("cannot open the database file `{path}`")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The database cannot be reached, or does not let us in.
+    #[error("cannot connect to the database")]
+    Connect(#[source] sqlx::Error),
+    /// The PostgreSQL database was not created for this.
+    #[error(
+        "the PostgreSQL database has the encoding {0}, not UTF8: create it with `CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'`"
+    )]
+    Encoding(String),
+    /// A migration failed; the database is as it was before it.
+    #[error("cannot bring the database to schema version {version}")]
+    Migration {
+        /// The version that was not reached.
+        version: i64,
+        /// Why.
+        #[source]
+        cause: StoreError,
+    },
+    /// The database does not answer as it should.
+    #[error("cannot prepare the database")]
+    Prepare(#[from] StoreError),
+}
+
+/// SQLite's primary result codes, <https://sqlite.org/rescode.html>.
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_LOCKED: i32 = 6;
+const SQLITE_FULL: i32 = 13;
+
+/// Whether running the whole transaction again can help: PostgreSQL found it in conflict with another
+/// (`serialization_failure`, `deadlock_detected`), or a row that it was about to refer to is just gone
+/// (`foreign_key_violation`).
+pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .filter(|error| !is_sqlite(*error))
+        .and_then(DatabaseError::code);
+    matches!(code.as_deref(), Some("40001" | "40P01" | "23503"))
+}
+
+fn is_sqlite(error: &dyn DatabaseError) -> bool {
+    error.try_downcast_ref::<SqliteError>().is_some()
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::Busy,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => {
+                Self::Unreachable(error)
+            }
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
+                Self::Corrupt(error.to_string())
+            }
+            sqlx::Error::Database(cause) => {
+                let code = cause.code().unwrap_or_default();
+                if is_sqlite(cause.as_ref()) {
+                    // The second byte and up refine the primary code.
+                    return match code.parse().unwrap_or(0) & 0xff {
+                        SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
+                        SQLITE_FULL => Self::Full,
+                        _ => Self::Sql(error),
+                    };
+                }
+                match code.as_ref() {
+                    // Conflicts, lock and statement timeouts, too many connections.
+                    "40001" | "40P01" | "55P03" | "57014" | "53300" => Self::Busy,
+                    "53100" => Self::Full,
+                    // Shutting down, crashed, starting; read-only after a fail-over.
+                    "57P01" | "57P02" | "57P03" | "25006" => Self::Unreachable(error),
+                    _ => Self::Sql(error),
+                }
+            }
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<StoreError> for CatalogError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Unreachable(cause) => {
+                // `Busy` carries no cause, so this is the last place that knows it.
+                tracing::warn!(error = %cause, "the metadata store cannot be reached");
+                Self::Busy
+            }
+            StoreError::Full | StoreError::Sql(_) | StoreError::Corrupt(_) => Self::store(error),
+        }
+    }
+}
+
+impl From<StoreError> for PutImageError {
+    fn from(error: StoreError) -> Self {
+        Self::Catalog(error.into())
+    }
+}
+
+impl From<StoreError> for DeleteImageError {
+    fn from(error: StoreError) -> Self {
+        Self::Catalog(error.into())
+    }
+}

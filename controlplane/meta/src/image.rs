@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images: what the data plane stores, reads and deletes.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use hythe_catalog::{
+    CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage,
+    PutImageError, PutOutcome, Referrer,
+};
+use hythe_model::{Digest, Reference, RepositoryPath, Tag};
+use jiff::Timestamp;
+
+use crate::session::{Row, Session, Value, values};
+use crate::tag::Mover;
+use crate::{Store, StoreError, repository, review, tag};
+
+const BY_TAG: &str = "
+    SELECT i.digest, i.media_type, i.manifest
+      FROM repository r
+      JOIN tag t ON t.repository_id = r.id
+      JOIN image i ON i.repository_id = t.repository_id AND i.digest = t.digest
+     WHERE r.account_id = $1 AND r.name = $2 AND t.name = $3";
+const BY_DIGEST: &str = "
+    SELECT i.digest, i.media_type, i.manifest
+      FROM repository r JOIN image i ON i.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND i.digest = $3";
+const REFERRERS: &str = "
+    SELECT i.digest, i.media_type, i.manifest_bytes, i.artifact_type, i.annotations
+      FROM repository r JOIN image i ON i.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND i.subject = $3 AND i.digest > $4
+       AND ($5 IS NULL OR i.artifact_type = $5)
+     ORDER BY i.digest LIMIT $6";
+
+#[async_trait]
+impl ImageCatalog for Store {
+    async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError> {
+        self.write((repository.clone(), image), |session, (repository, image)| {
+            Box::pin(put(session, repository, image))
+        })
+        .await
+    }
+
+    async fn image(
+        &self,
+        repository: &RepositoryPath,
+        reference: &Reference,
+    ) -> Result<Option<ImageRecord>, CatalogError> {
+        let RepositoryPath { account, name } = repository;
+        let mut session = self.reader().await?;
+        let row = match reference {
+            Reference::Tag(tag) => session.fetch_optional(BY_TAG, values![account, name, tag]).await?,
+            Reference::Digest(digest) => {
+                session
+                    .fetch_optional(BY_DIGEST, values![account, name, digest])
+                    .await?
+            }
+        };
+        let read = |row: Row| {
+            let bytes = row.bytes(2)?;
+            Ok::<_, StoreError>(ImageRecord {
+                digest: row.parsed(0)?,
+                media_type: row.parsed(1)?,
+                bytes,
+            })
+        };
+        Ok(row.map(read).transpose()?)
+    }
+
+    async fn delete_image(
+        &self,
+        repository: &RepositoryPath,
+        reference: &Reference,
+        deleted_at: Timestamp,
+        deleted_by: &str,
+    ) -> Result<Option<DeletedImage>, DeleteImageError> {
+        let input = (repository.clone(), reference.clone(), deleted_at, deleted_by.to_owned());
+        self.write(input, |session, (repository, reference, at, by)| {
+            Box::pin(async move {
+                let Some(id) = repository::find_id(session, repository).await? else {
+                    return Err(CatalogError::RepositoryUnknown(repository.clone()).into());
+                };
+                let mover = Mover { at: *at, by };
+                match reference {
+                    Reference::Tag(tag) => Ok(delete_by_tag(session, &id, tag, mover).await?),
+                    Reference::Digest(digest) => delete_by_digest(session, &id, digest, mover).await,
+                }
+            })
+        })
+        .await
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryPath,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, CatalogError> {
+        Ok(self.tag_names(repository, after, limit).await?)
+    }
+
+    async fn referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<Referrer>, CatalogError> {
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let values = values![
+            &repository.account,
+            &repository.name,
+            subject,
+            after,
+            artifact_type,
+            limit
+        ];
+        let rows = self.reader().await?.fetch_all(REFERRERS, values).await?;
+        let read = |row: &Row| {
+            Ok(Referrer {
+                digest: row.parsed(0)?,
+                media_type: row.parsed(1)?,
+                size: row.size(2)?,
+                artifact_type: row.optional_text(3)?,
+                annotations: serde_json::from_str(&row.text(4)?)?,
+            })
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, StoreError>>()?)
+    }
+}
+
+const SELECT_MUTABILITY: &str = "
+    SELECT id, tag_mutability, tag_mutability_filters FROM repository WHERE account_id = $1 AND name = $2";
+const INSERT: &str = "
+    INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
+                       annotations, manifest)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (repository_id, digest) DO NOTHING
+ RETURNING digest";
+async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> Result<PutOutcome, PutImageError> {
+    let Some(row) = session
+        .fetch_optional(SELECT_MUTABILITY, values![&path.account, &path.name])
+        .await?
+    else {
+        return Err(CatalogError::RepositoryUnknown(path.clone()).into());
+    };
+    let id = row.text(0)?;
+    let mutability = repository::read_mutability(&row, 1)?;
+
+    let manifest = &image.manifest;
+    let annotations = serde_json::to_string(manifest.annotations()).map_err(StoreError::from)?;
+    let values = values![
+        &id,
+        &image.digest,
+        manifest.media_type(),
+        manifest.artifact_type(),
+        manifest.subject().map(|subject| &subject.digest),
+        manifest.bytes().len(),
+        manifest.image_bytes(),
+        image.pushed_at,
+        annotations,
+        &manifest.bytes()[..]
+    ];
+    let is_new = session.fetch_optional(INSERT, values).await?.is_some();
+    if is_new {
+        refer(session, &id, image).await?;
+    }
+
+    let mover = Mover {
+        at: image.pushed_at,
+        by: &image.pushed_by,
+    };
+    let mut has_more_tags = false;
+    for tag in image.tags.iter().collect::<BTreeSet<_>>() {
+        let from = tag::target(session, &id, tag).await?;
+        // ECR refuses a tag that may not move even if it points to this image already.
+        if from.is_some() && !mutability.may_move(tag) {
+            return Err(PutImageError::TagImmutable {
+                tag: tag.clone(),
+                repository: path.name.to_string(),
+            });
+        }
+        if from != Some(image.digest) {
+            tag::point(session, &id, tag, from.as_ref(), &image.digest, mover).await?;
+            has_more_tags = true;
+        }
+    }
+    let most = MAX_TAGS_PER_IMAGE as u64;
+    if has_more_tags && tag::count(session, &id, &image.digest).await? > most {
+        return Err(PutImageError::TooManyTags);
+    }
+    Ok(PutOutcome { is_new })
+}
+
+/// How many digests one statement takes. A shorter list repeats its last one, so that the text, and with it
+/// the prepared statement, is always the same.
+const CHUNK: usize = 32;
+
+/// Inserts a row for each digest that the repository links, and gives these back.
+const REFER_BLOBS: &str = "
+    INSERT INTO image_blob (repository_id, image_digest, blob_digest)
+    SELECT repository_id, $2, digest FROM repository_blob
+     WHERE repository_id = $1
+       AND digest IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                      $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
+ RETURNING blob_digest";
+/// Inserts a row for each digest that is an image of the repository, and gives these back.
+const REFER_CHILDREN: &str = "
+    INSERT INTO image_child (repository_id, image_digest, child_digest)
+    SELECT repository_id, $2, digest FROM image
+     WHERE repository_id = $1
+       AND digest IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                      $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
+ RETURNING child_digest";
+/// The size of an index is that of its largest image.
+const SIZE_INDEX: &str = "
+    UPDATE image SET image_bytes =
+           (SELECT COALESCE(MAX(i.image_bytes), 0)
+              FROM image_child c JOIN image i ON i.repository_id = c.repository_id AND i.digest = c.child_digest
+             WHERE c.repository_id = $1 AND c.image_digest = $2)
+     WHERE repository_id = $1 AND digest = $2";
+/// Records what a new image needs, all of which must be there.
+async fn refer(session: &mut Session, id: &str, image: &NewImage) -> Result<(), PutImageError> {
+    let blobs = image.manifest.required_blobs().map(|blob| blob.digest).collect();
+    let missing = refer_to(session, REFER_BLOBS, id, &image.digest, blobs).await?;
+    if !missing.is_empty() {
+        return Err(PutImageError::BlobsUnknown(missing));
+    }
+    let children: BTreeSet<_> = image.manifest.children().iter().map(|child| child.digest).collect();
+    if !children.is_empty() {
+        let missing = refer_to(session, REFER_CHILDREN, id, &image.digest, children).await?;
+        if !missing.is_empty() {
+            return Err(PutImageError::ChildrenUnknown(missing));
+        }
+        session.execute(SIZE_INDEX, values![id, &image.digest]).await?;
+    }
+    Ok(())
+}
+
+/// Returns the digests that are not there.
+async fn refer_to(
+    session: &mut Session,
+    sql: &'static str,
+    id: &str,
+    image: &Digest,
+    mut digests: BTreeSet<Digest>,
+) -> Result<Vec<Digest>, StoreError> {
+    let all: Vec<_> = digests.iter().copied().collect();
+    for chunk in all.chunks(CHUNK) {
+        let padded = chunk
+            .iter()
+            .chain(std::iter::repeat(chunk.last().unwrap_or(image)))
+            .take(CHUNK);
+        let values: Vec<_> = [id.into(), image.into()]
+            .into_iter()
+            .chain(padded.map(Value::from))
+            .collect();
+        for row in session.fetch_all(sql, &values).await? {
+            digests.remove(&row.parsed(0)?);
+        }
+    }
+    Ok(digests.into_iter().collect())
+}
+
+const EXISTS: &str = "SELECT digest FROM image WHERE repository_id = $1 AND digest = $2";
+/// The most indexes that an error names.
+const MAX_NAMED_INDEXES: usize = 100;
+const LISTING_INDEXES: &str = "
+    SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2 ORDER BY image_digest LIMIT $3";
+
+async fn delete_by_digest(
+    session: &mut Session,
+    id: &str,
+    digest: &Digest,
+    mover: Mover<'_>,
+) -> Result<Option<DeletedImage>, DeleteImageError> {
+    if session.fetch_optional(EXISTS, values![id, digest]).await?.is_none() {
+        return Ok(None);
+    }
+    let rows = session
+        .fetch_all(LISTING_INDEXES, values![id, digest, MAX_NAMED_INDEXES])
+        .await?;
+    if !rows.is_empty() {
+        let indexes = rows
+            .iter()
+            .map(|row| row.parsed(0))
+            .collect::<Result<_, StoreError>>()?;
+        return Err(DeleteImageError::ReferencedByIndex(indexes));
+    }
+    let tags = tag::remove_all(session, id, digest, mover).await?;
+    remove(session, id, digest, mover.at).await?;
+    Ok(Some(DeletedImage {
+        digest: *digest,
+        tags,
+        is_image_gone: true,
+    }))
+}
+
+async fn delete_by_tag(
+    session: &mut Session,
+    id: &str,
+    tag: &Tag,
+    mover: Mover<'_>,
+) -> Result<Option<DeletedImage>, CatalogError> {
+    let Some(digest) = tag::target(session, id, tag).await? else {
+        return Ok(None);
+    };
+    tag::remove(session, id, tag, &digest, mover).await?;
+    let is_image_gone = tag::count(session, id, &digest).await? == 0
+        && session
+            .fetch_all(LISTING_INDEXES, values![id, &digest, 1_i64])
+            .await?
+            .is_empty();
+    if is_image_gone {
+        remove(session, id, &digest, mover.at).await?;
+    }
+    Ok(Some(DeletedImage {
+        digest,
+        tags: vec![tag.clone()],
+        is_image_gone,
+    }))
+}
+
+const DELETE_CHILDREN: &str = "DELETE FROM image_child WHERE repository_id = $1 AND image_digest = $2";
+const DELETE_BLOBS: &str = "DELETE FROM image_blob WHERE repository_id = $1 AND image_digest = $2";
+const DELETE: &str = "DELETE FROM image WHERE repository_id = $1 AND digest = $2";
+/// Removes an image that has no tags and that no index lists.
+async fn remove(session: &mut Session, id: &str, digest: &Digest, now: Timestamp) -> Result<(), StoreError> {
+    review::image(session, id, digest, now).await?;
+    for statement in [DELETE_CHILDREN, DELETE_BLOBS, DELETE] {
+        session.execute(statement, values![id, digest]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Brings the schema to what this binary needs. Forward only.
+//!
+//! INVARIANT: a migration only adds. The previous binary keeps running on the schema of the next one, so
+//! that nodes can be replaced one after another; that is why a version above the known ones is no error.
+
+use crate::session::{Session, values};
+use crate::{OpenError, StoreError};
+
+/// The texts, version 1 first. `{collate}` after the type of a text column stands for the engine's way to
+/// sort by bytes: the one difference between the two schemas.
+const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+
+const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";
+const CURRENT_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM schema_version";
+const RECORD_VERSION: &str = "INSERT INTO schema_version (version) VALUES ($1)";
+
+/// Runs what is missing, in the caller's transaction.
+pub(crate) async fn run(session: &mut Session, collate: &str) -> Result<(), OpenError> {
+    session.execute(CREATE_VERSION_TABLE, values![]).await?;
+    let current = session.fetch_one(CURRENT_VERSION, values![]).await?.int(0)?;
+    for (version, text) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > current) {
+        apply(session, version, text, collate)
+            .await
+            .map_err(|cause| OpenError::Migration { version, cause })?;
+        tracing::info!(schema.version = version, "the database schema was migrated");
+    }
+    Ok(())
+}
+
+async fn apply(session: &mut Session, version: i64, text: &str, collate: &str) -> Result<(), StoreError> {
+    session.execute_script(text.replace("{collate}", collate)).await?;
+    session.execute(RECORD_VERSION, values![version]).await.map(drop)
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Deleting a repository with everything in it.
+
+use hythe_model::RepositoryPath;
+use jiff::Timestamp;
+
+use crate::repository::{Found, find};
+use crate::session::{Session, values};
+use crate::{RepositoryRecord, Store, StoreError, review};
+
+/// Why a repository was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteRepositoryError {
+    /// There is no such repository.
+    #[error("the repository does not exist")]
+    Unknown,
+    /// It holds this many images, and deleting them was not asked for.
+    #[error("the repository holds {0} images")]
+    NotEmpty(u64),
+    /// Somebody changed the repository since the expected version was read.
+    #[error("the repository was changed in the meantime")]
+    VersionMismatch,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const COUNT_IMAGES: &str = "SELECT COUNT(*) FROM image WHERE repository_id = $1";
+/// Whoever collects expired sessions removes their bytes too, so that these must be found by it.
+const EXPIRE_UPLOADS: &str = "UPDATE upload SET expires_ms = 0 WHERE repository_id = $1";
+/// What refers comes before what it refers to.
+const DELETE_CONTENT: [&str; 7] = [
+    "DELETE FROM tag_move WHERE repository_id = $1",
+    "DELETE FROM tag WHERE repository_id = $1",
+    "DELETE FROM image_child WHERE repository_id = $1",
+    "DELETE FROM image_blob WHERE repository_id = $1",
+    "DELETE FROM image WHERE repository_id = $1",
+    "DELETE FROM repository_blob WHERE repository_id = $1",
+    "DELETE FROM repository WHERE id = $1",
+];
+
+impl Store {
+    /// Deletes a repository if its version is the expected one; with `force` also if it holds images.
+    /// Returns what was deleted.
+    pub async fn delete_repository(
+        &self,
+        path: &RepositoryPath,
+        force: bool,
+        expected_version: Option<i64>,
+        now: Timestamp,
+    ) -> Result<RepositoryRecord, DeleteRepositoryError> {
+        self.write(
+            (path.clone(), force, expected_version, now),
+            |session, (path, force, expected_version, now)| {
+                Box::pin(delete(session, path, *force, *expected_version, *now))
+            },
+        )
+        .await
+    }
+}
+
+async fn delete(
+    session: &mut Session,
+    path: &RepositoryPath,
+    force: bool,
+    expected_version: Option<i64>,
+    now: Timestamp,
+) -> Result<RepositoryRecord, DeleteRepositoryError> {
+    let Some(Found { id, record }) = find(session, path).await? else {
+        return Err(DeleteRepositoryError::Unknown);
+    };
+    if expected_version.is_some_and(|expected| expected != record.version) {
+        return Err(DeleteRepositoryError::VersionMismatch);
+    }
+    if !force {
+        let images = session.fetch_one(COUNT_IMAGES, values![&id]).await?.size(0)?;
+        if images > 0 {
+            return Err(DeleteRepositoryError::NotEmpty(images));
+        }
+    }
+    review::repository(session, &id, now).await?;
+    session.execute(EXPIRE_UPLOADS, values![&id]).await?;
+    for statement in DELETE_CONTENT {
+        session.execute(statement, values![&id]).await?;
+    }
+    Ok(record)
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The queue of links between repositories and blobs that may have lost their last reference.
+//!
+//! Garbage is found by queue, not by walk: whoever drops a reference, or makes a link that no image refers to
+//! yet, adds a row in the same transaction. A collector looks at due rows again before it removes anything,
+//! so that a row too many does no harm.
+
+use hythe_model::Digest;
+use jiff::Timestamp;
+
+use crate::StoreError;
+use crate::session::{Session, values};
+
+const REVIEW_LINK: &str = "
+    INSERT INTO blob_review (repository_id, digest, due_ms) VALUES ($1, $2, $3)
+    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms";
+const REVIEW_IMAGE: &str = "
+    INSERT INTO blob_review (repository_id, digest, due_ms)
+    SELECT repository_id, blob_digest, $3 FROM image_blob WHERE repository_id = $1 AND image_digest = $2
+    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms";
+const REVIEW_REPOSITORY: &str = "
+    INSERT INTO blob_review (repository_id, digest, due_ms)
+    SELECT repository_id, digest, $2 FROM repository_blob WHERE repository_id = $1
+    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms";
+
+/// Queues one link.
+pub(crate) async fn link(
+    session: &mut Session,
+    repository_id: &str,
+    digest: &Digest,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    session
+        .execute(REVIEW_LINK, values![repository_id, digest, due])
+        .await
+        .map(drop)
+}
+
+/// Queues the links that an image needs.
+pub(crate) async fn image(
+    session: &mut Session,
+    repository_id: &str,
+    image: &Digest,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    session
+        .execute(REVIEW_IMAGE, values![repository_id, image, due])
+        .await
+        .map(drop)
+}
+
+/// Queues all links of a repository.
+pub(crate) async fn repository(session: &mut Session, repository_id: &str, due: Timestamp) -> Result<(), StoreError> {
+    session
+        .execute(REVIEW_REPOSITORY, values![repository_id, due])
+        .await
+        .map(drop)
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One connection of either engine, the values that go in and the rows that come out.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use hythe_access::UserName;
+use hythe_model::{AccountId, Digest, MediaType, RepositoryName, Tag, UploadId, from_millis, millis};
+use jiff::Timestamp;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, SqliteConnection, Transaction, Type};
+
+use crate::StoreError;
+use crate::error::is_conflict;
+use crate::sqlite::ReaderSlot;
+
+/// A value for a placeholder, of one of the four types that mean the same on both engines.
+#[derive(Clone, Debug)]
+pub(crate) enum Value<'v> {
+    Text(Option<Cow<'v, str>>),
+    Int(Option<i64>),
+    Bool(bool),
+    Bytes(Option<Cow<'v, [u8]>>),
+}
+
+impl Value<'_> {
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::Text(text.map(|text| Cow::Owned(text.into_owned()))),
+            Self::Int(int) => Value::Int(int),
+            Self::Bool(bool) => Value::Bool(bool),
+            Self::Bytes(bytes) => Value::Bytes(bytes.map(|bytes| Cow::Owned(bytes.into_owned()))),
+        }
+    }
+}
+
+/// PostgreSQL cannot hold U+0000 in a text, so that rows of neither engine do: U+FFFD stands for it.
+fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        text
+    }
+}
+
+impl<'v> From<&'v str> for Value<'v> {
+    fn from(text: &'v str) -> Self {
+        Self::Text(Some(storable(Cow::Borrowed(text))))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Some(storable(Cow::Owned(text))))
+    }
+}
+
+impl<'v> From<Option<&'v str>> for Value<'v> {
+    fn from(text: Option<&'v str>) -> Self {
+        Self::Text(text.map(|text| storable(Cow::Borrowed(text))))
+    }
+}
+
+impl From<&Digest> for Value<'_> {
+    fn from(digest: &Digest) -> Self {
+        digest.to_string().into()
+    }
+}
+
+impl From<Option<&Digest>> for Value<'_> {
+    fn from(digest: Option<&Digest>) -> Self {
+        Self::Text(digest.map(|digest| Cow::Owned(digest.to_string())))
+    }
+}
+
+impl From<UploadId> for Value<'_> {
+    fn from(upload: UploadId) -> Self {
+        upload.to_string().into()
+    }
+}
+
+macro_rules! text_values {
+    ($($type:ty),*) => {$(
+        impl<'v> From<&'v $type> for Value<'v> {
+            fn from(text: &'v $type) -> Self {
+                text.as_str().into()
+            }
+        }
+    )*};
+}
+text_values!(String, AccountId, RepositoryName, Tag, MediaType, UserName);
+
+impl From<i64> for Value<'_> {
+    fn from(int: i64) -> Self {
+        Self::Int(Some(int))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(int: Option<i64>) -> Self {
+        Self::Int(int)
+    }
+}
+
+/// Sizes and limits. Nothing that is counted comes near the end of `i64`.
+impl From<u64> for Value<'_> {
+    fn from(size: u64) -> Self {
+        Self::Int(Some(i64::try_from(size).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<usize> for Value<'_> {
+    fn from(size: usize) -> Self {
+        Self::Int(Some(i64::try_from(size).unwrap_or(i64::MAX)))
+    }
+}
+
+impl From<Timestamp> for Value<'_> {
+    fn from(time: Timestamp) -> Self {
+        Self::Int(Some(millis(time)))
+    }
+}
+
+impl From<Option<Timestamp>> for Value<'_> {
+    fn from(time: Option<Timestamp>) -> Self {
+        Self::Int(time.map(millis))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(bool: bool) -> Self {
+        Self::Bool(bool)
+    }
+}
+
+impl<'v> From<&'v [u8]> for Value<'v> {
+    fn from(bytes: &'v [u8]) -> Self {
+        Self::Bytes(Some(Cow::Borrowed(bytes)))
+    }
+}
+
+impl<'v> From<Option<&'v [u8]>> for Value<'v> {
+    fn from(bytes: Option<&'v [u8]>) -> Self {
+        Self::Bytes(bytes.map(Cow::Borrowed))
+    }
+}
+
+/// The values of a statement's placeholders, `$1` first.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::session::Value::from($value)),*][..] };
+}
+pub(crate) use values;
+
+/// A row of either engine. Columns go by position, as the statement lists them.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    fn get<T>(&self, column: usize) -> Result<T, StoreError>
+    where
+        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        usize: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn int(&self, column: usize) -> Result<i64, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn optional_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
+    /// A size or a count.
+    pub(crate) fn size(&self, column: usize) -> Result<u64, StoreError> {
+        let int = self.int(column)?;
+        u64::try_from(int).map_err(|_| StoreError::Corrupt(format!("column {column} is {int}, not a size")))
+    }
+
+    pub(crate) fn bool(&self, column: usize) -> Result<bool, StoreError> {
+        self.get(column)
+    }
+
+    pub(crate) fn bytes(&self, column: usize) -> Result<Bytes, StoreError> {
+        self.get::<Vec<u8>>(column).map(Bytes::from)
+    }
+
+    pub(crate) fn optional_bytes(&self, column: usize) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.get::<Option<Vec<u8>>>(column)?.map(Bytes::from))
+    }
+
+    pub(crate) fn time(&self, column: usize) -> Result<Timestamp, StoreError> {
+        self.int(column).map(from_millis)
+    }
+
+    pub(crate) fn optional_time(&self, column: usize) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.optional_int(column)?.map(from_millis))
+    }
+
+    /// A text of a type with a grammar.
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, column: usize) -> Result<T, StoreError> {
+        self.text(column)?.parse().map_err(corrupt)
+    }
+
+    pub(crate) fn optional_parsed<T: FromStr<Err: Display>>(&self, column: usize) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?
+            .map(|text| text.parse().map_err(corrupt))
+            .transpose()
+    }
+}
+
+/// A row does not hold what it should, because of `cause`.
+pub(crate) fn corrupt(cause: impl Display) -> StoreError {
+    StoreError::Corrupt(cause.to_string())
+}
+
+pub(crate) enum Connection {
+    /// `None` once it has gone back to the readers.
+    Sqlite(Option<SqliteConnection>),
+    Postgres(PoolConnection<Postgres>),
+    PostgresTransaction(Transaction<'static, Postgres>),
+}
+
+/// One connection of either engine, to run statements on.
+///
+/// Dropping it at any time is safe: a connection that is in the middle of something is closed or rolled back.
+pub(crate) struct Session {
+    connection: Connection,
+    slot: Option<ReaderSlot>,
+    is_mid_statement: bool,
+    is_in_snapshot: bool,
+    has_conflict: bool,
+}
+
+macro_rules! bound {
+    ($sql:expr, $values:expr) => {{
+        let mut query = sqlx::query($sql);
+        for value in $values {
+            query = match value {
+                Value::Text(text) => query.bind(text.as_deref()),
+                Value::Int(int) => query.bind(*int),
+                Value::Bool(bool) => query.bind(*bool),
+                Value::Bytes(bytes) => query.bind(bytes.as_deref()),
+            };
+        }
+        query
+    }};
+}
+
+macro_rules! on_connection {
+    ($session:expr, $connection:ident => $run:expr, $sqlite:expr, $postgres:expr) => {{
+        $session.is_mid_statement = true;
+        let result = match &mut $session.connection {
+            Connection::Sqlite(None) => Err(sqlx::Error::PoolClosed),
+            Connection::Sqlite(Some($connection)) => $run.await.map($sqlite),
+            Connection::Postgres(connection) => {
+                let $connection = &mut **connection;
+                $run.await.map($postgres)
+            }
+            Connection::PostgresTransaction(transaction) => {
+                let $connection = &mut **transaction;
+                $run.await.map($postgres)
+            }
+        };
+        $session.is_mid_statement = false;
+        result.map_err(|error| {
+            $session.has_conflict |= is_conflict(&error);
+            StoreError::from(error)
+        })
+    }};
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection, slot: Option<ReaderSlot>) -> Self {
+        Self {
+            connection,
+            slot,
+            is_mid_statement: false,
+            is_in_snapshot: false,
+            has_conflict: false,
+        }
+    }
+
+    /// Whether a statement of this session lost against another transaction, so that running the whole
+    /// transaction again can help.
+    pub(crate) fn has_conflict(&self) -> bool {
+        self.has_conflict
+    }
+
+    pub(crate) fn into_connection(mut self) -> Connection {
+        std::mem::replace(&mut self.connection, Connection::Sqlite(None))
+    }
+
+    /// All rows of a statement.
+    pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        on_connection!(self, connection => bound!(sql, values).fetch_all(connection),
+            |rows| rows.into_iter().map(Row::Sqlite).collect(), |rows| rows.into_iter().map(Row::Postgres).collect())
+    }
+
+    /// The only row of a statement that has at most one.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        // Not the driver's `fetch_optional`, which stops a writing statement in the middle.
+        Ok(self.fetch_all(sql, values).await?.into_iter().next())
+    }
+
+    /// The only row of a statement that always has one.
+    pub(crate) async fn fetch_one(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Row, StoreError> {
+        self.fetch_optional(sql, values)
+            .await?
+            .ok_or_else(|| corrupt("a statement gave no row"))
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        on_connection!(self, connection => bound!(sql, values).execute(connection),
+            |done| done.rows_affected(), |done| done.rows_affected())
+    }
+
+    /// Runs several statements without values.
+    pub(crate) async fn execute_script(&mut self, sql: String) -> Result<(), StoreError> {
+        on_connection!(self, connection => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection),
+            |_| (), |_| ())
+    }
+
+    /// Marks the start of a SQLite read transaction.
+    pub(crate) async fn begin_snapshot(&mut self) -> Result<(), StoreError> {
+        self.is_in_snapshot = true;
+        self.execute("BEGIN", values![]).await.map(drop)
+    }
+
+    /// Ends what [`crate::Store::snapshot`] began. A PostgreSQL transaction ends when it is dropped.
+    pub(crate) async fn end_snapshot(mut self) -> Result<(), StoreError> {
+        if self.is_in_snapshot {
+            self.execute("COMMIT", values![]).await?;
+            self.is_in_snapshot = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let (Connection::Sqlite(connection), Some(slot)) = (&mut self.connection, self.slot.take())
+            && let Some(connection) = connection.take()
+            && !self.is_mid_statement
+            && !self.is_in_snapshot
+        {
+            slot.give_back(connection);
+        }
+    }
+}

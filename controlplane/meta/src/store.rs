@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The store itself: which engine, and how reads and writes get to it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio_util::task::TaskTracker;
+
+use crate::postgres::Postgres;
+use crate::session::{Row, Session, Value, values};
+use crate::sqlite::Sqlite;
+use crate::{OpenError, StoreError};
+
+/// Which database to use.
+#[derive(Clone)]
+pub enum StoreConfig {
+    /// A file, which is created if it is not there. Its folder must exist.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A PostgreSQL database with encoding UTF8.
+    Postgres {
+        /// Such as `postgres://user:password@host/database`.
+        url: String,
+        /// The most connections that this process opens.
+        max_connections: u32,
+    },
+}
+
+/// Shows no password.
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { path } => formatter.debug_struct("Sqlite").field("path", path).finish(),
+            Self::Postgres { max_connections, .. } => formatter
+                .debug_struct("Postgres")
+                .field("max_connections", max_connections)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The metadata store. Clones share one set of connections.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    engine: Engine,
+    tracker: TaskTracker,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Connects, and brings the schema to what this binary needs. Must run within a tokio runtime.
+    pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        let tracker = TaskTracker::new();
+        let engine = match config {
+            StoreConfig::Sqlite { path } => Engine::Sqlite(Sqlite::open(path, &tracker).await?),
+            StoreConfig::Postgres { url, max_connections } => {
+                Engine::Postgres(Postgres::open(url, *max_connections).await?)
+            }
+        };
+        tracker.close();
+        Ok(Self(Arc::new(Inner { engine, tracker })))
+    }
+
+    /// Whether the store can read and has a writer.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        if let Engine::Sqlite(sqlite) = &self.0.engine
+            && !sqlite.writer.is_alive()
+        {
+            return Err(StoreError::Busy);
+        }
+        self.reader()
+            .await?
+            .fetch_one("SELECT COUNT(*) FROM schema_version", values![])
+            .await
+            .map(drop)
+    }
+
+    /// Lets waiting writes finish, refuses new ones, and closes the connections.
+    pub async fn close(&self) {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => {
+                sqlite.close_readers().await;
+                // Last, so that closing the writer leaves one file without a log beside it.
+                sqlite.writer.stop();
+            }
+            Engine::Postgres(postgres) => postgres.close().await,
+        }
+        self.0.tracker.wait().await;
+    }
+
+    /// How many writes wait or go on.
+    #[must_use]
+    pub fn queue_depth(&self) -> usize {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.waiting(),
+            Engine::Postgres(postgres) => postgres.waiting(),
+        }
+    }
+
+    /// A connection for one read.
+    pub(crate) async fn reader(&self) -> Result<Session, StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.reader().await,
+            Engine::Postgres(postgres) => postgres.session().await,
+        }
+    }
+
+    /// A connection whose reads all see one state. End it with [`Session::end_snapshot`].
+    pub(crate) async fn snapshot(&self) -> Result<Session, StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => {
+                let mut session = sqlite.reader().await?;
+                session.begin_snapshot().await?;
+                Ok(session)
+            }
+            Engine::Postgres(postgres) => postgres.snapshot().await,
+        }
+    }
+
+    /// Runs `body` as one transaction, durable when this returns; an `Err` rolls it back. `body` may run
+    /// several times, and must have no effects but those on the database.
+    pub(crate) async fn write<A, T, E, F>(&self, input: A, body: F) -> Result<T, E>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync + 'static,
+    {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.run(input, body).await,
+            Engine::Postgres(postgres) => postgres.run(&input, &body).await,
+        }
+    }
+
+    /// Runs one statement as a transaction of its own and returns its rows. Only for statements that are
+    /// right whatever else goes on at the same time, such as a conditional update of one row.
+    pub(crate) async fn write_one(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => {
+                let values: Vec<_> = values.iter().cloned().map(Value::into_owned).collect();
+                sqlite
+                    .writer
+                    .run(values, move |session, values| Box::pin(session.fetch_all(sql, values)))
+                    .await
+            }
+            Engine::Postgres(postgres) => {
+                let _entered = postgres.enter()?;
+                postgres.session().await?.fetch_all(sql, values).await
+            }
+        }
+    }
+}

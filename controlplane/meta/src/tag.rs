@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Image tags and the history of their moves.
+
+use hythe_model::{Digest, RepositoryPath, Tag};
+use jiff::Timestamp;
+
+use crate::session::{Row, Session, values};
+use crate::{Store, StoreError};
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagDetail {
+    /// The tag.
+    pub tag: Tag,
+    /// The image that it points to.
+    pub digest: Digest,
+    /// Since when.
+    pub moved_at: Timestamp,
+    /// Counts the moves of the name; goes on after a deletion.
+    pub version: i64,
+}
+
+/// A move of a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagMove {
+    /// The tag.
+    pub tag: Tag,
+    /// Counts the moves of the name.
+    pub sequence: i64,
+    /// When it was moved.
+    pub moved_at: Timestamp,
+    /// The image that it pointed to; `None` if it was created.
+    pub from: Option<Digest>,
+    /// The image that it points to since; `None` if it was deleted.
+    pub to: Option<Digest>,
+    /// Who moved it.
+    pub moved_by: String,
+}
+
+impl TagDetail {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            tag: row.parsed(0)?,
+            digest: row.parsed(1)?,
+            moved_at: row.time(2)?,
+            version: row.int(3)?,
+        })
+    }
+}
+
+impl TagMove {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            tag: row.parsed(0)?,
+            sequence: row.int(1)?,
+            moved_at: row.time(2)?,
+            from: row.optional_parsed(3)?,
+            to: row.optional_parsed(4)?,
+            moved_by: row.text(5)?,
+        })
+    }
+}
+
+/// One row with NULLs if the repository has no tags, none if there is no repository.
+const LIST: &str = "
+    SELECT t.name, t.digest, t.moved_ms, t.version
+      FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name > $3
+     WHERE r.account_id = $1 AND r.name = $2 ORDER BY t.name LIMIT $4";
+const LIST_NAMES: &str = "
+    SELECT t.name
+      FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name > $3
+     WHERE r.account_id = $1 AND r.name = $2 ORDER BY t.name LIMIT $4";
+const SELECT: &str = "
+    SELECT t.name, t.digest, t.moved_ms, t.version
+      FROM repository r JOIN tag t ON t.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND t.name = $3";
+const HISTORY: &str = "
+    SELECT m.name, m.sequence, m.moved_ms, m.from_digest, m.to_digest, m.moved_by
+      FROM repository r JOIN tag_move m ON m.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND m.name = $3 AND m.sequence < $4
+     ORDER BY m.sequence DESC LIMIT $5";
+
+impl Store {
+    /// The tags of a repository after `after`, by bytes, at most `limit` of them; `None` if there is no repository.
+    pub async fn tag_details(
+        &self,
+        repository: &RepositoryPath,
+        after: Option<&Tag>,
+        limit: usize,
+    ) -> Result<Option<Vec<TagDetail>>, StoreError> {
+        let after = after.map_or("", Tag::as_str);
+        self.page(LIST, repository, after, limit, TagDetail::read).await
+    }
+
+    /// The names of tags, as [`Store::tag_details`].
+    pub(crate) async fn tag_names(
+        &self,
+        repository: &RepositoryPath,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, StoreError> {
+        self.page(LIST_NAMES, repository, after.unwrap_or_default(), limit, |row| {
+            row.parsed(0)
+        })
+        .await
+    }
+
+    async fn page<T>(
+        &self,
+        sql: &'static str,
+        RepositoryPath { account, name }: &RepositoryPath,
+        after: &str,
+        limit: usize,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Option<Vec<T>>, StoreError> {
+        // At least one row, to see whether there is a repository.
+        let rows = self
+            .reader()
+            .await?
+            .fetch_all(sql, values![account, name, after, limit.max(1)])
+            .await?;
+        match rows.first() {
+            None => Ok(None),
+            Some(first) if first.optional_text(0)?.is_none() => Ok(Some(Vec::new())),
+            Some(_) => rows.iter().take(limit).map(read).collect::<Result<_, _>>().map(Some),
+        }
+    }
+
+    /// The tag.
+    pub async fn tag_detail(&self, repository: &RepositoryPath, tag: &Tag) -> Result<Option<TagDetail>, StoreError> {
+        let values = values![&repository.account, &repository.name, tag];
+        let row = self.reader().await?.fetch_optional(SELECT, values).await?;
+        row.as_ref().map(TagDetail::read).transpose()
+    }
+
+    /// The moves of a tag before the one with sequence number `before`, newest first, at most `limit` of them.
+    pub async fn tag_history(
+        &self,
+        repository: &RepositoryPath,
+        tag: &Tag,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<TagMove>, StoreError> {
+        let before = before.unwrap_or(i64::MAX);
+        let values = values![&repository.account, &repository.name, tag, before, limit];
+        let rows = self.reader().await?.fetch_all(HISTORY, values).await?;
+        rows.iter().map(TagMove::read).collect()
+    }
+}
+
+/// When a tag was moved, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mover<'m> {
+    pub(crate) at: Timestamp,
+    pub(crate) by: &'m str,
+}
+
+const TARGET: &str = "SELECT digest FROM tag WHERE repository_id = $1 AND name = $2";
+/// The image that a tag points to.
+pub(crate) async fn target(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+) -> Result<Option<Digest>, StoreError> {
+    let row = session.fetch_optional(TARGET, values![repository_id, tag]).await?;
+    row.map(|row| row.parsed(0)).transpose()
+}
+
+const RECORD_MOVE: &str = "
+    INSERT INTO tag_move (repository_id, name, sequence, moved_ms, from_digest, to_digest, moved_by)
+    SELECT $1, $2, COALESCE(MAX(sequence), 0) + 1, $3, $4, $5, $6 FROM tag_move WHERE repository_id = $1 AND name = $2
+ RETURNING sequence";
+const POINT: &str = "
+    INSERT INTO tag (repository_id, name, digest, moved_ms, version) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (repository_id, name) DO UPDATE
+       SET digest = excluded.digest, moved_ms = excluded.moved_ms, version = excluded.version";
+/// Points a tag to another image.
+pub(crate) async fn point(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+    from: Option<&Digest>,
+    to: &Digest,
+    mover: Mover<'_>,
+) -> Result<(), StoreError> {
+    let values = values![repository_id, tag, mover.at, from, Some(to), mover.by];
+    let sequence = session.fetch_one(RECORD_MOVE, values).await?.int(0)?;
+    session
+        .execute(POINT, values![repository_id, tag, to, mover.at, sequence])
+        .await
+        .map(drop)
+}
+
+const REMOVE: &str = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
+/// Removes one tag.
+pub(crate) async fn remove(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+    from: &Digest,
+    mover: Mover<'_>,
+) -> Result<(), StoreError> {
+    let values = values![repository_id, tag, mover.at, Some(from), None::<&Digest>, mover.by];
+    session.execute(RECORD_MOVE, values).await?;
+    session.execute(REMOVE, values![repository_id, tag]).await.map(drop)
+}
+
+const RECORD_REMOVALS: &str = "
+    INSERT INTO tag_move (repository_id, name, sequence, moved_ms, from_digest, to_digest, moved_by)
+    SELECT t.repository_id, t.name, t.version + 1, $3, t.digest, NULL, $4
+      FROM tag t WHERE t.repository_id = $1 AND t.digest = $2";
+const REMOVE_ALL: &str = "DELETE FROM tag WHERE repository_id = $1 AND digest = $2 RETURNING name";
+/// Removes all tags of an image and returns them, sorted.
+pub(crate) async fn remove_all(
+    session: &mut Session,
+    repository_id: &str,
+    image: &Digest,
+    mover: Mover<'_>,
+) -> Result<Vec<Tag>, StoreError> {
+    // The version of a tag is the sequence number of its last move, so that the next one is known.
+    session
+        .execute(RECORD_REMOVALS, values![repository_id, image, mover.at, mover.by])
+        .await?;
+    let rows = session.fetch_all(REMOVE_ALL, values![repository_id, image]).await?;
+    let mut tags = rows.iter().map(|row| row.parsed(0)).collect::<Result<Vec<Tag>, _>>()?;
+    tags.sort();
+    Ok(tags)
+}
+
+const COUNT: &str = "SELECT COUNT(*) FROM tag WHERE repository_id = $1 AND digest = $2";
+/// How many tags an image has.
+pub(crate) async fn count(session: &mut Session, repository_id: &str, image: &Digest) -> Result<u64, StoreError> {
+    session.fetch_one(COUNT, values![repository_id, image]).await?.size(0)
+}

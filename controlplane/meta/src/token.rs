@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tokens that were revoked, and how long renewable tokens are good for now.
+
+use jiff::Timestamp;
+
+use crate::session::values;
+use crate::{Store, StoreError};
+
+const REVOKE: &str = "
+    INSERT INTO revoked_token (id, expires_ms) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET expires_ms = excluded.expires_ms WHERE revoked_token.expires_ms < excluded.expires_ms";
+const REVOKED: &str = "SELECT id FROM revoked_token WHERE expires_ms > $1 ORDER BY expires_ms";
+const PURGE_REVOKED: &str = "DELETE FROM revoked_token WHERE expires_ms <= $1";
+const PURGE_LEASES: &str = "DELETE FROM token_lease WHERE expires_ms <= $1";
+const CREATE_LEASE: &str = "
+    INSERT INTO token_lease (id, until_ms, expires_ms) VALUES ($1, $2, $3)
+    ON CONFLICT (id) DO NOTHING";
+/// A lease that has ended stays ended: its token may have been taken for dead already.
+const EXTEND_LEASE: &str = "
+    UPDATE token_lease
+       SET until_ms = CASE WHEN $2 < expires_ms THEN $2 ELSE expires_ms END
+     WHERE id = $1 AND until_ms > $3 AND expires_ms > $3
+       AND NOT EXISTS (SELECT 1 FROM revoked_token WHERE revoked_token.id = $1)
+ RETURNING until_ms";
+const LEASE: &str = "SELECT until_ms FROM token_lease WHERE id = $1";
+const LEASES: &str =
+    "SELECT id, until_ms FROM token_lease WHERE expires_ms > $1 AND until_ms > $1 ORDER BY expires_ms, id";
+
+impl Store {
+    /// Revokes a token that would be good until `expires_at`. One that has expired is not worth a row.
+    pub async fn revoke_token(&self, id: &str, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+        if expires_at > now {
+            self.write_one(REVOKE, values![id, expires_at]).await?;
+        }
+        Ok(())
+    }
+
+    /// The ids of revoked tokens that have not expired at `now`.
+    pub async fn revoked_tokens(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let rows = self.reader().await?.fetch_all(REVOKED, values![now]).await?;
+        rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    /// Forgets revocations and leases of tokens that have expired at `now`.
+    pub async fn purge_revoked_tokens(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.write_one(PURGE_REVOKED, values![now]).await?;
+        self.write_one(PURGE_LEASES, values![now]).await.map(drop)
+    }
+
+    /// Lets a renewable token be good until `until`; it can be extended until `expires_at`.
+    pub async fn create_lease(&self, id: &str, until: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.write_one(CREATE_LEASE, values![id, until.min(expires_at), expires_at])
+            .await
+            .map(drop)
+    }
+
+    /// Lets a renewable token be good until `until` instead, at most until it expires. `false` if the lease
+    /// is unknown, has ended or was revoked.
+    pub async fn extend_lease(&self, id: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        Ok(!self.write_one(EXTEND_LEASE, values![id, until, now]).await?.is_empty())
+    }
+
+    /// Until when the token with this id is good; `None` if it has no lease.
+    pub async fn lease(&self, id: &str) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.reader().await?.fetch_optional(LEASE, values![id]).await?;
+        row.map(|row| row.time(0)).transpose()
+    }
+
+    /// The leases that have not ended at `now`: ids of tokens, and until when they are good.
+    pub async fn leases(&self, now: Timestamp) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows = self.reader().await?.fetch_all(LEASES, values![now]).await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.time(1)?))).collect()
+    }
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one writer of an embedded database: waiting transactions share one commit, and so one fsync.
+
+use std::panic::AssertUnwindSafe;
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::Connection as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::StoreError;
+use crate::session::{Connection, Session};
+
+/// The most transactions in one commit.
+const MAX_BATCH: usize = 64;
+/// The most transactions that wait; one more is answered `Busy`.
+pub(crate) const MAX_WAITING_WRITES: usize = 1024;
+
+/// Where transactions queue.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    stop: CancellationToken,
+}
+
+impl Writer {
+    pub(crate) fn start(session: Session, tracker: &TaskTracker) -> Self {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING_WRITES);
+        let stop = CancellationToken::new();
+        tracker.spawn(serve(session, waiting, stop.clone()));
+        Self { queue, stop }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    /// Takes no more transactions; those that wait are still done.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Runs `body` in a transaction, which is durable when this returns. If the caller goes away, the
+    /// transaction happens as a whole or not at all.
+    pub(crate) async fn run<A, T, E, F>(&self, input: A, body: F) -> Result<T, E>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Pending {
+            input,
+            body,
+            result: None,
+            answer,
+        };
+        self.queue.try_send(Box::new(job)).map_err(|_| StoreError::Busy)?;
+        // The writer drops a job unanswered only if its body panicked.
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Corrupt("a transaction did not end".into()).into()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A transaction that waits. It may be run more than once, if what it was batched with could not be committed.
+#[async_trait]
+trait Job: Send {
+    fn is_wanted(&self) -> bool;
+    /// Runs the statements; says whether they shall be kept.
+    async fn run(&mut self, session: &mut Session) -> bool;
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Pending<A, T, E, F> {
+    input: A,
+    body: F,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+#[async_trait]
+impl<A, T, E, F> Job for Pending<A, T, E, F>
+where
+    A: Send + Sync,
+    T: Send,
+    E: From<StoreError> + Send,
+    F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync,
+{
+    fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
+
+    async fn run(&mut self, session: &mut Session) -> bool {
+        // A panic must not end the writer: the others in the batch are not to blame.
+        self.result = AssertUnwindSafe((self.body)(session, &self.input))
+            .catch_unwind()
+            .await
+            .ok();
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (self.result, committed) {
+            (Some(Ok(_)) | None, Err(error)) => Err(error.into()),
+            (Some(result), _) => result,
+            (None, Ok(())) => return,
+        };
+        // Nobody may be waiting any more.
+        let _ = self.answer.send(answer);
+    }
+}
+
+async fn serve(mut session: Session, mut waiting: mpsc::Receiver<Box<dyn Job>>, stop: CancellationToken) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !waiting.is_closed() => waiting.close(),
+            count = waiting.recv_many(&mut batch, MAX_BATCH) => {
+                if count == 0 {
+                    break;
+                }
+                batch.retain(|job| job.is_wanted());
+                write_batch(&mut session, &mut batch).await;
+            }
+        }
+    }
+    if let Connection::Sqlite(Some(connection)) = session.into_connection()
+        && let Err(error) = connection.close().await
+    {
+        tracing::warn!(%error, "cannot close the database");
+    }
+}
+
+/// Commits all jobs at once if that works, and each alone if it does not, so that one cannot spoil another.
+async fn write_batch(session: &mut Session, batch: &mut Vec<Box<dyn Job>>) {
+    let mut outcome = commit(session, batch).await;
+    let is_alone = batch.len() <= 1;
+    for mut job in batch.drain(..) {
+        match &outcome {
+            Ok(()) => job.answer(Ok(())),
+            // Another process has the file; each alone would wait for it as long again.
+            Err(StoreError::Busy) => job.answer(Err(StoreError::Busy)),
+            Err(_) if is_alone => job.answer(std::mem::replace(&mut outcome, Ok(()))),
+            Err(_) => {
+                let alone = commit(session, std::slice::from_mut(&mut job)).await;
+                job.answer(alone);
+            }
+        }
+    }
+}
+
+async fn commit(session: &mut Session, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let done = try_commit(session, jobs).await;
+    if done.is_err() {
+        // Fails if SQLite has rolled back by itself, as it does when the disk is full.
+        let _ = session.execute("ROLLBACK", &[]).await;
+    }
+    done
+}
+
+async fn try_commit(session: &mut Session, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    session.execute("BEGIN IMMEDIATE", &[]).await?;
+    if let [job] = jobs {
+        let end = if job.run(session).await { "COMMIT" } else { "ROLLBACK" };
+        let ended = session.execute(end, &[]).await.map(drop);
+        // A job that failed because SQLite rolled back has its own error to tell.
+        return if end == "COMMIT" { ended } else { Ok(()) };
+    }
+    for job in jobs {
+        session.execute("SAVEPOINT job", &[]).await?;
+        if !job.run(session).await {
+            // Fails if the whole transaction is gone, which the caller then repeats job by job.
+            session.execute("ROLLBACK TO job", &[]).await?;
+        }
+        session.execute("RELEASE job", &[]).await?;
+    }
+    session.execute("COMMIT", &[]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::future::join_all;
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+    use crate::session::values;
+
+    const INSERT: &str = "INSERT INTO thing (id, bytes) VALUES ($1, $2)";
+    const COUNT: &str = "SELECT COUNT(*) FROM thing";
+
+    /// A writer on a table of its own, in a database of at most 64 pages.
+    async fn writer(folder: &tempfile::TempDir) -> (Writer, TaskTracker) {
+        let options = SqliteConnectOptions::new()
+            .filename(folder.path().join("test.db"))
+            .create_if_missing(true);
+        let connection = options
+            .pragma("page_size", "4096")
+            .pragma("max_page_count", "64")
+            .connect()
+            .await
+            .unwrap();
+        let mut session = Session::new(Connection::Sqlite(Some(connection)), None);
+        let table = "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, bytes BYTEA NOT NULL)";
+        session.execute_script(table.into()).await.unwrap();
+        let tracker = TaskTracker::new();
+        let writer = Writer::start(session, &tracker);
+        tracker.close();
+        (writer, tracker)
+    }
+
+    async fn insert(writer: &Writer, id: i64, size: usize) -> Result<u64, StoreError> {
+        let input = (id, vec![7_u8; size]);
+        writer
+            .run(input, |session, (id, bytes)| {
+                Box::pin(session_insert(session, *id, bytes))
+            })
+            .await
+    }
+
+    async fn session_insert(session: &mut Session, id: i64, bytes: &[u8]) -> Result<u64, StoreError> {
+        session.execute(INSERT, values![id, bytes]).await
+    }
+
+    async fn count(writer: &Writer) -> i64 {
+        writer
+            .run((), |session, ()| {
+                Box::pin(async move { session.fetch_one(COUNT, values![]).await?.int(0) })
+            })
+            .await
+            .unwrap_or_else(|error: StoreError| panic!("{error}"))
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_only_what_does_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _tracker) = writer(&folder).await;
+        let sizes = [10, 10, 10, 1_000_000, 10, 10, 1_000_000, 10];
+        let inserts = sizes.iter().zip(0..).map(|(size, id)| insert(&writer, id, *size));
+        let outcomes = join_all(inserts).await;
+        for (outcome, size) in outcomes.iter().zip(sizes) {
+            match outcome {
+                Ok(rows) => assert_eq!((*rows, size), (1, 10)),
+                Err(error) => assert!(matches!(error, StoreError::Full) && size > 10, "{size}: {error:?}"),
+            }
+        }
+        assert_eq!(count(&writer).await, 6);
+    }
+
+    #[tokio::test]
+    async fn a_constraint_fails_only_the_one_that_breaks_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _tracker) = writer(&folder).await;
+        let outcomes = join_all([1, 2, 1, 3, 2, 4].map(|id| insert(&writer, id, 1))).await;
+        let kept: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
+        assert_eq!(kept, [true, true, false, true, false, true]);
+        assert_eq!(count(&writer).await, 4);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _tracker) = writer(&folder).await;
+        let panics = writer.run((), |session, ()| {
+            Box::pin(async move {
+                session_insert(session, 100, &[]).await?;
+                panic!("a mistake");
+                #[allow(unreachable_code, reason = "says what the type is")]
+                Ok::<u64, StoreError>(0)
+            })
+        });
+        let (before, outcome, behind) = tokio::join!(insert(&writer, 1, 1), panics, insert(&writer, 2, 1));
+        assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{outcome:?}");
+        assert!(before.is_ok() && behind.is_ok());
+        assert_eq!(count(&writer).await, 2);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_busy_and_a_stop_finishes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, tracker) = writer(&folder).await;
+        // The test runs on one thread: the writer does not get a turn before all are queued.
+        let inserts = (0..).take(MAX_WAITING_WRITES + 1).map(|id| insert(&writer, id, 1));
+        let outcomes = join_all(inserts);
+        let outcomes = tokio::time::timeout(Duration::from_mins(1), outcomes).await.unwrap();
+        let (last, others) = outcomes.split_last().unwrap();
+        assert!(matches!(last, Err(StoreError::Busy)), "{last:?}");
+        assert!(others.iter().all(Result::is_ok));
+
+        let last = insert(&writer, -1, 1);
+        writer.stop();
+        drop(last);
+        tracker.wait().await;
+        assert!(!writer.is_alive());
+        assert!(matches!(insert(&writer, -2, 1).await, Err(StoreError::Busy)));
+    }
+}

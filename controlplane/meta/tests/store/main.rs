@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every test of the metadata store, each on SQLite and on PostgreSQL.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod access_key;
+mod catalog;
+mod concurrency;
+mod contents;
+mod durability;
+mod harness;
+mod image;
+mod order;
+mod repository;
+mod tag;
+mod token;
+mod user;

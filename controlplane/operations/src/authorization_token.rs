@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Authorization tokens: create, renew, revoke.
+
+use hythe_access::{Action, Caller, Granted, Principal, ScopeEntry, Secret, TokenScope, kinds};
+use hythe_meta::StoreError;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::gate::{Mint, MintError, TokenId};
+use crate::{ControlPlane, CryptoError};
+
+/// The shortest life of a token, in seconds.
+pub const MIN_TOKEN_SECONDS: u32 = 60;
+/// The longest life of a token, in seconds (ECR, "Registry authentication": 12 hours).
+pub const MAX_TOKEN_SECONDS: u32 = 43_200;
+
+/// The most entries of a scope.
+const MAX_SCOPE_ENTRIES: usize = 50;
+/// The most names in one part of an entry.
+const MAX_SCOPE_NAMES: usize = 100;
+
+/// A token to be made.
+#[derive(Clone, Debug, Default)]
+pub struct TokenRequest {
+    /// What it may be used for at most; `None` for whatever the caller may do.
+    pub scope: Option<TokenScope>,
+    /// Its life, in seconds; [`MAX_TOKEN_SECONDS`] by default.
+    pub duration_seconds: Option<u32>,
+    /// Whether its life can be extended, up to [`MAX_TOKEN_SECONDS`] in all.
+    pub is_renewable: bool,
+}
+
+/// A token that was made.
+#[derive(Clone, Debug)]
+pub struct CreatedToken {
+    /// Its id, to renew and revoke it.
+    pub id: String,
+    /// The token, which is the password of user `AWS`.
+    pub token: Secret,
+    /// When it was made.
+    pub issued_at: Timestamp,
+    /// When it ends unless it is renewed or revoked.
+    pub expires_at: Timestamp,
+}
+
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateTokenError {
+    /// The life is too short or too long.
+    #[error("a token lives {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds")]
+    Duration,
+    /// The scope makes the token longer than clients can send.
+    #[error("the token would be too long: give it a shorter scope")]
+    TooLong,
+    /// It would be the last of a long row of tokens.
+    #[error("the credentials are a token made with a token, too many times over: use an access key")]
+    TooDeep,
+    /// The cryptography library failed.
+    #[error(transparent)]
+    Crypto(CryptoError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a token was not renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewTokenError {
+    /// The life is too short or too long.
+    #[error("a token lives {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds")]
+    Duration,
+    /// It has ended, was revoked, or there is none with this id.
+    #[error("there is no authorization token with id `{0}` that still lives: create a new one")]
+    Ended(String),
+    /// It was made with a fixed end.
+    #[error("the authorization token with id `{0}` was not created as renewable")]
+    NotRenewable(String),
+    /// It is somebody else's.
+    #[error("User: {0} is not authorized to renew this authorization token because it was made for another principal")]
+    Foreign(Principal),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a token was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeTokenError {
+    /// The request carried no credentials.
+    #[error("the request carries no credentials: send an access key or an authorization token")]
+    Anonymous,
+    /// It is somebody else's, or the caller's own token is limited and this is another.
+    #[error(
+        "User: {0} is not authorized to revoke this authorization token because it was made for another principal or purpose"
+    )]
+    Foreign(Principal),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks a scope and brings the names of its actions into their canonical form. The error says which part of it
+/// is wrong, as a JSON pointer into the scope, and why.
+pub fn parse_scope(entries: Vec<ScopeEntry>) -> Result<TokenScope, (String, String)> {
+    let count = |at: String, count: usize, most: usize| {
+        if (1..=most).contains(&count) {
+            Ok(())
+        } else {
+            Err((at, format!("it must have 1 to {most} entries")))
+        }
+    };
+    count(String::new(), entries.len(), MAX_SCOPE_ENTRIES)?;
+    let mut scope = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.into_iter().enumerate() {
+        count(
+            format!("/{index}/repositories"),
+            entry.repositories.len(),
+            MAX_SCOPE_NAMES,
+        )?;
+        count(format!("/{index}/actions"), entry.actions.len(), MAX_SCOPE_NAMES)?;
+        for (at, pattern) in entry.repositories.iter().enumerate() {
+            if !is_repository_pattern(pattern) {
+                let reason = "it must be the name of a repository, the start of one with `*` behind it, or `*`";
+                return Err((format!("/{index}/repositories/{at}"), reason.into()));
+            }
+        }
+        let actions = entry.actions.iter().enumerate().map(|(at, name)| {
+            canonical_action(name).ok_or_else(|| {
+                let reason = "it must be an action such as `ecr:BatchGetImage`, or the start of one with `*` behind it";
+                (format!("/{index}/actions/{at}"), reason.to_owned())
+            })
+        });
+        scope.push(ScopeEntry {
+            actions: actions.collect::<Result<_, _>>()?,
+            repositories: entry.repositories,
+        });
+    }
+    Ok(TokenScope(scope))
+}
+
+fn is_repository_pattern(pattern: &str) -> bool {
+    let start = pattern.strip_suffix('*').unwrap_or(pattern);
+    let is_name_char = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/".contains(&byte);
+    match pattern.ends_with('*') {
+        true => start.len() <= 256 && start.bytes().all(is_name_char),
+        false => pattern.parse::<hythe_model::RepositoryName>().is_ok(),
+    }
+}
+
+fn canonical_action(name: &str) -> Option<String> {
+    let Some(start) = name.strip_suffix('*') else {
+        return name.parse::<Action>().ok().map(|action| action.to_string());
+    };
+    let covered = Action::ALL.iter().map(|action| action.as_str()).find_map(|action| {
+        action
+            .get(..start.len())
+            .filter(|head| head.eq_ignore_ascii_case(start))
+    });
+    covered.map(|start| format!("{start}*"))
+}
+
+impl ControlPlane {
+    /// Makes a token for the caller, which ends no later than the caller's own credentials.
+    pub async fn create_token(
+        &self,
+        granted: &Granted<kinds::GetAuthorizationToken>,
+        request: TokenRequest,
+    ) -> Result<CreatedToken, CreateTokenError> {
+        let duration =
+            check_duration(request.duration_seconds.unwrap_or(MAX_TOKEN_SECONDS)).ok_or(CreateTokenError::Duration)?;
+        let lifetime = if request.is_renewable {
+            SignedDuration::from_secs(MAX_TOKEN_SECONDS.into())
+        } else {
+            duration.1
+        };
+        let lease_seconds = request.is_renewable.then_some(duration.0);
+        let mint = Mint {
+            scope: request.scope,
+            lifetime,
+            lease_seconds,
+        };
+        let minted = self.gate().mint(granted.caller(), mint).map_err(|error| match error {
+            MintError::TooLong => CreateTokenError::TooLong,
+            MintError::TooDeep => CreateTokenError::TooDeep,
+            MintError::Crypto(error) => CreateTokenError::Crypto(error),
+        })?;
+        let id = minted.id.to_string();
+        let mut expires_at = minted.expires_at;
+        if request.is_renewable {
+            expires_at = expires_at.min(later(minted.issued_at, duration.1));
+            self.store().create_lease(&id, expires_at, minted.expires_at).await?;
+            self.gate().revocations().set_lease(&id, expires_at);
+        }
+        Ok(CreatedToken {
+            id,
+            token: minted.token,
+            issued_at: minted.issued_at,
+            expires_at,
+        })
+    }
+
+    /// Extends the life of a renewable token of the caller's (the administrator: of anybody's in the account), counted from
+    /// now; for as long as at its creation if `duration_seconds` is `None`. Returns its new end.
+    pub async fn renew_token(
+        &self,
+        granted: &Granted<kinds::GetAuthorizationToken>,
+        id: &str,
+        duration_seconds: Option<u32>,
+    ) -> Result<Timestamp, RenewTokenError> {
+        let caller = granted.caller();
+        let ended = || RenewTokenError::Ended(id.to_owned());
+        let token = TokenId::parse(id).ok_or_else(ended)?;
+        if !self.owns(caller, &token) {
+            return Err(RenewTokenError::Foreign(caller.principal.clone()));
+        }
+        let lease_seconds = token
+            .lease_seconds()
+            .ok_or_else(|| RenewTokenError::NotRenewable(id.to_owned()))?;
+        let (_, duration) =
+            check_duration(duration_seconds.unwrap_or(lease_seconds)).ok_or(RenewTokenError::Duration)?;
+        let now = self.clock().now();
+        let end = token.expires_at();
+        let end = caller.lineage.expires_at.map_or(end, |own| own.min(end));
+        let until = later(now, duration).min(end);
+        if !self.store().extend_lease(id, until, now).await? {
+            return Err(ended());
+        }
+        self.gate().revocations().set_lease(id, until);
+        Ok(until)
+    }
+
+    /// Revokes a token of the caller's (the administrator: of anybody's in the account). One that has ended or never was
+    /// is revoked already. A caller whose own token is limited revokes that one only.
+    pub async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), RevokeTokenError> {
+        if caller.principal.is_anonymous() {
+            return Err(RevokeTokenError::Anonymous);
+        }
+        let Some(token) = TokenId::parse(id) else { return Ok(()) };
+        let is_own = caller.token_id.as_deref() == Some(id);
+        if !(is_own || (caller.scopes.is_empty() && self.owns(caller, &token))) {
+            return Err(RevokeTokenError::Foreign(caller.principal.clone()));
+        }
+        let now = self.clock().now();
+        if token.expires_at() > now {
+            self.store().revoke_token(id, token.expires_at(), now).await?;
+            self.gate().revocations().revoke(id);
+        }
+        Ok(())
+    }
+
+    fn owns(&self, caller: &Caller, token: &TokenId) -> bool {
+        let keys = self.gate().keys();
+        match &caller.principal {
+            Principal::Anonymous => false,
+            Principal::Root(_) => token.is_of_account(keys, &caller.principal),
+            Principal::User(..) => token.is_of(keys, &caller.principal),
+        }
+    }
+}
+
+fn check_duration(seconds: u32) -> Option<(u32, SignedDuration)> {
+    (MIN_TOKEN_SECONDS..=MAX_TOKEN_SECONDS)
+        .contains(&seconds)
+        .then(|| (seconds, SignedDuration::from_secs(seconds.into())))
+}
+
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_checked_and_made_canonical() {
+        let scope = |repositories: &[&str], actions: &[&str]| {
+            let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+            parse_scope(vec![ScopeEntry {
+                repositories: texts(repositories),
+                actions: texts(actions),
+            }])
+        };
+        let parsed = scope(&["team-a/*", "web", "*"], &["ecr:batchgetimage", "ECR:batch*", "ecr:*"]).unwrap();
+        assert_eq!(parsed.0[0].actions, ["ecr:BatchGetImage", "ecr:Batch*", "ecr:*"]);
+        let cases: [(&[&str], &[&str], &str); 8] = [
+            (&[], &["ecr:*"], "/0/repositories"),
+            (&["*"], &[], "/0/actions"),
+            (&["*", "Web"], &["ecr:*"], "/0/repositories/1"),
+            (&["a*b"], &["ecr:*"], "/0/repositories/0"),
+            (&["Web*"], &["ecr:*"], "/0/repositories/0"),
+            (&["*"], &["ecr:*", "PutImage"], "/0/actions/1"),
+            (&["*"], &["s3:*"], "/0/actions/0"),
+            (&["*"], &["ecr:Push"], "/0/actions/0"),
+        ];
+        for (repositories, actions, pointer) in cases {
+            assert_eq!(
+                scope(repositories, actions).unwrap_err().0,
+                pointer,
+                "{repositories:?} {actions:?}"
+            );
+        }
+        assert!(parse_scope(vec![]).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What every operation works with.
+
+use std::sync::Arc;
+
+use hythe_meta::Store;
+use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
+
+use crate::AccessGate;
+
+/// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ControlPlane(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    gate: Arc<AccessGate>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+}
+
+impl ControlPlane {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(store: Store, gate: Arc<AccessGate>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        Self(Arc::new(Parts {
+            store,
+            gate,
+            clock,
+            settings,
+        }))
+    }
+
+    /// The gate that decides about every operation; the data plane uses the same.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<AccessGate> {
+        &self.0.gate
+    }
+
+    /// What the operator decided.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The ARN of a repository.
+    #[must_use]
+    pub fn arn(&self, repository: &RepositoryPath) -> RepositoryArn {
+        RepositoryArn {
+            region: self.0.settings.region.clone(),
+            repository: repository.clone(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+}
+
+/// What the operator decided about the deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The region that the deployment is.
+    pub region: Region,
+    /// The account of requests that name none.
+    pub default_account: AccountId,
+    /// Where the registry is.
+    pub registry: RegistryAddress,
+    /// The URL of the control plane.
+    pub control_endpoint: String,
+    /// The version of the server.
+    pub version: String,
+}
+
+/// Where clients find the registry.
+#[derive(Clone, Debug)]
+pub struct RegistryAddress {
+    /// Whether it is served over TLS.
+    pub is_tls: bool,
+    /// `host` or `host:port`.
+    pub authority: String,
+    /// How the account stands in the name of a repository.
+    pub style: AddressStyle,
+}
+
+/// How the account stands in the name of a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressStyle {
+    /// Not at all for the default account; as in `Path` for others.
+    #[default]
+    Default,
+    /// `host/<account>/name`.
+    Path,
+    /// `<account>.host/name`.
+    Host,
+}
+
+impl Settings {
+    /// What stands before the name of a repository of `account` in the name of an image.
+    #[must_use]
+    pub fn registry_uri(&self, account: &AccountId) -> String {
+        let authority = &self.registry.authority;
+        match self.registry.style {
+            AddressStyle::Default if *account == self.default_account => authority.clone(),
+            AddressStyle::Default | AddressStyle::Path => format!("{authority}/{account}"),
+            AddressStyle::Host => format!("{account}.{authority}"),
+        }
+    }
+
+    /// What to give to `docker pull`, before the tag (ECR, `repositoryUri`).
+    #[must_use]
+    pub fn repository_uri(&self, repository: &RepositoryPath) -> String {
+        format!("{}/{}", self.registry_uri(&repository.account), repository.name)
+    }
+
+    /// The URL to log in to (ECR, `proxyEndpoint`).
+    #[must_use]
+    pub fn proxy_endpoint(&self, account: &AccountId) -> String {
+        let scheme = if self.registry.is_tls { "https" } else { "http" };
+        match self.registry.style {
+            AddressStyle::Default | AddressStyle::Path => format!("{scheme}://{}", self.registry.authority),
+            AddressStyle::Host => format!("{scheme}://{account}.{}", self.registry.authority),
+        }
+    }
+}
+
+/// Some entries of a list, in order, and where the next ones start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, K> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// The last key that was looked at; `None` if there is nothing after it.
+    pub next: Option<K>,
+}
+
+impl<T, K> Page<T, K> {
+    /// Makes a page of at most `limit` entries out of a query that asked for one more.
+    pub(crate) fn of(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> K) -> Self {
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        let next = if has_more { items.last().map(key) } else { None };
+        Self { items, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_images_follow_the_style() {
+        let mut settings = Settings {
+            region: Region::default(),
+            default_account: AccountId::default(),
+            registry: RegistryAddress {
+                is_tls: true,
+                authority: "registry.example.com".into(),
+                style: AddressStyle::Default,
+            },
+            control_endpoint: String::new(),
+            version: String::new(),
+        };
+        let path = |account: &str| RepositoryPath {
+            account: account.parse().unwrap(),
+            name: "team-a/web".parse().unwrap(),
+        };
+        let cases = [
+            (
+                AddressStyle::Default,
+                "000000000000",
+                "registry.example.com/team-a/web",
+                "https://registry.example.com",
+            ),
+            (
+                AddressStyle::Default,
+                "111111111111",
+                "registry.example.com/111111111111/team-a/web",
+                "https://registry.example.com",
+            ),
+            (
+                AddressStyle::Path,
+                "000000000000",
+                "registry.example.com/000000000000/team-a/web",
+                "https://registry.example.com",
+            ),
+            (
+                AddressStyle::Host,
+                "000000000000",
+                "000000000000.registry.example.com/team-a/web",
+                "https://000000000000.registry.example.com",
+            ),
+        ];
+        for (style, account, uri, endpoint) in cases {
+            settings.registry.style = style;
+            assert_eq!(settings.repository_uri(&path(account)), uri, "{style:?}");
+            assert_eq!(
+                settings.proxy_endpoint(&account.parse().unwrap()),
+                endpoint,
+                "{style:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_knows_whether_there_is_more() {
+        let page = |items: &[u8]| Page::of(items.to_vec(), 2, |last| *last);
+        assert_eq!(
+            page(&[]),
+            Page {
+                items: vec![],
+                next: None
+            }
+        );
+        assert_eq!(
+            page(&[1, 2]),
+            Page {
+                items: vec![1, 2],
+                next: None
+            }
+        );
+        assert_eq!(
+            page(&[1, 2, 3]),
+            Page {
+                items: vec![1, 2],
+                next: Some(2)
+            }
+        );
+    }
+}

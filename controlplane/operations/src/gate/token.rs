@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tokens: what they say, how they are signed, and what their ids say.
+//!
+//! A token is `hyt1.<key id>.<payload>.<mac>`: the payload is JSON, the MAC is HMAC-SHA256 over everything before
+//! the last point, both base64url. It is never stored; its id is, when it is revoked or renewable.
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hythe_access::{Principal, Secret, TokenScope, UserName};
+use hythe_model::AccountId;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{CryptoError, Keys};
+
+/// The longest token, in bytes: it has to fit into a header of common proxies.
+pub(crate) const MAX_TOKEN_BYTES: usize = 6 * 1024;
+const PREFIX: &str = "hyt1.";
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claims {
+    /// The ids of the tokens that it was made with, oldest first; the last is its own.
+    pub(crate) ids: Vec<String>,
+    /// The account of the principal; absent for anonymous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<AccountId>,
+    /// The user; absent for the administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<UserName>,
+    /// The access key that everything started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    /// What it may be used for at most, each entry a further limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scopes: Vec<TokenScope>,
+    /// When it was made, in seconds since the epoch.
+    pub(crate) iat: i64,
+    /// When it ends, in seconds since the epoch.
+    pub(crate) exp: i64,
+}
+
+impl Claims {
+    /// Whose rights count.
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        match (&self.account, &self.user) {
+            (Some(account), Some(user)) => Some(Principal::User(account.clone(), user.clone())),
+            (Some(account), None) => Some(Principal::Root(account.clone())),
+            (None, None) => Some(Principal::Anonymous),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// The token; `None` if it would be longer than [`MAX_TOKEN_BYTES`].
+    pub(crate) fn sign(&self, keys: &Keys) -> Option<Secret> {
+        let payload = serde_json::to_vec(self).ok()?;
+        let signed = format!("{PREFIX}{}.{}", keys.token_key_id, URL_SAFE_NO_PAD.encode(payload));
+        let mac = hmac::sign(&keys.tokens, signed.as_bytes());
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac));
+        (token.len() <= MAX_TOKEN_BYTES).then(|| Secret::new(token))
+    }
+
+    /// What `token` says, if it was signed with these keys.
+    pub(crate) fn verify(token: &str, keys: &Keys) -> Option<Self> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return None;
+        }
+        let (signed, mac) = token.rsplit_once('.')?;
+        let payload = signed
+            .strip_prefix(PREFIX)?
+            .strip_prefix(keys.token_key_id.as_str())?
+            .strip_prefix('.')?;
+        hmac::verify(&keys.tokens, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+    }
+}
+
+/// What the id of a token says: it can be told from the id alone, without a row, whose token it is.
+///
+/// 41 bytes in base64url: kind, end, seconds of its first lease, 12 random bytes, and twice 8 bytes of an HMAC
+/// over all of these with the account, and with the principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenId {
+    bytes: [u8; ID_BYTES],
+}
+
+const ID_BYTES: usize = 41;
+const BODY_BYTES: usize = 25;
+const PLAIN: u8 = b't';
+const LEASED: u8 = b'l';
+
+impl TokenId {
+    /// A new id. `lease_seconds`: how long the first lease of a renewable token is.
+    pub(crate) fn generate(
+        keys: &Keys,
+        principal: &Principal,
+        exp: i64,
+        lease_seconds: Option<u32>,
+    ) -> Result<Self, CryptoError> {
+        let kind = if lease_seconds.is_some() { LEASED } else { PLAIN };
+        let mut random = [0_u8; 12];
+        rand::fill(&mut random)?;
+        let body = [
+            &[kind],
+            exp.to_be_bytes().as_slice(),
+            &lease_seconds.unwrap_or(0).to_be_bytes(),
+            &random,
+        ]
+        .concat();
+        let account = bind(keys, &body, &account_text(principal));
+        let owner = bind(keys, &body, &principal.to_string());
+        let bytes = [body.as_slice(), &account, &owner].concat();
+        Ok(Self {
+            bytes: bytes.try_into().map_err(|_| CryptoError)?,
+        })
+    }
+
+    /// The id that `text` is; `None` if it cannot be one.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let id = Self {
+            bytes: bytes.try_into().ok()?,
+        };
+        matches!(id.bytes.first(), Some(&(PLAIN | LEASED))).then_some(id)
+    }
+
+    /// Whether the token was made for `principal`.
+    pub(crate) fn is_of(&self, keys: &Keys, principal: &Principal) -> bool {
+        self.is_bound(keys, &principal.to_string(), BODY_BYTES + 8)
+    }
+
+    /// Whether the token was made for somebody in the account of `principal`.
+    pub(crate) fn is_of_account(&self, keys: &Keys, principal: &Principal) -> bool {
+        self.is_bound(keys, &account_text(principal), BODY_BYTES)
+    }
+
+    /// When the token ends at the latest.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        let seconds = self
+            .bytes
+            .get(1..9)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, i64::from_be_bytes);
+        Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// How long the first lease was; `None` if the token is not renewable.
+    pub(crate) fn lease_seconds(&self) -> Option<u32> {
+        let seconds = self.bytes.get(9..13)?.try_into().ok().map(u32::from_be_bytes)?;
+        (self.bytes.first() == Some(&LEASED)).then_some(seconds)
+    }
+
+    /// Whether the token with the id `text` has a lease.
+    pub(crate) fn is_leased(text: &str) -> bool {
+        Self::parse(text).is_some_and(|id| id.lease_seconds().is_some())
+    }
+
+    fn is_bound(&self, keys: &Keys, owner: &str, at: usize) -> bool {
+        let body = self.bytes.get(..BODY_BYTES).unwrap_or_default();
+        self.bytes.get(at..at + 8) == Some(bind(keys, body, owner).as_slice())
+    }
+}
+
+impl std::fmt::Display for TokenId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(self.bytes))
+    }
+}
+
+fn account_text(principal: &Principal) -> String {
+    // Not the form of any principal, so that the two halves of an id never mean the same.
+    principal
+        .account()
+        .map_or_else(|| "account:".to_owned(), |account| format!("account:{account}"))
+}
+
+fn bind(keys: &Keys, body: &[u8], owner: &str) -> Vec<u8> {
+    let mac = hmac::sign(&keys.token_ids, &[body, owner.as_bytes()].concat());
+    mac.as_ref().get(..8).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::keys::MasterKey;
+    use super::*;
+
+    fn keys(byte: u8) -> Keys {
+        Keys::derive(&MasterKey::new([byte; 32])).unwrap()
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            ids: vec!["a".into()],
+            account: Some(AccountId::default()),
+            user: Some("ada".parse().unwrap()),
+            key: Some("HYTHEA".into()),
+            scopes: vec![TokenScope::default()],
+            iat: 1,
+            exp: 2,
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed_to_those_with_the_key() {
+        let token = claims().sign(&keys(1)).unwrap();
+        assert_eq!(Claims::verify(token.expose(), &keys(1)), Some(claims()));
+        assert_eq!(Claims::verify(token.expose(), &keys(2)), None, "another master key");
+    }
+
+    #[test]
+    fn any_change_of_a_token_is_noticed() {
+        let keys = keys(1);
+        let token = claims().sign(&keys).unwrap();
+        for at in 0..token.expose().len() {
+            let mut changed = token.expose().as_bytes().to_vec();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(Claims::verify(&changed, &keys), None, "byte {at}");
+            assert_eq!(Claims::verify(&token.expose()[..at], &keys), None, "length {at}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_does_not_fit_is_not_signed() {
+        let entry = hythe_access::ScopeEntry {
+            repositories: vec!["x".repeat(MAX_TOKEN_BYTES)],
+            actions: vec![],
+        };
+        let claims = Claims {
+            scopes: vec![TokenScope(vec![entry])],
+            ..claims()
+        };
+        assert!(claims.sign(&keys(1)).is_none());
+    }
+
+    #[test]
+    fn ids_say_whose_token_it_is() {
+        let (keys, other) = (keys(1), keys(2));
+        let ada = Principal::User(AccountId::default(), "ada".parse().unwrap());
+        let bob = Principal::User(AccountId::default(), "bob".parse().unwrap());
+        let root = Principal::Root(AccountId::default());
+        let stranger = Principal::Root("111111111111".parse().unwrap());
+        let id = TokenId::generate(&keys, &ada, 1_800_000_000, Some(60)).unwrap();
+        let id = TokenId::parse(&id.to_string()).unwrap();
+        assert!(id.is_of(&keys, &ada) && !id.is_of(&keys, &bob) && !id.is_of(&keys, &root) && !id.is_of(&other, &ada));
+        assert!(id.is_of_account(&keys, &root) && !id.is_of_account(&keys, &stranger));
+        assert_eq!(id.expires_at(), Timestamp::from_second(1_800_000_000).unwrap());
+        assert_eq!(id.lease_seconds(), Some(60));
+        assert!(TokenId::is_leased(&id.to_string()));
+        let plain = TokenId::generate(&keys, &ada, 1, None).unwrap();
+        assert_eq!(plain.lease_seconds(), None);
+        assert!(!TokenId::is_leased(&plain.to_string()));
+        let renewable = plain.to_string().replacen('d', "b", 1);
+        assert!(
+            TokenId::parse(&renewable).is_none_or(|id| !id.is_of(&keys, &ada)),
+            "the kind is bound"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(text in ".*") {
+            let keys = keys(1);
+            prop_assert_eq!(Claims::verify(&text, &keys), None);
+            prop_assert_eq!(Claims::verify(&format!("{PREFIX}{}.{text}", keys.token_key_id), &keys), None);
+            let _ = TokenId::parse(&text);
+        }
+    }
+}

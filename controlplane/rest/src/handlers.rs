@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The handlers, one file per noun: each takes the request apart, calls one operation, and shapes the answer.
+
+pub(crate) mod access_key;
+pub(crate) mod authorization_token;
+pub(crate) mod caller_identity;
+pub(crate) mod image;
+pub(crate) mod openapi;
+pub(crate) mod referrers;
+pub(crate) mod registry;
+pub(crate) mod repository;
+pub(crate) mod resource_tags;
+pub(crate) mod tag;
+pub(crate) mod user;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::Problem;
+
+/// What a handler returns.
+pub(crate) type Handled = Result<Response, Problem>;
+
+/// A JSON answer; `version` becomes the entity tag.
+fn json(status: StatusCode, answer: &impl Serialize, version: Option<i64>) -> Handled {
+    let body = serde_json::to_vec(answer).map_err(|error| Problem::internal(&error))?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Answers are about rights and states of the moment.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(tag) = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// A JSON answer about something new at `location`.
+fn created(location: &str, answer: &impl Serialize, version: Option<i64>) -> Handled {
+    let mut response = json(StatusCode::CREATED, answer, version)?;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What surrounds every request: its id, its span, its audit event, its metrics; and panics become problems.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures::FutureExt as _;
+use http::{HeaderName, HeaderValue, Method};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::router::Shared;
+use crate::{OperationInfo, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from a client, in characters.
+const MAX_REQUEST_ID_CHARS: usize = 128;
+/// The target of audit events.
+const AUDIT: &str = "hythe::audit";
+
+/// The id of a request.
+#[derive(Clone, Debug)]
+struct RequestId(String);
+
+/// What became known of a request while it was handled.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trail(Arc<Mutex<Facts>>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    principal: Option<String>,
+    access_key_id: Option<String>,
+    resource: Option<String>,
+}
+
+impl Trail {
+    pub(crate) fn set_caller(&self, caller: &hythe_access::Caller) {
+        let mut facts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.principal = Some(caller.principal.to_string());
+        facts.access_key_id.clone_from(&caller.lineage.access_key_id);
+    }
+
+    pub(crate) fn set_resource(&self, resource: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).resource = Some(resource);
+    }
+}
+
+/// The outermost layer: gives the request an id, and turns problems and panics into answers with it.
+pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let is_good =
+        |id: &&str| (1..=MAX_REQUEST_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let id = given
+        .filter(is_good)
+        .map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
+    let is_head = request.method() == Method::HEAD;
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("control.request", request.id = %id, operation = tracing::field::Empty);
+    let outcome = AssertUnwindSafe(next.run(request))
+        .catch_unwind()
+        .instrument(span.clone())
+        .await;
+    let mut response = outcome.unwrap_or_else(|_| span.in_scope(|| Problem::internal(&Panicked).render(None)));
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let bare = response;
+        response = problem.render(Some(&id));
+        // What a layer in between has added (`Allow`) stays.
+        for (name, value) in bare.headers() {
+            if !response.headers().contains_key(name) && name != http::header::CONTENT_LENGTH {
+                response.headers_mut().insert(name.clone(), value.clone());
+            }
+        }
+        response.extensions_mut().insert(problem);
+    }
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+#[derive(Debug)]
+struct Panicked;
+
+impl std::fmt::Display for Panicked {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the handler panicked")
+    }
+}
+
+impl std::error::Error for Panicked {}
+
+/// The layer around each operation.
+pub(crate) async fn observe(
+    State((info, shared)): State<(&'static OperationInfo, Shared)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let trail = Trail::default();
+    tracing::Span::current().record("operation", info.name);
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default();
+    request.extensions_mut().insert(info);
+    request.extensions_mut().insert(trail.clone());
+    // A panic has to be seen here, or it would be missing from the audit log.
+    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let response =
+        outcome.unwrap_or_else(|_| axum::response::IntoResponse::into_response(Problem::internal(&Panicked)));
+    let (status, took) = (response.status(), started.elapsed());
+    shared.metrics.count(info.name, status, took);
+    let code = response.extensions().get::<Problem>().map_or("", Problem::code);
+    let facts = trail.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let (principal, resource) = (
+        facts.principal.as_deref().unwrap_or("*"),
+        facts.resource.as_deref().unwrap_or_default(),
+    );
+    if info.is_change {
+        tracing::info!(
+            target: AUDIT,
+            operation = info.name,
+            user.arn = principal,
+            user.access_key_id = facts.access_key_id.as_deref().unwrap_or_default(),
+            resource,
+            http.status = status.as_u16(),
+            error.code = code,
+            request.id = id,
+            "{} by {principal}: {}", info.name, if status.is_success() { "done" } else { "refused" }
+        );
+    }
+    tracing::debug!(
+        http.status = status.as_u16(),
+        error.code = code,
+        took_millis = took.as_millis(),
+        "request handled"
+    );
+    response
+}

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one mapping from errors to what a client gets (RFC 9457).
+//!
+//! No `match` here has a catch-all arm: a new variant of an error does not compile until somebody has chosen its code.
+
+use std::error::Error;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use hythe_access::{AccessError, AuthenticationError, GateError};
+use hythe_model::ResourceTagError;
+use hythe_operations::{
+    AccessKeyError, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateRepositoryError, CreateTokenError,
+    CreateUserError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteRepositoryError, EncryptionError,
+    ImageError, ListRepositoriesError, PutImageRefusal, RenewTokenError, RepositoryError, ResourceTagsError,
+    RevokeTokenError, SetTagError, StoreError, TagError, UnknownImage, UnknownRepository, UnknownTag,
+    UpdateRepositoryError, UpdateUserError, UserError,
+};
+use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
+
+/// Seconds after which to try again when the store has too much to do.
+const RETRY_AFTER_BUSY: u32 = 1;
+/// Seconds after which to try again when the store does not answer.
+const RETRY_AFTER_UNAVAILABLE: u32 = 5;
+
+/// Why a request failed, as the client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    pointer: Option<String>,
+    retry_after_seconds: Option<u32>,
+}
+
+impl Problem {
+    /// A problem with a code of [`hythe_wire::code`], which decides the status, and a text.
+    #[must_use]
+    pub fn new(code: &'static str, detail: impl ToString) -> Self {
+        Self {
+            status: status_of(code),
+            code,
+            detail: detail.to_string(),
+            pointer: None,
+            retry_after_seconds: None,
+        }
+    }
+
+    /// A value of the request that is not valid. The text is ECR's.
+    #[must_use]
+    pub fn invalid(parameter: &str, reason: impl std::fmt::Display) -> Self {
+        let detail = format!("Invalid parameter at '{parameter}' failed to satisfy constraint: '{reason}'");
+        Self::new(code::INVALID_PARAMETER, detail)
+    }
+
+    /// A value of the body that is not valid, by its JSON pointer.
+    #[must_use]
+    pub fn invalid_member(pointer: &str, reason: impl std::fmt::Display) -> Self {
+        Self::invalid(pointer.trim_start_matches('/'), reason).at(pointer)
+    }
+
+    /// The same problem, with the place in the body.
+    #[must_use]
+    pub fn at(self, pointer: impl Into<String>) -> Self {
+        Self {
+            pointer: Some(pointer.into()),
+            ..self
+        }
+    }
+
+    /// A fault of this side. The cause goes to the log, not to the client.
+    #[must_use]
+    pub fn internal(cause: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(cause), "the request failed on this side");
+        Self::new(
+            code::INTERNAL,
+            "the request failed on the side of the server: its log has the cause under the id of this request",
+        )
+    }
+
+    fn unavailable(cause: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(cause), "the store does not answer");
+        let detail = "the server cannot reach its store: try again in a moment";
+        Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_UNAVAILABLE)
+    }
+
+    fn busy() -> Self {
+        let detail = "the server has too much to do: try again in a moment";
+        Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_BUSY)
+    }
+
+    fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after_seconds: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The code, which is ECR's name of the exception.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The document, as it travels.
+    pub(crate) fn document(&self, request_id: Option<&str>) -> hythe_wire::Problem {
+        hythe_wire::Problem {
+            kind: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.into(),
+            pointer: self.pointer.clone(),
+            request_id: request_id.map(str::to_owned),
+        }
+    }
+
+    /// The answer, with the id of the request in it.
+    pub(crate) fn render(&self, request_id: Option<&str>) -> Response {
+        // A document of texts and a number always serialises.
+        let body = serde_json::to_vec(&self.document(request_id)).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_MEDIA_TYPE));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"hythe\", charset=\"UTF-8\""),
+            );
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The problem travels to the outermost layer in the response's extensions, which knows the id of the request.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.render(None);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Busy => Self::busy(),
+            StoreError::Full | StoreError::Unreachable(_) => Self::unavailable(&error),
+            StoreError::Sql(_) | StoreError::Corrupt(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::RepositoryUnknown(path) => UnknownRepository(path).into(),
+            CatalogError::Conflict => Self::new(code::PRECONDITION_FAILED, &error),
+            CatalogError::Busy => Self::busy(),
+            CatalogError::Store(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<GateError> for Problem {
+    fn from(error: GateError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<CryptoError> for Problem {
+    fn from(error: CryptoError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<AuthenticationError> for Problem {
+    fn from(error: AuthenticationError) -> Self {
+        match &error {
+            AuthenticationError::Rejected | AuthenticationError::Inactive => {
+                Self::new(code::UNRECOGNIZED_CLIENT, &error)
+            }
+            AuthenticationError::Expired | AuthenticationError::Revoked => Self::new(code::EXPIRED_TOKEN, &error),
+            AuthenticationError::Unavailable(_) => Self::unavailable(&error),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unauthenticated(_) => Self::new(code::MISSING_AUTHENTICATION, &error),
+            AccessError::Denied(_) => Self::new(code::ACCESS_DENIED, &error),
+            AccessError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallerIdentityError> for Problem {
+    fn from(error: CallerIdentityError) -> Self {
+        match &error {
+            CallerIdentityError::Anonymous => Self::new(code::MISSING_AUTHENTICATION, &error),
+        }
+    }
+}
+
+impl From<UnknownRepository> for Problem {
+    fn from(error: UnknownRepository) -> Self {
+        Self::new(code::REPOSITORY_NOT_FOUND, &error)
+    }
+}
+
+impl From<UnknownImage> for Problem {
+    fn from(error: UnknownImage) -> Self {
+        Self::new(code::IMAGE_NOT_FOUND, &error)
+    }
+}
+
+impl From<UnknownTag> for Problem {
+    fn from(error: UnknownTag) -> Self {
+        Self::new(code::IMAGE_NOT_FOUND, &error)
+    }
+}
+
+impl From<EncryptionError> for Problem {
+    fn from(error: EncryptionError) -> Self {
+        match &error {
+            EncryptionError::KeyNotTaken | EncryptionError::KeyLength => {
+                Self::invalid_member("/encryptionConfiguration/kmsKey", error)
+            }
+            EncryptionError::NoKeyManagement(_) => {
+                Self::invalid_member("/encryptionConfiguration/encryptionType", error)
+            }
+        }
+    }
+}
+
+impl From<ResourceTagError> for Problem {
+    fn from(error: ResourceTagError) -> Self {
+        let code = match &error {
+            ResourceTagError::TooMany(_) => code::TOO_MANY_TAGS,
+            ResourceTagError::Key(_) | ResourceTagError::Value(_) | ResourceTagError::Duplicate(_) => {
+                code::INVALID_TAG_PARAMETER
+            }
+        };
+        Self::new(code, error).at("/tags")
+    }
+}
+
+impl From<CreateRepositoryError> for Problem {
+    fn from(error: CreateRepositoryError) -> Self {
+        match error {
+            CreateRepositoryError::AlreadyExists(_) => Self::new(code::REPOSITORY_ALREADY_EXISTS, &error),
+            CreateRepositoryError::Encryption(error) => error.into(),
+            CreateRepositoryError::IdempotencyMismatch => Self::new(code::IDEMPOTENCY_MISMATCH, &error),
+            CreateRepositoryError::LimitExceeded(..) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateRepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListRepositoriesError> for Problem {
+    fn from(error: ListRepositoriesError) -> Self {
+        match error {
+            ListRepositoriesError::Anonymous => Self::new(code::MISSING_AUTHENTICATION, &error),
+            ListRepositoriesError::Access(error) => error.into(),
+            ListRepositoriesError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RepositoryError> for Problem {
+    fn from(error: RepositoryError) -> Self {
+        match error {
+            RepositoryError::Unknown(error) => error.into(),
+            RepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateRepositoryError> for Problem {
+    fn from(error: UpdateRepositoryError) -> Self {
+        match error {
+            UpdateRepositoryError::Nothing => Self::new(code::INVALID_PARAMETER, error),
+            UpdateRepositoryError::Mixed => Self::internal(&error),
+            UpdateRepositoryError::Unknown(error) => error.into(),
+            UpdateRepositoryError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdateRepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteRepositoryError> for Problem {
+    fn from(error: DeleteRepositoryError) -> Self {
+        match error {
+            DeleteRepositoryError::Unknown(error) => error.into(),
+            DeleteRepositoryError::NotEmpty(_) => Self::new(code::REPOSITORY_NOT_EMPTY, &error),
+            DeleteRepositoryError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            DeleteRepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResourceTagsError> for Problem {
+    fn from(error: ResourceTagsError) -> Self {
+        match error {
+            ResourceTagsError::Unknown(error) => error.into(),
+            ResourceTagsError::Mixed => Self::internal(&error),
+            ResourceTagsError::Tags(error) => error.into(),
+            ResourceTagsError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            ResourceTagsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ImageError> for Problem {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::UnknownRepository(error) => error.into(),
+            ImageError::UnknownImage(error) => error.into(),
+            ImageError::Store(error) => error.into(),
+            ImageError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteImageError> for Problem {
+    fn from(error: DeleteImageError) -> Self {
+        match error {
+            DeleteImageError::UnknownRepository(error) => error.into(),
+            DeleteImageError::UnknownImage(error) => error.into(),
+            DeleteImageError::Refused(error @ DeleteImageRefusal::ReferencedByIndex(_)) => {
+                Self::new(code::IMAGE_REFERENCED, &error)
+            }
+            DeleteImageError::Refused(DeleteImageRefusal::Catalog(error)) => error.into(),
+            DeleteImageError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TagError> for Problem {
+    fn from(error: TagError) -> Self {
+        match error {
+            TagError::UnknownRepository(error) => error.into(),
+            TagError::UnknownTag(error) => error.into(),
+            TagError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetTagError> for Problem {
+    fn from(error: SetTagError) -> Self {
+        match error {
+            SetTagError::UnknownRepository(error) => error.into(),
+            SetTagError::UnknownImage(error) => error.into(),
+            SetTagError::Refused(error @ PutImageRefusal::TagImmutable { .. }) => {
+                Self::new(code::IMAGE_TAG_ALREADY_EXISTS, &error)
+            }
+            SetTagError::Refused(error @ PutImageRefusal::TooManyTags) => Self::new(code::LIMIT_EXCEEDED, &error),
+            // The image was there with all of its parts; somebody has just deleted some.
+            SetTagError::Refused(error @ (PutImageRefusal::BlobsUnknown(_) | PutImageRefusal::ChildrenUnknown(_))) => {
+                Self::new(code::IMAGE_NOT_FOUND, &error)
+            }
+            SetTagError::Refused(PutImageRefusal::Catalog(error)) => error.into(),
+            SetTagError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateTokenError> for Problem {
+    fn from(error: CreateTokenError) -> Self {
+        match error {
+            CreateTokenError::Duration => Self::invalid_member("/durationSeconds", error),
+            CreateTokenError::TooLong => Self::invalid_member("/scope", error),
+            CreateTokenError::TooDeep => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateTokenError::Crypto(error) => error.into(),
+            CreateTokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RenewTokenError> for Problem {
+    fn from(error: RenewTokenError) -> Self {
+        match error {
+            RenewTokenError::Duration => Self::invalid_member("/durationSeconds", error),
+            RenewTokenError::Ended(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            RenewTokenError::NotRenewable(_) => Self::new(code::INVALID_PARAMETER, error),
+            RenewTokenError::Foreign(_) => Self::new(code::ACCESS_DENIED, &error),
+            RenewTokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RevokeTokenError> for Problem {
+    fn from(error: RevokeTokenError) -> Self {
+        match error {
+            RevokeTokenError::Anonymous => Self::new(code::MISSING_AUTHENTICATION, &error),
+            RevokeTokenError::Foreign(_) => Self::new(code::ACCESS_DENIED, &error),
+            RevokeTokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateUserError> for Problem {
+    fn from(error: CreateUserError) -> Self {
+        match error {
+            CreateUserError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
+            CreateUserError::Mixed => Self::internal(&error),
+            CreateUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            UserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateUserError> for Problem {
+    fn from(error: UpdateUserError) -> Self {
+        match error {
+            UpdateUserError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            UpdateUserError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdateUserError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateAccessKeyError> for Problem {
+    fn from(error: CreateAccessKeyError) -> Self {
+        match error {
+            CreateAccessKeyError::UserUnknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            CreateAccessKeyError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateAccessKeyError::Crypto(error) => error.into(),
+            CreateAccessKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccessKeyError> for Problem {
+    fn from(error: AccessKeyError) -> Self {
+        match error {
+            AccessKeyError::UserUnknown(..) | AccessKeyError::Unknown(..) => {
+                Self::new(code::RESOURCE_NOT_FOUND, &error)
+            }
+            AccessKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// The status that goes with a code: each code has one.
+pub(crate) fn status_of(code: &str) -> StatusCode {
+    match code {
+        code::MISSING_AUTHENTICATION | code::UNRECOGNIZED_CLIENT | code::EXPIRED_TOKEN => StatusCode::UNAUTHORIZED,
+        code::ACCESS_DENIED => StatusCode::FORBIDDEN,
+        code::IMAGE_NOT_FOUND | code::REPOSITORY_NOT_FOUND | code::RESOURCE_NOT_FOUND => StatusCode::NOT_FOUND,
+        code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
+        code::REQUEST_TIMEOUT => StatusCode::REQUEST_TIMEOUT,
+        code::IDEMPOTENCY_MISMATCH
+        | code::IMAGE_REFERENCED
+        | code::IMAGE_TAG_ALREADY_EXISTS
+        | code::LIMIT_EXCEEDED
+        | code::REPOSITORY_ALREADY_EXISTS
+        | code::REPOSITORY_NOT_EMPTY
+        | code::RESOURCE_ALREADY_EXISTS => StatusCode::CONFLICT,
+        code::PRECONDITION_FAILED => StatusCode::PRECONDITION_FAILED,
+        code::REQUEST_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        code::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        code::THROTTLING => StatusCode::TOO_MANY_REQUESTS,
+        code::SERVICE_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
+        code::INTERNAL => StatusCode::INTERNAL_SERVER_ERROR,
+        // INVALID_PARAMETER, INVALID_TAG_PARAMETER, TOO_MANY_TAGS, VALIDATION.
+        _ => StatusCode::BAD_REQUEST,
+    }
+}

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Start, wiring and stop.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hythe_access::Gate;
+use hythe_blobs::{BlobStore, FsBlobStore};
+use hythe_catalog::Catalog;
+use hythe_distribution::{Registry, RegistryConfig};
+use hythe_meta::{Store, StoreConfig};
+use hythe_model::Clock;
+use hythe_operations::{AccessGate, AddressStyle, ControlPlane, MasterKey, RegistryAddress};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
+use crate::data_dir::{self, CredentialsFile, DataDir, DataDirError};
+use crate::health::{self, Health};
+use crate::listener::Listener;
+use crate::metrics::Metrics;
+use crate::tls::{Certificate, TlsError};
+use crate::{ServeArgs, SystemClock, logs, tasks};
+
+/// How often the set of revoked tokens is read again; bounds how long another node accepts a revoked one.
+const REFRESH_PERIOD: Duration = Duration::from_secs(1);
+/// How often expired uploads are looked for.
+const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
+/// Most uploads that one pass gives up.
+const EXPIRY_BATCH: usize = 1000;
+
+/// Why the server did not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data folder.
+    #[error("{0}{cause}", cause = because(.0))]
+    DataDir(#[from] DataDirError),
+    /// The certificate.
+    #[error("{0}{cause}", cause = because(.0))]
+    Tls(#[from] TlsError),
+    /// The database.
+    #[error("cannot open the metadata database: {0}{cause}", cause = because(.0))]
+    Store(#[from] hythe_meta::OpenError),
+    /// The blob store.
+    #[error("cannot open the blob store in `{}`: {cause}", path.display())]
+    Blobs {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The first start.
+    #[error("cannot set up accounts: {0}{cause}", cause = because(.0))]
+    Bootstrap(#[from] hythe_operations::BootstrapError),
+    /// The keys.
+    #[error("cannot make keys: {0}")]
+    Crypto(#[from] hythe_operations::CryptoError),
+    /// A listener.
+    #[error("cannot listen on {address}: {cause}. Choose another address with --{name}-address")]
+    Bind {
+        /// Which listener.
+        name: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// The causes of `error`, for a message that stands alone on a terminal.
+fn because(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let shown = error.to_string();
+        if !text.ends_with(&shown) {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What `hythe config check` prints: the configuration in force, as a file, without secrets.
+pub fn check_config(args: &ServeArgs) -> Result<String, ConfigError> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    Config::check_variables(names)?;
+    let config = Config::load(args)?;
+    toml::to_string_pretty(&config).map_err(|error| ConfigError::Contradiction(error.to_string()))
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    logs::start(&config.log);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = DataDir::open(&config.data_dir.0)?;
+    let master_key = data_dir::master_key(&config.master_key_file())?;
+    let master_key = MasterKey::new(*master_key);
+    let certificate = Certificate::open(&config, &data, clock.now())?;
+
+    let store = Store::open(&store_config(&config, &data)).await?;
+    let path = config.blobs_path();
+    let blobs: Arc<dyn BlobStore> =
+        Arc::new(FsBlobStore::open(&path).map_err(|cause| ServeError::Blobs { path, cause })?);
+
+    let listeners = Listeners::bind(&config, certificate.as_ref()).await?;
+    let urls = Urls::new(&config, &listeners)?;
+    let settings = hythe_operations::Settings {
+        region: config.region.clone(),
+        default_account: config.default_account.clone(),
+        registry: urls.registry_address(&config),
+        control_endpoint: urls.control.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let fresh = match hythe_operations::bootstrap(&store, &clock, &master_key, &config.default_account).await? {
+        None if config.new_administrator_key => {
+            let account = &config.default_account;
+            Some(hythe_operations::create_administrator_key(&store, &clock, &master_key, account).await?)
+        }
+        fresh => fresh,
+    };
+    let gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?;
+    let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings);
+    plane
+        .gate()
+        .refresh()
+        .await
+        .map_err(hythe_operations::BootstrapError::from)?;
+    let credentials = write_credentials(&data, &urls, certificate.as_deref(), fresh)?;
+
+    let stop = CancellationToken::new();
+    let background = TaskTracker::new();
+    let mut metrics = Metrics::new(clock.now());
+    let (registry_router, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
+    for listener in listeners.all() {
+        metrics.add_listener(listener.0, &listener.1.metrics());
+    }
+    let health = health::router(Health {
+        store: store.clone(),
+        blobs: Arc::clone(&blobs),
+        stop: stop.clone(),
+        metrics: Arc::new(metrics),
+    });
+    start_passes(&background, &stop, &plane, &store, &blobs, &clock);
+
+    let grace = Duration::from_secs(config.limits.drain_seconds);
+    let serving = TaskTracker::new();
+    let control_router = match listeners.health {
+        Some(listener) => {
+            serving.spawn(report(listener.serve(health, stop.clone(), grace)));
+            control_router
+        }
+        None => control_router.merge(health),
+    };
+    if let (Some(listener), Some(router)) = (listeners.registry, registry_router) {
+        serving.spawn(report(listener.serve(router, stop.clone(), grace)));
+    }
+    serving.spawn(report(listeners.control.serve(control_router, stop.clone(), grace)));
+    serving.close();
+
+    tracing::info!(registry.url = %urls.registry, control.url = %urls.control, database = %config.database.url, "ready");
+    greet(&config, &urls, credentials.as_ref());
+    wait_for_signal(certificate.as_deref()).await?;
+
+    tracing::info!("stopping: requests have {} s to finish", config.limits.drain_seconds);
+    stop.cancel();
+    serving.wait().await;
+    background.close();
+    background.wait().await;
+    if let Err(error) = plane.gate().write_last_used().await {
+        tracing::warn!(error = %error, "cannot write when access keys were last used");
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn store_config(config: &Config, data: &DataDir) -> StoreConfig {
+    match &config.database.url {
+        DatabaseUrl::Sqlite => StoreConfig::Sqlite {
+            path: data.join("hythe.db"),
+        },
+        DatabaseUrl::Postgres(url) => StoreConfig::Postgres {
+            url: url.clone(),
+            max_connections: config.database.max_connections,
+        },
+    }
+}
+
+/// The listeners that the configuration asks for, bound.
+struct Listeners {
+    registry: Option<Listener>,
+    control: Listener,
+    health: Option<Listener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Self, ServeError> {
+        let tls = || certificate.map(Certificate::server_config);
+        let max = config.limits.max_connections;
+        let bind = async |name, address, tls| {
+            Listener::bind(name, address, tls, max)
+                .await
+                .map_err(|cause| ServeError::Bind { name, address, cause })
+        };
+        let registry = match config.plane {
+            Plane::Control => None,
+            Plane::All | Plane::Registry => Some(bind("registry", config.registry.address, tls()).await?),
+        };
+        let control = bind("control", config.control.address, tls()).await?;
+        let health = match config.health.address {
+            Some(address) => Some(bind("health", address, None).await?),
+            None => None,
+        };
+        Ok(Self {
+            registry,
+            control,
+            health,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static str, &Listener)> {
+        let registry = self.registry.iter().map(|listener| ("registry", listener));
+        let health = self.health.iter().map(|listener| ("health", listener));
+        registry.chain([("control", &self.control)]).chain(health)
+    }
+}
+
+/// Where clients find the planes.
+struct Urls {
+    registry: String,
+    control: String,
+}
+
+impl Urls {
+    fn new(config: &Config, listeners: &Listeners) -> Result<Self, ServeError> {
+        let scheme = if config.tls.mode == TlsMode::Off {
+            "http"
+        } else {
+            "https"
+        };
+        let bound = |name, listener: &Listener| {
+            listener.address().map_err(|cause| ServeError::Bind {
+                name,
+                address: config.control.address,
+                cause,
+            })
+        };
+        // An address that stands for all has to be replaced by one that can be called.
+        let shown = |address: SocketAddr| match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("{scheme}://127.0.0.1:{}", v4.port()),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("{scheme}://[::1]:{}", v6.port()),
+            address => format!("{scheme}://{address}"),
+        };
+        let registry = match (&config.registry.public_url, &listeners.registry) {
+            (Some(url), _) => url.clone(),
+            (None, Some(listener)) => shown(bound("registry", listener)?),
+            (None, None) => shown(config.registry.address),
+        };
+        let control = match &config.control.public_url {
+            Some(url) => url.clone(),
+            None => shown(bound("control", &listeners.control)?),
+        };
+        Ok(Self { registry, control })
+    }
+
+    fn registry_address(&self, config: &Config) -> RegistryAddress {
+        RegistryAddress {
+            is_tls: self.registry.starts_with("https://"),
+            authority: match &config.registry.base_domain {
+                Some(domain) => match self.registry_host().rsplit_once(':') {
+                    Some((_, port)) if config.registry.public_url.is_none() => format!("{domain}:{port}"),
+                    _ => domain.clone(),
+                },
+                None => self.registry_host().into(),
+            },
+            style: if config.registry.base_domain.is_some() {
+                AddressStyle::Host
+            } else {
+                AddressStyle::Default
+            },
+        }
+    }
+
+    fn registry_host(&self) -> &str {
+        self.registry.split("://").nth(1).unwrap_or(&self.registry)
+    }
+}
+
+/// Writes the administrator's credentials on a first start, and where the planes are on every start.
+fn write_credentials(
+    data: &DataDir,
+    urls: &Urls,
+    certificate: Option<&Certificate>,
+    fresh: Option<hythe_operations::NewCredentials>,
+) -> Result<Option<CredentialsFile>, ServeError> {
+    let path = data.credentials_path();
+    let known = match fresh {
+        Some(fresh) => Some((fresh.access_key_id, fresh.secret_access_key.expose().to_owned())),
+        None => CredentialsFile::read(&path)?.map(|file| (file.access_key_id, file.secret_access_key)),
+    };
+    let Some((access_key_id, secret_access_key)) = known else {
+        return Ok(None);
+    };
+    let file = CredentialsFile {
+        endpoint: urls.control.clone(),
+        registry: urls.registry_host().into(),
+        access_key_id,
+        secret_access_key,
+        ca_bundle: certificate.and_then(|certificate| certificate.ca_path.clone()),
+    };
+    file.write(&path)?;
+    Ok(Some(file))
+}
+
+fn routers(
+    config: &Config,
+    urls: &Urls,
+    plane: &ControlPlane,
+    store: &Store,
+    blobs: &Arc<dyn BlobStore>,
+    clock: &Arc<dyn Clock>,
+    metrics: &mut Metrics,
+) -> (Option<Router>, Router) {
+    let gate: Arc<dyn Gate> = Arc::<AccessGate>::clone(plane.gate());
+    let catalog: Arc<dyn Catalog> = Arc::new(store.clone());
+    let registry = (config.plane != Plane::Control).then(|| {
+        let counts = hythe_distribution::Metrics::new();
+        counts.register(metrics.registry());
+        let limits = hythe_distribution::Limits {
+            max_concurrent_uploads: config.limits.max_concurrent_uploads,
+            body_stall_timeout: Duration::from_secs(config.limits.body_idle_seconds),
+            upload_idle_timeout: Duration::from_hours(config.limits.upload_expiry_hours),
+            ..hythe_distribution::Limits::default()
+        };
+        let registry_config = RegistryConfig {
+            default_account: config.default_account.clone(),
+            region: config.region.clone(),
+            host_accounts: config.registry.hosts.clone().into_iter().collect(),
+            base_domain: config.registry.base_domain.clone(),
+            limits,
+            service: urls.registry_host().into(),
+            public_url: config.registry.public_url.clone(),
+        };
+        let registry = Registry::new(
+            registry_config,
+            gate,
+            catalog,
+            Arc::clone(blobs),
+            Arc::clone(clock),
+            counts,
+        );
+        hythe_distribution::router(registry)
+    });
+    let control = match config.plane {
+        Plane::Registry => Router::new(),
+        Plane::All | Plane::Control => {
+            let counts = hythe_rest::Metrics::default();
+            counts.register(metrics.registry());
+            hythe_rest::router(plane.clone(), counts)
+        }
+    };
+    (registry, control)
+}
+
+fn start_passes(
+    background: &TaskTracker,
+    stop: &CancellationToken,
+    plane: &ControlPlane,
+    store: &Store,
+    blobs: &Arc<dyn BlobStore>,
+    clock: &Arc<dyn Clock>,
+) {
+    let refreshed = plane.clone();
+    tasks::every(background, stop, "access.refresh", REFRESH_PERIOD, move || {
+        let plane = refreshed.clone();
+        async move { plane.gate().refresh().await }
+    });
+    let (store, blobs, clock) = (store.clone(), Arc::clone(blobs), Arc::clone(clock));
+    tasks::every(background, stop, "upload.expire", EXPIRY_PERIOD, move || {
+        let (store, blobs, clock) = (store.clone(), Arc::clone(&blobs), Arc::clone(&clock));
+        async move {
+            let expired = hythe_distribution::expire_uploads(&store, &*blobs, clock.now(), EXPIRY_BATCH).await?;
+            if expired > 0 {
+                tracing::info!(uploads = expired, "gave up uploads that received nothing for too long");
+            }
+            Ok::<(), hythe_distribution::ExpireError>(())
+        }
+    });
+}
+
+async fn report(serving: impl Future<Output = usize>) {
+    let given_up = serving.await;
+    if given_up > 0 {
+        tracing::warn!(
+            connections = given_up,
+            "gave up connections that did not finish in time"
+        );
+    }
+}
+
+/// Says what to do next, on standard output, for people.
+fn greet(config: &Config, urls: &Urls, credentials: Option<&CredentialsFile>) {
+    if config.log.format == LogFormat::Json {
+        return; // nobody reads; the log has the same facts
+    }
+    let data_dir = config.data_dir.0.display();
+    let host = urls.registry_host();
+    let mut text = format!(
+        "Hythe is ready. Registry {}, control plane {}, data in {data_dir}\n",
+        urls.registry, urls.control
+    );
+    if credentials.is_some() {
+        let hint = if data_dir.to_string() == "hythe-data" {
+            String::new()
+        } else {
+            format!(" (first: export HYTHE_CREDENTIALS_FILE={data_dir}/credentials)")
+        };
+        let _ = write!(
+            text,
+            "\nTo log in, make a repository and push, in another shell{hint}:\n\
+             \x20 hythe login docker\n\
+             \x20 hythe repository create team/web\n\
+             \x20 docker tag my-image {host}/team/web:1 && docker push {host}/team/web:1\n"
+        );
+    }
+    let _ = std::io::stdout().lock().write_all(text.as_bytes()); // nobody may be reading
+}
+
+/// Waits for SIGTERM or SIGINT. SIGHUP reads the certificate again.
+async fn wait_for_signal(certificate: Option<&Certificate>) -> Result<(), ServeError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => match certificate.map(Certificate::reload) {
+                Some(Ok(())) => tracing::info!("read the certificate again"),
+                Some(Err(error)) => tracing::error!(error = %error, "cannot read the certificate again; the old one stays"),
+                None => {}
+            },
+        }
+    }
+}

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+
+data "hythe_registry" "current" {}
+
+output "login_command" {
+  value = "docker login ${data.hythe_registry.current.registry_uri}"
+}

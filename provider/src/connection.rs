@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The way to the server: one client, and when to ask again.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hythe_client::{Client, ClientError, RetryPolicy, Settings};
+use hythe_model::{AccountId, Clock};
+use hythe_wire::Registry;
+use tfplugin::{Call, Diagnostic, Result};
+use tokio::sync::OnceCell;
+
+use crate::diagnostics;
+use crate::tags::TagRules;
+
+/// What resources use to talk to the server. One for each provider block.
+pub struct Connection {
+    /// Sends each request once; [`Connection::send`] sends it again.
+    pub(crate) client: Client,
+    retry: RetryPolicy,
+    registry_id: Option<AccountId>,
+    registry: OnceCell<Result<Registry, ClientError>>,
+    /// The provider's rules for resource tags.
+    pub(crate) tags: TagRules,
+    /// What time it is.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Connection {
+    /// A connection with these settings. It connects with the first request.
+    pub(crate) fn new(
+        settings: &Settings,
+        max_retries: Option<u32>,
+        registry_id: Option<AccountId>,
+        tags: TagRules,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
+        let mut retry = RetryPolicy::default();
+        if let Some(max_retries) = max_retries {
+            retry.attempts = max_retries.saturating_add(1);
+        }
+        let client = Client::with_retries(settings, RetryPolicy { attempts: 1, ..retry })?;
+        Ok(Self { client, retry, registry_id, registry: OnceCell::new(), tags, clock })
+    }
+
+    /// The connection of `cx`, to the registry that the provider block names.
+    pub(crate) async fn of(cx: &Call<Self>) -> Result<&Self> {
+        let connection: &Self = cx.client()?;
+        if let Some(wanted) = &connection.registry_id {
+            let registry = connection.registry(cx).await.as_ref();
+            let registry = registry.map_err(|error| diagnostics::failed("describe the registry", error))?;
+            if registry.registry_id != *wanted {
+                let detail = format!(
+                    "The provider block names registry `{wanted}`, but the credentials belong to registry `{}` at `{}`. \
+                     Nothing was changed.",
+                    registry.registry_id,
+                    connection.client.endpoint(),
+                );
+                return Err(Diagnostic::error("Credentials of another registry", detail).into());
+            }
+        }
+        Ok(connection)
+    }
+
+    /// The registry, asked for once.
+    pub(crate) async fn registry<C>(&self, cx: &Call<C>) -> &Result<Registry, ClientError> {
+        self.registry.get_or_init(|| self.send(cx, || self.client.registry())).await
+    }
+
+    /// Sends a request that may take effect twice, and again while the server cannot be reached or has no time for it.
+    ///
+    /// An interrupt ends the pauses, but no request: whatever the server does is heard.
+    pub(crate) async fn send<C, T, F>(&self, cx: &Call<C>, request: impl Fn() -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let mut failures = 0;
+        loop {
+            let error = match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            failures += 1;
+            let Some(pause) = self.pause(failures, &error) else { return Err(error) };
+            tracing::info!(error = %error, pause.ms = pause.as_millis(), "request is sent again");
+            if cx.stop().run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Sends a request that only reads: an interrupt ends it.
+    pub(crate) async fn ask<C, T, F>(&self, cx: &Call<C>, what: &str, request: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        cx.until_stopped(self.send(cx, request)).await?.map_err(|error| diagnostics::failed(what, &error))
+    }
+
+    /// How long to wait after `failures` attempts; `None` to give up.
+    fn pause(&self, failures: u32, error: &ClientError) -> Option<Duration> {
+        let asked = match error {
+            ClientError::Connect { .. } | ClientError::Broken { .. } => None,
+            ClientError::Problem { status, retry_after, .. } if matches!(status.as_u16(), 429 | 503) => *retry_after,
+            // What timed out once has kept the user waiting long enough; the rest would fail again.
+            ClientError::Problem { .. }
+            | ClientError::Timeout { .. }
+            | ClientError::Tls { .. }
+            | ClientError::Decode { .. }
+            | ClientError::Setup(_) => return None,
+        };
+        self.retry.pause(failures, asked, jitter())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Connection").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A random number from 0 to 1, so that many runs do not come back at the same moment.
+fn jitter() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Data sources. None of them returns credentials, and none enumerates images.
+
+mod caller_identity;
+mod registry;
+mod repositories;
+mod repository;
+
+pub(crate) use caller_identity::CallerIdentity;
+pub(crate) use registry::Registry;
+pub(crate) use repositories::Repositories;
+pub(crate) use repository::RepositoryData;

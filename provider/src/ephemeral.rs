@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ephemeral resources: secrets that reach neither plan nor state.
+
+mod authorization_token;
+
+pub(crate) use authorization_token::AuthorizationToken;

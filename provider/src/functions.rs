@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Functions: pure, offline, deterministic.
+
+mod build_image_uri;
+mod parse_arn;
+mod parse_image_uri;
+
+pub(crate) use build_image_uri::BuildImageUri;
+pub(crate) use parse_arn::ParseArn;
+pub(crate) use parse_image_uri::ParseImageUri;

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blobs as files of a local file system.
+
+mod append;
+mod content;
+mod disk;
+mod header;
+mod layout;
+mod open_blobs;
+mod publish;
+#[cfg(test)]
+mod tests;
+mod uploads;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hythe_model::{Digest, UploadId};
+use tokio::sync::Semaphore;
+
+use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
+use append::Writer;
+use content::{BlobFile, Buffers};
+use disk::{Disk, SystemDisk};
+use layout::Layout;
+use open_blobs::OpenBlobs;
+use uploads::Uploads;
+
+/// A [`BlobStore`] in a folder of its own: one file for each blob, one for each upload.
+///
+/// An upload is renamed to its blob, so both must be in one file system; the folder must not be shared with
+/// another process that writes to it. Blob files begin with a header page that says plain or sealed, so that
+/// encryption at rest needs no other layout.
+#[derive(Clone, Debug)]
+pub struct FsBlobStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    disk: Arc<dyn Disk>,
+    uploads: Arc<Uploads>,
+    open_blobs: OpenBlobs,
+    buffers: Arc<Buffers>,
+    /// One permit for each upload that may have a thread of its own.
+    threads: Arc<Semaphore>,
+}
+
+impl FsBlobStore {
+    /// Opens the store below `root`, and creates it (mode 0700) if it is not there. What it costs does not
+    /// depend on what is stored.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        Self::open_on(root, Arc::new(SystemDisk))
+    }
+
+    fn open_on(root: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let layout = Layout::create(root, &*disk)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let inner = Inner {
+            layout,
+            disk,
+            uploads: Arc::default(),
+            open_blobs: OpenBlobs::default(),
+            buffers: Arc::default(),
+            threads: Arc::new(Semaphore::new(cores)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Runs something that waits for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, io::Error> {
+        let inner = Arc::clone(&self.inner);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(io::Error::other)
+    }
+
+    async fn blob(&self, blob: &Digest) -> io::Result<Option<Arc<BlobFile>>> {
+        if let Some(file) = self.inner.open_blobs.get(blob) {
+            return Ok(Some(file));
+        }
+        let blob = *blob;
+        self.blocking(move |inner| {
+            let ticket = inner.open_blobs.ticket();
+            let file = BlobFile::open(&inner.layout.blob(&blob), &blob)?.map(Arc::new);
+            if let Some(file) = &file {
+                inner.open_blobs.keep(blob, file, ticket);
+            }
+            Ok(file)
+        })
+        .await?
+    }
+}
+
+#[async_trait]
+impl BlobStore for FsBlobStore {
+    async fn size(&self, blob: &Digest) -> Result<Option<u64>, BlobError> {
+        Ok(self.blob(blob).await?.map(|file| file.size()))
+    }
+
+    async fn read(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError> {
+        let Some(file) = self.blob(blob).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Box::pin(content::stream(
+            file,
+            bytes,
+            Arc::clone(&self.inner.buffers),
+        ))))
+    }
+
+    async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended {
+        let inner = &self.inner;
+        let Some(claim) = inner.uploads.claim(upload) else {
+            return Appended {
+                progress: from,
+                failure: Some(AppendError::Busy),
+            };
+        };
+        // Bytes before `from` stay as they are, so whoever was vouched for up to there still is.
+        let is_vouched = from.bytes == 0 && from.hasher.bytes() == 0 || inner.uploads.vouches(upload, &from);
+        if is_vouched {
+            inner.uploads.vouch(upload, from.hasher.clone());
+        } else {
+            inner.uploads.forget(upload);
+        }
+        let writer = match Writer::open(Arc::clone(&inner.disk), &inner.layout.upload(upload), &from, claim) {
+            Ok(writer) => writer,
+            Err(error) => {
+                let is_full = disk::is_full(&error);
+                let failure = if is_full {
+                    AppendError::Full(error)
+                } else {
+                    AppendError::Store(error)
+                };
+                return Appended {
+                    progress: from,
+                    failure: Some(failure),
+                };
+            }
+        };
+        let (appended, claim) = writer.receive(body, max_bytes, &inner.threads).await;
+        // While the claim is held: afterwards somebody else may have written something else.
+        if is_vouched && claim.is_some() {
+            inner.uploads.vouch(upload, appended.progress.hasher.clone());
+        }
+        appended
+    }
+
+    async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
+        let claim = self.inner.uploads.claim(upload).ok_or(CommitError::Busy)?;
+        let expected = *expected;
+        #[allow(
+            clippy::result_large_err,
+            reason = "two digests in an error that is returned once for each upload"
+        )]
+        // The claim goes along: if this future is dropped, publishing goes on and nobody may write meanwhile.
+        let publish = move |inner: &Inner| inner.publish(upload, &progress, &expected, claim);
+        self.blocking(publish).await.map_err(CommitError::Store)?
+    }
+
+    async fn abandon(&self, upload: UploadId) -> Result<(), BlobError> {
+        self.blocking(move |inner| {
+            inner.uploads.forget(upload);
+            inner.disk.remove(&inner.layout.upload(upload))
+        })
+        .await??;
+        Ok(())
+    }
+
+    async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
+        let blob = *blob;
+        self.blocking(move |inner| {
+            let path = inner.layout.blob(&blob);
+            let removed = inner.disk.remove(&path);
+            inner.open_blobs.remove(&blob);
+            if removed? && let Some(dir) = path.parent() {
+                inner.disk.sync_dir(dir)?;
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    async fn check(&self) -> Result<(), BlobError> {
+        self.blocking(|inner| {
+            // One file, written again each time: creating and removing costs more than all the rest.
+            let probe = inner.layout.probe();
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(probe)?;
+            inner.disk.write(&file, b"hythe\n", 0)?;
+            inner.disk.sync_file(&file)
+        })
+        .await??;
+        Ok(())
+    }
+}

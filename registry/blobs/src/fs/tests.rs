@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: Apache-2.0
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::fs::File;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use hythe_model::Algorithm;
+use tempfile::TempDir;
+
+use super::header::{HEADER_BYTES, Header};
+use super::*;
+use crate::{Hasher, conformance};
+
+/// The system's disk, with a diary, and with one call that fails.
+#[derive(Debug, Default)]
+struct WatchedDisk {
+    root: PathBuf,
+    diary: Mutex<Vec<String>>,
+    fails_at: Mutex<Option<(usize, io::ErrorKind)>>,
+}
+
+impl WatchedDisk {
+    fn note(&self, what: &str, path: &Path) -> io::Result<()> {
+        let mut diary = self.diary.lock().unwrap();
+        let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
+        let shown: Vec<_> = name
+            .split('/')
+            .map(|part| if part.len() > 30 { "ID" } else { part })
+            .collect();
+        diary.push(format!("{what} {}", shown.join("/")).trim().into());
+        let mut fails_at = self.fails_at.lock().unwrap();
+        match &mut *fails_at {
+            Some((0, kind)) => {
+                let kind = *kind;
+                *fails_at = None;
+                Err(kind.into())
+            }
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Disk for WatchedDisk {
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.note(
+            if offset == 0 { "write header" } else { "write content" },
+            Path::new(""),
+        )?;
+        SystemDisk.write(file, bytes, offset)
+    }
+
+    fn sync_file(&self, file: &File) -> io::Result<()> {
+        self.note("sync file", Path::new(""))?;
+        SystemDisk.sync_file(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note("rename to", to)?;
+        SystemDisk.rename(from, to)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.note("create", dir)?;
+        SystemDisk.create_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.note("sync", dir)?;
+        SystemDisk.sync_dir(dir)
+    }
+
+    fn remove(&self, file: &Path) -> io::Result<bool> {
+        self.note("remove", file)?;
+        SystemDisk.remove(file)
+    }
+}
+
+struct Watched {
+    store: FsBlobStore,
+    disk: Arc<WatchedDisk>,
+    _folder: TempDir,
+}
+
+impl Watched {
+    fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(WatchedDisk {
+            root: folder.path().into(),
+            ..WatchedDisk::default()
+        });
+        let store = FsBlobStore::open_on(folder.path(), Arc::clone(&disk) as Arc<dyn Disk>).unwrap();
+        disk.diary.lock().unwrap().clear();
+        Self {
+            store,
+            disk,
+            _folder: folder,
+        }
+    }
+
+    fn diary(&self) -> Vec<String> {
+        std::mem::take(&mut *self.disk.diary.lock().unwrap())
+    }
+
+    fn fail_at(&self, call: usize, kind: io::ErrorKind) {
+        *self.disk.fails_at.lock().unwrap() = Some((call, kind));
+    }
+}
+
+const CONTENT: &[u8] = b"some bytes of a layer";
+
+fn start() -> Progress {
+    Progress {
+        bytes: 0,
+        hasher: Hasher::new(Algorithm::Sha256),
+    }
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+fn body(bytes: &[u8]) -> ByteStream {
+    let bytes = Bytes::copy_from_slice(bytes);
+    Box::pin(futures::stream::once(async { Ok(bytes) }))
+}
+
+async fn upload(store: &FsBlobStore, bytes: &[u8]) -> (UploadId, Progress) {
+    let id = UploadId::generate();
+    let appended = store.append(id, start(), body(bytes), u64::MAX).await;
+    assert!(appended.failure.is_none(), "{appended:?}");
+    (id, appended.progress)
+}
+
+async fn push(store: &FsBlobStore, bytes: &[u8]) -> Digest {
+    let (id, progress) = upload(store, bytes).await;
+    let digest = digest(bytes);
+    store.commit(id, progress, &digest).await.unwrap();
+    digest
+}
+
+async fn read(store: &FsBlobStore, blob: &Digest) -> Result<Option<Vec<u8>>, BlobError> {
+    let Some(stream) = store.read(blob, 0..u64::MAX).await? else {
+        return Ok(None);
+    };
+    Ok(Some(stream.try_collect::<Vec<_>>().await?.concat()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::all(&FsBlobStore::open(&folder.path().join("below/here")).unwrap()).await;
+}
+
+/// With one worker thread, nothing may wait for the future that waits for it.
+#[tokio::test]
+async fn it_conforms_on_one_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::all(&FsBlobStore::open(folder.path()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_blob_is_durable_before_it_is_acknowledged() {
+    let watched = Watched::open();
+    push(&watched.store, CONTENT).await;
+    let hex = digest(CONTENT).hex();
+    let dir = format!("blobs/sha256/{}", &hex[..2]);
+    let publishing = [
+        "write header".into(),
+        "sync file".into(),
+        format!("rename to {dir}/ID"),
+        format!("sync {dir}"),
+    ];
+    let new_dir = [format!("create {dir}"), "sync blobs/sha256".into()];
+    let content = ["write content".to_string()];
+    assert_eq!(watched.diary(), [content.as_slice(), &new_dir, &publishing].concat());
+
+    // Again: what another request may have published a moment ago is made durable here as well.
+    push(&watched.store, CONTENT).await;
+    let again = [format!("sync {dir}"), "remove uploads/ID".into()];
+    assert_eq!(watched.diary(), [content.as_slice(), &again].concat());
+
+    watched.store.delete(&digest(CONTENT)).await.unwrap();
+    assert_eq!(watched.diary(), [format!("remove {dir}/ID"), format!("sync {dir}")]);
+
+    // The directory is known by now.
+    push(&watched.store, CONTENT).await;
+    assert_eq!(watched.diary(), [content.as_slice(), &publishing].concat());
+}
+
+#[tokio::test]
+async fn a_failure_at_any_step_acknowledges_nothing_and_loses_nothing() {
+    for kind in [
+        io::ErrorKind::StorageFull,
+        io::ErrorKind::QuotaExceeded,
+        io::ErrorKind::Other,
+    ] {
+        // create, sync parent, header, sync file, rename, sync directory
+        for call in 0..6 {
+            let watched = Watched::open();
+            let earlier = push(&watched.store, b"acknowledged earlier").await;
+            let content = (0..1000_u32)
+                .map(|n| n.to_string())
+                .find(|text| digest(text.as_bytes()).hex()[..2] != earlier.hex()[..2]);
+            let content = content.unwrap();
+            let (id, progress) = upload(&watched.store, content.as_bytes()).await;
+            watched.fail_at(call, kind);
+            let expected = digest(content.as_bytes());
+            let error = watched.store.commit(id, progress.clone(), &expected).await.unwrap_err();
+            match kind {
+                io::ErrorKind::Other => assert!(matches!(error, CommitError::Store(_)), "{call}: {error:?}"),
+                _ => assert!(matches!(error, CommitError::Full(_)), "{call}: {error:?}"),
+            }
+            assert_eq!(
+                read(&watched.store, &earlier).await.unwrap().unwrap(),
+                b"acknowledged earlier"
+            );
+            // Whatever is visible under the name is whole.
+            let visible = read(&watched.store, &expected).await.unwrap();
+            assert!(visible.is_none_or(|bytes| bytes == content.as_bytes()), "call {call}");
+            // Trying again works, or says that the bytes must be sent again: after a failed sync they cannot be trusted.
+            let again = watched.store.commit(id, progress, &expected).await;
+            match (call, again) {
+                (0..=2 | 4, Ok(_)) | (3 | 5, Err(CommitError::UploadUnknown)) => {}
+                (_, other) => panic!("call {call}: {other:?}"),
+            }
+            push(&watched.store, content.as_bytes()).await;
+            assert_eq!(
+                read(&watched.store, &expected).await.unwrap().unwrap(),
+                content.as_bytes()
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_keeps_what_was_written_before() {
+    // The second case fails on the thread that large bodies get.
+    for (chunk_bytes, fails_at) in [(1000, 3), (600_000, 7)] {
+        let watched = Watched::open();
+        let content: Vec<u8> = (0..chunk_bytes * 10)
+            .map(|n: usize| u8::try_from(n % 251).unwrap())
+            .collect();
+        let chunks: Vec<_> = content
+            .chunks(chunk_bytes)
+            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+            .collect();
+        let id = UploadId::generate();
+        watched.fail_at(fails_at, io::ErrorKind::StorageFull);
+        let appended = watched
+            .store
+            .append(id, start(), Box::pin(futures::stream::iter(chunks)), u64::MAX)
+            .await;
+        assert!(matches!(appended.failure, Some(AppendError::Full(_))), "{appended:?}");
+        let written = usize::try_from(appended.progress.bytes).unwrap();
+        assert_eq!(written, fails_at * chunk_bytes);
+        let rest = watched
+            .store
+            .append(id, appended.progress, body(&content[written..]), u64::MAX)
+            .await;
+        assert!(rest.failure.is_none(), "{rest:?}");
+        let expected = digest(&content);
+        watched.store.commit(id, rest.progress, &expected).await.unwrap();
+        assert_eq!(read(&watched.store, &expected).await.unwrap().unwrap(), content);
+    }
+}
+
+#[tokio::test]
+async fn uploads_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let (id, progress) = upload(&store, CONTENT).await;
+    let (leftover, _) = upload(&store, b"nobody comes back for this").await;
+    drop(store);
+
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let expected = digest(&[CONTENT, b" and more"].concat());
+    let appended = store.append(id, progress, body(b" and more"), u64::MAX).await;
+    assert_eq!(
+        store.commit(id, appended.progress, &expected).await.unwrap(),
+        CONTENT.len() as u64 + 9
+    );
+    assert!(read(&store, &expected).await.unwrap().is_some());
+
+    // A leftover is invisible, harmless, and goes when its session expires.
+    assert_eq!(store.size(&digest(b"nobody comes back for this")).await.unwrap(), None);
+    assert!(store.inner.layout.upload(leftover).exists());
+    store.abandon(leftover).await.unwrap();
+    assert!(!store.inner.layout.upload(leftover).exists());
+}
+
+#[tokio::test]
+async fn bytes_that_a_power_cut_took_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let (id, progress) = upload(&store, CONTENT).await;
+    let path = store.inner.layout.upload(id);
+    drop(store);
+
+    // The length reached the disk, the bytes did not; the caller remembers the hash of what they were.
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0; 5], HEADER_BYTES).unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let commit = store.commit(id, progress.clone(), &digest(CONTENT)).await;
+    assert!(matches!(commit, Err(CommitError::DigestMismatch { .. })), "{commit:?}");
+    assert_eq!(store.size(&digest(CONTENT)).await.unwrap(), None);
+
+    file.set_len(HEADER_BYTES + 3).unwrap();
+    let commit = store.commit(id, progress.clone(), &digest(CONTENT)).await;
+    assert!(matches!(commit, Err(CommitError::UploadUnknown)), "{commit:?}");
+    let appended = store.append(id, progress, body(b"more"), u64::MAX).await;
+    assert!(matches!(appended.failure, Some(AppendError::Store(_))), "{appended:?}");
+}
+
+#[tokio::test]
+async fn files_that_are_not_the_whole_blob_are_errors_and_repaired_by_a_push() {
+    type Damage = fn(&Path);
+    let cases: [(&str, Damage); 6] = [
+        ("truncated content", |path| truncate(path, HEADER_BYTES + 3)),
+        ("truncated header", |path| truncate(path, 50)),
+        ("empty", |path| truncate(path, 0)),
+        ("longer", |path| truncate(path, HEADER_BYTES + 1000)),
+        ("corrupt header", |path| {
+            OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .write_all_at(&[0xff; 9], 20)
+                .unwrap();
+        }),
+        ("another blob", |path| {
+            let header = Header {
+                digest: digest(b"other"),
+                size: CONTENT.len() as u64,
+            };
+            OpenOptions::new()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .write_all_at(&header.encode(), 0)
+                .unwrap();
+        }),
+    ];
+    for (what, damage) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let blob = push(&FsBlobStore::open(folder.path()).unwrap(), CONTENT).await;
+        let store = FsBlobStore::open(folder.path()).unwrap();
+        damage(&store.inner.layout.blob(&blob));
+        for error in [store.size(&blob).await.err(), read(&store, &blob).await.err()] {
+            assert_eq!(error.expect(what).0.kind(), io::ErrorKind::InvalidData, "{what}");
+        }
+        push(&store, CONTENT).await;
+        assert_eq!(read(&store, &blob).await.unwrap().unwrap(), CONTENT, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_shrinks_under_a_reader_ends_in_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let blob = push(&store, CONTENT).await;
+    assert!(read(&store, &blob).await.unwrap().is_some());
+    truncate(&store.inner.layout.blob(&blob), HEADER_BYTES + 4);
+    assert_eq!(
+        read(&store, &blob).await.unwrap_err().0.kind(),
+        io::ErrorKind::UnexpectedEof
+    );
+}
+
+#[tokio::test]
+async fn sealed_blobs_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = push(&FsBlobStore::open(folder.path()).unwrap(), CONTENT).await;
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let header = Header {
+        digest: blob,
+        size: CONTENT.len() as u64,
+    }
+    .encode_sealed();
+    let file = OpenOptions::new()
+        .write(true)
+        .open(store.inner.layout.blob(&blob))
+        .unwrap();
+    file.write_all_at(&header, 0).unwrap();
+    let error = read(&store, &blob).await.unwrap_err();
+    assert!(error.0.to_string().contains("sealed"), "{error:?}");
+    // A push does not take it for damage either.
+    let (id, progress) = upload(&store, CONTENT).await;
+    let commit = store.commit(id, progress, &blob).await;
+    assert!(matches!(commit, Err(CommitError::Store(_))), "{commit:?}");
+}
+
+#[tokio::test]
+async fn pages_that_are_not_in_memory_are_read_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let content: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let blob = push(&store, &content).await;
+    let file = File::open(store.inner.layout.blob(&blob)).unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert!(read(&store, &blob).await.unwrap().unwrap() == content);
+    // And from memory, with buffers that were used before.
+    assert!(read(&store, &blob).await.unwrap().unwrap() == content);
+}
+
+#[tokio::test]
+async fn readers_of_many_blobs_do_not_hold_all_of_them_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let mut blobs = Vec::new();
+    for n in 0..300_u32 {
+        blobs.push(push(&store, &n.to_le_bytes()).await);
+        assert!(store.size(blobs.last().unwrap()).await.unwrap().is_some());
+    }
+    assert!(store.inner.open_blobs.get(&blobs[0]).is_none());
+    assert!(store.inner.open_blobs.get(&blobs[299]).is_some());
+    assert_eq!(read(&store, &blobs[0]).await.unwrap().unwrap(), 0_u32.to_le_bytes());
+}
+
+#[tokio::test]
+async fn a_blob_that_is_deleted_while_it_is_opened_is_not_kept_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let blob = push(&store, CONTENT).await;
+    let inner = &store.inner;
+    let ticket = inner.open_blobs.ticket();
+    let file = Arc::new(BlobFile::open(&inner.layout.blob(&blob), &blob).unwrap().unwrap());
+    store.delete(&blob).await.unwrap();
+    inner.open_blobs.keep(blob, &file, ticket);
+    assert_eq!(store.size(&blob).await.unwrap(), None);
+}
+
+#[test]
+fn the_root_is_for_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("a/root");
+    FsBlobStore::open(&root).unwrap();
+    FsBlobStore::open(&root).unwrap();
+    assert_eq!(root.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_store_whose_folder_is_gone_is_not_healthy() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    store.check().await.unwrap();
+    store.check().await.unwrap();
+    drop(folder);
+    assert!(store.check().await.is_err());
+}
+
+fn truncate(path: &Path, length: u64) {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(length)
+        .unwrap();
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who sends a request, and whether they may: the way from credentials to a [`Granted`].
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, header};
+use hythe_access::{
+    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Granted, Resource, Secret, authorize,
+};
+use hythe_model::RepositoryPath;
+
+use crate::account::{Named, Site};
+use crate::input::InputError;
+use crate::{ConnectionInfo, Registry};
+
+/// The sender of a request, where it arrived, and what it is answered from.
+#[derive(Debug)]
+pub(crate) struct Visitor {
+    pub(crate) registry: Registry,
+    pub(crate) caller: Caller,
+    pub(crate) site: Site,
+    pub(crate) presented: Presented,
+}
+
+/// How credentials were presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presented {
+    Nothing,
+    Basic,
+    Bearer,
+}
+
+/// Why a request is turned away at the door.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// No credentials where some are needed.
+    #[error("Not Authorized")]
+    Absent(Challenge),
+    /// An `Authorization` header that cannot be read.
+    #[error("Not Authorized")]
+    Malformed(Challenge),
+    /// Credentials that show nobody, sent as user and password.
+    #[error("{0}")]
+    Basic(AuthenticationError, Challenge),
+    /// A token that shows nobody, or nobody any more.
+    #[error("{0}")]
+    Bearer(AuthenticationError, Challenge),
+    /// The token was made for less than this; a new one may do.
+    #[error("{0}")]
+    InsufficientScope(String, Challenge),
+    /// The gate said no, or could not say.
+    #[error("{0}")]
+    Access(AccessError, Challenge),
+}
+
+/// What to log in with, and where (RFC 6750, section 3; the Docker token flow).
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
+    realm: String,
+    service: String,
+    scope: Option<String>,
+    error: Option<&'static str>,
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "Bearer realm=\"{}\",service=\"{}\"",
+            self.realm, self.service
+        )?;
+        if let Some(scope) = &self.scope {
+            write!(formatter, ",scope=\"{scope}\"")?;
+        }
+        if let Some(error) = self.error {
+            write!(formatter, ",error=\"{error}\"")?;
+        }
+        Ok(())
+    }
+}
+
+impl Challenge {
+    fn new(registry: &Registry, site: &Site, scope: Option<String>) -> Self {
+        let quotable = |text: &str| {
+            text.chars()
+                .filter(|c| !c.is_control() && !"\"\\".contains(*c))
+                .collect()
+        };
+        let realm = format!("{}/token", site.url);
+        Self {
+            realm: quotable(&realm),
+            service: quotable(&registry.config().service),
+            scope,
+            error: None,
+        }
+    }
+
+    fn with_error(self, error: &'static str) -> Self {
+        Self {
+            error: Some(error),
+            ..self
+        }
+    }
+}
+
+impl Visitor {
+    /// Finds out who sends a request. `scope` is what a client that is turned away should ask a token for.
+    pub(crate) async fn identify(
+        registry: Registry,
+        site: Site,
+        headers: &HeaderMap,
+        connection: Option<ConnectionInfo>,
+        scope: Option<String>,
+    ) -> Result<Self, Refusal> {
+        let challenge = || Challenge::new(&registry, &site, scope.clone());
+        let credentials = credentials(headers).ok_or_else(|| Refusal::Malformed(challenge()))?;
+        let presented = match &credentials {
+            Credentials::None => Presented::Nothing,
+            Credentials::Basic { .. } => Presented::Basic,
+            Credentials::Bearer(_) => Presented::Bearer,
+        };
+        let mut caller = registry
+            .gate()
+            .authenticate(&credentials)
+            .await
+            .map_err(|error| match presented {
+                Presented::Nothing | Presented::Basic => Refusal::Basic(error, challenge()),
+                Presented::Bearer => Refusal::Bearer(error, challenge().with_error("invalid_token")),
+            })?;
+        caller.source_ip = connection.map(|connection| connection.peer.ip());
+        caller.is_secure = connection.is_some_and(|connection| connection.is_tls);
+        Ok(Self {
+            registry,
+            caller,
+            site,
+            presented,
+        })
+    }
+
+    /// The repository that the client wrote.
+    pub(crate) fn repository(&self, written: &str) -> Result<Named, InputError> {
+        self.site.repository(written).map_err(InputError::Name)
+    }
+
+    /// Refuses requests without any credentials.
+    pub(crate) fn require_credentials(&self, scope: Option<&str>) -> Result<(), Refusal> {
+        match self.presented {
+            Presented::Nothing => Err(Refusal::Absent(self.challenge(scope))),
+            Presented::Basic | Presented::Bearer => Ok(()),
+        }
+    }
+
+    /// Asks whether the caller may do `A` on the repository.
+    pub(crate) async fn permit<A>(&self, repository: &Named) -> Result<Granted<A>, Refusal>
+    where
+        A: ActionKind<Resource = RepositoryPath>,
+    {
+        let error = match authorize::<A>(self.registry.gate(), &self.caller, repository.path.clone()).await {
+            Ok(granted) => return Ok(granted),
+            Err(error) => error,
+        };
+        let challenge = self.challenge(Some(&scope_of(A::ACTION, &repository.written)));
+        match error {
+            AccessError::Denied(reason) if self.is_token_too_narrow(A::ACTION, repository) => {
+                // Not counted as denied: it is how clients find out which scope to ask for.
+                Err(Refusal::InsufficientScope(
+                    reason,
+                    challenge.with_error("insufficient_scope"),
+                ))
+            }
+            AccessError::Unauthenticated(_) | AccessError::Denied(_) => {
+                self.registry.metrics().deny(A::ACTION);
+                Err(Refusal::Access(error, challenge))
+            }
+            AccessError::Unavailable(_) => Err(Refusal::Access(error, challenge)),
+        }
+    }
+
+    fn challenge(&self, scope: Option<&str>) -> Challenge {
+        Challenge::new(&self.registry, &self.site, scope.map(Into::into))
+    }
+
+    // The last limit is the scope of this token; those before it are of the tokens it was made from, and stay.
+    fn is_token_too_narrow(&self, action: Action, repository: &Named) -> bool {
+        let resource = Resource::Repository(repository.path.clone());
+        self.presented == Presented::Bearer
+            && self
+                .caller
+                .scopes
+                .last()
+                .is_some_and(|scope| !scope.allows(action, &resource))
+    }
+}
+
+/// What the Docker token flow calls the rights that an action needs on a repository.
+pub(crate) fn scope_of(action: Action, written: &str) -> String {
+    let rights = if Action::PULL.contains(&action) || action == Action::ListImages {
+        "pull"
+    } else if action == Action::BatchDeleteImage {
+        "pull,delete"
+    } else {
+        "pull,push"
+    };
+    format!("repository:{written}:{rights}")
+}
+
+/// Reads `Authorization`; `None` if there is one that cannot be read.
+fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Some(Credentials::None);
+    };
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, rest) = value.to_str().ok()?.trim().split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("Bearer") && !rest.is_empty() {
+        return Some(Credentials::Bearer(Secret::new(rest)));
+    }
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some(Credentials::Basic {
+        user: user.to_owned(),
+        password: Secret::new(password),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_read_or_refused() {
+        let read = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            match credentials(&headers) {
+                None => "malformed".to_owned(),
+                Some(Credentials::None) => "none".to_owned(),
+                Some(Credentials::Basic { user, password }) => format!("{user}/{}", password.expose()),
+                Some(Credentials::Bearer(token)) => format!("bearer {}", token.expose()),
+            }
+        };
+        let cases: [(&[&str], &str); 9] = [
+            (&[], "none"),
+            (&["Basic QVdTOmE6Yg=="], "AWS/a:b"),
+            (&["basic  QVdTOg=="], "AWS/"),
+            (&["Bearer abc"], "bearer abc"),
+            (&["Bearer "], "malformed"),
+            (&["Basic !!!"], "malformed"),
+            (&["Basic QVdT"], "malformed"), // no colon
+            (&["Digest x"], "malformed"),
+            (&["Bearer a", "Bearer b"], "malformed"),
+        ];
+        for (values, want) in cases {
+            assert_eq!(read(values), want, "{values:?}");
+        }
+    }
+}

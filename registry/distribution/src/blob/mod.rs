@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Blobs that are there: reading them, and linking them to another repository.
+
+mod get;
+mod mount;
+
+pub(crate) use get::{BlobReadError, get, head};
+pub(crate) use mount::mount;

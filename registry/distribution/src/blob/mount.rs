@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Linking a blob of another repository (OCI Distribution Specification 1.1, "Mounting a blob from another repository").
+
+use hythe_access::{AccessError, Granted, authorize, kinds};
+use hythe_catalog::CatalogError;
+use hythe_model::{Digest, RepositoryPath};
+
+use crate::Registry;
+use crate::auth::Visitor;
+use crate::oci_error::OciError;
+
+/// How many repositories are looked at for a blob whose source the client does not name.
+const MAX_SOURCES: usize = 16;
+
+/// Links the blob to the target from `from`, or from wherever the caller may read it; says whether it is there
+/// now. A source that is unknown, of another account, or not the caller's to read is no error: the client uploads then.
+pub(crate) async fn mount(
+    visitor: &Visitor,
+    target: &Granted<kinds::CompleteLayerUpload>,
+    digest: &Digest,
+    from: Option<&str>,
+) -> Result<bool, OciError> {
+    let registry = &visitor.registry;
+    let sources = match from.map(|written| visitor.repository(written)) {
+        Some(Ok(named)) => vec![named.path],
+        Some(Err(_)) => return Ok(false),
+        None => sources(registry, target, digest).await?,
+    };
+    for source in sources {
+        if source.account != target.resource().account {
+            continue;
+        }
+        match authorize::<kinds::GetDownloadUrlForLayer>(registry.gate(), &visitor.caller, source).await {
+            Ok(source) if link(registry, target, &source, digest).await? => return Ok(true),
+            Ok(_) | Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {}
+            Err(AccessError::Unavailable(error)) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+async fn sources(
+    registry: &Registry,
+    target: &Granted<kinds::CompleteLayerUpload>,
+    digest: &Digest,
+) -> Result<Vec<RepositoryPath>, CatalogError> {
+    registry
+        .catalog()
+        .blob_sources(target.resource(), digest, MAX_SOURCES)
+        .await
+}
+
+#[tracing::instrument(name = "blob.mount", skip_all, fields(
+    account.id = %target.resource().account, repository.name = %target.resource().name,
+    source.name = %source.resource().name, blob.digest = %digest))]
+async fn link(
+    registry: &Registry,
+    target: &Granted<kinds::CompleteLayerUpload>,
+    source: &Granted<kinds::GetDownloadUrlForLayer>,
+    digest: &Digest,
+) -> Result<bool, CatalogError> {
+    let is_linked = registry
+        .catalog()
+        .mount_blob(source.resource(), target.resource(), digest, registry.now())
+        .await?;
+    if is_linked {
+        registry.metrics().blobs_mounted.inc();
+        tracing::debug!("blob mounted");
+    }
+    Ok(is_linked)
+}

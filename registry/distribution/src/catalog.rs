@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The repositories of an account that the caller may see (`_catalog`).
+
+use axum::response::{IntoResponse, Response};
+use http::header;
+use hythe_access::{AccessError, Caller, GateError, Granted, authorize, kinds};
+use hythe_catalog::CatalogError;
+use hythe_model::{AccountId, RepositoryName, RepositoryPath};
+use serde::Serialize;
+
+use crate::Registry;
+use crate::account::split_account;
+use crate::auth::Visitor;
+use crate::input::{Input, InputError};
+use crate::oci_error::OciError;
+use crate::paging::{Page, PageRequest, next_link};
+use crate::response::Answer;
+
+/// What a token must be asked for to list repositories.
+const SCOPE: &str = "registry:catalog:*";
+/// Names are read in portions of this many.
+const PORTION_ITEMS: usize = 1000;
+/// The most repositories that one request looks at (ECR, "Service quotas": repositories per registry).
+const MAX_EXAMINED: usize = 100_000;
+
+/// Why repositories were not listed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListRepositoriesError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+#[derive(Serialize)]
+struct RepositoryList {
+    repositories: Vec<String>,
+}
+
+/// Answers a GET for the catalog.
+pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    visitor.require_credentials(Some(SCOPE))?;
+    let request = PageRequest::from_input(&input)?;
+    let account = visitor.site.account(&input.name);
+    // Names are written as the path is, so that they can be pulled from the same host.
+    let prefix = if input.name.is_empty() {
+        String::new()
+    } else {
+        format!("{}/", input.name)
+    };
+    let after = request
+        .after
+        .as_deref()
+        .map(|last| split_account(last).1.parse::<RepositoryName>());
+    let after = after.transpose().map_err(InputError::Name)?;
+    let page = list_repositories(&visitor.registry, &visitor.caller, &account, after, request.limit).await?;
+
+    let repositories: Vec<String> = page
+        .items
+        .iter()
+        .map(|granted| format!("{prefix}{}", granted.resource().name))
+        .collect();
+    let link = repositories.last().filter(|_| page.has_more).map(|last| {
+        let limit = request.limit.to_string();
+        next_link(
+            &format!("/v2/{prefix}_catalog"),
+            &[("n", limit.as_str()), ("last", last.as_str())],
+        )
+    });
+    let answer = Answer::json("application/json", &RepositoryList { repositories });
+    Ok(link
+        .into_iter()
+        .fold(answer, |answer, link| answer.with(header::LINK, link))
+        .into_response())
+}
+
+/// The repositories after `after` that the caller may describe. The gate is asked about each, so that a page is
+/// full however many repositories lie between those that the caller may see, and no other name is shown.
+#[tracing::instrument(name = "catalog.list", level = "debug", skip_all, fields(account.id = %account))]
+async fn list_repositories(
+    registry: &Registry,
+    caller: &Caller,
+    account: &AccountId,
+    mut after: Option<RepositoryName>,
+    limit: usize,
+) -> Result<Page<Granted<kinds::DescribeRepositories>>, ListRepositoriesError> {
+    let mut page = Page {
+        items: Vec::new(),
+        has_more: false,
+    };
+    let mut examined = 0;
+    while limit > 0 && examined < MAX_EXAMINED {
+        let names = registry
+            .catalog()
+            .repository_names(account, after.as_ref(), PORTION_ITEMS)
+            .await?;
+        let is_last = names.len() < PORTION_ITEMS;
+        examined += names.len();
+        after = names.last().cloned();
+        for name in names {
+            let path = RepositoryPath {
+                account: account.clone(),
+                name,
+            };
+            match authorize::<kinds::DescribeRepositories>(registry.gate(), caller, path).await {
+                Ok(_) if page.items.len() == limit => {
+                    page.has_more = true;
+                    return Ok(page);
+                }
+                Ok(granted) => page.items.push(granted),
+                Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {}
+                Err(AccessError::Unavailable(error)) => return Err(error.into()),
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Storing a manifest (OCI Distribution Specification 1.1, "Pushing manifests").
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{StatusCode, header};
+use hythe_access::{Granted, kinds};
+use hythe_blobs::Hasher;
+use hythe_catalog::{CatalogError, NewImage, PutImageError};
+use hythe_model::{Algorithm, Digest, MAX_MANIFEST_BYTES, Manifest, ManifestError, Reference, RepositoryPath, Tag};
+use tokio::task::JoinError;
+
+use super::{MAX_ATTEMPTS, parse_reference};
+use crate::Registry;
+use crate::auth::Visitor;
+use crate::body::read_all;
+use crate::input::{Input, InputError, pairs};
+use crate::oci_error::OciError;
+use crate::response::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG};
+
+/// The most `tag` parameters of one push (the OCI Distribution Specification asks for at least 10).
+const MAX_TAG_PARAMETERS: usize = 100;
+/// Manifests above this size, in bytes, are checked on another thread: they hold a core for more than a millisecond.
+const MAX_INLINE_CHECK_BYTES: usize = 256 * 1024;
+
+/// Why a manifest was not stored. Nothing was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PutManifestError {
+    #[error("Image digest '{expected}' does not match the image digest '{actual}' that the registry has calculated.")]
+    DigestMismatch { expected: Digest, actual: Digest },
+    #[error(transparent)]
+    Invalid(ManifestError),
+    #[error("the check of the manifest was stopped")]
+    Stopped(#[source] JoinError),
+    #[error("cannot store the manifest")]
+    Put {
+        #[source]
+        cause: PutImageError,
+        repository: RepositoryPath,
+    },
+}
+
+/// What was stored.
+#[derive(Debug)]
+struct Stored {
+    digest: Digest,
+    subject: Option<Digest>,
+}
+
+/// Answers a PUT of a manifest.
+pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    let registry = &visitor.registry;
+    let named = visitor.repository(&input.name)?;
+    let reference = parse_reference(&input, InputError::Tag)?;
+    let tags = tag_parameters(&input.query, &reference)?;
+    let granted = visitor.permit::<kinds::PutImage>(&named).await?;
+    let _turn = registry.manifest_turn().await?;
+    let content_type = input.header(&header::CONTENT_TYPE).map(|text| text.trim().to_owned());
+    let length = input.content_length();
+    let bytes = read_all(registry, input.body, length, MAX_MANIFEST_BYTES as u64).await?;
+    let stored = put_manifest(registry, &granted, &reference, tags.clone(), bytes, content_type).await?;
+    let mut answer = Answer::new(StatusCode::CREATED)
+        .with(
+            header::LOCATION,
+            named.location(format_args!("manifests/{}", stored.digest)),
+        )
+        .with(DOCKER_CONTENT_DIGEST, stored.digest);
+    if let Some(subject) = stored.subject {
+        answer = answer.with(OCI_SUBJECT, subject);
+    }
+    Ok(tags
+        .into_iter()
+        .fold(answer, |answer, tag| answer.with(OCI_TAG, tag))
+        .into_response())
+}
+
+/// The tags beside a digest.
+fn tag_parameters(query: &str, reference: &Reference) -> Result<Vec<Tag>, InputError> {
+    let texts = pairs(query).filter(|(name, _)| name == "tag").map(|(_, value)| value);
+    let texts: Vec<String> = texts.take(MAX_TAG_PARAMETERS + 1).collect();
+    match reference {
+        Reference::Tag(_) if !texts.is_empty() => Err(InputError::TagsBesideTag),
+        Reference::Digest(_) if texts.len() > MAX_TAG_PARAMETERS => Err(InputError::TooManyTags(MAX_TAG_PARAMETERS)),
+        Reference::Tag(_) | Reference::Digest(_) => {
+            let mut tags = Vec::with_capacity(texts.len());
+            for text in texts {
+                let tag: Tag = text.parse().map_err(InputError::Tag)?;
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+            Ok(tags)
+        }
+    }
+}
+
+#[tracing::instrument(name = "manifest.put", skip_all, fields(
+    account.id = %granted.resource().account, repository.name = %granted.resource().name,
+    manifest.reference = %reference, manifest.digest = tracing::field::Empty, manifest.size_bytes = bytes.len()))]
+async fn put_manifest(
+    registry: &Registry,
+    granted: &Granted<kinds::PutImage>,
+    reference: &Reference,
+    tags: Vec<Tag>,
+    bytes: Bytes,
+    content_type: Option<String>,
+) -> Result<Stored, PutManifestError> {
+    let (algorithm, tags) = match reference {
+        Reference::Tag(tag) => (Algorithm::Sha256, vec![tag.clone()]),
+        Reference::Digest(digest) => (digest.algorithm(), tags),
+    };
+    let (digest, manifest) = check(algorithm, bytes, content_type).await?;
+    if let Reference::Digest(expected) = reference
+        && *expected != digest
+    {
+        return Err(PutManifestError::DigestMismatch {
+            expected: *expected,
+            actual: digest,
+        });
+    }
+    let manifest = manifest.map_err(PutManifestError::Invalid)?;
+    tracing::Span::current().record("manifest.digest", tracing::field::display(digest));
+    let subject = manifest.subject().map(|subject| subject.digest);
+    let pushed_at = registry.now();
+    let pushed_by = granted.caller().principal.to_string();
+    let image = NewImage {
+        manifest,
+        digest,
+        tags,
+        pushed_at,
+        pushed_by,
+    };
+    let outcome = store(registry, granted, image).await;
+    let outcome = outcome.map_err(|cause| PutManifestError::Put {
+        cause,
+        repository: granted.resource().clone(),
+    })?;
+    registry.metrics().pushes.inc();
+    tracing::info!(image.is_new = outcome.is_new, "manifest stored");
+    Ok(Stored { digest, subject })
+}
+
+// A conflict means that somebody else moved the same tag: the last one wins, and that is us, now.
+async fn store(
+    registry: &Registry,
+    granted: &Granted<kinds::PutImage>,
+    image: NewImage,
+) -> Result<hythe_catalog::PutOutcome, PutImageError> {
+    for _ in 1..MAX_ATTEMPTS {
+        match registry.catalog().put_image(granted.resource(), image.clone()).await {
+            Err(PutImageError::Catalog(CatalogError::Conflict)) => {}
+            result => return result,
+        }
+    }
+    registry.catalog().put_image(granted.resource(), image).await
+}
+
+async fn check(
+    algorithm: Algorithm,
+    bytes: Bytes,
+    content_type: Option<String>,
+) -> Result<(Digest, Result<Manifest, ManifestError>), PutManifestError> {
+    let is_large = bytes.len() > MAX_INLINE_CHECK_BYTES;
+    let check = move || {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(&bytes);
+        (hasher.finish(), Manifest::parse(bytes, content_type.as_deref()))
+    };
+    if is_large {
+        tokio::task::spawn_blocking(check)
+            .await
+            .map_err(PutManifestError::Stopped)
+    } else {
+        Ok(check())
+    }
+}

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one mapping from what can go wrong to what the client sees: status, code and message.
+//!
+//! Codes are those of the OCI Distribution Specification 1.1 ("Error Codes"); where it has none, ECR's, or those
+//! of the Docker Registry HTTP API V2. Where both give a status, the specification's counts; messages are ECR's where it has one.
+
+use std::error::Error;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, StatusCode, header};
+use hythe_access::{AccessError, AuthenticationError, GateError};
+use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
+use hythe_model::{Digest, ManifestError, RepositoryPath};
+use serde_json::json;
+
+use crate::auth::Refusal;
+use crate::blob::BlobReadError;
+use crate::body::ReadError;
+use crate::catalog::ListRepositoriesError;
+use crate::input::InputError;
+use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError};
+use crate::referrers::ListReferrersError;
+use crate::response::Answer;
+use crate::tags::ListTagsError;
+use crate::upload::UploadError;
+
+/// How long a client should wait before it tries again, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// Too much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Overload {
+    #[error("the registry is answering as many requests as it can: try again")]
+    Requests,
+    #[error("Rate exceeded")]
+    Pushes,
+}
+
+/// A code of the error document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    BlobUnknown,
+    BlobUploadInvalid,
+    BlobUploadUnknown,
+    Denied,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestInvalid,
+    ManifestUnknown,
+    NameInvalid,
+    NameUnknown,
+    PaginationNumberInvalid,
+    RangeInvalid,
+    SizeInvalid,
+    TagInvalid,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unknown,
+    Unsupported,
+}
+
+impl Code {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::Denied => "DENIED",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::NameInvalid => "NAME_INVALID",
+            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
+            Self::RangeInvalid => "RANGE_INVALID",
+            Self::SizeInvalid => "SIZE_INVALID",
+            Self::TagInvalid => "TAG_INVALID",
+            Self::TooManyRequests => "TOOMANYREQUESTS",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unknown => "UNKNOWN",
+            Self::Unsupported => "UNSUPPORTED",
+        }
+    }
+}
+
+/// An error as the client sees it.
+#[derive(Debug)]
+pub(crate) struct OciError {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    detail: Option<String>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+impl OciError {
+    fn new(status: StatusCode, code: Code, message: impl ToString) -> Self {
+        Self {
+            status,
+            code,
+            message: message.to_string(),
+            detail: None,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A failure of ours: its cause goes to the log, not to the client.
+    fn internal(error: &dyn Error) -> Self {
+        tracing::error!(error = %chain(error), "a request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::Unknown,
+            "the registry failed; its log says why",
+        )
+    }
+
+    /// Something that passes: its cause goes to the log, and the client shall try again.
+    fn unavailable(error: &dyn Error) -> Self {
+        tracing::warn!(error = %chain(error), "a request could not be answered now");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, error).with_retry()
+    }
+
+    fn repository_unknown(repository: &RepositoryPath) -> Self {
+        let RepositoryPath { account, name } = repository;
+        let message = format!("The repository with name '{name}' does not exist in the registry with id '{account}'");
+        Self::new(StatusCode::NOT_FOUND, Code::NameUnknown, message)
+    }
+
+    /// Adds a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    fn with_detail(mut self, detail: impl ToString) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+
+    fn with_retry(self) -> Self {
+        self.with(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    /// The code, for the log.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+}
+
+impl IntoResponse for OciError {
+    fn into_response(self) -> Response {
+        let mut error = json!({ "code": self.code.as_str(), "message": self.message });
+        if let (Some(detail), Some(error)) = (self.detail, error.as_object_mut()) {
+            error.insert("detail".into(), detail.into());
+        }
+        let answer = Answer::json("application/json", &json!({ "errors": [error] })).with_status(self.status);
+        self.headers
+            .into_iter()
+            .fold(answer, |answer, (name, value)| answer.with(name, value))
+            .into_response()
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn list(digests: &[Digest]) -> String {
+    const MAX_LISTED: usize = 20;
+    let mut text = digests
+        .iter()
+        .take(MAX_LISTED)
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if digests.len() > MAX_LISTED {
+        text.push_str(", …");
+    }
+    text
+}
+
+impl From<Overload> for OciError {
+    fn from(error: Overload) -> Self {
+        let (status, code) = match error {
+            Overload::Requests => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Overload::Pushes => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests),
+        };
+        Self::new(status, code, error).with_retry()
+    }
+}
+
+impl From<Refusal> for OciError {
+    fn from(refusal: Refusal) -> Self {
+        let unauthorized = |message: &dyn ToString, challenge: &dyn ToString| {
+            Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message.to_string())
+                .with(header::WWW_AUTHENTICATE, challenge.to_string())
+        };
+        match &refusal {
+            Refusal::Absent(challenge) | Refusal::Malformed(challenge) => unauthorized(&refusal, challenge),
+            Refusal::Basic(error, challenge) => match error {
+                AuthenticationError::Rejected => unauthorized(&refusal, challenge),
+                AuthenticationError::Expired | AuthenticationError::Revoked | AuthenticationError::Inactive => {
+                    Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal)
+                }
+                AuthenticationError::Unavailable(_) => Self::unavailable(error),
+            },
+            // A client of the token flow asks for a new token when it sees 401, and gives up when it sees 403.
+            Refusal::Bearer(error, challenge) => match error {
+                AuthenticationError::Rejected
+                | AuthenticationError::Expired
+                | AuthenticationError::Revoked
+                | AuthenticationError::Inactive => unauthorized(&refusal, challenge),
+                AuthenticationError::Unavailable(_) => Self::unavailable(error),
+            },
+            Refusal::InsufficientScope(_, challenge) => unauthorized(&refusal, challenge),
+            Refusal::Access(error, challenge) => match error {
+                AccessError::Unauthenticated(reason) => unauthorized(&"Not Authorized", challenge).with_detail(reason),
+                AccessError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal),
+                AccessError::Unavailable(error) => Self::unavailable(error),
+            },
+        }
+    }
+}
+
+impl From<GateError> for OciError {
+    fn from(error: GateError) -> Self {
+        Self::unavailable(&error)
+    }
+}
+
+impl From<InputError> for OciError {
+    fn from(error: InputError) -> Self {
+        let (status, code) = match &error {
+            InputError::RouteUnknown(_) => (StatusCode::NOT_FOUND, Code::Unsupported),
+            InputError::MethodNotAllowed { allowed, .. } => {
+                let allowed = allowed.clone();
+                return Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, error)
+                    .with(header::ALLOW, allowed);
+            }
+            InputError::Name(_) => (StatusCode::BAD_REQUEST, Code::NameInvalid),
+            InputError::Digest(_) | InputError::DigestAbsent => (StatusCode::BAD_REQUEST, Code::DigestInvalid),
+            InputError::Tag(_) | InputError::TagsBesideTag => (StatusCode::BAD_REQUEST, Code::TagInvalid),
+            InputError::TooManyTags(_) => (StatusCode::URI_TOO_LONG, Code::TagInvalid),
+            InputError::ReferenceUnknown(_) => (StatusCode::NOT_FOUND, Code::ManifestUnknown),
+            InputError::UploadUnknown(_) => (StatusCode::NOT_FOUND, Code::BlobUploadUnknown),
+            InputError::PageSize(_) => (StatusCode::BAD_REQUEST, Code::PaginationNumberInvalid),
+            InputError::ContentRange(_) => (StatusCode::BAD_REQUEST, Code::BlobUploadInvalid),
+            InputError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, Code::SizeInvalid),
+            InputError::GrantType | InputError::TooManyScopes(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+/// Of a manifest or a form.
+impl From<ReadError> for OciError {
+    fn from(error: ReadError) -> Self {
+        let (status, code) = match &error {
+            ReadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+            ReadError::Stalled(_) => (StatusCode::REQUEST_TIMEOUT, Code::SizeInvalid),
+            ReadError::Broken(_) => (StatusCode::BAD_REQUEST, Code::SizeInvalid),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<CatalogError> for OciError {
+    fn from(error: CatalogError) -> Self {
+        match &error {
+            CatalogError::RepositoryUnknown(repository) => Self::repository_unknown(repository),
+            CatalogError::Conflict | CatalogError::Busy => Self::unavailable(&error),
+            CatalogError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<BlobReadError> for OciError {
+    fn from(error: BlobReadError) -> Self {
+        match error {
+            BlobReadError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            BlobReadError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
+            BlobReadError::RangeUnsatisfiable { size } => {
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::RangeInvalid, error)
+                    .with(header::CONTENT_RANGE, format_args!("bytes */{size}"))
+            }
+            BlobReadError::BytesMissing(_) | BlobReadError::Store(_) => Self::internal(&error),
+            BlobReadError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<UploadError> for OciError {
+    fn from(error: UploadError) -> Self {
+        let (status, code) = match error {
+            UploadError::Unknown(_) => (StatusCode::NOT_FOUND, Code::BlobUploadUnknown),
+            UploadError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
+            UploadError::Broken { .. } => (StatusCode::BAD_REQUEST, Code::BlobUploadInvalid),
+            UploadError::Stalled { .. } => (StatusCode::REQUEST_TIMEOUT, Code::BlobUploadInvalid),
+            UploadError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+            UploadError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, Code::DigestInvalid),
+            UploadError::Busy(_) => {
+                return Self::new(StatusCode::CONFLICT, Code::BlobUploadInvalid, error).with_retry();
+            }
+            UploadError::Full(_) => {
+                tracing::error!(error = %chain(&error), "an upload found no room");
+                (StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable)
+            }
+            UploadError::HashState(_) | UploadError::Store(_) | UploadError::Read(_) => return Self::internal(&error),
+            UploadError::Catalog(error) => return error.into(),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl From<PutManifestError> for OciError {
+    fn from(error: PutManifestError) -> Self {
+        let (status, code) = match error {
+            PutManifestError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
+            PutManifestError::Invalid(ManifestError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
+            PutManifestError::Invalid(
+                ManifestError::Syntax(_)
+                | ManifestError::MediaType(_)
+                | ManifestError::MediaTypeMismatch { .. }
+                | ManifestError::Shape(_),
+            ) => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
+            PutManifestError::Stopped(_) => return Self::internal(&error),
+            PutManifestError::Put { cause, repository } => return Self::from_put(cause, &repository),
+        };
+        Self::new(status, code, error)
+    }
+}
+
+impl OciError {
+    fn from_put(error: PutImageError, repository: &RepositoryPath) -> Self {
+        let RepositoryPath { account, name } = repository;
+        match error {
+            PutImageError::BlobsUnknown(digests) => {
+                let message = format!(
+                    "Layers with digests '[{}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist",
+                    list(&digests)
+                );
+                Self::new(StatusCode::BAD_REQUEST, Code::ManifestBlobUnknown, message)
+            }
+            PutImageError::ChildrenUnknown(digests) => {
+                let message = format!(
+                    "Images with digests '[{}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist",
+                    list(&digests)
+                );
+                Self::new(StatusCode::BAD_REQUEST, Code::ManifestBlobUnknown, message)
+            }
+            PutImageError::TagImmutable { .. } | PutImageError::TooManyTags => {
+                Self::new(StatusCode::BAD_REQUEST, Code::TagInvalid, error)
+            }
+            PutImageError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<GetManifestError> for OciError {
+    fn from(error: GetManifestError) -> Self {
+        match error {
+            GetManifestError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            GetManifestError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
+            GetManifestError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteManifestError> for OciError {
+    fn from(error: DeleteManifestError) -> Self {
+        match error {
+            DeleteManifestError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            DeleteManifestError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
+            DeleteManifestError::Delete(DeleteImageError::ReferencedByIndex(_)) => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, error)
+            }
+            DeleteManifestError::Delete(DeleteImageError::Catalog(error)) => error.into(),
+        }
+    }
+}
+
+impl From<ListTagsError> for OciError {
+    fn from(error: ListTagsError) -> Self {
+        match error {
+            ListTagsError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            ListTagsError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListReferrersError> for OciError {
+    fn from(error: ListReferrersError) -> Self {
+        match error {
+            ListReferrersError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            ListReferrersError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<ListRepositoriesError> for OciError {
+    fn from(error: ListRepositoriesError) -> Self {
+        match error {
+            ListRepositoriesError::Gate(error) => error.into(),
+            ListRepositoriesError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The images that refer to another (OCI Distribution Specification 1.1, "Listing Referrers").
+
+use std::collections::BTreeMap;
+
+use axum::response::{IntoResponse, Response};
+use http::header;
+use hythe_access::{Granted, kinds};
+use hythe_catalog::{CatalogError, Referrer};
+use hythe_model::{Digest, MediaType, RepositoryPath};
+use serde::Serialize;
+
+use crate::Registry;
+use crate::auth::Visitor;
+use crate::input::{Input, InputError};
+use crate::oci_error::OciError;
+use crate::paging::{Page, PageRequest, next_link};
+use crate::response::{Answer, OCI_FILTERS_APPLIED};
+
+/// Referrers are read in portions of this many: annotations may make each as large as a manifest.
+const PORTION_ITEMS: usize = 16;
+/// A page ends when its annotations have this many bytes (the specification wants answers of at most 4 MiB).
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// Why referrers were not listed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListReferrersError {
+    #[error("the repository `{0}` does not exist")]
+    RepositoryUnknown(RepositoryPath),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Index<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: Vec<Descriptor<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor<'a> {
+    media_type: &'a MediaType,
+    digest: &'a Digest,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+}
+
+/// Answers a GET for the referrers of a subject, which need not exist.
+pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    let named = visitor.repository(&input.name)?;
+    let subject = input.digest()?;
+    let request = PageRequest::from_input(&input)?;
+    let after = request
+        .after
+        .as_deref()
+        .map(str::parse::<Digest>)
+        .transpose()
+        .map_err(InputError::Digest)?;
+    let filter = input.parameter("artifactType").filter(|text| !text.is_empty());
+    let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
+    let page = list_referrers(
+        &visitor.registry,
+        &granted,
+        &subject,
+        filter.as_deref(),
+        after,
+        request.limit,
+    )
+    .await?;
+
+    let manifests = page.items.iter().map(describe).collect();
+    let index = Index {
+        schema_version: 2,
+        media_type: MediaType::OCI_INDEX,
+        manifests,
+    };
+    let mut answer = Answer::json(MediaType::OCI_INDEX, &index);
+    if filter.is_some() {
+        answer = answer.with(OCI_FILTERS_APPLIED, "artifactType");
+    }
+    if let (true, Some(last)) = (page.has_more, page.items.last()) {
+        let (limit, last) = (request.limit.to_string(), last.digest.to_string());
+        let mut parameters = vec![("n", limit.as_str()), ("last", last.as_str())];
+        parameters.extend(filter.as_deref().map(|filter| ("artifactType", filter)));
+        let path = named.location(format_args!("referrers/{subject}"));
+        answer = answer.with(header::LINK, next_link(&path, &parameters));
+    }
+    Ok(answer.into_response())
+}
+
+#[tracing::instrument(name = "referrers.list", level = "debug", skip_all, fields(
+    account.id = %granted.resource().account, repository.name = %granted.resource().name, manifest.digest = %subject))]
+async fn list_referrers(
+    registry: &Registry,
+    granted: &Granted<kinds::BatchGetImage>,
+    subject: &Digest,
+    filter: Option<&str>,
+    mut after: Option<Digest>,
+    limit: usize,
+) -> Result<Page<Referrer>, ListReferrersError> {
+    let repository = granted.resource();
+    let mut page = Page {
+        items: Vec::new(),
+        has_more: false,
+    };
+    let mut page_bytes: usize = 0;
+    loop {
+        let portion = registry
+            .catalog()
+            .referrers(repository, subject, filter, after.as_ref(), PORTION_ITEMS)
+            .await?;
+        let is_last = portion.len() < PORTION_ITEMS;
+        for referrer in portion {
+            page_bytes += weight(&referrer);
+            let is_full = page.items.len() >= limit || (page_bytes > MAX_PAGE_BYTES && !page.items.is_empty());
+            if is_full {
+                page.has_more = true;
+                return Ok(page);
+            }
+            after = Some(referrer.digest);
+            page.items.push(referrer);
+        }
+        if is_last {
+            break;
+        }
+    }
+    if page.items.is_empty() && !registry.catalog().repository_exists(repository).await? {
+        return Err(ListReferrersError::RepositoryUnknown(repository.clone()));
+    }
+    Ok(page)
+}
+
+/// About how many bytes a referrer takes in the answer.
+fn weight(referrer: &Referrer) -> usize {
+    let annotations = referrer
+        .annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len() + 8);
+    256 + annotations.sum::<usize>() + referrer.artifact_type.as_ref().map_or(0, String::len)
+}
+
+fn describe(referrer: &Referrer) -> Descriptor<'_> {
+    Descriptor {
+        media_type: &referrer.media_type,
+        digest: &referrer.digest,
+        size: referrer.size,
+        artifact_type: referrer.artifact_type.as_deref(),
+        annotations: &referrer.annotations,
+    }
+}

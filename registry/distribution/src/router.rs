@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a request to its operation, and back.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderValue, Method, header};
+use hythe_access::Credentials;
+use serde_json::json;
+
+use crate::account::Site;
+use crate::auth::{Visitor, scope_of};
+use crate::body::Outgoing;
+use crate::input::{Input, InputError};
+use crate::oci_error::OciError;
+use crate::response::{Answer, DOCKER_API_VERSION};
+use crate::route::{Operation, Path, Route, allowed, find, parse};
+use crate::{Registry, blob, catalog, manifest, referrers, tags, token, upload};
+
+/// How a request reached the server, which adds this to the request's extensions. Without it, the address is
+/// unknown and the connection counts as not encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The address of the client.
+    pub peer: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_tls: bool,
+}
+
+/// The routes of the data plane, see [`crate::routes`]. Whatever it does not know is answered with 404 too.
+pub fn router(registry: Registry) -> Router {
+    // A repository's name contains slashes, so that one handler takes every path and takes it apart.
+    Router::new()
+        .route("/v2", any(serve))
+        .route("/v2/", any(serve))
+        .route("/v2/{*rest}", any(serve))
+        .route("/token", any(serve))
+        .fallback(serve)
+        .with_state(registry)
+}
+
+async fn serve(State(registry): State<Registry>, request: Request) -> Response {
+    let is_head = request.method() == Method::HEAD;
+    let path = parse(request.uri().path());
+    let route = path.as_ref().and_then(|path| find(path.shape, request.method()));
+    let mut observation = registry
+        .metrics()
+        .observe(request.method(), route.map_or("unknown", |route| route.template));
+
+    let (place, result) = match registry.enter() {
+        Ok(place) => (Some(place), Box::pin(answer(registry, path, route, request)).await),
+        Err(overload) => (None, Err(overload.into())),
+    };
+    let mut response = result.unwrap_or_else(|error| {
+        tracing::debug!(error.code = error.code(), "a request was refused");
+        let mut response = error.into_response();
+        if is_head {
+            // A HEAD has no body, and the length of the one that GET would have is of no use to anybody.
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(header::CONTENT_TYPE);
+        }
+        response
+    });
+    let headers = response.headers_mut();
+    headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    observation.answered(response.status());
+    response.map(|body| Body::new(Outgoing::new(body, observation, place)))
+}
+
+async fn answer(
+    registry: Registry,
+    path: Option<Path>,
+    route: Option<&'static Route>,
+    request: Request,
+) -> Result<Response, OciError> {
+    let Some(path) = path else {
+        return Err(InputError::RouteUnknown(request.uri().path().chars().take(256).collect()).into());
+    };
+    let Some(route) = route else {
+        let method = request.method().as_str().chars().take(32).collect();
+        return Err(InputError::MethodNotAllowed {
+            method,
+            allowed: allowed(path.shape),
+        }
+        .into());
+    };
+    let connection = request.extensions().get::<ConnectionInfo>().copied();
+    let (parts, body) = request.into_parts();
+    let is_tls = connection.is_some_and(|connection| connection.is_tls);
+    let site = Site::new(registry.config(), &parts.headers, &parts.uri, is_tls);
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let Path { name, argument, .. } = path;
+    let mut input = Input {
+        name,
+        argument,
+        query,
+        headers: parts.headers,
+        body,
+    };
+    if route.operation == Operation::TokenPost
+        && let Some(credentials) = token::read_form(&registry, &mut input).await?
+    {
+        // From here on it makes no difference how they came.
+        let _replaced = input
+            .headers
+            .insert(header::AUTHORIZATION, authorization(&credentials)?);
+    }
+    // Only names that can be repositories are repeated in a challenge.
+    let named = site.repository(&input.name).ok();
+    let scope = route
+        .action
+        .zip(named)
+        .map(|(action, named)| scope_of(action, &named.written));
+    let visitor = Visitor::identify(registry, site, &input.headers, connection, scope).await?;
+    dispatch(route.operation, &visitor, input).await
+}
+
+async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    match operation {
+        Operation::Ping => ping(visitor),
+        Operation::TokenGet => token::get(visitor, input).await,
+        Operation::TokenPost => token::post(visitor, input).await,
+        Operation::CatalogList => catalog::list(visitor, input).await,
+        Operation::BlobHead => blob::head(visitor, input).await,
+        Operation::BlobGet => blob::get(visitor, input).await,
+        Operation::UploadBegin => upload::begin(visitor, input).await,
+        Operation::UploadStatus => upload::status(visitor, input).await,
+        Operation::UploadAppend => upload::append(visitor, input).await,
+        Operation::UploadFinish => upload::finish(visitor, input).await,
+        Operation::UploadCancel => upload::cancel(visitor, input).await,
+        Operation::ManifestHead => manifest::head(visitor, input).await,
+        Operation::ManifestGet => manifest::get(visitor, input).await,
+        Operation::ManifestPut => manifest::put(visitor, input).await,
+        Operation::ManifestDelete => manifest::delete(visitor, input).await,
+        Operation::TagsList => tags::list(visitor, input).await,
+        Operation::ReferrersList => referrers::list(visitor, input).await,
+    }
+}
+
+/// Answers the question of clients whether this is a registry and whether they are logged in.
+fn ping(visitor: &Visitor) -> Result<Response, OciError> {
+    visitor.require_credentials(None)?;
+    Ok(Answer::json("application/json", &json!({})).into_response())
+}
+
+fn authorization(credentials: &Credentials) -> Result<HeaderValue, OciError> {
+    let text = match credentials {
+        Credentials::None => String::new(),
+        Credentials::Basic { user, password } => {
+            format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose())))
+        }
+        Credentials::Bearer(token) => format!("Bearer {}", token.expose()),
+    };
+    HeaderValue::try_from(text).map_err(|_| InputError::GrantType.into())
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Starting an upload: a session, a mount, or the whole blob in one request.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use hythe_access::{Granted, kinds};
+use hythe_blobs::{ByteStream, Hasher, Progress};
+use hythe_catalog::NewBlob;
+use hythe_model::{Algorithm, Digest, UploadId};
+
+use super::finish::{check_digest, commit};
+use super::receive::{Gathered, gather};
+use super::status::give_up;
+use super::{UploadError, created, session_answer};
+use crate::Registry;
+use crate::auth::Visitor;
+use crate::blob::mount;
+use crate::body::incoming;
+use crate::input::{Input, InputError};
+use crate::oci_error::OciError;
+use crate::response::OCI_CHUNK_MIN_LENGTH;
+
+/// Answers a POST for a new upload.
+pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    let registry = &visitor.registry;
+    let named = visitor.repository(&input.name)?;
+    let (mounted, whole) = (input.digest_parameter("mount")?, input.digest_parameter("digest")?);
+    let algorithm = input
+        .parameter("digest-algorithm")
+        .map(|text| text.parse::<Algorithm>())
+        .transpose();
+    let algorithm = algorithm.map_err(InputError::Digest)?;
+
+    let granted = visitor.permit::<kinds::InitiateLayerUpload>(&named).await?;
+    if let Some(digest) = mounted {
+        let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        if mount(visitor, &target, &digest, input.parameter("from").as_deref()).await? {
+            return Ok(created(&named, &digest).into_response());
+        }
+    } else if let Some(digest) = whole {
+        let part = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
+        let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        let _turn = registry.upload_turn().await?;
+        let length = input.content_length();
+        let body = incoming(registry, input.body, length);
+        push_whole(registry, &granted, &part, &target, &digest, body, length).await?;
+        return Ok(created(&named, &digest).into_response());
+    }
+    let algorithm = algorithm
+        .or(mounted.map(|digest| digest.algorithm()))
+        .unwrap_or(Algorithm::Sha256);
+    let id = begin_upload(registry, &granted, algorithm).await?;
+    let answer = session_answer(StatusCode::ACCEPTED, &named, id, 0);
+    Ok(answer
+        .with(OCI_CHUNK_MIN_LENGTH, registry.limits().chunk_min_bytes)
+        .into_response())
+}
+
+#[tracing::instrument(name = "upload.begin", level = "debug", skip_all, fields(
+    account.id = %granted.resource().account, repository.name = %granted.resource().name))]
+async fn begin_upload(
+    registry: &Registry,
+    granted: &Granted<kinds::InitiateLayerUpload>,
+    algorithm: Algorithm,
+) -> Result<UploadId, UploadError> {
+    let id = UploadId::generate();
+    registry
+        .catalog()
+        .begin_upload(granted.resource(), id, algorithm, registry.upload_expiry())
+        .await?;
+    Ok(id)
+}
+
+/// Takes a whole blob in one request. The client gets no session to come back to, so that what breaks off is
+/// thrown away; if this future is dropped, the session's row leads the expiry to the bytes.
+#[tracing::instrument(name = "blob.push", skip_all, fields(
+    account.id = %granted.resource().account, repository.name = %granted.resource().name, blob.digest = %digest))]
+async fn push_whole(
+    registry: &Registry,
+    granted: &Granted<kinds::InitiateLayerUpload>,
+    _part: &Granted<kinds::UploadLayerPart>,
+    target: &Granted<kinds::CompleteLayerUpload>,
+    digest: &Digest,
+    body: ByteStream,
+    length: Option<u64>,
+) -> Result<(), UploadError> {
+    let _active = registry.metrics().upload();
+    let max_bytes = registry.limits().max_blob_bytes;
+    if length.is_some_and(|length| length > max_bytes) {
+        return Err(UploadError::TooLarge(max_bytes));
+    }
+    let no_session = UploadId::generate();
+    match gather(Bytes::new(), body).await {
+        Gathered::Whole(bytes) if bytes.len() as u64 > max_bytes => Err(UploadError::TooLarge(max_bytes)),
+        Gathered::Whole(bytes) => {
+            check_digest(&bytes, digest)?;
+            let blob = NewBlob {
+                digest: *digest,
+                size: bytes.len() as u64,
+                inline: Some(bytes),
+                upload: None,
+            };
+            registry
+                .catalog()
+                .link_blob(target.resource(), blob, registry.now())
+                .await?;
+            registry.metrics().blobs_received.inc();
+            Ok(())
+        }
+        Gathered::Stopped(bytes, error) => Err(UploadError::from_append(error, no_session, bytes.len() as u64)),
+        Gathered::Spilling(body) => {
+            let id = begin_upload(registry, granted, digest.algorithm()).await?;
+            let _writer = registry.writers().claim(id)?;
+            let result = spill(registry, target, id, digest, body).await;
+            if result.is_err() {
+                give_up(registry, target.resource(), id).await;
+            }
+            result
+        }
+    }
+}
+
+async fn spill(
+    registry: &Registry,
+    target: &Granted<kinds::CompleteLayerUpload>,
+    id: UploadId,
+    digest: &Digest,
+    body: ByteStream,
+) -> Result<(), UploadError> {
+    let from = Progress {
+        bytes: 0,
+        hasher: Hasher::new(digest.algorithm()),
+    };
+    let appended = registry
+        .blobs()
+        .append(id, from, body, registry.limits().max_blob_bytes)
+        .await;
+    if let Some(error) = appended.failure {
+        return Err(UploadError::from_append(error, id, appended.progress.bytes));
+    }
+    commit(registry, target, id, appended.progress, digest).await
+}

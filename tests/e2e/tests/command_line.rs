@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line and the credential helper against a real server.
+#![allow(clippy::indexing_slicing, reason = "test code")]
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::image::ImageRecipe;
+use e2e::process::{Finished, run, run_with_input};
+use e2e::{RegistryClient, Server, binary, http};
+use serde_json::Value;
+
+fn hythe(server: &Server, arguments: &[&str]) -> Result<Finished> {
+    run(server.command(arguments)?.env("HOME", server.scratch()))
+}
+
+fn json(server: &Server, arguments: &[&str]) -> Result<Value> {
+    let finished = hythe(server, &[arguments, &["--output", "json"]].concat())?.ok()?;
+    serde_json::from_str(&finished.stdout).with_context(|| format!("not JSON:\n{}", finished.both()))
+}
+
+#[test]
+fn repositories_are_created_listed_described_and_deleted() -> Result<()> {
+    let server = Server::start()?;
+    let created = json(&server, &["repository", "create", "team-a/web"])?;
+    ensure!(created["repositoryName"] == "team-a/web", "{created}");
+    hythe(&server, &["repository", "create", "team-a/api"])?.ok()?;
+
+    let listed = json(&server, &["repository", "list"])?;
+    let text = listed.to_string();
+    ensure!(text.contains("team-a/web") && text.contains("team-a/api"), "{text}");
+    let table = hythe(&server, &["repository", "list"])?.ok()?.stdout;
+    ensure!(table.contains("team-a/web"), "{table}");
+    let described = json(&server, &["repository", "describe", "team-a/web"])?;
+    ensure!(
+        described["repositoryArn"] == "arn:aws:ecr:local:000000000000:repository/team-a/web",
+        "{described}"
+    );
+
+    hythe(&server, &["repository", "delete", "team-a/api", "--yes"])?.ok()?;
+    ensure!(server.repository("team-a/api")?.is_none());
+    Ok(())
+}
+
+#[test]
+fn failures_say_what_to_do_and_end_with_a_code() -> Result<()> {
+    let server = Server::start()?;
+    server.create_repository("there")?;
+    for (arguments, words, code) in [
+        (&["repository", "describe", "absent"][..], "does not exist", 3),
+        (&["repository", "create", "there"], "already exists", 5),
+        (&["repository", "create", "Not/Good"], "Not/Good", 2),
+        (&["repository", "delete", "there"], "--yes", 2),
+    ] {
+        let refused = hythe(&server, arguments)?.refused()?;
+        ensure!(
+            refused.status.code() == Some(code),
+            "{arguments:?}: {} {}",
+            refused.status,
+            refused.both()
+        );
+        ensure!(
+            refused.stderr.contains(words) && refused.stdout.is_empty(),
+            "{arguments:?}: {}",
+            refused.both()
+        );
+        ensure!(!refused.stderr.contains("panicked"), "{}", refused.stderr);
+    }
+    // A mistake in the command line itself has its own code, as usual.
+    ensure!(hythe(&server, &["repository", "nonsense"])?.status.code() == Some(2));
+
+    let mut wrong = server.command(&["repository", "list"])?;
+    let refused = run(wrong.env("HYTHE_SECRET_ACCESS_KEY", "wrong"))?.refused()?;
+    ensure!(refused.stderr.to_lowercase().contains("hint"), "{}", refused.stderr);
+    let mut nowhere = server.command(&["repository", "list"])?;
+    let refused = run(nowhere.env("HYTHE_ENDPOINT", "http://127.0.0.1:1"))?.refused()?;
+    ensure!(refused.stderr.contains("127.0.0.1:1"), "{}", refused.stderr);
+    Ok(())
+}
+
+#[test]
+fn login_prints_a_password_that_the_registry_takes() -> Result<()> {
+    let server = Server::start()?;
+    let password = hythe(&server, &["login", "--print-password"])?
+        .ok()?
+        .stdout
+        .trim()
+        .to_owned();
+    let client = RegistryClient::with(server.registry(), Some(http::basic("AWS", &password)));
+    client.call("GET", "/v2/", &[], &[])?.expect(200)?;
+    Ok(())
+}
+
+#[test]
+fn an_image_goes_up_and_comes_back_as_layout_and_as_archive() -> Result<()> {
+    let server = Server::start()?;
+    server.create_repository("images")?;
+    let path = |name: &str| server.scratch().join(name).display().to_string();
+    let digest = ImageRecipe::text("carried by hythe itself").write(&server.scratch().join("layout"), "1")?;
+
+    hythe(&server, &["image", "push", &path("layout"), "images:1"])?.ok()?;
+    hythe(&server, &["image", "pull", "images:1", &path("back")])?.ok()?;
+    hythe(&server, &["image", "pull", "images:1", &path("back.tar")])?.ok()?;
+    hythe(&server, &["image", "push", &path("back.tar"), "images:2"])?.ok()?;
+    for tag in ["1", "2"] {
+        let got = RegistryClient::new(&server).manifest("images", tag)?.expect(200)?;
+        ensure!(e2e::registry::digest(&got.body) == digest, "tag {tag} is another image");
+    }
+    let name = digest.trim_start_matches("sha256:");
+    ensure!(
+        server.scratch().join("back/blobs/sha256").join(name).is_file(),
+        "the layout came back without its manifest"
+    );
+
+    let images = json(&server, &["image", "list", "images"])?;
+    ensure!(images.to_string().contains(&digest), "{images}");
+    let tags = json(&server, &["tag", "list", "images"])?;
+    ensure!(tags.to_string().contains(&digest), "{tags}");
+    Ok(())
+}
+
+#[test]
+fn the_credential_helper_gets_lists_stores_and_erases() -> Result<()> {
+    let server = Server::start()?;
+    let helper = server.scratch().join("docker-credential-hythe");
+    std::os::unix::fs::symlink(binary::hythe()?, &helper)?;
+    let call = |verb: &str, input: &str| {
+        let mut command = Command::new(&helper);
+        e2e::server::clean_environment(&mut command);
+        command
+            .arg(verb)
+            .current_dir(server.scratch())
+            .env("HOME", server.scratch());
+        run_with_input(command.envs(server.credentials().environment()), input.as_bytes())
+    };
+    let got: Value = serde_json::from_str(&call("get", server.registry())?.ok()?.stdout)?;
+    ensure!(got["Username"] == "AWS", "{got}");
+    let password = got["Secret"].as_str().context("no secret")?;
+    let client = RegistryClient::with(server.registry(), Some(http::basic("AWS", password)));
+    client.call("GET", "/v2/", &[], &[])?.expect(200)?;
+
+    let listed: Value = serde_json::from_str(&call("list", "")?.ok()?.stdout)?;
+    ensure!(listed.to_string().contains(server.registry()), "{listed}");
+    let entry = serde_json::json!({ "ServerURL": server.registry(), "Username": "AWS", "Secret": "x" }).to_string();
+    call("store", &entry)?.ok()?;
+    call("erase", server.registry())?.ok()?;
+    // Docker recognises these very words and goes on without a password.
+    let refused = call("get", "elsewhere.example.com")?.refused()?;
+    ensure!(
+        refused.stdout.contains("credentials not found in native keychain"),
+        "{}",
+        refused.both()
+    );
+    Ok(())
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A real Docker engine against a real server.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use anyhow::{Result, ensure};
+use e2e::client;
+use e2e::image::static_busybox;
+use e2e::{DockerEngine, RegistryClient, Server};
+use serde_json::{Value, json};
+
+/// A server with one repository, an engine, and the repository's name as an image reference.
+struct Stage {
+    engine: DockerEngine,
+    server: Server,
+    image: String,
+}
+
+impl Stage {
+    fn set(repository: &str) -> Result<Option<Self>> {
+        if static_busybox().is_none() {
+            client::skip("not installed: a static busybox (Debian: busybox-static)")?;
+            return Ok(None);
+        }
+        let Some(engine) = DockerEngine::start()? else {
+            return Ok(None);
+        };
+        let server = Server::start()?;
+        server.create_repository(repository)?;
+        let image = format!("{}/{repository}", server.registry());
+        Ok(Some(Self { engine, server, image }))
+    }
+
+    fn logged_in(repository: &str) -> Result<Option<Self>> {
+        let Some(stage) = Self::set(repository)? else {
+            return Ok(None);
+        };
+        let (password, _) = stage.server.authorization_token(&json!({}))?;
+        stage.engine.login(stage.server.registry(), "AWS", &password)?.ok()?;
+        Ok(Some(stage))
+    }
+
+    fn tag(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.image)
+    }
+
+    /// The digest that `docker push` printed.
+    fn push(&self, image: &str) -> Result<String> {
+        let printed = self.engine.docker(&["push", image])?.stdout;
+        let digest = printed.split_whitespace().find(|word| word.starts_with("sha256:"));
+        Ok(digest.unwrap_or_default().to_owned())
+    }
+}
+
+#[test]
+fn docker_logs_in_builds_pushes_pulls_by_tag_and_digest_and_runs() -> Result<()> {
+    let Some(stage) = Stage::logged_in("team-a/web")? else {
+        return Ok(());
+    };
+    let (engine, one) = (&stage.engine, stage.tag("1.0"));
+
+    engine.build(&one, "landed", &[])?;
+    let digest = stage.push(&one)?;
+    ensure!(digest.len() == 71, "docker printed no digest: `{digest}`");
+
+    // Gone from the engine, so that the pull has to bring it.
+    engine.docker(&["rmi", "--force", &one])?;
+    engine.docker(&["pull", &one])?;
+    ensure!(engine.docker(&["run", "--rm", "--network=none", &one])?.stdout.trim() == "landed");
+
+    engine.docker(&["rmi", "--force", &one])?;
+    let by_digest = format!("{}@{digest}", stage.image);
+    engine.docker(&["pull", &by_digest])?;
+    ensure!(
+        engine
+            .docker(&["run", "--rm", "--network=none", &by_digest])?
+            .stdout
+            .trim()
+            == "landed"
+    );
+
+    let tag = stage
+        .server
+        .api("GET", "/api/v1/repositories/team-a%2Fweb/tags/1.0", None)?
+        .expect(200)?
+        .json()?;
+    ensure!(tag["imageDigest"] == digest.as_str(), "the control plane says {tag}");
+    Ok(())
+}
+
+#[test]
+fn docker_pushes_and_pulls_through_the_credential_helper() -> Result<()> {
+    let Some(stage) = Stage::set("helped")? else {
+        return Ok(());
+    };
+    let Stage { engine, server, .. } = &stage;
+    engine.install_credential_helper()?;
+    let config = json!({ "credHelpers": { server.registry(): "hythe" } });
+    std::fs::write(engine.config_file(), config.to_string())?;
+    let docker = |arguments: &[&str]| {
+        let mut command = engine.command(arguments);
+        command.envs(server.credentials().environment());
+        e2e::process::run(&mut command)?.ok()
+    };
+
+    let image = stage.tag("1");
+    engine.build(&image, "helped", &[])?;
+    docker(&["push", &image])?;
+    engine.docker(&["rmi", "--force", &image])?;
+    docker(&["pull", &image])?;
+
+    let config: Value = serde_json::from_slice(&std::fs::read(engine.config_file())?)?;
+    ensure!(
+        config.pointer("/auths").is_none(),
+        "a secret was left in docker's configuration: {config}"
+    );
+    Ok(())
+}
+
+#[test]
+fn docker_selects_its_platform_from_an_index() -> Result<()> {
+    let Some(stage) = Stage::logged_in("multi")? else {
+        return Ok(());
+    };
+    let engine = &stage.engine;
+    let own = e2e::image::architecture();
+    let other = if own == "arm64" { "amd64" } else { "arm64" };
+    for (architecture, words) in [(own, "mine"), (other, "not mine")] {
+        let image = stage.tag(architecture);
+        engine.build(&image, words, &["--platform", &format!("linux/{architecture}")])?;
+        stage.push(&image)?;
+    }
+    let (index, own, other) = (stage.tag("all"), stage.tag(own), stage.tag(other));
+    engine.docker(&["manifest", "create", "--insecure", &index, &own, &other])?;
+    engine.docker(&["manifest", "push", "--insecure", &index])?;
+
+    for image in [&own, &other] {
+        engine.docker(&["rmi", "--force", image])?;
+    }
+    engine.docker(&["pull", &index])?;
+    ensure!(engine.docker(&["run", "--rm", "--network=none", &index])?.stdout.trim() == "mine");
+
+    let manifest = RegistryClient::new(&stage.server)
+        .manifest("multi", "all")?
+        .expect(200)?
+        .json()?;
+    ensure!(
+        manifest["manifests"]
+            .as_array()
+            .is_some_and(|children| children.len() == 2),
+        "{manifest}"
+    );
+    Ok(())
+}
+
+#[test]
+fn docker_is_refused_with_a_wrong_password_and_without_one() -> Result<()> {
+    let Some(stage) = Stage::set("closed")? else {
+        return Ok(());
+    };
+    let registry = stage.server.registry();
+    let refused = stage.engine.login(registry, "AWS", "not-the-password")?.refused()?;
+    ensure!(
+        refused.stderr.to_lowercase().contains("unauthorized"),
+        "{}",
+        refused.stderr
+    );
+    stage.engine.build(&stage.tag("1"), "closed", &[])?;
+    let refused = stage.engine.docker_refused(&["push", &stage.tag("1")])?;
+    let text = refused.stderr.to_lowercase();
+    ensure!(
+        text.contains("authentication") || text.contains("unauthorized") || text.contains("denied"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn docker_is_told_why_an_immutable_tag_cannot_move() -> Result<()> {
+    let Some(stage) = Stage::logged_in("open")? else {
+        return Ok(());
+    };
+    let body = json!({ "repositoryName": "fixed", "imageTagMutability": "IMMUTABLE" });
+    stage.server.create_repository_with(&body)?;
+    let image = format!("{}/fixed:1", stage.server.registry());
+    stage.engine.build(&image, "first", &[])?;
+    let first = stage.push(&image)?;
+    // The same image again is no change, and fine.
+    ensure!(stage.push(&image)? == first);
+
+    stage.engine.build(&image, "second", &[])?;
+    let refused = stage.engine.docker_refused(&["push", &image])?;
+    ensure!(
+        refused
+            .stderr
+            .contains("The image tag '1' already exists in the 'fixed' repository and cannot be overwritten"),
+        "{}",
+        refused.stderr
+    );
+    let tag = stage
+        .server
+        .api("GET", "/api/v1/repositories/fixed/tags/1", None)?
+        .expect(200)?
+        .json()?;
+    ensure!(
+        tag["imageDigest"] == first.as_str(),
+        "the tag moved all the same: {tag}"
+    );
+    Ok(())
+}
+
+#[test]
+fn docker_is_told_that_a_repository_does_not_exist() -> Result<()> {
+    let Some(stage) = Stage::logged_in("there")? else {
+        return Ok(());
+    };
+    let image = format!("{}/not/there:1", stage.server.registry());
+    stage.engine.build(&image, "lost", &[])?;
+    let refused = stage.engine.docker_refused(&["push", &image])?;
+    ensure!(
+        refused
+            .stderr
+            .contains("The repository with name 'not/there' does not exist"),
+        "{}",
+        refused.stderr
+    );
+    Ok(())
+}
+
+#[test]
+fn docker_shares_layers_between_repositories_by_mounting() -> Result<()> {
+    let Some(stage) = Stage::logged_in("from")? else {
+        return Ok(());
+    };
+    stage.server.create_repository("into")?;
+    let (from, into) = (stage.tag("1"), format!("{}/into:1", stage.server.registry()));
+    stage.engine.build(&from, "shared", &[])?;
+    stage.push(&from)?;
+    stage.engine.docker(&["tag", &from, &into])?;
+    let printed = stage.engine.docker(&["push", &into])?.stdout;
+    ensure!(printed.contains("Mounted from from"), "nothing was mounted:\n{printed}");
+    stage.engine.docker(&["rmi", "--force", &from, &into])?;
+    stage.engine.docker(&["pull", &into])?;
+    Ok(())
+}
