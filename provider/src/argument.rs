@@ -17,7 +17,8 @@ where
     T: FromStr<Err: Display>,
 {
     let text = value.required(name)?;
-    text.parse().map_err(|error: T::Err| invalid(Path::new(name), error.to_string()).into())
+    text.parse()
+        .map_err(|error: T::Err| invalid(Path::new(name), error.to_string()).into())
 }
 
 /// The error about the value at `path`.

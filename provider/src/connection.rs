@@ -43,7 +43,14 @@ impl Connection {
             retry.attempts = max_retries.saturating_add(1);
         }
         let client = Client::with_retries(settings, RetryPolicy { attempts: 1, ..retry })?;
-        Ok(Self { client, retry, registry_id, registry: OnceCell::new(), tags, clock })
+        Ok(Self {
+            client,
+            retry,
+            registry_id,
+            registry: OnceCell::new(),
+            tags,
+            clock,
+        })
     }
 
     /// The connection of `cx`, to the registry that the provider block names.
@@ -67,7 +74,9 @@ impl Connection {
 
     /// The registry, asked for once.
     pub(crate) async fn registry<C>(&self, cx: &Call<C>) -> &Result<Registry, ClientError> {
-        self.registry.get_or_init(|| self.send(cx, || self.client.registry())).await
+        self.registry
+            .get_or_init(|| self.send(cx, || self.client.registry()))
+            .await
     }
 
     /// Sends a request that may take effect twice, and again while the server cannot be reached or has no time for it.
@@ -84,7 +93,9 @@ impl Connection {
                 Err(error) => error,
             };
             failures += 1;
-            let Some(pause) = self.pause(failures, &error) else { return Err(error) };
+            let Some(pause) = self.pause(failures, &error) else {
+                return Err(error);
+            };
             tracing::info!(error = %error, pause.ms = pause.as_millis(), "request is sent again");
             if cx.stop().run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Err(error);
@@ -97,14 +108,18 @@ impl Connection {
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        cx.until_stopped(self.send(cx, request)).await?.map_err(|error| diagnostics::failed(what, &error))
+        cx.until_stopped(self.send(cx, request))
+            .await?
+            .map_err(|error| diagnostics::failed(what, &error))
     }
 
     /// How long to wait after `failures` attempts; `None` to give up.
     fn pause(&self, failures: u32, error: &ClientError) -> Option<Duration> {
         let asked = match error {
             ClientError::Connect { .. } | ClientError::Broken { .. } => None,
-            ClientError::Problem { status, retry_after, .. } if matches!(status.as_u16(), 429 | 503) => *retry_after,
+            ClientError::Problem {
+                status, retry_after, ..
+            } if matches!(status.as_u16(), 429 | 503) => *retry_after,
             // What timed out once has kept the user waiting long enough; the rest would fail again.
             ClientError::Problem { .. }
             | ClientError::Timeout { .. }
@@ -118,7 +133,10 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connection").field("client", &self.client).finish_non_exhaustive()
+        formatter
+            .debug_struct("Connection")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,4 +145,3 @@ fn jitter() -> f64 {
     let random = RandomState::new().build_hasher().finish();
     f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
 }
-

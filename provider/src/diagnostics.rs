@@ -13,23 +13,34 @@ use tfplugin::{Diagnostic, Diagnostics, Path};
 pub(crate) fn failed(what: &str, error: &ClientError) -> Diagnostics {
     let (text, path) = match error {
         ClientError::Problem { problem, .. } => (of_problem(problem, error), place(problem)),
-        ClientError::Connect { .. } => {
-            (with_hint(error, "Is the server running, and is `endpoint` its control plane's URL (port 8080 by default)?"), Path::root())
-        }
-        ClientError::Tls { .. } => {
+        ClientError::Connect { .. } => (
+            with_hint(
+                error,
+                "Is the server running, and is `endpoint` its control plane's URL (port 8080 by default)?",
+            ),
+            Path::root(),
+        ),
+        // The client's hint may name an option of the command line.
+        ClientError::Tls { hint, .. } if hint.is_empty() || hint.contains("--") => {
             let hint = "If the server uses a private certificate authority, name its PEM file in `ca_bundle` or HYTHE_CA_BUNDLE.";
             (with_hint(error, hint), Path::root())
         }
+        ClientError::Tls { hint, .. } => (with_hint(error, &sentence(hint)), Path::root()),
         ClientError::Timeout { .. } => {
             let hint = "The request may have taken effect: plan again to see. `request_timeout` in the provider block sets the limit.";
             (with_hint(error, hint), Path::root())
         }
-        ClientError::Broken { .. } => {
-            (with_hint(error, "The request may have taken effect: plan again to see."), Path::root())
-        }
-        ClientError::Decode { .. } => {
-            (with_hint(error, "Is `endpoint` the URL of a Hythe control plane (port 8080 by default)?"), Path::root())
-        }
+        ClientError::Broken { .. } => (
+            with_hint(error, "The request may have taken effect: plan again to see."),
+            Path::root(),
+        ),
+        ClientError::Decode { .. } => (
+            with_hint(
+                error,
+                "Is `endpoint` the URL of a Hythe control plane (port 8080 by default)?",
+            ),
+            Path::root(),
+        ),
         ClientError::Setup(_) => (sentence(&error.to_string()), Path::root()),
     };
     Diagnostic::error(format!("Cannot {what}"), text).at(path).into()
@@ -42,7 +53,15 @@ pub(crate) fn taken(name: &RepositoryName) -> Diagnostics {
          \u{20} terraform import <address of this resource> {name}\n\n\
          or choose another name."
     );
-    Diagnostic::error(format!("Repository `{name}` already exists"), detail).at("name").into()
+    Diagnostic::error(format!("Repository `{name}` already exists"), detail)
+        .at("name")
+        .into()
+}
+
+/// An update that found nothing to update.
+pub(crate) fn vanished(name: &RepositoryName) -> Diagnostics {
+    let detail = "It was deleted after the plan was made. Plan again to create it anew.";
+    Diagnostics::error(format!("Repository `{name}` no longer exists"), detail)
 }
 
 /// What stands between a destroy and its success. `count` is unknown when the server alone noticed.
@@ -63,7 +82,7 @@ pub(crate) fn unusable(error: &SettingsError) -> Diagnostics {
     let (hint, path) = match error {
         SettingsError::NoEndpoint => (
             "Set `endpoint` in the provider block or HYTHE_ENDPOINT, name a `profile`, or run Terraform where `hythe serve` \
-             has made its `hythe-data` folder.",
+             has made its `hythe-data` folder (which counts only where no credentials are set otherwise).",
             Path::new("endpoint"),
         ),
         SettingsError::NoCredentials(_) => (
@@ -72,12 +91,17 @@ pub(crate) fn unusable(error: &SettingsError) -> Diagnostics {
             Path::root(),
         ),
         SettingsError::HalfAccessKey { .. } => ("An access key needs both its id and its secret.", Path::root()),
-        SettingsError::NoSuchProfile { .. } => ("`hythe configure --profile NAME` makes a profile.", Path::new("profile")),
+        SettingsError::NoSuchProfile { .. } => (
+            "`hythe configure --profile NAME` makes a profile.",
+            Path::new("profile"),
+        ),
         SettingsError::Endpoint(_) => ("It looks like `https://hythe.example.com:8080`.", Path::new("endpoint")),
         SettingsError::File { .. } => ("", Path::root()),
     };
     let detail = format!("{} {hint}", sentence(&error.to_string()));
-    Diagnostic::error("Cannot tell which Hythe server to use", detail.trim_end()).at(path).into()
+    Diagnostic::error("Cannot tell which Hythe server to use", detail.trim_end())
+        .at(path)
+        .into()
 }
 
 fn of_problem(problem: &Problem, error: &ClientError) -> String {
@@ -85,10 +109,14 @@ fn of_problem(problem: &Problem, error: &ClientError) -> String {
         Some(hint) => with_hint(error, hint),
         None => sentence(&error.to_string()),
     };
-    let id = problem.request_id.as_deref();
-    let facts: Vec<&str> = [Some(problem.code.as_str()), id].into_iter().flatten().filter(|fact| !fact.is_empty()).collect();
+    // What an operator looks for in the server's log.
+    let code = Some(problem.code.clone()).filter(|code| !code.is_empty());
+    let id = problem.request_id.as_ref().map(|id| format!("request {id}"));
+    let facts: Vec<String> = [code, id].into_iter().flatten().collect();
     if !facts.is_empty() {
-        text.push_str(&format!("\n\n({})", facts.join(", request ")));
+        text.push_str("\n\n(");
+        text.push_str(&facts.join(", "));
+        text.push(')');
     }
     text
 }
@@ -97,7 +125,6 @@ fn hint(code: &str) -> Option<&'static str> {
     match code {
         code::UNRECOGNIZED_CLIENT => Some("Check the access key id and its secret, or the token."),
         code::EXPIRED_TOKEN => Some("Get a new token, or use an access key."),
-        code::REPOSITORY_NOT_FOUND => Some("It may have been deleted since the plan was made: plan again."),
         code::PRECONDITION_FAILED => Some("Somebody else changed it meanwhile: plan again."),
         _ => None,
     }
@@ -135,7 +162,9 @@ fn with_hint(error: &ClientError, hint: &str) -> String {
 /// A message as a sentence: the crates below write theirs in lower case and without a full stop.
 fn sentence(text: &str) -> String {
     let mut chars = text.trim_end().chars();
-    let Some(first) = chars.next() else { return String::new() };
+    let Some(first) = chars.next() else {
+        return String::new();
+    };
     let mut sentence: String = first.to_uppercase().chain(chars).collect();
     if !sentence.ends_with(['.', '!', '?', ':']) {
         sentence.push('.');
@@ -152,7 +181,11 @@ mod tests {
     fn problem(status: u16, code: &str, detail: &str, pointer: Option<&str>) -> ClientError {
         let json = serde_json::json!({"status": status, "code": code, "detail": detail, "pointer": pointer, "requestId": "r1"});
         let problem = serde_json::from_value(json).unwrap();
-        ClientError::Problem { status: status.try_into().unwrap(), problem: Box::new(problem), retry_after: None }
+        ClientError::Problem {
+            status: status.try_into().unwrap(),
+            problem: Box::new(problem),
+            retry_after: None,
+        }
     }
 
     fn shown(diagnostics: &Diagnostics) -> String {
@@ -166,17 +199,36 @@ mod tests {
     fn every_failure_has_its_words() {
         let endpoint = || "http://127.0.0.1:1".to_owned();
         let (cause, hint) = ("connection refused".to_owned(), "");
-        let mut errors: Vec<ClientError> = code::ALL.iter().map(|code| problem(400, code, "the server's words", None)).collect();
+        let mut errors: Vec<ClientError> = code::ALL
+            .iter()
+            .map(|code| problem(400, code, "the server's words", None))
+            .collect();
         errors.extend([
             problem(502, "", "", None),
-            ClientError::Connect { endpoint: endpoint(), cause: cause.clone() },
+            ClientError::Connect {
+                endpoint: endpoint(),
+                cause: cause.clone(),
+            },
             ClientError::Timeout { endpoint: endpoint() },
-            ClientError::Tls { endpoint: endpoint(), cause: cause.clone(), hint },
-            ClientError::Broken { endpoint: endpoint(), cause },
-            ClientError::Decode { endpoint: endpoint(), what: "no JSON".into() },
+            ClientError::Tls {
+                endpoint: endpoint(),
+                cause: cause.clone(),
+                hint,
+            },
+            ClientError::Broken {
+                endpoint: endpoint(),
+                cause,
+            },
+            ClientError::Decode {
+                endpoint: endpoint(),
+                what: "no JSON".into(),
+            },
             ClientError::Setup("cannot set up".into()),
         ]);
-        let text: String = errors.iter().map(|error| shown(&failed("create repository `web`", error))).collect();
+        let text: String = errors
+            .iter()
+            .map(|error| shown(&failed("create repository `web`", error)))
+            .collect();
         insta::assert_snapshot!(text);
     }
 
@@ -185,7 +237,10 @@ mod tests {
         let cases = [
             ("/repositoryName", "name"),
             ("/imageTagMutability", "image_tag_mutability"),
-            ("/imageTagMutabilityExclusionFilters/0/filter", "image_tag_mutability_exclusion_filter"),
+            (
+                "/imageTagMutabilityExclusionFilters/0/filter",
+                "image_tag_mutability_exclusion_filter",
+            ),
             ("/imageScanningConfiguration/scanOnPush", "scan_on_push"),
             ("/encryptionConfiguration", "encryption"),
             ("/encryptionConfiguration/kmsKey", "encryption.key"),
@@ -209,10 +264,19 @@ mod tests {
         let text = [
             SettingsError::NoEndpoint,
             SettingsError::NoCredentials("http://127.0.0.1:8080".into()),
-            SettingsError::HalfAccessKey { of: "environment".into(), missing: "access key id" },
-            SettingsError::NoSuchProfile { name: "x".into(), path: "/config.toml".into() },
+            SettingsError::HalfAccessKey {
+                of: "environment".into(),
+                missing: "access key id",
+            },
+            SettingsError::NoSuchProfile {
+                name: "x".into(),
+                path: "/config.toml".into(),
+            },
             SettingsError::Endpoint("ftp://x".parse::<hythe_client::Endpoint>().unwrap_err()),
-            SettingsError::File { path: "/config.toml".into(), problem: "line 1: no".into() },
+            SettingsError::File {
+                path: "/config.toml".into(),
+                problem: "line 1: no".into(),
+            },
         ]
         .iter()
         .map(|error| shown(&unusable(error)))

@@ -49,7 +49,10 @@ impl FromStr for ImageUri {
             return Err(ImageUriError::Url(text.into()));
         }
         let no_registry = || ImageUriError::NoRegistry(text.into());
-        let (registry, rest) = text.split_once('/').filter(|(host, _)| is_host(host)).ok_or_else(no_registry)?;
+        let (registry, rest) = text
+            .split_once('/')
+            .filter(|(host, _)| is_host(host))
+            .ok_or_else(no_registry)?;
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
             None => (rest, None),
@@ -69,7 +72,13 @@ impl FromStr for ImageUri {
         // `<account>.registry.example.com`, and ECR's `<account>.dkr.ecr.<region>.amazonaws.com`.
         let of_host = || registry.split_once('.').and_then(|(account, _)| account.parse().ok());
         let registry_id = of_path.or_else(of_host);
-        Ok(Self { registry: registry.into(), registry_id, repository: name.parse()?, tag, digest })
+        Ok(Self {
+            registry: registry.into(),
+            registry_id,
+            repository: name.parse()?,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -81,7 +90,10 @@ fn is_host(text: &str) -> bool {
         _ => (text, None),
     };
     let is_name = |host: &str| {
-        !host.is_empty() && host.split('.').all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        !host.is_empty()
+            && host
+                .split('.')
+                .all(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
     };
     let is_address = |host: &str| {
         let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -102,9 +114,18 @@ mod tests {
     /// `registry registry_id repository tag digest?`, with `-` for what is absent.
     fn shown(uri: &ImageUri) -> String {
         let or = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-        let (account, tag) = (uri.registry_id.as_ref().map(ToString::to_string), uri.tag.as_ref().map(ToString::to_string));
+        let (account, tag) = (
+            uri.registry_id.as_ref().map(ToString::to_string),
+            uri.tag.as_ref().map(ToString::to_string),
+        );
         let digest = if uri.digest.is_some() { "digest" } else { "-" };
-        format!("{} {} {} {} {digest}", uri.registry, or(account), uri.repository, or(tag))
+        format!(
+            "{} {} {} {} {digest}",
+            uri.registry,
+            or(account),
+            uri.repository,
+            or(tag)
+        )
     }
 
     #[test]
@@ -123,13 +144,22 @@ mod tests {
             ("registry:5000/web", Ok("registry:5000 - web - -")),
             ("[::1]:5000/web:1", Ok("[::1]:5000 - web 1 -")),
             ("[::1]/web:1", Ok("[::1] - web 1 -")),
-            ("127.0.0.1:5000/000000000000/team/web:1", Ok("127.0.0.1:5000 000000000000 team/web 1 -")),
-            ("123456789012.registry.example.com/team/web:1", Ok("123456789012.registry.example.com 123456789012 team/web 1 -")),
+            (
+                "127.0.0.1:5000/000000000000/team/web:1",
+                Ok("127.0.0.1:5000 000000000000 team/web 1 -"),
+            ),
+            (
+                "123456789012.registry.example.com/team/web:1",
+                Ok("123456789012.registry.example.com 123456789012 team/web 1 -"),
+            ),
             (
                 "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web",
                 Ok("123456789012.dkr.ecr.eu-west-1.amazonaws.com 123456789012 web - -"),
             ),
-            ("registry.example.com/000000000000/000000000001", Ok("registry.example.com 000000000000 000000000001 - -")),
+            (
+                "registry.example.com/000000000000/000000000001",
+                Ok("registry.example.com 000000000000 000000000001 - -"),
+            ),
             ("team/web:1", Err("does not start with the host")),
             ("web", Err("does not start with the host")),
             ("", Err("does not start with the host")),

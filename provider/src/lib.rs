@@ -12,6 +12,15 @@
 //!
 //! Absent on purpose: data sources that return credentials, sleeps, retries of "not found".
 
+#![allow(
+    clippy::struct_field_names,
+    reason = "the fields are the attributes of a schema, and ECR has named them"
+)]
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "a validator takes what the schema holds by reference, whatever it is"
+)]
+
 mod argument;
 mod connection;
 mod data_sources;

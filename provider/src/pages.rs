@@ -17,7 +17,14 @@ use tfplugin::{Description, ResourceDescription, Schema};
 use crate::HytheProvider;
 
 /// The folders whose every page is made here.
-const FOLDERS: [&str; 6] = ["resources", "data-sources", "ephemeral-resources", "functions", "list-resources", "guides"];
+const FOLDERS: [&str; 6] = [
+    "resources",
+    "data-sources",
+    "ephemeral-resources",
+    "functions",
+    "list-resources",
+    "guides",
+];
 
 /// The longest page that the Terraform Registry takes, in bytes.
 const MAX_PAGE_BYTES: usize = 500_000;
@@ -25,7 +32,10 @@ const MAX_PAGE_BYTES: usize = 500_000;
 const INDEX: &str = include_str!("pages/index.md");
 const GUIDES: [(&str, &str); 2] = [
     ("authentication", include_str!("pages/guides/authentication.md")),
-    ("moving-from-amazon-ecr", include_str!("pages/guides/moving-from-amazon-ecr.md")),
+    (
+        "moving-from-amazon-ecr",
+        include_str!("pages/guides/moving-from-amazon-ecr.md"),
+    ),
 ];
 
 /// Why there are no pages, or not the right ones.
@@ -63,13 +73,26 @@ pub fn make(provider: &HytheProvider, examples: &Path, out: &Path, check: bool) 
     let pages = render(&Description::of(provider), examples)?;
     let left_over = left_over(out, &pages)?;
     if check {
-        let is_stale = |(path, page): &(&PathBuf, &String)| fs::read_to_string(out.join(path)).ok().as_ref() != Some(*page);
-        let stale: Vec<PathBuf> = pages.iter().filter(is_stale).map(|(path, _)| path.clone()).chain(left_over).collect();
-        return if stale.is_empty() { Ok(()) } else { Err(PagesError::Stale(stale)) };
+        let is_stale =
+            |(path, page): &(&PathBuf, &String)| fs::read_to_string(out.join(path)).ok().as_ref() != Some(*page);
+        let stale: Vec<PathBuf> = pages
+            .iter()
+            .filter(is_stale)
+            .map(|(path, _)| path.clone())
+            .chain(left_over)
+            .collect();
+        return if stale.is_empty() {
+            Ok(())
+        } else {
+            Err(PagesError::Stale(stale))
+        };
     }
     for (path, page) in &pages {
         let path = out.join(path);
-        let fail = |cause| PagesError::Page { path: path.clone(), cause };
+        let fail = |cause| PagesError::Page {
+            path: path.clone(),
+            cause,
+        };
         fs::create_dir_all(path.parent().unwrap_or(out)).map_err(fail)?;
         fs::write(&path, page).map_err(fail)?;
     }
@@ -86,7 +109,10 @@ fn render(description: &Description, examples: &Path) -> Result<BTreeMap<PathBuf
     if !undocumented.is_empty() {
         return Err(PagesError::Undocumented(undocumented));
     }
-    let maker = Maker { provider: &description.name, examples };
+    let maker = Maker {
+        provider: &description.name,
+        examples,
+    };
     let mut pages = BTreeMap::from([("index.md".into(), maker.index(&description.provider)?)]);
     let mut add = |folder: &str, name: &str, page: String| {
         let short = name.strip_prefix(&format!("{}_", description.name)).unwrap_or(name);
@@ -96,13 +122,37 @@ fn render(description: &Description, examples: &Path) -> Result<BTreeMap<PathBuf
         add("resources", name, maker.resource(name, resource)?);
     }
     for (name, schema) in &description.data_sources {
-        add("data-sources", name, maker.object(name, "Data Source", "data-sources", "data-source.tf", schema)?);
+        add(
+            "data-sources",
+            name,
+            maker.object(name, "Data Source", "data-sources", "data-source.tf", schema)?,
+        );
     }
     for (name, schema) in &description.ephemeral_resources {
-        add("ephemeral-resources", name, maker.object(name, "Ephemeral Resource", "ephemeral-resources", "ephemeral-resource.tf", schema)?);
+        add(
+            "ephemeral-resources",
+            name,
+            maker.object(
+                name,
+                "Ephemeral Resource",
+                "ephemeral-resources",
+                "ephemeral-resource.tf",
+                schema,
+            )?,
+        );
     }
     for (name, schema) in &description.list_resources {
-        add("list-resources", name, maker.object(name, "List Resource", "list-resources", "list-resource.tfquery.hcl", schema)?);
+        add(
+            "list-resources",
+            name,
+            maker.object(
+                name,
+                "List Resource",
+                "list-resources",
+                "list-resource.tfquery.hcl",
+                schema,
+            )?,
+        );
     }
     for (name, schema) in &description.functions {
         add("functions", name, maker.function(name, schema)?);
@@ -124,7 +174,10 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn index(&self, schema: &Schema) -> Result<String, PagesError> {
         let mut page = front_matter("Provider: Hythe", &schema.description);
-        write(&mut page, format_args!("# Hythe Provider\n\n{}\n\n", schema.description));
+        write(
+            &mut page,
+            format_args!("# Hythe Provider\n\n{}\n\n", schema.description),
+        );
         page.push_str(&self.example(&["provider", "provider.tf"])?);
         page.push_str(INDEX);
         page.push('\n');
@@ -146,9 +199,19 @@ impl Maker<'_> {
         Ok(page)
     }
 
-    fn object(&self, name: &str, kind: &str, folder: &str, example: &str, schema: &Schema) -> Result<String, PagesError> {
+    fn object(
+        &self,
+        name: &str,
+        kind: &str,
+        folder: &str,
+        example: &str,
+        schema: &Schema,
+    ) -> Result<String, PagesError> {
         let mut page = front_matter(&format!("{name} {kind} - {}", self.provider), &schema.description);
-        write(&mut page, format_args!("# {name} ({kind})\n\n{}\n\n", schema.description));
+        write(
+            &mut page,
+            format_args!("# {name} ({kind})\n\n{}\n\n", schema.description),
+        );
         if let Some(why) = &schema.deprecation {
             write(&mut page, format_args!("~> **Deprecated** {why}\n\n"));
         }
@@ -159,15 +222,32 @@ impl Maker<'_> {
 
     fn function(&self, name: &str, function: &FunctionSchema) -> Result<String, PagesError> {
         let mut page = front_matter(&format!("{name} function - {}", self.provider), &function.summary);
-        write(&mut page, format_args!("# function: {name}\n\n{}\n\n", function.summary));
+        write(
+            &mut page,
+            format_args!("# function: {name}\n\n{}\n\n", function.summary),
+        );
         if function.description != function.summary {
             write(&mut page, format_args!("{}\n\n", function.description));
         }
         page.push_str(&self.example(&["functions", name, "function.tf"])?);
-        write(&mut page, format_args!("## Signature\n\n```text\n{}\n```\n\n## Arguments\n\n", function.signature(name)));
+        write(
+            &mut page,
+            format_args!(
+                "## Signature\n\n```text\n{}\n```\n\n## Arguments\n\n",
+                function.signature(name)
+            ),
+        );
         for (position, parameter) in function.parameters.iter().chain(&function.variadic).enumerate() {
             let description = schema::one_line(&parameter.description);
-            write(&mut page, format_args!("{}. `{}` ({}) {description}\n", position + 1, parameter.name, schema::type_name(&parameter.ty)));
+            write(
+                &mut page,
+                format_args!(
+                    "{}. `{}` ({}) {description}\n",
+                    position + 1,
+                    parameter.name,
+                    schema::type_name(&parameter.ty)
+                ),
+            );
         }
         write(&mut page, format_args!("\n## Return Type\n\n`{}`\n", function.returns));
         Ok(page)
@@ -179,9 +259,13 @@ impl Maker<'_> {
 
     /// An example file as a block of code.
     fn code(&self, language: &str, path: &[&str]) -> Result<String, PagesError> {
-        let path: PathBuf = std::iter::once(self.examples.to_path_buf()).chain(path.iter().map(PathBuf::from)).collect();
+        let path: PathBuf = std::iter::once(self.examples.to_path_buf())
+            .chain(path.iter().map(PathBuf::from))
+            .collect();
         let text = fs::read_to_string(&path).map_err(|cause| PagesError::Example { path, cause })?;
-        let lines = text.lines().skip_while(|line| line.contains("SPDX-License-Identifier") || line.trim().is_empty());
+        let lines = text
+            .lines()
+            .skip_while(|line| line.contains("SPDX-License-Identifier") || line.trim().is_empty());
         let text = lines.collect::<Vec<_>>().join("\n");
         Ok(format!("```{language}\n{}\n```\n", text.trim_end()))
     }
@@ -189,12 +273,17 @@ impl Maker<'_> {
 
 fn front_matter(title: &str, description: &str) -> String {
     let first = description.split("\n\n").next().unwrap_or_default();
-    format!("---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {}\n---\n\n", schema::one_line(first))
+    format!(
+        "---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {}\n---\n\n",
+        schema::one_line(first)
+    )
 }
 
 fn identity_section(identity: &ObjectSchema) -> String {
-    let (required, optional): (Vec<_>, Vec<_>) =
-        identity.attributes.iter().partition(|attribute| attribute.mode == tfplugin::schema::Mode::Required);
+    let (required, optional): (Vec<_>, Vec<_>) = identity
+        .attributes
+        .iter()
+        .partition(|attribute| attribute.mode == tfplugin::schema::Mode::Required);
     let mut text = String::from("\n### Identity Schema\n");
     for (title, attributes) in [("Required", required), ("Optional", optional)] {
         if !attributes.is_empty() {
@@ -212,7 +301,10 @@ fn left_over(out: &Path, pages: &BTreeMap<PathBuf, String>) -> Result<Vec<PathBu
     let mut found = Vec::new();
     for folder in FOLDERS {
         let path = out.join(folder);
-        let fail = |cause| PagesError::Page { path: path.clone(), cause };
+        let fail = |cause| PagesError::Page {
+            path: path.clone(),
+            cause,
+        };
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

@@ -19,7 +19,7 @@ use crate::diagnostics;
 use crate::ephemeral::AuthorizationToken;
 use crate::functions::{BuildImageUri, ParseArn, ParseImageUri};
 use crate::resources::{Repository, RepositoryList};
-use crate::tags::{Ignored, IgnoreTags, TagMap, TagRules, check_tags};
+use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
 /// The provider's source address, as Terraform writes it in full.
 pub const SOURCE: &str = "registry.terraform.io/hythe/hythe";
@@ -40,13 +40,19 @@ impl HytheProvider {
     /// A provider in this environment: where it looks for settings that the provider block does not have.
     #[must_use]
     pub fn new(environment: Environment) -> Self {
-        Self { environment, clock: Arc::new(SystemClock) }
+        Self {
+            environment,
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
 impl fmt::Debug for HytheProvider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HytheProvider").field("environment", &self.environment).finish_non_exhaustive()
+        formatter
+            .debug_struct("HytheProvider")
+            .field("environment", &self.environment)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,7 +61,10 @@ impl fmt::Debug for HytheProvider {
 struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place where the provider reads the time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where the provider reads the time"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX)
     }
@@ -112,7 +121,15 @@ pub struct Configuration {
 impl Configuration {
     /// Whether an argument that the client needs is unknown. Default tags are none: without them, plans say less.
     fn is_unsettled(&self) -> bool {
-        let texts = [&self.endpoint, &self.registry_id, &self.profile, &self.token, &self.username, &self.password, &self.ca_bundle];
+        let texts = [
+            &self.endpoint,
+            &self.registry_id,
+            &self.profile,
+            &self.token,
+            &self.username,
+            &self.password,
+            &self.ca_bundle,
+        ];
         texts.into_iter().any(Attr::is_unknown)
             || self.insecure.is_unknown()
             || self.max_retries.is_unknown()
@@ -140,11 +157,17 @@ impl Provider for HytheProvider {
     }
 
     async fn configure(&self, cx: &Call<()>, config: Configuration) -> Result<Option<Connection>> {
-        let Some(ignored) = Ignored::of(&config.ignore_tags) else { return Ok(None) };
+        let Some(ignored) = Ignored::of(&config.ignore_tags) else {
+            return Ok(None);
+        };
         if config.is_unsettled() {
             return Ok(None);
         }
-        let registry_id = if config.registry_id.is_null() { None } else { Some(parsed("registry_id", &config.registry_id)?) };
+        let registry_id = if config.registry_id.is_null() {
+            None
+        } else {
+            Some(parsed("registry_id", &config.registry_id)?)
+        };
         let insecure = config.insecure.unwrap_or_default();
         if insecure {
             let detail = "The server's certificate is not checked: somebody between here and the server can read and change \
@@ -157,14 +180,23 @@ impl Provider for HytheProvider {
             secret_access_key: config.password.into_known().map(Secret::new),
             token: config.token.into_known().map(Secret::new),
             profile: config.profile.into_known(),
-            ca_bundle: config.ca_bundle.into_known().map(|path| self.environment.folder().join(path)),
+            ca_bundle: config
+                .ca_bundle
+                .into_known()
+                .map(|path| self.environment.folder().join(path)),
             insecure,
-            request_timeout: config.request_timeout.into_known().map(|seconds| Duration::from_secs(seconds.into())),
-            ..Arguments::default()
+            request_timeout: config
+                .request_timeout
+                .into_known()
+                .map(|seconds| Duration::from_secs(seconds.into())),
         };
-        let settings = Settings::resolve(&self.environment, &arguments).map_err(|error| diagnostics::unusable(&error))?;
+        let settings =
+            Settings::resolve(&self.environment, &arguments).map_err(|error| diagnostics::unusable(&error))?;
         tracing::debug!(endpoint = %settings.endpoint, source = ?settings.source, "settings are resolved");
-        let tags = TagRules { defaults: config.default_tags, ignored };
+        let tags = TagRules {
+            defaults: config.default_tags,
+            ignored,
+        };
         let clock = Arc::clone(&self.clock);
         let connection = Connection::new(&settings, config.max_retries.into_known(), registry_id, tags, clock)
             .map_err(|error| diagnostics::failed("set up the connection", &error))?;
@@ -173,20 +205,36 @@ impl Provider for HytheProvider {
 
     fn validate(&self, config: &Configuration) -> Diagnostics {
         let mut diagnostics = check_tags(&config.default_tags, &Path::new("default_tags"));
-        if !config.token.is_null() && !(config.username.is_null() && config.password.is_null()) {
-            diagnostics.push(invalid(Path::new("token"), "`token` and an access key (`username`, `password`) exclude each other."));
+        let has_access_key = !config.username.is_null() || !config.password.is_null();
+        if has_access_key && !config.token.is_null() {
+            diagnostics.push(invalid(
+                Path::new("token"),
+                "`token` and an access key (`username`, `password`) exclude each other.",
+            ));
         }
-        for (name, one, other, missing) in
-            [("username", &config.username, &config.password, "password"), ("password", &config.password, &config.username, "username")]
-        {
+        for (name, one, other, missing) in [
+            ("username", &config.username, &config.password, "password"),
+            ("password", &config.password, &config.username, "username"),
+        ] {
             if !one.is_null() && other.is_null() {
-                diagnostics.push(invalid(Path::new(name), format!("`{name}` needs `{missing}` beside it.")));
+                diagnostics.push(invalid(
+                    Path::new(name),
+                    format!("`{name}` needs `{missing}` beside it."),
+                ));
             }
         }
-        for (keys, member) in config.ignore_tags.known().into_iter().flat_map(|it| [(&it.keys, "keys"), (&it.key_prefixes, "key_prefixes")]) {
+        for (keys, member) in config
+            .ignore_tags
+            .known()
+            .into_iter()
+            .flat_map(|it| [(&it.keys, "keys"), (&it.key_prefixes, "key_prefixes")])
+        {
             if keys.known().is_some_and(|keys: &BTreeSet<String>| keys.contains("")) {
                 let path = Path::new("ignore_tags").attribute(member);
-                diagnostics.push(invalid(path, "An empty text is no key; an empty prefix would hide every tag."));
+                diagnostics.push(invalid(
+                    path,
+                    "An empty text is no key; an empty prefix would hide every tag.",
+                ));
             }
         }
         diagnostics
@@ -194,13 +242,25 @@ impl Provider for HytheProvider {
 }
 
 fn not_empty(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() { Err("It must not be empty; leave it out instead.") } else { Ok(()) }
+    if text.is_empty() {
+        Err("It must not be empty; leave it out instead.")
+    } else {
+        Ok(())
+    }
 }
 
 fn at_most_twenty(retries: &u32) -> Result<(), String> {
-    if *retries <= MAX_RETRIES { Ok(()) } else { Err(format!("It must be 0 to {MAX_RETRIES}.")) }
+    if *retries <= MAX_RETRIES {
+        Ok(())
+    } else {
+        Err(format!("It must be 0 to {MAX_RETRIES}."))
+    }
 }
 
 fn at_most_an_hour(seconds: &u32) -> Result<(), String> {
-    if (1..=MAX_REQUEST_SECONDS).contains(seconds) { Ok(()) } else { Err(format!("It must be 1 to {MAX_REQUEST_SECONDS} seconds.")) }
+    if (1..=MAX_REQUEST_SECONDS).contains(seconds) {
+        Ok(())
+    } else {
+        Err(format!("It must be 1 to {MAX_REQUEST_SECONDS} seconds."))
+    }
 }

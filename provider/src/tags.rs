@@ -48,8 +48,13 @@ pub struct IgnoreTags {
 impl TagRules {
     /// What the repository will carry; unknown as a whole if any part is.
     pub fn merged(&self, tags: &Attr<TagMap>) -> Result<Attr<Tags>, ResourceTagError> {
-        let (Some(defaults), Some(tags)) = (settled(&self.defaults), settled(tags)) else { return Ok(Attr::Unknown) };
-        let mut merged: Tags = defaults.into_iter().filter(|(key, _)| !self.ignored.covers(key)).collect();
+        let (Some(defaults), Some(tags)) = (settled(&self.defaults), settled(tags)) else {
+            return Ok(Attr::Unknown);
+        };
+        let mut merged: Tags = defaults
+            .into_iter()
+            .filter(|(key, _)| !self.ignored.covers(key))
+            .collect();
         merged.extend(tags);
         Ok(Attr::Known(ResourceTags::new(merged)?.as_map().clone()))
     }
@@ -58,7 +63,11 @@ impl TagRules {
     pub fn visible(&self, server: Vec<ResourceTag>, configured: &Attr<TagMap>) -> Tags {
         let own = configured.known();
         let is_ours = |key: &String| !self.ignored.covers(key) || own.is_some_and(|own| own.contains_key(key));
-        server.into_iter().map(|tag| (tag.key, tag.value)).filter(|(key, _)| is_ours(key)).collect()
+        server
+            .into_iter()
+            .map(|tag| (tag.key, tag.value))
+            .filter(|(key, _)| is_ours(key))
+            .collect()
     }
 
     /// What `tags` says after a read: the present values of the configured keys, and tags that nobody configured. `all`
@@ -81,19 +90,28 @@ impl TagRules {
                 found.insert(key.clone(), Attr::Null);
             }
         }
-        if found.is_empty() && tags.known().is_none() { Attr::Null } else { Attr::Known(found) }
+        if found.is_empty() && tags.known().is_none() {
+            Attr::Null
+        } else {
+            Attr::Known(found)
+        }
     }
 }
 
 impl Ignored {
     /// The rules as configured; `None` if a part of them is unknown.
     pub fn of(config: &Attr<IgnoreTags>) -> Option<Self> {
-        let Attr::Known(config) = config else { return (!config.is_unknown()).then(Self::default) };
+        let Attr::Known(config) = config else {
+            return (!config.is_unknown()).then(Self::default);
+        };
         if config.keys.is_unknown() || config.key_prefixes.is_unknown() {
             return None;
         }
         let keys = config.keys.clone().unwrap_or_default();
-        Some(Self { keys, prefixes: config.key_prefixes.clone().unwrap_or_default() })
+        Some(Self {
+            keys,
+            prefixes: config.key_prefixes.clone().unwrap_or_default(),
+        })
     }
 
     /// Whether the tag belongs to somebody else.
@@ -109,7 +127,9 @@ fn settled(tags: &Attr<TagMap>) -> Option<Tags> {
         Attr::Null => Some(Tags::new()),
         Attr::Known(tags) => {
             let present = tags.iter().filter(|(_, value)| !value.is_null());
-            present.map(|(key, value)| Some((key.clone(), value.known()?.clone()))).collect()
+            present
+                .map(|(key, value)| Some((key.clone(), value.known()?.clone())))
+                .collect()
         }
     }
 }
@@ -120,7 +140,11 @@ pub(crate) fn check_tags(tags: &Attr<TagMap>, path: &Path) -> Diagnostics {
     let Some(tags) = tags.known() else { return diagnostics };
     for (key, value) in tags {
         let pair = (key.clone(), value.as_str().unwrap_or_default().to_owned());
-        check(&mut diagnostics, path.clone().key(key), ResourceTags::new([pair]).map(|_| ()));
+        check(
+            &mut diagnostics,
+            path.clone().key(key),
+            ResourceTags::new([pair]).map(|_| ()),
+        );
     }
     let count = tags.values().filter(|value| !value.is_null()).count();
     if count > MAX_RESOURCE_TAGS {
@@ -131,14 +155,26 @@ pub(crate) fn check_tags(tags: &Attr<TagMap>, path: &Path) -> Diagnostics {
 
 /// Tags in the form of a request.
 pub(crate) fn to_wire(tags: &Tags) -> Vec<ResourceTag> {
-    tags.iter().map(|(key, value)| ResourceTag { key: key.clone(), value: value.clone() }).collect()
+    tags.iter()
+        .map(|(key, value)| ResourceTag {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect()
 }
 
 /// How to come from some tags to others: keys to remove, and tags to set.
 pub(crate) fn difference(before: &Tags, after: &Tags) -> (Vec<String>, Vec<ResourceTag>) {
     let removed = before.keys().filter(|key| !after.contains_key(*key)).cloned().collect();
     let set = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-    (removed, set.map(|(key, value)| ResourceTag { key: key.clone(), value: value.clone() }).collect())
+    (
+        removed,
+        set.map(|(key, value)| ResourceTag {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -170,7 +206,13 @@ mod tests {
 
     fn rules(defaults: &str, ignored_keys: &str, ignored_prefixes: &str) -> TagRules {
         let set = |text: &str| text.split_whitespace().map(str::to_owned).collect();
-        TagRules { defaults: map(defaults), ignored: Ignored { keys: set(ignored_keys), prefixes: set(ignored_prefixes) } }
+        TagRules {
+            defaults: map(defaults),
+            ignored: Ignored {
+                keys: set(ignored_keys),
+                prefixes: set(ignored_prefixes),
+            },
+        }
     }
 
     #[test]
@@ -191,7 +233,11 @@ mod tests {
         ];
         for (what, defaults, ignored, own, want) in cases {
             let merged = rules(defaults, ignored, "").merged(&map(own)).unwrap();
-            assert_eq!(merged, want.map_or(Attr::Unknown, |want| Attr::Known(tags(want))), "{what}");
+            assert_eq!(
+                merged,
+                want.map_or(Attr::Unknown, |want| Attr::Known(tags(want))),
+                "{what}"
+            );
         }
         let many: TagMap = (0..50).map(|n| (format!("k{n}"), Attr::from("v"))).collect();
         let merged = rules("x=1", "", "").merged(&Attr::Known(many));
@@ -208,12 +254,48 @@ mod tests {
             ("changed elsewhere", "-", "", "a=1", "a=1", "a=2", "a=2", "a=2"),
             ("removed elsewhere", "-", "", "a=1", "a=1", "", "", ""),
             ("added elsewhere", "-", "", "-", "", "x=1", "x=1", "x=1"),
-            ("a default was changed elsewhere", "d=1", "", "-", "d=1", "d=2", "d=2", "d=2"),
-            ("a default left the provider block", "-", "", "-", "d=1", "d=1", "-", "d=1"),
-            ("set here and as a default", "a=1", "", "a=1", "a=1", "a=1", "a=1", "a=1"),
+            (
+                "a default was changed elsewhere",
+                "d=1",
+                "",
+                "-",
+                "d=1",
+                "d=2",
+                "d=2",
+                "d=2",
+            ),
+            (
+                "a default left the provider block",
+                "-",
+                "",
+                "-",
+                "d=1",
+                "d=1",
+                "-",
+                "d=1",
+            ),
+            (
+                "set here and as a default",
+                "a=1",
+                "",
+                "a=1",
+                "a=1",
+                "a=1",
+                "a=1",
+                "a=1",
+            ),
             ("import", "d=1", "", "-", "", "a=1 d=1", "a=1", "a=1 d=1"),
             ("somebody else's", "-", "kube", "-", "", "kube-x=1", "-", ""),
-            ("somebody else's, but set here", "-", "kube", "kube-x=1", "kube-x=1", "kube-x=1", "kube-x=1", "kube-x=1"),
+            (
+                "somebody else's, but set here",
+                "-",
+                "kube",
+                "kube-x=1",
+                "kube-x=1",
+                "kube-x=1",
+                "kube-x=1",
+                "kube-x=1",
+            ),
             ("null stays null", "-", "", "a=~", "", "", "a=~", ""),
             ("null over a default", "a=1", "", "a=~", "a=1", "a=1", "a=~", "a=1"),
             ("null, and set elsewhere", "-", "", "a=~", "", "a=1", "a=1", "a=1"),

@@ -26,6 +26,9 @@ mod table;
 mod token_cache;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;

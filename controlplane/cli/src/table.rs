@@ -25,7 +25,7 @@ impl Table {
     /// The text, wrapped to `width` columns if there is one.
     pub(crate) fn render(&self, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         if let Some(width) = width {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
         } else {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `hythe` executable: server, command line, and (under the name `docker-credential-hythe`) credential helper.
 
+mod cli_page;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use hythe_server::{Config, ConfigCommand, ServeArgs};
 
 /// The name under which the executable is Docker's credential helper.
@@ -19,6 +21,8 @@ Log docker in to it (another shell):  hythe login docker
 Make a repository and look at it:     hythe repository create team/web && hythe repository list
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 access denied, 5 conflict, 6 cannot connect")]
 struct Cli {
+    #[command(flatten)]
+    global: hythe_cli::GlobalOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -39,6 +43,8 @@ enum Command {
         /// Which page.
         page: Page,
     },
+    #[command(flatten)]
+    Client(hythe_cli::Command),
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -51,6 +57,9 @@ enum Page {
 fn main() -> ExitCode {
     // More than one provider may be linked; the first to be chosen stays.
     let _already_chosen = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if let Some(verb) = credential_helper_verb() {
+        return hythe_cli::docker_credential_helper(&verb);
+    }
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -66,10 +75,11 @@ fn main() -> ExitCode {
             Err(error) => fail(&error.to_string()),
         },
         Command::Docs { page } => print(&match page {
-            Page::Cli => String::new(),
+            Page::Cli => cli_page::cli_reference_page(Cli::command()),
             Page::Config => hythe_server::reference_page(),
             Page::Rest => hythe_server::rest_reference_page(),
         }),
+        Command::Client(command) => runtime.block_on(hythe_cli::run(command, cli.global, Cli::command())),
     }
 }
 

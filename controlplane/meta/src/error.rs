@@ -68,14 +68,25 @@ const SQLITE_LOCKED: i32 = 6;
 const SQLITE_FULL: i32 = 13;
 
 /// Whether running the whole transaction again can help: PostgreSQL found it in conflict with another
-/// (`serialization_failure`, `deadlock_detected`), or a row that it was about to refer to is just gone
-/// (`foreign_key_violation`).
+/// (`serialization_failure`, `deadlock_detected`), a row that it was about to refer to is just gone
+/// (`foreign_key_violation`), or one that it was about to insert has just come (`unique_violation`).
 pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()
         .filter(|error| !is_sqlite(*error))
         .and_then(DatabaseError::code);
-    matches!(code.as_deref(), Some("40001" | "40P01" | "23503"))
+    matches!(code.as_deref(), Some("40001" | "40P01" | "23503" | "23505"))
+}
+
+/// Whether SQLite found the file locked.
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().filter(|error| is_sqlite(*error));
+    error.is_some_and(|error| matches!(sqlite_code(error), SQLITE_BUSY | SQLITE_LOCKED))
+}
+
+/// The primary result code; the second byte and up refine it.
+fn sqlite_code(error: &dyn DatabaseError) -> i32 {
+    error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0) & 0xff
 }
 
 fn is_sqlite(error: &dyn DatabaseError) -> bool {
@@ -93,16 +104,14 @@ impl From<sqlx::Error> for StoreError {
                 Self::Corrupt(error.to_string())
             }
             sqlx::Error::Database(cause) => {
-                let code = cause.code().unwrap_or_default();
                 if is_sqlite(cause.as_ref()) {
-                    // The second byte and up refine the primary code.
-                    return match code.parse().unwrap_or(0) & 0xff {
+                    return match sqlite_code(cause.as_ref()) {
                         SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
                         SQLITE_FULL => Self::Full,
                         _ => Self::Sql(error),
                     };
                 }
-                match code.as_ref() {
+                match cause.code().unwrap_or_default().as_ref() {
                     // Conflicts, lock and statement timeouts, too many connections.
                     "40001" | "40P01" | "55P03" | "57014" | "53300" => Self::Busy,
                     "53100" => Self::Full,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::error::is_busy;
 use crate::session::{Connection, Session};
 use crate::writer::Writer;
 use crate::{OpenError, StoreError, migration};
@@ -22,6 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READER_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than this crate has statements, so that each is prepared once on each connection.
 const CACHED_STATEMENTS: usize = 256;
+const FIRST_CONNECT_PAUSE: Duration = Duration::from_millis(10);
 const MIN_READERS: usize = 4;
 const MAX_READERS: usize = 16;
 
@@ -50,7 +52,7 @@ impl Sqlite {
             .foreign_keys(true)
             // What a burst of writes leaves behind is cut off at the next checkpoint, in bytes.
             .pragma("journal_size_limit", "67108864");
-        let connection = writing.connect().await.map_err(OpenError::Connect)?;
+        let connection = connect_first(&writing).await.map_err(OpenError::Connect)?;
         let mut session = Session::new(Connection::Sqlite(Some(connection)), None);
         session.execute("BEGIN IMMEDIATE", &[]).await?;
         migration::run(&mut session, "").await?;
@@ -92,6 +94,18 @@ impl Sqlite {
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "cannot close a database connection");
             }
+        }
+    }
+}
+
+/// Connects, again while another process that starts at the same time turns the new file into one with a
+/// write-ahead log: SQLite does not wait for that by itself.
+async fn connect_first(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let start = Instant::now();
+    loop {
+        match options.connect().await {
+            Err(error) if start.elapsed() < BUSY_TIMEOUT && is_busy(&error) => sleep(FIRST_CONNECT_PAUSE).await,
+            outcome => return outcome,
         }
     }
 }

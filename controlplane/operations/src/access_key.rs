@@ -132,13 +132,11 @@ impl ControlPlane {
         id: &str,
         key: Option<AccessKeyRecord>,
     ) -> Result<AccessKeyRecord, AccessKeyError> {
-        match key {
-            Some(key) => Ok(key),
-            None => {
-                self.expect_user(account, user).await?;
-                Err(AccessKeyError::Unknown(id.chars().take(128).collect(), user.clone()))
-            }
+        if let Some(key) = key {
+            return Ok(key);
         }
+        self.expect_user(account, user).await?;
+        Err(AccessKeyError::Unknown(id.chars().take(128).collect(), user.clone()))
     }
 
     async fn expect_user(&self, account: &AccountId, user: &UserName) -> Result<(), AccessKeyError> {

@@ -140,9 +140,10 @@ pub fn parse_scope(entries: Vec<ScopeEntry>) -> Result<TokenScope, (String, Stri
 fn is_repository_pattern(pattern: &str) -> bool {
     let start = pattern.strip_suffix('*').unwrap_or(pattern);
     let is_name_char = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/".contains(&byte);
-    match pattern.ends_with('*') {
-        true => start.len() <= 256 && start.bytes().all(is_name_char),
-        false => pattern.parse::<hythe_model::RepositoryName>().is_ok(),
+    if pattern.ends_with('*') {
+        start.len() <= 256 && start.bytes().all(is_name_char)
+    } else {
+        pattern.parse::<hythe_model::RepositoryName>().is_ok()
     }
 }
 

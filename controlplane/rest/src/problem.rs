@@ -37,7 +37,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with a code of [`hythe_wire::code`], which decides the status, and a text.
     #[must_use]
-    pub fn new(code: &'static str, detail: impl ToString) -> Self {
+    pub fn new(code: &'static str, detail: impl std::fmt::Display) -> Self {
         Self {
             status: status_of(code),
             code,

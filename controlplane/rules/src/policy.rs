@@ -354,7 +354,7 @@ fn check_resource(text: &str) -> Result<(), &'static str> {
         return Err("policy variables are not supported yet");
     }
     let mut parts = text.splitn(ARN_PARTS, ':');
-    let is_arn = parts.next() == Some("arn") && parts.all(|part| part.is_ascii()) && text.matches(':').count() >= 5;
+    let is_arn = parts.next() == Some("arn") && parts.all(str::is_ascii) && text.matches(':').count() >= 5;
     if text == "*" || is_arn {
         Ok(())
     } else {

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
-resource "hythe_repository" "web" {
-  name = "team-a/web"
-}
+data "hythe_registry" "current" {}
 
 # Good for pulls of one team, for as long as Terraform runs.
 ephemeral "hythe_authorization_token" "pull" {
@@ -12,8 +10,9 @@ ephemeral "hythe_authorization_token" "pull" {
   }]
 }
 
-# A second way to the same server that can do no more than the token.
+# A second way to the same server, which can do no more than the token.
 provider "hythe" {
-  alias = "limited"
-  token = ephemeral.hythe_authorization_token.pull.password
+  alias    = "limited"
+  endpoint = data.hythe_registry.current.endpoint
+  token    = ephemeral.hythe_authorization_token.pull.password
 }

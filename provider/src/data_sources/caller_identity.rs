@@ -25,7 +25,13 @@ impl DataSource for CallerIdentity {
 
     async fn read(cx: &Call<Connection>, _: Self) -> Result<Self> {
         let connection = Connection::of(cx).await?;
-        let caller = connection.ask(cx, "read the caller's identity", || connection.client.caller_identity()).await?;
-        Ok(Self { registry_id: caller.registry_id.to_string().into(), arn: caller.arn.into(), user_name: caller.user_name.into() })
+        let caller = connection
+            .ask(cx, "read the caller's identity", || connection.client.caller_identity())
+            .await?;
+        Ok(Self {
+            registry_id: caller.registry_id.to_string().into(),
+            arn: caller.arn.into(),
+            user_name: caller.user_name.into(),
+        })
     }
 }

@@ -38,7 +38,9 @@ impl DataSource for Registry {
 
     async fn read(cx: &Call<Connection>, _: Self) -> Result<Self> {
         let connection = Connection::of(cx).await?;
-        let registry = connection.ask(cx, "describe the registry", || connection.client.registry()).await?;
+        let registry = connection
+            .ask(cx, "describe the registry", || connection.client.registry())
+            .await?;
         Ok(Self {
             registry_id: registry.registry_id.to_string().into(),
             region: registry.region.to_string().into(),

@@ -36,7 +36,11 @@ pub struct Repositories {
 }
 
 fn limit(limit: &u32) -> Result<(), String> {
-    if (1..=MAX_REPOSITORIES).contains(limit) { Ok(()) } else { Err(format!("It must be 1 to {MAX_REPOSITORIES}.")) }
+    if (1..=MAX_REPOSITORIES).contains(limit) {
+        Ok(())
+    } else {
+        Err(format!("It must be 1 to {MAX_REPOSITORIES}."))
+    }
 }
 
 impl DataSource for Repositories {
@@ -50,7 +54,11 @@ impl DataSource for Repositories {
         let query = ListRepositories {
             prefix: config.name_prefix.as_str().map(str::to_owned),
             // A tag filter is applied here, so that more may have to be seen than are returned.
-            max_results: Some(if wanted.is_empty() { u32::try_from(limit).unwrap_or(MAX_MAX_RESULTS).min(MAX_MAX_RESULTS) } else { MAX_MAX_RESULTS }),
+            max_results: Some(if wanted.is_empty() {
+                u32::try_from(limit).unwrap_or(MAX_MAX_RESULTS).min(MAX_MAX_RESULTS)
+            } else {
+                MAX_MAX_RESULTS
+            }),
             ..ListRepositories::default()
         };
         let mut found: Vec<FoundRepository> = Vec::new();
@@ -58,13 +66,20 @@ impl DataSource for Repositories {
         let mut seen: u32 = 0;
         while found.len() < limit {
             let next = cx.until_stopped(pages.try_next()).await?;
-            let Some(server) = next.map_err(|error| diagnostics::failed("list repositories", &error))? else { break };
+            let Some(server) = next.map_err(|error| diagnostics::failed("list repositories", &error))? else {
+                break;
+            };
             seen += 1;
             if seen > MAX_REPOSITORIES {
-                let detail = format!("More than {MAX_REPOSITORIES} repositories would have to be looked at. Narrow the search with `name_prefix`.");
-                return Err(Diagnostic::error("Too many repositories", detail).at("name_prefix").into());
+                let detail = format!(
+                    "More than {MAX_REPOSITORIES} repositories would have to be looked at. Narrow the search with `name_prefix`."
+                );
+                return Err(Diagnostic::error("Too many repositories", detail)
+                    .at("name_prefix")
+                    .into());
             }
-            let has = |(key, value): (&String, &String)| server.tags.iter().any(|tag| tag.key == *key && tag.value == *value);
+            let has =
+                |(key, value): (&String, &String)| server.tags.iter().any(|tag| tag.key == *key && tag.value == *value);
             if wanted.iter().all(has) {
                 found.push(FoundRepository::new(server, &connection.tags));
             }
@@ -72,6 +87,10 @@ impl DataSource for Repositories {
         // The server's order is by bytes already; this makes it a promise.
         found.sort_by(|one, other| one.name.cmp(&other.name));
         let names: Vec<String> = found.iter().map(|repository| repository.name.clone()).collect();
-        Ok(Self { names: names.into(), repositories: found.into(), ..config })
+        Ok(Self {
+            names: names.into(),
+            repositories: found.into(),
+            ..config
+        })
     }
 }

@@ -99,11 +99,18 @@ impl DataSource for RepositoryData {
     async fn read(cx: &Call<Connection>, config: Self) -> Result<Self> {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("name", &config.name)?;
-        let answer = cx.until_stopped(connection.send(cx, || connection.client.repository(&name))).await?;
+        let answer = cx
+            .until_stopped(connection.send(cx, || connection.client.repository(&name)))
+            .await?;
         let server = answer.map_err(|error| match error.code() {
             Some(code::REPOSITORY_NOT_FOUND) => {
-                let detail = format!("There is no repository `{name}` in the registry at `{}`.", connection.client.endpoint());
-                Diagnostic::error(format!("Repository `{name}` does not exist"), detail).at("name").into()
+                let detail = format!(
+                    "There is no repository `{name}` in the registry at `{}`.",
+                    connection.client.endpoint()
+                );
+                Diagnostic::error(format!("Repository `{name}` does not exist"), detail)
+                    .at("name")
+                    .into()
             }
             _ => diagnostics::failed(&format!("read repository `{name}`"), &error),
         })?;
@@ -139,7 +146,11 @@ impl FoundRepository {
             repository_url: server.repository_uri,
             created_at: server.created_at.to_string(),
             image_tag_mutability: server.image_tag_mutability.as_str().into(),
-            image_tag_mutability_exclusion_filter: server.image_tag_mutability_exclusion_filters.into_iter().map(filter).collect(),
+            image_tag_mutability_exclusion_filter: server
+                .image_tag_mutability_exclusion_filters
+                .into_iter()
+                .map(filter)
+                .collect(),
             encryption: FoundEncryption {
                 kind: server.encryption_configuration.encryption_type.as_str().into(),
                 key: server.encryption_configuration.kms_key,

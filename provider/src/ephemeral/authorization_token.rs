@@ -77,7 +77,9 @@ impl EphemeralResource for AuthorizationToken {
 
     fn validate(config: &Self) -> Diagnostics {
         let mut diagnostics = Diagnostics::new();
-        let Some(scope) = config.scope.known() else { return diagnostics };
+        let Some(scope) = config.scope.known() else {
+            return diagnostics;
+        };
         let mut check = |path: Path, count: Option<usize>, max: usize| {
             if count.is_some_and(|count| !(1..=max).contains(&count)) {
                 diagnostics.push(invalid(path, format!("It must have 1 to {max} entries.")));
@@ -86,8 +88,16 @@ impl EphemeralResource for AuthorizationToken {
         check(Path::new("scope"), Some(scope.len()), MAX_SCOPE);
         for (index, entry) in scope.iter().enumerate() {
             let path = Path::new("scope").index(index);
-            check(path.clone().attribute("repositories"), entry.repositories.known().map(Vec::len), MAX_SCOPE_MEMBERS);
-            check(path.attribute("actions"), entry.actions.known().map(Vec::len), MAX_SCOPE_MEMBERS);
+            check(
+                path.clone().attribute("repositories"),
+                entry.repositories.known().map(Vec::len),
+                MAX_SCOPE_MEMBERS,
+            );
+            check(
+                path.attribute("actions"),
+                entry.actions.known().map(Vec::len),
+                MAX_SCOPE_MEMBERS,
+            );
         }
         diagnostics
     }
@@ -95,11 +105,25 @@ impl EphemeralResource for AuthorizationToken {
     async fn open(cx: &Call<Connection>, config: Self) -> Result<Opened<Self>> {
         let connection = Connection::of(cx).await?;
         let ttl = config.ttl.unwrap_or(DEFAULT_TTL_SECONDS);
-        let scope = config.scope.known().map(|scope| scope.iter().map(Scope::to_wire).collect::<Result<_>>()).transpose()?;
-        let request = CreateAuthorizationToken { scope, duration_seconds: Some(ttl), renewable: Some(true) };
-        let made = connection.send(cx, || connection.client.create_authorization_token(&request)).await;
+        let scope = config
+            .scope
+            .known()
+            .map(|scope| scope.iter().map(Scope::to_wire).collect::<Result<_>>())
+            .transpose()?;
+        let request = CreateAuthorizationToken {
+            scope,
+            duration_seconds: Some(ttl),
+            renewable: Some(true),
+        };
+        let made = connection
+            .send(cx, || connection.client.create_authorization_token(&request))
+            .await;
         let made = made.map_err(|error| diagnostics::failed("make an authorization token", &error))?;
-        let lease = Lease { token_id: made.token_id, ttl, expires_at: made.expires_at };
+        let lease = Lease {
+            token_id: made.token_id,
+            ttl,
+            expires_at: made.expires_at,
+        };
         Ok(Opened {
             renew_at: Some(renewal(connection.clock.now(), ttl)),
             private: lease.to_bytes(),
@@ -118,22 +142,43 @@ impl EphemeralResource for AuthorizationToken {
     async fn renew(cx: &Call<Connection>, private: Vec<u8>) -> Result<Renewed> {
         let connection = Connection::of(cx).await?;
         let lease = Lease::from_bytes(&private)?;
-        let renew = || connection.client.renew_authorization_token(&lease.token_id, Some(lease.ttl));
+        let renew = || {
+            connection
+                .client
+                .renew_authorization_token(&lease.token_id, Some(lease.ttl))
+        };
         let renewed = cx.until_stopped(connection.send(cx, renew)).await?;
-        let renewed = renewed.map_err(|error| diagnostics::failed("extend the life of an authorization token", &error))?;
-        let renew_at = lease.goes_on(renewed.expires_at).then(|| renewal(connection.clock.now(), lease.ttl));
-        let lease = Lease { expires_at: renewed.expires_at, ..lease };
-        Ok(Renewed { renew_at, private: Some(lease.to_bytes()) })
+        let renewed =
+            renewed.map_err(|error| diagnostics::failed("extend the life of an authorization token", &error))?;
+        let renew_at = lease
+            .goes_on(renewed.expires_at)
+            .then(|| renewal(connection.clock.now(), lease.ttl));
+        let lease = Lease {
+            expires_at: renewed.expires_at,
+            ..lease
+        };
+        Ok(Renewed {
+            renew_at,
+            private: Some(lease.to_bytes()),
+        })
     }
 
     async fn close(cx: &Call<Connection>, private: Vec<u8>) -> Result<()> {
         let connection = Connection::of(cx).await?;
         let lease = Lease::from_bytes(&private)?;
-        let revoked = connection.send(cx, || connection.client.revoke_authorization_token(&lease.token_id)).await;
+        let revoked = connection
+            .send(cx, || connection.client.revoke_authorization_token(&lease.token_id))
+            .await;
         if let Err(error) = revoked {
             // What the token was made for is done: that must not become a failure now.
-            let why = diagnostics::failed("revoke", &error).into_iter().map(|it| it.detail).collect::<String>();
-            let detail = format!("It ends by itself, {} seconds after it was last extended. {why}", lease.ttl);
+            let why = diagnostics::failed("revoke", &error)
+                .into_iter()
+                .map(|it| it.detail)
+                .collect::<String>();
+            let detail = format!(
+                "It ends by itself, {} seconds after it was last extended. {why}",
+                lease.ttl
+            );
             cx.report(Diagnostic::warning("Authorization token was not revoked", detail));
         }
         Ok(())
@@ -143,9 +188,16 @@ impl EphemeralResource for AuthorizationToken {
 impl Scope {
     fn to_wire(&self) -> Result<TokenScopeEntry> {
         let texts = |name: &str, items: &Attr<Vec<Attr<String>>>| -> Result<Vec<String>> {
-            items.required(name)?.iter().map(|item| item.required(name).cloned()).collect()
+            items
+                .required(name)?
+                .iter()
+                .map(|item| item.required(name).cloned())
+                .collect()
         };
-        Ok(TokenScopeEntry { repositories: texts("repositories", &self.repositories)?, actions: texts("actions", &self.actions)? })
+        Ok(TokenScopeEntry {
+            repositories: texts("repositories", &self.repositories)?,
+            actions: texts("actions", &self.actions)?,
+        })
     }
 }
 
@@ -157,7 +209,10 @@ impl Lease {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|_| {
-            Diagnostics::error("Unknown authorization token", "Terraform's note about the token is not of this provider's form.")
+            Diagnostics::error(
+                "Unknown authorization token",
+                "Terraform's note about the token is not of this provider's form.",
+            )
         })
     }
 
@@ -179,20 +234,27 @@ fn life(seconds: &u32) -> Result<(), String> {
     if (MIN_TOKEN_SECONDS..=MAX_TOKEN_SECONDS).contains(seconds) {
         Ok(())
     } else {
-        Err(format!("It must be {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds."))
+        Err(format!(
+            "It must be {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds."
+        ))
     }
 }
 
 fn repository_pattern(text: &str) -> Result<(), String> {
     let Some(prefix) = text.strip_suffix('*') else {
-        return text.parse::<RepositoryName>().map(|_| ()).map_err(|error| error.to_string());
+        return text
+            .parse::<RepositoryName>()
+            .map(|_| ())
+            .map_err(|error| error.to_string());
     };
     // Whatever a name may start with.
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/".contains(&byte);
     if prefix.len() <= 256 && prefix.bytes().all(is_allowed) {
         Ok(())
     } else {
-        Err(format!("`{text}` is neither the name of a repository nor the start of one with `*` behind it."))
+        Err(format!(
+            "`{text}` is neither the name of a repository nor the start of one with `*` behind it."
+        ))
     }
 }
 
@@ -205,7 +267,13 @@ fn action(text: &str) -> Result<(), String> {
         (None, Some(name)) => !name.is_empty() && is_name(name),
         (None, None) => false,
     };
-    if is_valid { Ok(()) } else { Err(format!("`{text}` is no action: it looks like `ecr:BatchGetImage`, or `ecr:*` for all.")) }
+    if is_valid {
+        Ok(())
+    } else {
+        Err(format!(
+            "`{text}` is no action: it looks like `ecr:BatchGetImage`, or `ecr:*` for all."
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -214,15 +282,36 @@ mod tests {
 
     #[test]
     fn scopes_are_checked_offline() {
-        let cases = [("team/web", true), ("team/*", true), ("*", true), ("te", true), ("Team/web", false), ("a*b", false), ("", false), ("a b*", false)];
+        let cases = [
+            ("team/web", true),
+            ("team/*", true),
+            ("*", true),
+            ("te", true),
+            ("Team/web", false),
+            ("a*b", false),
+            ("", false),
+            ("a b*", false),
+        ];
         for (text, valid) in cases {
             assert_eq!(repository_pattern(text).is_ok(), valid, "{text}");
         }
-        let cases = [("ecr:BatchGetImage", true), ("ecr:*", true), ("ecr:Get*", true), ("*", true), ("ecr:", false), ("s3:GetObject", false), ("ecr:G*t*", false), ("", false)];
+        let cases = [
+            ("ecr:BatchGetImage", true),
+            ("ecr:*", true),
+            ("ecr:Get*", true),
+            ("*", true),
+            ("ecr:", false),
+            ("s3:GetObject", false),
+            ("ecr:G*t*", false),
+            ("", false),
+        ];
         for (text, valid) in cases {
             assert_eq!(action(text).is_ok(), valid, "{text}");
         }
-        let empty = AuthorizationToken { scope: Attr::Known(vec![]), ..AuthorizationToken::default() };
+        let empty = AuthorizationToken {
+            scope: Attr::Known(vec![]),
+            ..AuthorizationToken::default()
+        };
         let place = AuthorizationToken::validate(&empty).iter().next().unwrap().path.clone();
         assert_eq!(place, Path::new("scope"));
     }
@@ -230,12 +319,19 @@ mod tests {
     #[test]
     fn a_life_is_extended_until_the_server_stops() {
         let end: Timestamp = "2026-11-01T00:15:00Z".parse().unwrap();
-        let lease = Lease { token_id: "t".into(), ttl: 900, expires_at: end };
+        let lease = Lease {
+            token_id: "t".into(),
+            ttl: 900,
+            expires_at: end,
+        };
         assert!(lease.goes_on("2026-11-01T00:25:00Z".parse().unwrap()));
         assert!(!lease.goes_on("2026-11-01T00:16:00Z".parse().unwrap()));
         assert!(!lease.goes_on(end));
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-        assert_eq!(Timestamp::try_from(renewal(now, 900)).unwrap().to_string(), "2026-11-01T00:10:00Z");
+        assert_eq!(
+            Timestamp::try_from(renewal(now, 900)).unwrap().to_string(),
+            "2026-11-01T00:10:00Z"
+        );
         assert_eq!(Lease::from_bytes(&lease.to_bytes()).unwrap().expires_at, end);
         assert!(Lease::from_bytes(b"{}").is_err());
     }

@@ -50,15 +50,26 @@ mod tests {
         let digest = format!("sha256:{}", "0".repeat(64));
         let cases = [
             ("127.0.0.1:5000/web", "1", Some("127.0.0.1:5000/web:1".to_owned())),
-            ("127.0.0.1:5000/000000000000/web", "1", Some("127.0.0.1:5000/000000000000/web:1".to_owned())),
-            ("localhost/web", digest.as_str(), Some(format!("localhost/web@{digest}"))),
+            (
+                "127.0.0.1:5000/000000000000/web",
+                "1",
+                Some("127.0.0.1:5000/000000000000/web:1".to_owned()),
+            ),
+            (
+                "localhost/web",
+                digest.as_str(),
+                Some(format!("localhost/web@{digest}")),
+            ),
             ("localhost/web:1", "1", None),
             ("web", "1", None),
             ("localhost/web", "", None),
             ("localhost/web", "sha256:1", None),
         ];
         for (repository_url, reference, want) in cases {
-            let function = BuildImageUri { repository_url: repository_url.into(), reference: reference.into() };
+            let function = BuildImageUri {
+                repository_url: repository_url.into(),
+                reference: reference.into(),
+            };
             assert_eq!(function.call().ok(), want, "{repository_url} {reference}");
         }
     }

@@ -37,7 +37,10 @@ impl Function for ParseArn {
 
     fn call(self) -> Result<ArnParts, FunctionError> {
         let fail = || {
-            let message = format!("`{}` is no ARN: it looks like `arn:aws:ecr:<region>:<account>:repository/<name>`", self.arn);
+            let message = format!(
+                "`{}` is no ARN: it looks like `arn:aws:ecr:<region>:<account>:repository/<name>`",
+                self.arn
+            );
             FunctionError::argument("arn", message)
         };
         let mut parts = self.arn.splitn(6, ':');
@@ -71,8 +74,14 @@ mod tests {
     #[test]
     fn arns_are_taken_apart() {
         let cases = [
-            ("arn:aws:ecr:local:000000000000:repository/team/web", Some("aws ecr local 000000000000 repository/team/web team/web")),
-            ("arn:aws:iam::000000000000:user/a:b", Some("aws iam  000000000000 user/a:b -")),
+            (
+                "arn:aws:ecr:local:000000000000:repository/team/web",
+                Some("aws ecr local 000000000000 repository/team/web team/web"),
+            ),
+            (
+                "arn:aws:iam::000000000000:user/a:b",
+                Some("aws iam  000000000000 user/a:b -"),
+            ),
             ("arn:aws:ecr:local:000000000000:repository/", None),
             ("arn:aws:ecr:local:000000000000", None),
             ("arn:aws:ecr:local:000000000000:", None),
@@ -83,7 +92,10 @@ mod tests {
             let got = ParseArn { arn: arn.into() }.call().ok();
             let shown = got.map(|it| {
                 let repository = it.repository.unwrap_or_else(|| "-".into());
-                format!("{} {} {} {} {} {repository}", it.partition, it.service, it.region, it.registry_id, it.resource)
+                format!(
+                    "{} {} {} {} {} {repository}",
+                    it.partition, it.service, it.region, it.registry_id, it.resource
+                )
             });
             assert_eq!(shown.as_deref(), want, "{arn}");
         }

@@ -36,7 +36,10 @@ impl Function for ParseImageUri {
     type Output = ImageParts;
 
     fn call(self) -> Result<ImageParts, FunctionError> {
-        let uri: ImageUri = self.uri.parse().map_err(|error: ImageUriError| FunctionError::argument("uri", error.to_string()))?;
+        let uri: ImageUri = self
+            .uri
+            .parse()
+            .map_err(|error: ImageUriError| FunctionError::argument("uri", error.to_string()))?;
         Ok(ImageParts {
             registry: uri.registry,
             registry_id: uri.registry_id.map(Into::into),

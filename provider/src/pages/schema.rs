@@ -14,7 +14,12 @@ pub(super) fn section(object: &ObjectSchema) -> String {
     let mut waiting: std::collections::VecDeque<_> = nested.into();
     while let Some((path, object)) = waiting.pop_front() {
         // A string takes whatever is written.
-        write!(text, "\n<a id=\"nestedatt--{}\"></a>\n### Nested Schema for `{path}`\n", path.replace('.', "--")).ok();
+        write!(
+            text,
+            "\n<a id=\"nestedatt--{}\"></a>\n### Nested Schema for `{path}`\n",
+            path.replace('.', "--")
+        )
+        .ok();
         let mut nested = Vec::new();
         groups(object, &path, "\n", &mut text, &mut nested);
         waiting.extend(nested);
@@ -29,12 +34,20 @@ pub(super) fn line(attribute: &Attribute, path: &str) -> String {
         facts.push("Sensitive".into());
     }
     if attribute.is_write_only {
-        facts.push("[Write-only](https://developer.hashicorp.com/terraform/language/resources/ephemeral#write-only-arguments)".into());
+        facts.push(
+            "[Write-only](https://developer.hashicorp.com/terraform/language/resources/ephemeral#write-only-arguments)"
+                .into(),
+        );
     }
     if attribute.deprecation.is_some() {
         facts.push("Deprecated".into());
     }
-    let mut text = format!("- `{}` ({}) {}", attribute.name, facts.join(", "), one_line(&attribute.description));
+    let mut text = format!(
+        "- `{}` ({}) {}",
+        attribute.name,
+        facts.join(", "),
+        one_line(&attribute.description)
+    );
     if !attribute.allowed.is_empty() {
         let allowed: Vec<String> = attribute.allowed.iter().map(|value| format!("`{value}`")).collect();
         write!(text, " One of: {}.", allowed.join(", ")).ok();
@@ -49,7 +62,12 @@ pub(super) fn line(attribute: &Attribute, path: &str) -> String {
         write!(text, " {why}").ok();
     }
     if matches!(attribute.kind, Kind::Nested { .. }) {
-        write!(text, " (see [below for nested schema](#nestedatt--{}))", path.replace('.', "--")).ok();
+        write!(
+            text,
+            " (see [below for nested schema](#nestedatt--{}))",
+            path.replace('.', "--")
+        )
+        .ok();
     }
     text.push('\n');
     text
@@ -87,7 +105,13 @@ fn kind_name(kind: &Kind) -> String {
     }
 }
 
-fn groups<'a>(object: &'a ObjectSchema, path: &str, heading: &str, text: &mut String, nested: &mut Vec<(String, &'a ObjectSchema)>) {
+fn groups<'a>(
+    object: &'a ObjectSchema,
+    path: &str,
+    heading: &str,
+    text: &mut String,
+    nested: &mut Vec<(String, &'a ObjectSchema)>,
+) {
     let end = if path.is_empty() { "" } else { ":" };
     for (title, modes) in [
         ("Required", &[Mode::Required][..]),
@@ -101,7 +125,11 @@ fn groups<'a>(object: &'a ObjectSchema, path: &str, heading: &str, text: &mut St
         }
         write!(text, "{heading}{title}{end}\n\n").ok();
         for attribute in attributes {
-            let path = if path.is_empty() { attribute.name.clone() } else { format!("{path}.{}", attribute.name) };
+            let path = if path.is_empty() {
+                attribute.name.clone()
+            } else {
+                format!("{path}.{}", attribute.name)
+            };
             text.push_str(&line(attribute, &path));
             if let Kind::Nested { object, .. } = &attribute.kind {
                 nested.push((path, object));
@@ -120,7 +148,9 @@ fn literal(value: &Value) -> String {
         Value::List(items) => format!("[{}]", items.iter().map(quoted).collect::<Vec<_>>().join(", ")),
         Value::Map(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());
-            let members: Vec<String> = members.map(|(name, value)| format!("{name} = {}", quoted(value))).collect();
+            let members: Vec<String> = members
+                .map(|(name, value)| format!("{name} = {}", quoted(value)))
+                .collect();
             format!("{{ {} }}", members.join(", "))
         }
         Value::Dynamic(inner) => literal(&inner.1),

@@ -5,12 +5,12 @@ mod adopt;
 mod list;
 mod state;
 
-use hythe_client::IdempotencyKey;
+use hythe_client::{ClientError, IdempotencyKey};
 use hythe_model::{ExclusionFilter, RepositoryName, TagMutability, TagMutabilityMode};
 use hythe_wire::{UpdateRepository, code};
 use tfplugin::{
-    Attr, Call, Create, Diagnostic, Diagnostics, Field as _, Identity, Import, MoveSource, Object, Path, Plan, Resource, Result,
-    Schema, Set, Update, Value,
+    Attr, Call, Create, Diagnostic, Diagnostics, Field as _, Identity, Import, MoveSource, Object, Path, Plan,
+    Resource, Result, Schema, Set, Update, Value,
 };
 
 pub(crate) use list::RepositoryList;
@@ -99,12 +99,20 @@ pub struct Encryption {
 
 impl Encryption {
     fn default_value() -> Value {
-        Self { kind: AES256.into(), key: Attr::Null }.to_value()
+        Self {
+            kind: AES256.into(),
+            key: Attr::Null,
+        }
+        .to_value()
     }
 }
 
 fn key_length(key: &str) -> Result<(), &'static str> {
-    if (1..=2048).contains(&key.chars().count()) { Ok(()) } else { Err("It must have 1 to 2048 characters.") }
+    if (1..=2048).contains(&key.chars().count()) {
+        Ok(())
+    } else {
+        Err("It must have 1 to 2048 characters.")
+    }
 }
 
 /// Names a repository for good.
@@ -141,7 +149,9 @@ impl Resource for Repository {
         {
             *key = Attr::Null;
         }
-        let Some(connection) = cx.client_if_configured() else { return Ok(()) };
+        let Some(connection) = cx.client_if_configured() else {
+            return Ok(());
+        };
         let tags_all = connection.tags.merged(&plan.planned.tags);
         plan.planned.tags_all = tags_all.map_err(|error| invalid(Path::new("tags"), error.to_string()))?;
         plan.planned.predict(cx, connection).await?;
@@ -162,28 +172,43 @@ impl Resource for Repository {
     async fn create(cx: &Call<Connection>, Create { planned, .. }: Create<Self>) -> Result<Self> {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("name", &planned.name)?;
-        let tags_all = connection.tags.merged(&planned.tags).map_err(|error| invalid(Path::new("tags"), error.to_string()))?;
+        let tags_all = connection
+            .tags
+            .merged(&planned.tags)
+            .map_err(|error| invalid(Path::new("tags"), error.to_string()))?;
         let request = planned.to_create(tags_all.known())?;
         // With the same key a second attempt is answered as the first one was, even if that answer was lost.
         let key = IdempotencyKey::random();
-        let created = connection.send(cx, || connection.client.create_repository(&request, &key)).await;
+        let created = connection
+            .send(cx, || connection.client.create_repository(&request, &key))
+            .await;
         let created = created.map_err(|error| match error.code() {
             Some(code::REPOSITORY_ALREADY_EXISTS) => diagnostics::taken(&name),
             _ => diagnostics::failed(&format!("create repository `{name}`"), &error),
         })?;
-        let (tags, force_delete) = (planned.tags.clone(), planned.force_delete.clone());
-        Ok(Self { tags, tags_all, force_delete, ..planned.observed(created.value) })
+        let tags = planned.tags.clone();
+        Ok(Self {
+            tags,
+            tags_all,
+            ..planned.observed(created.value)
+        })
     }
 
     async fn read(cx: &Call<Connection>, state: Self) -> Result<Option<Self>> {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("name", &state.name)?;
-        let found = cx.until_stopped(connection.send(cx, || connection.client.repository(&name))).await?;
+        let found = cx
+            .until_stopped(connection.send(cx, || connection.client.repository(&name)))
+            .await?;
         match found {
             Ok(found) => {
                 let visible = connection.tags.visible(found.value.tags.clone(), &state.tags);
                 let tags = connection.tags.configured(&state.tags, &state.tags_all, &visible);
-                Ok(Some(Self { tags, tags_all: visible.into(), ..state.observed(found.value) }))
+                Ok(Some(Self {
+                    tags,
+                    tags_all: visible.into(),
+                    ..state.observed(found.value)
+                }))
             }
             // Only this code says so: any server can answer 404 to a URL that it does not know.
             Err(error) if error.code() == Some(code::REPOSITORY_NOT_FOUND) => Ok(None),
@@ -195,51 +220,87 @@ impl Resource for Repository {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("name", &planned.name)?;
         let what = format!("update repository `{name}`");
-        let failed = |error| diagnostics::failed(&what, &error);
+        let failed = |error: ClientError| match error.code() {
+            Some(code::REPOSITORY_NOT_FOUND) => diagnostics::vanished(&name),
+            _ => diagnostics::failed(&what, &error),
+        };
         // After each step, what is true so far is recorded: it becomes the state if a later step fails.
-        let mut now = Self { force_delete: planned.force_delete.clone(), ..prior.clone() };
+        let mut now = Self {
+            force_delete: planned.force_delete,
+            ..prior.clone()
+        };
         cx.record(&now);
 
         let settings = planned.settings_since(&prior)?;
         if settings != UpdateRepository::default() {
             // No `If-Match`: only what changes here is sent, as it shall be, so there is no update of others to lose.
-            let updated = connection.send(cx, || connection.client.update_repository(&name, &settings, None)).await;
+            let updated = connection
+                .send(cx, || connection.client.update_repository(&name, &settings, None))
+                .await;
             let updated = updated.map_err(failed)?;
-            let (tags, tags_all) = (now.tags.clone(), now.tags_all.clone());
-            now = Self { tags, tags_all, ..now.observed(updated.value) };
+            now = Self {
+                tags: now.tags,
+                tags_all: now.tags_all,
+                force_delete: now.force_delete,
+                ..planned.clone().observed(updated.value)
+            };
             cx.record(&now);
         }
+        // Without a change on the server, what is left is another way to write the same filters.
+        now.image_tag_mutability_exclusion_filter = planned.image_tag_mutability_exclusion_filter.clone();
 
-        let tags_all = connection.tags.merged(&planned.tags).map_err(|error| invalid(Path::new("tags"), error.to_string()))?;
+        let tags_all = connection
+            .tags
+            .merged(&planned.tags)
+            .map_err(|error| invalid(Path::new("tags"), error.to_string()))?;
         let wanted = tags_all.known().cloned().unwrap_or_default();
         let (removed, set) = difference(&prior.tags_all.clone().unwrap_or_default(), &wanted);
         // Removed and set one by one: a replacement of all would also take away what `ignore_tags` leaves to others.
         if !removed.is_empty() {
-            let kept = connection.send(cx, || connection.client.remove_resource_tags(&name, &removed)).await.map_err(failed)?;
+            let kept = connection
+                .send(cx, || connection.client.remove_resource_tags(&name, &removed))
+                .await
+                .map_err(failed)?;
             let visible = connection.tags.visible(kept.value.tags, &planned.tags);
             now.tags = connection.tags.configured(&planned.tags, &prior.tags_all, &visible);
             now.tags_all = visible.into();
             cx.record(&now);
         }
         if !set.is_empty() {
-            connection.send(cx, || connection.client.add_resource_tags(&name, set.clone())).await.map_err(failed)?;
+            connection
+                .send(cx, || connection.client.add_resource_tags(&name, set.clone()))
+                .await
+                .map_err(failed)?;
         }
-        Ok(Self { tags: planned.tags.clone(), tags_all, ..now })
+        Ok(Self {
+            tags: planned.tags.clone(),
+            tags_all,
+            ..now
+        })
     }
 
     async fn delete(cx: &Call<Connection>, state: Self) -> Result<()> {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("name", &state.name)?;
         let force = state.force_delete.unwrap_or_default();
-        let deleted = connection.send(cx, || connection.client.delete_repository(&name, force, None)).await;
+        let deleted = connection
+            .send(cx, || connection.client.delete_repository(&name, force, None))
+            .await;
         match deleted {
             Ok(_) => Ok(()),
             Err(error) => match error.code() {
                 Some(code::REPOSITORY_NOT_FOUND) => Ok(()),
                 Some(code::REPOSITORY_NOT_EMPTY) => {
-                    let count = connection.client.repository_usage(&name).await.ok().map(|usage| usage.image_count);
+                    let count = connection
+                        .client
+                        .repository_usage(&name)
+                        .await
+                        .ok()
+                        .map(|usage| usage.image_count);
                     let detail = diagnostics::holds_images(&name, count);
-                    Err(Diagnostic::error(format!("Repository `{name}` is not empty"), detail).at("force_delete").into())
+                    Err(Diagnostic::error(format!("Repository `{name}` is not empty"), detail)
+                        .at("force_delete")
+                        .into())
                 }
                 _ => Err(diagnostics::failed(&format!("delete repository `{name}`"), &error)),
             },
@@ -253,18 +314,37 @@ impl Resource for Repository {
             Import::Identity(identity) => (identity.name, identity.registry_id),
         };
         let name: RepositoryName = name.parse().map_err(|error| {
-            Diagnostics::error("Invalid import id", format!("A repository is imported by its name, such as `team/web`: {error}."))
+            Diagnostics::error(
+                "Invalid import id",
+                format!("A repository is imported by its name, such as `team/web`: {error}."),
+            )
         })?;
-        let found = connection.ask(cx, &format!("import repository `{name}`"), || connection.client.repository(&name)).await?;
-        if let Some(wanted) = registry_id.as_str().filter(|wanted| *wanted != found.value.registry_id.as_str()) {
-            let detail = format!("The identity names registry `{wanted}`, but the provider is logged in to `{}`.", found.value.registry_id);
+        let found = connection
+            .ask(cx, &format!("import repository `{name}`"), || {
+                connection.client.repository(&name)
+            })
+            .await?;
+        if let Some(wanted) = registry_id
+            .as_str()
+            .filter(|wanted| *wanted != found.value.registry_id.as_str())
+        {
+            let detail = format!(
+                "The identity names registry `{wanted}`, but the provider is logged in to `{}`.",
+                found.value.registry_id
+            );
             return Err(Diagnostics::error("Repository of another registry", detail));
         }
-        Ok(Self { name: name.to_string().into(), ..Self::default() })
+        Ok(Self {
+            name: name.to_string().into(),
+            ..Self::default()
+        })
     }
 
     fn identity(&self) -> Option<RepositoryIdentity> {
-        Some(RepositoryIdentity { registry_id: self.registry_id.clone(), name: self.name.known()?.clone() })
+        Some(RepositoryIdentity {
+            registry_id: self.registry_id.clone(),
+            name: self.name.known()?.clone(),
+        })
     }
 
     async fn move_from(_: &Call<Connection>, source: MoveSource) -> Result<Option<Self>> {
@@ -279,7 +359,9 @@ impl Repository {
         if !self.arn.is_unknown() {
             return Ok(());
         }
-        let Some(Ok(name)) = self.name.as_str().map(str::parse::<RepositoryName>) else { return Ok(()) };
+        let Some(Ok(name)) = self.name.as_str().map(str::parse::<RepositoryName>) else {
+            return Ok(());
+        };
         match cx.until_stopped(connection.registry(cx)).await? {
             Ok(registry) => {
                 let (region, account) = (&registry.region, &registry.registry_id);
@@ -304,15 +386,28 @@ impl Repository {
 
 /// Says what a destroy will do to images. A count that cannot be had is no failure: the server decides at apply.
 async fn warn_of_images(cx: &Call<Connection>, connection: &Connection, state: &Repository) {
-    let Some(Ok(name)) = state.name.as_str().map(str::parse::<RepositoryName>) else { return };
-    let usage = connection.ask(cx, "count images", || connection.client.repository_usage(&name)).await;
-    let Ok(count) = usage.map(|usage| usage.image_count) else { return };
+    let Some(Ok(name)) = state.name.as_str().map(str::parse::<RepositoryName>) else {
+        return;
+    };
+    let usage = connection
+        .ask(cx, "count images", || connection.client.repository_usage(&name))
+        .await;
+    let Ok(count) = usage.map(|usage| usage.image_count) else {
+        return;
+    };
     if count == 0 {
         return;
     }
-    let (summary, detail) = if state.force_delete.clone().unwrap_or_default() {
-        let images = if count == 1 { "1 image".to_owned() } else { format!("{count} images") };
-        ("Images will be deleted", format!("Repository `{name}` holds {images}, and `force_delete` is set: they will be deleted with it."))
+    let (summary, detail) = if state.force_delete.unwrap_or_default() {
+        let images = if count == 1 {
+            "1 image".to_owned()
+        } else {
+            format!("{count} images")
+        };
+        (
+            "Images will be deleted",
+            format!("Repository `{name}` holds {images}, and `force_delete` is set: they will be deleted with it."),
+        )
     } else {
         ("Repository is not empty", diagnostics::holds_images(&name, Some(count)))
     };
@@ -333,16 +428,25 @@ fn check_mutability(config: &Repository, diagnostics: &mut Diagnostics) {
     let filters: Option<Vec<ExclusionFilter>> = match &config.image_tag_mutability_exclusion_filter {
         Attr::Unknown => return,
         Attr::Null => Some(Vec::new()),
-        Attr::Known(filters) => filters.iter().map(|filter| filter.filter.as_str()?.parse().ok()).collect(),
+        Attr::Known(filters) => filters
+            .iter()
+            .map(|filter| filter.filter.as_str()?.parse().ok())
+            .collect(),
     };
     let Some(filters) = filters else { return };
     let is_absent = filters.is_empty() && config.image_tag_mutability_exclusion_filter.is_null();
     match TagMutability::new(mode, filters) {
         Ok(_) => {}
         Err(_) if is_absent => {
-            let problem = format!("`{}` needs `image_tag_mutability_exclusion_filter`, with 1 to 5 patterns.", mode.as_str());
+            let problem = format!(
+                "`{}` needs `image_tag_mutability_exclusion_filter`, with 1 to 5 patterns.",
+                mode.as_str()
+            );
             diagnostics.push(invalid(Path::new("image_tag_mutability"), problem));
         }
-        Err(error) => diagnostics.push(invalid(Path::new("image_tag_mutability_exclusion_filter"), error.to_string())),
+        Err(error) => diagnostics.push(invalid(
+            Path::new("image_tag_mutability_exclusion_filter"),
+            error.to_string(),
+        )),
     }
 }

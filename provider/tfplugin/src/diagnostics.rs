@@ -106,14 +106,18 @@ impl Diagnostics {
         Diagnostic::error(summary, detail).into()
     }
 
-    /// Adds a message.
+    /// Adds a message, unless the very same is there already.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        if !self.0.contains(&diagnostic) {
+            self.0.push(diagnostic);
+        }
     }
 
     /// Adds all messages of `other`.
     pub fn extend(&mut self, other: impl Into<Self>) {
-        self.0.extend(other.into().0);
+        for diagnostic in other.into() {
+            self.push(diagnostic);
+        }
     }
 
     /// Adds the messages of a failed result and returns the value of a good one.

@@ -11,9 +11,9 @@ mod plan;
 mod tests;
 
 pub(crate) use config::{generated_config, validate, with_defaults, write_only_paths};
-pub(crate) use conform::{check_applied, check_known};
+pub(crate) use conform::{check_applied, check_known, check_planned};
 pub(crate) use normalise::{complete, keep_meaning, without_write_only};
-pub(crate) use plan::{planned, replacements};
+pub(crate) use plan::{differs, planned, planned_as_changed, replacements};
 
 use crate::schema::{Attribute, Kind, NestedBlock, Nesting, ObjectSchema};
 use crate::value::Value;

@@ -30,7 +30,7 @@ impl Site {
     pub(crate) fn new(config: &RegistryConfig, headers: &HeaderMap, uri: &Uri, is_tls: bool) -> Self {
         let authority = uri
             .authority()
-            .map(|authority| authority.as_str())
+            .map(http::uri::Authority::as_str)
             .or_else(|| headers.get(header::HOST).and_then(|host| host.to_str().ok()))
             .filter(|text| is_host(text))
             .unwrap_or("localhost")

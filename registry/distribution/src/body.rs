@@ -33,7 +33,10 @@ pub(crate) struct Stalled {
 
 /// Whether a body ended because the client stalled.
 pub(crate) fn is_stall(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|cause| cause.is::<Stalled>())
+    error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<Stalled>())
+        .is_some()
 }
 
 /// Why a body was not read whole.

@@ -5,6 +5,7 @@
 //! of the Docker Registry HTTP API V2. Where both give a status, the specification's counts; messages are ECR's where it has one.
 
 use std::error::Error;
+use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
@@ -97,7 +98,7 @@ pub(crate) struct OciError {
 }
 
 impl OciError {
-    fn new(status: StatusCode, code: Code, message: impl ToString) -> Self {
+    fn new(status: StatusCode, code: Code, message: impl Display) -> Self {
         Self {
             status,
             code,
@@ -130,12 +131,12 @@ impl OciError {
     }
 
     /// Adds a header.
-    pub(crate) fn with(mut self, name: HeaderName, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: impl Display) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
 
-    fn with_detail(mut self, detail: impl ToString) -> Self {
+    fn with_detail(mut self, detail: impl Display) -> Self {
         self.detail = Some(detail.to_string());
         self
     }
@@ -202,12 +203,13 @@ impl From<Overload> for OciError {
 
 impl From<Refusal> for OciError {
     fn from(refusal: Refusal) -> Self {
-        let unauthorized = |message: &dyn ToString, challenge: &dyn ToString| {
-            Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message.to_string())
-                .with(header::WWW_AUTHENTICATE, challenge.to_string())
+        let unauthorized = |message: &dyn Display, challenge: &dyn Display| {
+            Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message).with(header::WWW_AUTHENTICATE, challenge)
         };
         match &refusal {
-            Refusal::Absent(challenge) | Refusal::Malformed(challenge) => unauthorized(&refusal, challenge),
+            Refusal::Absent(challenge) | Refusal::Malformed(challenge) | Refusal::InsufficientScope(_, challenge) => {
+                unauthorized(&refusal, challenge)
+            }
             Refusal::Basic(error, challenge) => match error {
                 AuthenticationError::Rejected => unauthorized(&refusal, challenge),
                 AuthenticationError::Expired | AuthenticationError::Revoked | AuthenticationError::Inactive => {
@@ -223,7 +225,6 @@ impl From<Refusal> for OciError {
                 | AuthenticationError::Inactive => unauthorized(&refusal, challenge),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
-            Refusal::InsufficientScope(_, challenge) => unauthorized(&refusal, challenge),
             Refusal::Access(error, challenge) => match error {
                 AccessError::Unauthenticated(reason) => unauthorized(&"Not Authorized", challenge).with_detail(reason),
                 AccessError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal),
@@ -326,9 +327,9 @@ impl From<UploadError> for OciError {
 impl From<PutManifestError> for OciError {
     fn from(error: PutManifestError) -> Self {
         let (status, code) = match error {
-            PutManifestError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
             PutManifestError::Invalid(ManifestError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
-            PutManifestError::Invalid(
+            PutManifestError::DigestMismatch { .. }
+            | PutManifestError::Invalid(
                 ManifestError::Syntax(_)
                 | ManifestError::MediaType(_)
                 | ManifestError::MediaTypeMismatch { .. }

@@ -121,7 +121,7 @@ fn tokens(server: &Server) -> Result<Tokens> {
 fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()> {
     let server = serve()?;
     let root = RegistryClient::new(&server);
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     server.create_repository("other")?;
     server.create_repository_with(&json!({ "repositoryName": "fixed", "imageTagMutability": "IMMUTABLE" }))?;
     root.push_image("fixed", "1", b"the first")?;
@@ -140,7 +140,7 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
 
     let absent = digest(b"nobody has this");
     let layer = root.push_blob("other", b"layer")?;
-    let config = root.push_blob("r", config_of(b"layer").as_bytes())?;
+    let config = root.push_blob("web", config_of(b"layer").as_bytes())?;
     let absent_layer = || manifest(&config, config_of(b"layer").len(), &absent, 5);
     let foreign_layer = manifest(&config, config_of(b"layer").len(), &layer, 5);
     let huge = [absent_layer(), vec![b' '; 5 * 1024 * 1024]].concat();
@@ -154,10 +154,10 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
         )
     };
     let (ahead, mismatched) = (
-        root.begin_upload("r")?,
-        with_query(&root.begin_upload("r")?, "digest", &absent),
+        root.begin_upload("web")?,
+        with_query(&root.begin_upload("web")?, "digest", &absent),
     );
-    let put = |reference: &str| format!("PUT /v2/r/manifests/{reference}");
+    let put = |reference: &str| format!("PUT /v2/web/manifests/{reference}");
     let start = |name: &str| format!("POST /v2/{name}/blobs/uploads/");
     let get = |path: &str| format!("GET /v2/{path}");
     let json_ = &[("Content-Type", OCI_MANIFEST)][..];
@@ -168,30 +168,30 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
 
     #[rustfmt::skip]
     let rows = vec![
-        Row("no password", &nobody, get("r/tags/list"), none, vec![], "401 UNAUTHORIZED"),
+        Row("no password", &nobody, get("web/tags/list"), none, vec![], "401 UNAUTHORIZED"),
         Row("no password at the door", &nobody, get(""), none, vec![], "401 UNAUTHORIZED"),
         Row("wrong password", &wrong, get(""), none, vec![], "401 UNAUTHORIZED"),
         Row("unknown key", &unknown, get(""), none, vec![], "401 UNAUTHORIZED"),
         Row("garbled header", &garbled, get(""), none, vec![], "401 UNAUTHORIZED"),
         Row("forged token", &forged, get(""), none, vec![], "401 UNAUTHORIZED"),
-        Row("revoked token", &revoked, get(""), none, vec![], "403 DENIED expired"),
-        Row("token for something else", &scoped, get("r/manifests/1"), none, vec![], "403 DENIED ecr:BatchGetImage"),
+        Row("revoked token", &revoked, get(""), none, vec![], "403 DENIED revoked"),
+        Row("token for something else", &scoped, get("web/manifests/1"), none, vec![], "403 DENIED ecr:BatchGetImage"),
         Row("token for reading only", &scoped, start("other"), none, vec![], "403 DENIED ecr:InitiateLayerUpload"),
         Row("unknown repository", &root_, start("absent"), none, vec![], "404 NAME_UNKNOWN 'absent' does not exist"),
         Row("name in upper case", &root_, start("Upper"), none, vec![], "400 NAME_INVALID"),
         Row("name with double slash", &root_, start("a//b"), none, vec![], "400 NAME_INVALID"),
         Row("name too long", &root_, start(&"a".repeat(257)), none, vec![], "400 NAME_INVALID"),
-        Row("unknown tag", &root_, get("r/manifests/absent"), none, vec![], "404 MANIFEST_UNKNOWN"),
-        Row("unknown manifest", &root_, get(&format!("r/manifests/{absent}")), none, vec![], "404 MANIFEST_UNKNOWN"),
-        Row("unknown blob", &root_, get(&format!("r/blobs/{absent}")), none, vec![], "404 BLOB_UNKNOWN"),
-        Row("another repository's blob", &root_, get(&format!("r/blobs/{layer}")), none, vec![], "404 BLOB_UNKNOWN"),
-        Row("digest too short", &root_, get("r/blobs/sha256:abc"), none, vec![], "400 DIGEST_INVALID"),
-        Row("unknown algorithm", &root_, get("r/blobs/md5:d41d8cd98f00b204e9800998ecf8427e"), none, vec![], "400 DIGEST_INVALID"),
+        Row("unknown tag", &root_, get("web/manifests/absent"), none, vec![], "404 MANIFEST_UNKNOWN"),
+        Row("unknown manifest", &root_, get(&format!("web/manifests/{absent}")), none, vec![], "404 MANIFEST_UNKNOWN"),
+        Row("unknown blob", &root_, get(&format!("web/blobs/{absent}")), none, vec![], "404 BLOB_UNKNOWN"),
+        Row("another repository's blob", &root_, get(&format!("web/blobs/{layer}")), none, vec![], "404 BLOB_UNKNOWN"),
+        Row("digest too short", &root_, get("web/blobs/sha256:abc"), none, vec![], "400 DIGEST_INVALID"),
+        Row("unknown algorithm", &root_, get("web/blobs/md5:d41d8cd98f00b204e9800998ecf8427e"), none, vec![], "400 DIGEST_INVALID"),
         Row("tag too long", &root_, put(&"t".repeat(129)), json_, absent_layer(), "400 TAG_INVALID"),
         Row("tag with a space", &root_, put("a%20b"), json_, absent_layer(), "400 TAG_INVALID"),
         Row("digest that does not match", &root_, format!("PUT {mismatched}"), octets, b"something else".into(), "400 DIGEST_INVALID"),
         Row("chunk out of order", &root_, format!("PATCH {ahead}"), from_five, b"fghij".into(), "416 BLOB_UPLOAD_INVALID"),
-        Row("unknown upload", &root_, get("r/blobs/uploads/00000000-0000-7000-8000-000000000000"), none, vec![], "404 BLOB_UPLOAD_UNKNOWN"),
+        Row("unknown upload", &root_, get("web/blobs/uploads/00000000-0000-7000-8000-000000000000"), none, vec![], "404 BLOB_UPLOAD_UNKNOWN"),
         Row("manifest of an absent layer", &root_, put("x"), json_, absent_layer(), &layer_named),
         Row("manifest of another repository's layer", &root_, put("x"), json_, foreign_layer, "400 MANIFEST_BLOB_UNKNOWN"),
         Row("manifest that is not JSON", &root_, put("x"), json_, b"{".into(), "400 MANIFEST_INVALID"),
@@ -199,9 +199,9 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
         Row("manifest under another digest", &root_, put(&absent), json_, absent_layer(), "400 DIGEST_INVALID|MANIFEST_INVALID"),
         Row("manifest of 5 MiB", &root_, put("huge"), json_, huge, "413 SIZE_INVALID"),
         Row("immutable tag", &root_, "PUT /v2/fixed/manifests/1".into(), json_, second, "400 TAG_INVALID cannot be overwritten because the tag is immutable"),
-        Row("page of no size", &root_, get("r/tags/list?n=x"), none, vec![], "400 PAGINATION_NUMBER_INVALID"),
-        Row("path that is none", &root_, get("r/nonsense"), none, vec![], "404 UNSUPPORTED|NAME_UNKNOWN|NAME_INVALID"),
-        Row("method that is none", &root_, "POST /v2/r/manifests/x".into(), none, vec![], "405 UNSUPPORTED"),
+        Row("page of no size", &root_, get("web/tags/list?n=x"), none, vec![], "400 PAGINATION_NUMBER_INVALID"),
+        Row("path that is none", &root_, get("web/nonsense"), none, vec![], "404 UNSUPPORTED|NAME_UNKNOWN|NAME_INVALID"),
+        Row("method that is none", &root_, "POST /v2/web/manifests/x".into(), none, vec![], "405 UNSUPPORTED"),
     ];
     check(rows, &server, server.registry(), oci_error)?;
     nothing_half_stored(&server, &root)?;
@@ -216,7 +216,7 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
 
 /// No tag, no image, and no blob of an upload that did not match.
 fn nothing_half_stored(server: &Server, root: &RegistryClient) -> Result<()> {
-    for (repository, wanted) in [("r", vec![]), ("fixed", vec!["1"])] {
+    for (repository, wanted) in [("web", vec![]), ("fixed", vec!["1"])] {
         let list = root
             .call("GET", &format!("/v2/{repository}/tags/list"), &[], &[])?
             .expect(200)?
@@ -230,11 +230,11 @@ fn nothing_half_stored(server: &Server, root: &RegistryClient) -> Result<()> {
         ensure!(tags == wanted, "{repository}: {list}");
     }
     let images = server
-        .api("GET", "/api/v1/repositories/r/images", None)?
+        .api("GET", "/api/v1/repositories/web/images", None)?
         .expect(200)?
         .json()?;
     ensure!(images["images"] == json!([]), "{images}");
-    let mismatched = format!("/v2/r/blobs/{}", digest(b"something else"));
+    let mismatched = format!("/v2/web/blobs/{}", digest(b"something else"));
     ensure!(
         root.call("HEAD", &mismatched, &[], &[])?.status == 404,
         "a blob that did not match was stored"
@@ -245,7 +245,7 @@ fn nothing_half_stored(server: &Server, root: &RegistryClient) -> Result<()> {
 #[test]
 fn the_control_plane_answers_bad_requests_with_status_code_and_reason() -> Result<()> {
     let server = serve()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let (root, nobody) = (Who::Root, Who::Nobody);
     let wrong = Who::With(http::basic(&server.credentials().access_key_id, "wrong"));
     let nonsense = Who::With("Bearer nonsense".into());
@@ -268,8 +268,8 @@ fn the_control_plane_answers_bad_requests_with_status_code_and_reason() -> Resul
             "404 RepositoryNotFoundException The repository with name 'absent' does not exist in the registry with id '000000000000'"),
         Row("unknown path", &root, get("nonsense"), none, vec![], "404 ResourceNotFoundException"),
         Row("unknown method", &root, "PUT /api/v1/repositories".into(), json_, body(json!({})), "405 MethodNotAllowedException"),
-        Row("repository twice", &root, create(), json_, body(json!({ "repositoryName": "r" })),
-            "409 RepositoryAlreadyExistsException The repository with name 'r' already exists in the registry with id '000000000000'"),
+        Row("repository twice", &root, create(), json_, body(json!({ "repositoryName": "web" })),
+            "409 RepositoryAlreadyExistsException The repository with name 'web' already exists in the registry with id '000000000000'"),
         Row("name against the grammar", &root, create(), json_, body(json!({ "repositoryName": "Not/Good" })), "400 InvalidParameterException repositoryName"),
         Row("unknown member", &root, create(), json_, body(json!({ "repositoryName": "x1", "colour": "red" })), "400 InvalidParameterException|ValidationException colour"),
         Row("unknown value", &root, create(), json_, body(json!({ "repositoryName": "x1", "imageTagMutability": "MAYBE" })),
@@ -285,7 +285,7 @@ fn the_control_plane_answers_bad_requests_with_status_code_and_reason() -> Resul
     ];
     check(rows, &server, server.credentials().control_address(), problem)?;
     let names = server.repository_names("")?;
-    ensure!(names == ["r"], "something half-made is left: {names:?}");
+    ensure!(names == ["web"], "something half-made is left: {names:?}");
     let refused = server.api("GET", "/api/v1/repositories/absent", None)?;
     ensure!(
         refused.header("content-type") == Some("application/problem+json"),
@@ -298,9 +298,9 @@ fn the_control_plane_answers_bad_requests_with_status_code_and_reason() -> Resul
 #[test]
 fn a_body_that_stalls_is_given_up_and_the_upload_goes_on_from_what_arrived() -> Result<()> {
     let server = serve()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let root = RegistryClient::new(&server);
-    let upload = root.begin_upload("r")?;
+    let upload = root.begin_upload("web")?;
     let started = Instant::now();
     let mut connection = root.connect()?;
     let headers = root.headers(&[
@@ -333,13 +333,13 @@ fn a_body_that_stalls_is_given_up_and_the_upload_goes_on_from_what_arrived() -> 
 #[test]
 fn a_client_that_goes_away_leaves_nothing_and_can_come_back() -> Result<()> {
     let server = serve()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let root = RegistryClient::new(&server);
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let digest = digest(&bytes);
 
     // In the middle of a single-request upload: nothing may be stored under that digest.
-    let upload = root.begin_upload("r")?;
+    let upload = root.begin_upload("web")?;
     let length = bytes.len().to_string();
     {
         let mut connection = root.connect()?;
@@ -350,10 +350,10 @@ fn a_client_that_goes_away_leaves_nothing_and_can_come_back() -> Result<()> {
         connection.send_head("PUT", &with_query(&upload, "digest", &digest), &headers)?;
         connection.write(&bytes[..2_000_000])?;
     }
-    ensure!(root.call("HEAD", &format!("/v2/r/blobs/{digest}"), &[], &[])?.status == 404);
+    ensure!(root.call("HEAD", &format!("/v2/web/blobs/{digest}"), &[], &[])?.status == 404);
 
     // In the middle of a chunk: the session says how far it got, and goes on from there.
-    let upload = root.begin_upload("r")?;
+    let upload = root.begin_upload("web")?;
     {
         let mut connection = root.connect()?;
         let headers = root.headers(&[
@@ -388,7 +388,7 @@ fn a_client_that_goes_away_leaves_nothing_and_can_come_back() -> Result<()> {
     root.call("PUT", &with_query(&upload, "digest", &digest), &[], &[])?
         .expect(201)?;
     let back = root
-        .call("GET", &format!("/v2/r/blobs/{digest}"), &[], &[])?
+        .call("GET", &format!("/v2/web/blobs/{digest}"), &[], &[])?
         .expect(200)?;
     ensure!(back.body == bytes, "other bytes came back");
     Ok(())
@@ -397,10 +397,10 @@ fn a_client_that_goes_away_leaves_nothing_and_can_come_back() -> Result<()> {
 #[test]
 fn a_truncated_upload_is_refused() -> Result<()> {
     let server = serve()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let root = RegistryClient::new(&server);
     let bytes = vec![3_u8; 200_000];
-    let upload = root.begin_upload("r")?;
+    let upload = root.begin_upload("web")?;
     root.call(
         "PATCH",
         &upload,
@@ -417,7 +417,7 @@ fn a_truncated_upload_is_refused() -> Result<()> {
         response.text()
     );
     ensure!(
-        root.call("HEAD", &format!("/v2/r/blobs/{}", digest(&bytes)), &[], &[])?
+        root.call("HEAD", &format!("/v2/web/blobs/{}", digest(&bytes)), &[], &[])?
             .status
             == 404
     );
@@ -468,9 +468,9 @@ fn memory_does_not_grow_with_what_is_pushed_or_pulled() -> Result<()> {
     const LAYER_MEBIBYTES: usize = 300;
     const MAX_GROWTH_KIB: u64 = 64 * 1024;
     let server = serve()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let root = RegistryClient::new(&server);
-    root.push_image("r", "warm", b"up")?;
+    root.push_image("web", "warm", b"up")?;
     server.reset_peak_memory()?;
     let before = server.memory_kib("VmRSS")?;
 
@@ -483,7 +483,7 @@ fn memory_does_not_grow_with_what_is_pushed_or_pulled() -> Result<()> {
         }
         e2e::registry::digest_text(&hash.finalize())
     };
-    let upload = root.begin_upload("r")?;
+    let upload = root.begin_upload("web")?;
     let mut connection = root.connect()?;
     let length = (LAYER_MEBIBYTES * MEBIBYTE).to_string();
     let headers = root.headers(&[
@@ -522,7 +522,7 @@ fn pull_slowly(root: &RegistryClient, digest: &str, length: usize) -> Result<()>
         }
     }
     let mut connection = Connection::open(root.address())?;
-    connection.send_head("GET", &format!("/v2/r/blobs/{digest}"), &root.headers(&[]))?;
+    connection.send_head("GET", &format!("/v2/web/blobs/{digest}"), &root.headers(&[]))?;
     let mut sips = Sips(0);
     connection.receive_to(false, &mut sips)?.expect(200)?;
     ensure!(sips.0 == length, "{} bytes came back", sips.0);

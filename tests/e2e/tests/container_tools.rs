@@ -230,7 +230,7 @@ fn skopeo_copies_every_format_inspects_lists_and_deletes() -> Result<()> {
     let push = ["copy", "--dest-tls-verify=false"];
 
     // As it is: the digest must survive.
-    skopeo.run(&[&push[..], &[&source, &target("as-is")]].concat())?;
+    skopeo.run(&[&push[..], &["--preserve-digests", &source, &target("as-is")]].concat())?;
     let inspected = skopeo.run(&["inspect", "--tls-verify=false", &target("as-is")])?;
     let inspected: Value = serde_json::from_str(&inspected.stdout)?;
     ensure!(inspected["Digest"] == digest.as_str(), "{inspected}");

@@ -24,7 +24,7 @@ fn content(pusher: usize, round: usize) -> Vec<u8> {
 #[test]
 fn everything_acknowledged_survives_kill_9_in_mid_push() -> Result<()> {
     let mut server = Server::start()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let acknowledged = Mutex::new(Vec::new());
 
     // Killed after another while each time: sooner or later between any two steps of a push.
@@ -37,7 +37,7 @@ fn everything_acknowledged_survives_kill_9_in_mid_push() -> Result<()> {
                 threads.spawn(move || {
                     for round in 0.. {
                         let tag = format!("t{life}-{pusher}-{round}");
-                        let Ok(digest) = client.push_image("r", &tag, &content(pusher, life * 1000 + round)) else {
+                        let Ok(digest) = client.push_image("web", &tag, &content(pusher, life * 1000 + round)) else {
                             return;
                         };
                         acknowledged.lock().unwrap().push((tag, digest));
@@ -64,7 +64,7 @@ fn everything_acknowledged_survives_kill_9_in_mid_push() -> Result<()> {
     let client = RegistryClient::new(&server);
     for (tag, digest) in &acknowledged {
         let got = client
-            .manifest("r", tag)?
+            .manifest("web", tag)?
             .expect(200)
             .with_context(|| format!("tag {tag} is lost"))?;
         ensure!(
@@ -72,18 +72,18 @@ fn everything_acknowledged_survives_kill_9_in_mid_push() -> Result<()> {
             "tag {tag} names another image"
         );
         client
-            .pull_image("r", digest)
+            .pull_image("web", digest)
             .with_context(|| format!("image {tag} cannot be pulled"))?;
     }
     // Nothing half there: whatever is listed can be pulled, acknowledged or not.
     let tags = client
-        .call("GET", "/v2/r/tags/list?n=1000", &[], &[])?
+        .call("GET", "/v2/web/tags/list?n=1000", &[], &[])?
         .expect(200)?
         .json()?;
     for tag in tags["tags"].as_array().context("no tags")? {
         let tag = tag.as_str().context("not a tag")?;
         client
-            .pull_image("r", tag)
+            .pull_image("web", tag)
             .with_context(|| format!("tag {tag} dangles"))?;
     }
     Ok(())
@@ -92,10 +92,10 @@ fn everything_acknowledged_survives_kill_9_in_mid_push() -> Result<()> {
 #[test]
 fn an_upload_goes_on_after_a_restart() -> Result<()> {
     let mut server = Server::start()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let client = RegistryClient::new(&server);
     let bytes: Vec<u8> = (0..900_000_u32).map(|n| (n % 241) as u8).collect();
-    let upload = client.begin_upload("r")?;
+    let upload = client.begin_upload("web")?;
     let octets = ("Content-Type", "application/octet-stream");
     client
         .call(
@@ -123,9 +123,9 @@ fn an_upload_goes_on_after_a_restart() -> Result<()> {
     client
         .call("PUT", &with_query(&upload, "digest", &layer), &[], &[])?
         .expect(201)?;
-    let config = client.push_blob("r", config_of(&bytes).as_bytes())?;
+    let config = client.push_blob("web", config_of(&bytes).as_bytes())?;
     let image = manifest(&config, config_of(&bytes).len(), &layer, bytes.len());
-    client.put_manifest("r", "1", OCI_MANIFEST, &image)?.expect(201)?;
-    client.pull_image("r", "1")?;
+    client.put_manifest("web", "1", OCI_MANIFEST, &image)?.expect(201)?;
+    client.pull_image("web", "1")?;
     Ok(())
 }

@@ -157,10 +157,10 @@ fn config_check_refuses_unknown_keys_and_shows_no_secret() -> Result<()> {
 #[test]
 fn sigterm_lets_a_request_in_flight_finish() -> Result<()> {
     let mut server = Server::start()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let client = RegistryClient::new(&server);
     let bytes = vec![5_u8; 2_000_000];
-    let upload = client.begin_upload("r")?;
+    let upload = client.begin_upload("web")?;
     let mut connection = client.connect()?;
     let length = bytes.len().to_string();
     let headers = client.headers(&[
@@ -169,6 +169,10 @@ fn sigterm_lets_a_request_in_flight_finish() -> Result<()> {
     ]);
     connection.send_head("PUT", &with_query(&upload, "digest", &digest(&bytes)), &headers)?;
     connection.write(&bytes[..1_000_000])?;
+    wait_until("the server is receiving the upload", Duration::from_secs(10), || {
+        let metrics = http::request(server.credentials().control_address(), "GET", "/metrics", &[], &[]);
+        metrics.is_ok_and(|response| response.text().contains("\nhythe_registry_active_uploads 1"))
+    })?;
 
     server.ask_to_stop()?;
     server.wait_for_log("stopping")?;
@@ -181,7 +185,7 @@ fn sigterm_lets_a_request_in_flight_finish() -> Result<()> {
     ensure!(server.stop().context("it had to be killed")?.success());
 
     server.restart()?;
-    let blob = format!("/v2/r/blobs/{}", digest(&bytes));
+    let blob = format!("/v2/web/blobs/{}", digest(&bytes));
     ensure!(RegistryClient::new(&server).call("HEAD", &blob, &[], &[])?.status == 200);
     Ok(())
 }
@@ -212,9 +216,9 @@ fn health_metrics_and_openapi_answer_without_a_password() -> Result<()> {
 #[test]
 fn every_log_line_is_json_and_no_line_holds_a_secret() -> Result<()> {
     let mut server = Server::start()?;
-    server.create_repository("r")?;
+    server.create_repository("web")?;
     let (password, _) = server.authorization_token(&json!({}))?;
-    RegistryClient::with(server.registry(), Some(http::basic("AWS", &password))).push_image("r", "1", b"quiet")?;
+    RegistryClient::with(server.registry(), Some(http::basic("AWS", &password))).push_image("web", "1", b"quiet")?;
     RegistryClient::with(server.registry(), Some(http::basic("AWS", "guess-of-a-password"))).call(
         "GET",
         "/v2/",

@@ -104,7 +104,7 @@ pub struct PullArgs {
 
 /// Which images a list shows.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum TagStatusArg {
+pub enum TagStatusArg {
     /// All
     #[default]
     Any,

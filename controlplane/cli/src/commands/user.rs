@@ -55,7 +55,7 @@ pub enum UserCommand {
 
 /// ECR's managed policies, as options are spelt.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum PolicyArg {
+pub enum PolicyArg {
     /// May look at everything and pull
     #[value(alias = "ReadOnly")]
     ReadOnly,

@@ -211,7 +211,7 @@ async fn a_caller_that_goes_away_leaves_a_whole_or_nothing(database: &Database) 
 
 async fn stores_that_start_at_once_share_one_schema(database: &Database) {
     // A database that no store has seen.
-    let (config, _folder) = match &database.config {
+    let (config, _folder, server) = match &database.config {
         StoreConfig::Sqlite { .. } => {
             let folder = tempfile::tempdir().unwrap();
             (
@@ -219,17 +219,19 @@ async fn stores_that_start_at_once_share_one_schema(database: &Database) {
                     path: folder.path().join("meta.db"),
                 },
                 Some(folder),
+                None,
             )
         }
         StoreConfig::Postgres { .. } => {
             let options = format!("{} ENCODING 'UTF8'", crate::harness::COLLATION_C);
-            let (url, _) = crate::harness::create_database(&options).await.unwrap();
+            let (url, server) = crate::harness::create_database(&options).await.unwrap();
             (
                 StoreConfig::Postgres {
                     url,
                     max_connections: 2,
                 },
                 None,
+                Some(server),
             )
         }
     };
@@ -253,4 +255,7 @@ async fn stores_that_start_at_once_share_one_schema(database: &Database) {
         deployment.first()
     );
     again.close().await;
+    if let Some((server, name)) = server {
+        crate::harness::drop_database(&server, &name).await;
+    }
 }

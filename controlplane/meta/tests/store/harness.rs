@@ -103,7 +103,7 @@ impl Database {
     pub async fn finish(self) {
         self.store.close().await;
         if let Some((server, name)) = self.server {
-            execute_on(&server, AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await;
+            drop_database(&server, &name).await;
         }
     }
 }
@@ -155,6 +155,10 @@ pub async fn create_database(options: &str) -> Option<(String, (String, String))
     Some((format!("{base}/{name}?{query}"), (server, name)))
 }
 
+pub async fn drop_database(server: &str, name: &str) {
+    execute_on(server, AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await;
+}
+
 #[allow(clippy::disallowed_methods, reason = "how the test command says where PostgreSQL is")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
@@ -191,6 +195,10 @@ dir=$(mktemp -d /tmp/hythe-postgres.XXXXXX)
 "$1/postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" -c fsync=off \
     -c max_connections=300 >>"$dir/log" 2>&1 </dev/null &
 pid=$!
+until grep -q ready "$dir/data/postmaster.pid" 2>/dev/null; do
+    kill -0 $pid
+    sleep 0.05
+done
 echo "$dir"
 cat >/dev/null || true
 kill -INT $pid || true
@@ -218,19 +226,13 @@ fn start_server() -> Option<(String, ChildStdin)> {
         .ok()?;
     let mut folder = String::new();
     BufReader::new(child.stdout.take()?).read_line(&mut folder).ok()?;
-    let folder = PathBuf::from(folder.trim());
-    if folder.as_os_str().is_empty() {
-        return None;
-    }
-    let socket = folder.join(".s.PGSQL.5432");
-    for _ in 0..600 {
-        if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
-            let url = format!("postgres://postgres@localhost/postgres?host={}", folder.display());
-            return Some((url, child.stdin.take()?));
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    None
+    let folder = folder.trim();
+    // It says nothing if it could not start.
+    (!folder.is_empty()).then_some(())?;
+    Some((
+        format!("postgres://postgres@localhost/postgres?host={folder}"),
+        child.stdin.take()?,
+    ))
 }
 
 fn find_binaries() -> Option<PathBuf> {

@@ -73,7 +73,7 @@ async fn check_order(store: &Store, names: &BTreeSet<RepositoryName>, tags: &BTr
 #[tokio::test]
 async fn names_sort_by_bytes_whatever_the_collation_of_the_database() {
     let options = "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C' LC_CTYPE 'C'";
-    let Some((url, _)) = harness::create_database(options).await else {
+    let Some((url, (server, name))) = harness::create_database(options).await else {
         return;
     };
     let store = Store::open(&StoreConfig::Postgres {
@@ -90,11 +90,13 @@ async fn names_sort_by_bytes_whatever_the_collation_of_the_database() {
         .into();
     check_order(&store, &names, &tags).await;
     store.close().await;
+    harness::drop_database(&server, &name).await;
 }
 
 #[tokio::test]
 async fn a_database_with_another_encoding_is_refused() {
-    let Some((url, _)) = harness::create_database("LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'LATIN1'").await else {
+    let Some((url, (server, name))) = harness::create_database("LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'LATIN1'").await
+    else {
         return;
     };
     let refused = Store::open(&StoreConfig::Postgres {
@@ -103,7 +105,8 @@ async fn a_database_with_another_encoding_is_refused() {
     })
     .await;
     assert!(
-        matches!(&refused, Err(OpenError::Encoding(name)) if name == "LATIN1"),
+        matches!(&refused, Err(OpenError::Encoding(found)) if found == "LATIN1"),
         "{refused:?}"
     );
+    harness::drop_database(&server, &name).await;
 }

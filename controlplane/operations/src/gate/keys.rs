@@ -94,7 +94,7 @@ impl Keys {
             tokens,
             token_ids: mac(b"bind token ids")?,
             pages: mac(b"sign page tokens")?,
-            check: STANDARD.encode(&*derive(b"check the master key")?),
+            check: STANDARD.encode(*derive(b"check the master key")?),
             seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*derive(b"seal access keys")?)?),
         })
     }
@@ -150,7 +150,7 @@ pub(crate) fn new_access_key_id() -> Result<String, CryptoError> {
 pub(crate) fn new_secret() -> Result<Secret, CryptoError> {
     let mut random = Zeroizing::new([0_u8; 30]);
     rand::fill(&mut *random)?;
-    let secret = Secret::new(STANDARD.encode(&*random));
+    let secret = Secret::new(STANDARD.encode(*random));
     random.zeroize();
     Ok(secret)
 }

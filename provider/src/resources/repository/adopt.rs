@@ -25,10 +25,14 @@ impl Repository {
         let scanning = block("image_scanning_configuration");
         Some(Self {
             name: text(state.get("name")),
-            image_tag_mutability: text(state.get("image_tag_mutability")).unwrap_or("MUTABLE".into()).into(),
+            image_tag_mutability: text(state.get("image_tag_mutability"))
+                .unwrap_or("MUTABLE".into())
+                .into(),
             image_tag_mutability_exclusion_filter: filters(state.get("image_tag_mutability_exclusion_filter")),
             encryption: Attr::Known(Encryption {
-                kind: text(encryption.and_then(|it| it.get("encryption_type"))).unwrap_or(AES256.into()).into(),
+                kind: text(encryption.and_then(|it| it.get("encryption_type")))
+                    .unwrap_or(AES256.into())
+                    .into(),
                 key: text(encryption.and_then(|it| it.get("kms_key"))),
             }),
             scan_on_push: truth(scanning.and_then(|it| it.get("scan_on_push"))).into(),
@@ -41,7 +45,10 @@ impl Repository {
 
 /// A text; the AWS provider writes absent ones as empty.
 fn text(json: Option<&Json>) -> Attr<String> {
-    json.and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned).into()
+    json.and_then(Json::as_str)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+        .into()
 }
 
 fn truth(json: Option<&Json>) -> bool {
@@ -50,8 +57,15 @@ fn truth(json: Option<&Json>) -> bool {
 
 fn filters(json: Option<&Json>) -> Attr<Set<ExclusionFilterModel>> {
     let blocks = json.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-    let filter = |block: &Json| ExclusionFilterModel { filter: text(block.get("filter")), filter_type: WILDCARD.into() };
-    if blocks.is_empty() { Attr::Null } else { Attr::Known(blocks.iter().map(filter).collect()) }
+    let filter = |block: &Json| ExclusionFilterModel {
+        filter: text(block.get("filter")),
+        filter_type: WILDCARD.into(),
+    };
+    if blocks.is_empty() {
+        Attr::Null
+    } else {
+        Attr::Known(blocks.iter().map(filter).collect())
+    }
 }
 
 fn tags(json: Option<&Json>) -> Attr<TagMap> {
@@ -97,7 +111,10 @@ mod tests {
 
     #[test]
     fn the_arguments_of_an_aws_ecr_repository_are_taken_over() {
-        for provider in ["registry.terraform.io/hashicorp/aws", "registry.opentofu.org/hashicorp/aws"] {
+        for provider in [
+            "registry.terraform.io/hashicorp/aws",
+            "registry.opentofu.org/hashicorp/aws",
+        ] {
             let adopted = Repository::adopt(&source(provider, AWS_TYPE)).unwrap();
             insta::assert_debug_snapshot!("adopted", adopted.to_object());
         }
@@ -105,10 +122,21 @@ mod tests {
 
     #[test]
     fn what_the_aws_provider_left_out_gets_its_default() {
-        let state = json!({"name": "web", "encryption_configuration": [], "image_scanning_configuration": [], "tags": null});
-        let adopted = Repository::adopt(&MoveSource { state, ..source("x/hashicorp/aws", AWS_TYPE) }).unwrap();
+        let state =
+            json!({"name": "web", "encryption_configuration": [], "image_scanning_configuration": [], "tags": null});
+        let adopted = Repository::adopt(&MoveSource {
+            state,
+            ..source("x/hashicorp/aws", AWS_TYPE)
+        })
+        .unwrap();
         assert_eq!(adopted.image_tag_mutability, "MUTABLE".into());
-        assert_eq!(adopted.encryption, Attr::Known(Encryption { kind: AES256.into(), key: Attr::Null }));
+        assert_eq!(
+            adopted.encryption,
+            Attr::Known(Encryption {
+                kind: AES256.into(),
+                key: Attr::Null
+            })
+        );
         assert!(adopted.tags.is_null() && adopted.image_tag_mutability_exclusion_filter.is_null());
     }
 
@@ -119,7 +147,10 @@ mod tests {
             ("registry.terraform.io/other/aws", AWS_TYPE),
             ("registry.terraform.io/hashicorp/google", AWS_TYPE),
         ] {
-            assert!(Repository::adopt(&source(provider, type_name)).is_none(), "{provider} {type_name}");
+            assert!(
+                Repository::adopt(&source(provider, type_name)).is_none(),
+                "{provider} {type_name}"
+            );
         }
     }
 }

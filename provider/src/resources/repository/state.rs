@@ -3,7 +3,8 @@
 
 use hythe_model::{EncryptionType, ExclusionFilter, TagMutabilityMode};
 use hythe_wire::{
-    CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, ImageTagMutabilityExclusionFilter, UpdateRepository,
+    CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, ImageTagMutabilityExclusionFilter,
+    UpdateRepository,
 };
 use tfplugin::{Attr, Path, Result, Set};
 
@@ -30,11 +31,12 @@ impl Repository {
         self.image_tag_mutability = image_tag_mutability.as_str().into();
         // The server does not tell an empty set from none.
         let was_written = self.image_tag_mutability_exclusion_filter.known().is_some();
-        self.image_tag_mutability_exclusion_filter = if image_tag_mutability_exclusion_filters.is_empty() && !was_written {
-            Attr::Null
-        } else {
-            Attr::Known(filters_from(image_tag_mutability_exclusion_filters))
-        };
+        self.image_tag_mutability_exclusion_filter =
+            if image_tag_mutability_exclusion_filters.is_empty() && !was_written {
+                Attr::Null
+            } else {
+                Attr::Known(filters_from(image_tag_mutability_exclusion_filters))
+            };
         self.encryption = Attr::Known(encryption_configuration.into());
         self.scan_on_push = image_scanning_configuration.scan_on_push.into();
         self.arn = repository_arn.into();
@@ -77,17 +79,23 @@ impl Repository {
     }
 
     fn scanning(&self) -> ImageScanningConfiguration {
-        ImageScanningConfiguration { scan_on_push: self.scan_on_push.unwrap_or_default() }
+        ImageScanningConfiguration {
+            scan_on_push: self.scan_on_push.unwrap_or_default(),
+        }
     }
 
     /// The filters, sorted; `None` if there is none.
     fn filters(&self) -> Result<Option<Vec<ImageTagMutabilityExclusionFilter>>> {
         let place = || Path::new("image_tag_mutability_exclusion_filter");
-        let Some(filters) = self.image_tag_mutability_exclusion_filter.known() else { return Ok(None) };
+        let Some(filters) = self.image_tag_mutability_exclusion_filter.known() else {
+            return Ok(None);
+        };
         let mut parsed = Vec::new();
         for filter in filters {
             let text = filter.filter.required("filter")?;
-            let filter: ExclusionFilter = text.parse().map_err(|error: hythe_model::ParseError| invalid(place(), error.to_string()))?;
+            let filter: ExclusionFilter = text
+                .parse()
+                .map_err(|error: hythe_model::ParseError| invalid(place(), error.to_string()))?;
             parsed.push(filter.into());
         }
         parsed.sort();
@@ -98,13 +106,19 @@ impl Repository {
 impl Encryption {
     fn to_wire(&self) -> Result<EncryptionConfiguration> {
         let encryption_type: EncryptionType = parsed("encryption", &self.kind)?;
-        Ok(EncryptionConfiguration { encryption_type, kms_key: self.key.known().cloned() })
+        Ok(EncryptionConfiguration {
+            encryption_type,
+            kms_key: self.key.known().cloned(),
+        })
     }
 }
 
 impl From<EncryptionConfiguration> for Encryption {
     fn from(server: EncryptionConfiguration) -> Self {
-        Self { kind: server.encryption_type.as_str().into(), key: server.kms_key.into() }
+        Self {
+            kind: server.encryption_type.as_str().into(),
+            key: server.kms_key.into(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! Checks on what provider logic returns, before Terraform makes them with a less helpful message.
 
 use super::{Nested, paired};
-use crate::schema::{Nesting, ObjectSchema};
+use crate::schema::{Attribute, Kind, Mode, Nesting, ObjectSchema};
 use crate::value::same;
 use crate::{Diagnostic, Diagnostics, Path, Type, Value};
 
@@ -35,6 +35,26 @@ fn unknown_paths(value: &Value, path: &Path, paths: &mut Vec<Path>) {
         Value::Dynamic(inner) => unknown_paths(&inner.1, path, paths),
         Value::Null | Value::String(_) | Value::Number(_) | Value::Bool(_) => {}
     }
+}
+
+/// The logic may not change what the user wrote, nor set what the user left out and nobody computes.
+pub(crate) fn check_planned(object: &ObjectSchema, config: &Value, planned: &Value) -> Diagnostics {
+    let is_broken = |attribute: &&Attribute| {
+        let (wanted, planned) = (config.get(&attribute.name), planned.get(&attribute.name));
+        if attribute.is_write_only || attribute.mode == Mode::Computed {
+            return false;
+        }
+        if wanted.is_null() {
+            return attribute.mode != Mode::OptionalComputed && !planned.is_null();
+        }
+        // Nested objects have defaults and computed values inside; Terraform checks those.
+        matches!(attribute.kind, Kind::Value(_)) && wanted.is_wholly_known() && !attribute.means_same(wanted, planned)
+    };
+    let error = |attribute: &Attribute| {
+        let detail = format!("The plan changed the argument `{}`. {BUG}", attribute.name);
+        Diagnostic::error("Provider planned something else", detail).at(Path::new(&attribute.name))
+    };
+    object.attributes.iter().filter(is_broken).map(error).collect()
 }
 
 /// Every value that the plan promised must be there after the apply.

@@ -14,7 +14,20 @@ use crate::{Path, Value};
 ///   nothing changes, and is unknown otherwise.
 /// * Write-only attributes are null.
 pub(crate) fn planned(object: &ObjectSchema, prior: &Value, config: &Value) -> Value {
-    let is_changed = prior.is_null() || object_differs(object, prior, config);
+    plan_with(object, prior, config, differs(object, prior, config))
+}
+
+/// As [`planned`], for an object that changes although the configuration asks for nothing new.
+pub(crate) fn planned_as_changed(object: &ObjectSchema, prior: &Value, config: &Value) -> Value {
+    plan_with(object, prior, config, true)
+}
+
+/// Whether the configuration asks for a change.
+pub(crate) fn differs(object: &ObjectSchema, prior: &Value, config: &Value) -> bool {
+    prior.is_null() || object_differs(object, prior, config)
+}
+
+fn plan_with(object: &ObjectSchema, prior: &Value, config: &Value, is_changed: bool) -> Value {
     plan_object(
         object,
         Prior::of(prior),

@@ -100,6 +100,7 @@ fn brief(value: &Value) -> Json {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn planning() {
     let state = json!({"name": "n", "text": "Hi", "mode": "soft", "zone": "z", "arn": "arn:n", "count_of": 1});
     let with = |base: &Json, more: Json| {
@@ -531,4 +532,32 @@ fn write_only_arguments_are_found_at_any_depth_and_never_recorded() {
         [Path::new("secret"), Path::new("list").index(1).attribute("secret")]
     );
     assert_eq!(brief(&without_write_only(&schema, config)), json!({"list": [{}, {}]}));
+}
+
+#[test]
+fn the_logic_may_not_plan_what_the_user_did_not_write() {
+    let cases = [
+        (
+            json!({"name": "n", "text": "Hi"}),
+            json!({"name": "n", "text": "HI", "zone": "z", "arn": "x"}),
+            "",
+        ),
+        (
+            json!({"name": "?", "text": "Hi"}),
+            json!({"name": "n", "text": "Hi"}),
+            "",
+        ),
+        (json!({"name": "n"}), json!({"name": "m"}), "name"),
+        (
+            json!({"name": "n", "zone": "a"}),
+            json!({"name": "n", "zone": "b"}),
+            "zone",
+        ),
+        (json!({"name": "n"}), json!({"name": "n", "text": "invented"}), "text"),
+    ];
+    for (config, planned, want) in cases {
+        let found = check_planned(&schema(), &whole(&config), &whole(&planned));
+        let paths: Vec<_> = found.iter().map(|it| it.path.to_string()).collect();
+        assert_eq!(paths.join(" "), want, "{config}");
+    }
 }

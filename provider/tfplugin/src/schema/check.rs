@@ -178,6 +178,12 @@ fn check_attribute(place: Place, attribute: &Attribute, path: &Path, problems: &
         }
         if !default.is_wholly_known() || encode(&attribute.kind.ty(), default).is_err() {
             problem("has a default of another type");
+        } else if attribute
+            .validators
+            .iter()
+            .any(|validator| validator.check(default).is_err())
+        {
+            problem("has a default that its own validator refuses");
         }
     }
     if attribute.is_stable && !attribute.mode.is_computed() {

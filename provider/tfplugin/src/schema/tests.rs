@@ -29,6 +29,7 @@ fn block(name: &str, nesting: Nesting) -> NestedBlock {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_rule_is_checked() {
     use Surface::{Action, Managed, Provider};
     let dynamic = Kind::Value(Type::Dynamic);
@@ -91,6 +92,11 @@ fn each_rule_is_checked() {
             "`a` is write-only, which only managed resources may have",
         ),
         (Managed, object([optional("a", STRING).default("x")]), ""),
+        (
+            Managed,
+            object([optional("a", STRING).default("x").one_of(["y"])]),
+            "`a` has a default that its own validator refuses",
+        ),
         (
             Managed,
             object([optional("a", STRING).default(1)]),

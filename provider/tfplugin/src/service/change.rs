@@ -28,9 +28,10 @@ impl<P: Provider> Service<P> {
         } else {
             reply.planned_identity = request.prior_identity.filter(|_| !prior.is_null());
             let planned = engine::planned(object, &prior, &config);
-            let result = caught(resource.plan(&cx, prior.clone(), config, planned)).await;
+            let result = caught(resource.plan(&cx, prior.clone(), config.clone(), planned)).await;
             result.map(|(planned, asked)| {
                 let planned = engine::without_write_only(object, engine::complete(object, planned));
+                cx.report(engine::check_planned(object, &config, &planned));
                 let mut replace = engine::replacements(object, &prior, &planned);
                 let differs = |path: &Path| !prior.is_null() && at(&prior, path) != at(&planned, path);
                 replace.extend(asked.into_iter().filter(differs));

@@ -68,7 +68,7 @@ fn value_of(ty: &Type, allows_unknown: bool) -> BoxedStrategy<Value> {
             members.prop_map(Value::List).boxed()
         }
     };
-    let unknown = if allows_unknown { 1 } else { 0 };
+    let unknown = u32::from(allows_unknown);
     prop_oneof![8 => known, 1 => Just(Value::Null), unknown => Just(Value::Unknown)].boxed()
 }
 

@@ -248,7 +248,7 @@ async fn record() {
     };
     let socket = shelf.path().join("s");
     let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-    let server = tonic::transport::Server::builder()
+    let forwarding = tonic::transport::Server::builder()
         .add_service(ProviderServer::new(recorder))
         .serve_with_incoming(UnixListenerStream::new(listener));
 
@@ -290,8 +290,8 @@ async fn record() {
     });
     tokio::select! {
         done = work => done.unwrap(),
-        ended = server => panic!("{ended:?}"),
-        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("too slow"),
+        ended = forwarding => panic!("{ended:?}"),
+        () = tokio::time::sleep(Duration::from_mins(1)) => panic!("too slow"),
     }
     let mut text = "# Values that Terraform 1.11.4 sent: owner|member|MessagePack in hexadecimal\n".to_owned();
     for line in lines.lock().unwrap().iter() {

@@ -77,12 +77,17 @@ async fn an_identity_follows_an_object_and_finds_it_again() {
     let request = proto::ReadResourceRequest {
         type_name: name(),
         current_state: created.new_state.clone(),
+        private: created.private.clone(),
         ..Default::default()
     };
     let read = plugin.client.read_resource(request).await.unwrap().into_inner();
     assert_eq!(
         (read.new_state, read.new_identity),
         (created.new_state, Some(identity("1")))
+    );
+    assert_eq!(
+        (created.private, read.private),
+        (b"made here".to_vec(), b"made here".to_vec())
     );
 
     for (isbn, want) in [("1", None), ("2", Some("No such book: There is no book `2`."))] {

@@ -126,7 +126,7 @@ async fn a_provider_that_is_not_configured_yet_plans_offline() {
     workspace.write_raw(&format!(
         r#"
 resource "terraform_data" "folder" {{
-  input = {:?}
+  input = "{}"
 }}
 provider "shelf" {{
   directory = terraform_data.folder.output
@@ -136,7 +136,7 @@ resource "shelf_book" "a" {{
   title = "T"
 }}
 "#,
-        workspace.shelf()
+        workspace.shelf().display()
     ));
     workspace.apply_and_settle().await;
     assert!(workspace.book("1").is_some());

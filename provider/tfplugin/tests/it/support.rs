@@ -64,7 +64,10 @@ impl Workspace {
         let settings = match workspace.reach {
             Reach::Reattach(_) => String::new(),
             Reach::Handshake => {
-                format!("provider_installation {{\n  dev_overrides {{\n    \"example/shelf\" = {plugins:?}\n  }}\n}}\n")
+                format!(
+                    "provider_installation {{\n  dev_overrides {{\n    \"example/shelf\" = \"{}\"\n  }}\n}}\n",
+                    plugins.display()
+                )
             }
         };
         std::fs::write(workspace.path().join("settings.tfrc"), settings).unwrap();
@@ -104,8 +107,8 @@ impl Workspace {
     /// Writes the configuration; the provider block comes by itself.
     pub fn write(&self, config: &str) {
         self.write_raw(&format!(
-            "provider \"shelf\" {{\n  directory = {:?}\n}}\n{config}",
-            self.shelf()
+            "provider \"shelf\" {{\n  directory = \"{}\"\n}}\n{config}",
+            self.shelf().display()
         ));
     }
 
@@ -216,7 +219,9 @@ fn has_terraform() -> bool {
         .output()
         .is_ok();
     if !found {
-        writeln!(std::io::stderr(), "skipped: there is no `terraform` on the PATH").unwrap();
+        std::io::stderr()
+            .write_all(b"skipped: there is no `terraform` on the PATH\n")
+            .unwrap();
     }
     found
 }

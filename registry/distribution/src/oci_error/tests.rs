@@ -93,8 +93,8 @@ fn upload_errors() -> Vec<UploadError> {
         },
         UploadError::TooLarge(100),
         UploadError::DigestMismatch {
-            expected: digest(),
-            actual: digest(),
+            expected: Box::new(digest()),
+            actual: Box::new(digest()),
         },
         UploadError::Busy(upload()),
         UploadError::Full(failure()),
@@ -174,43 +174,47 @@ fn every_error_has_a_status_a_code_and_a_message() {
         add("overload", overload.into());
     }
     add("gate", GateError("down".into()).into());
-    input_errors().into_iter().for_each(|error| add("input", error.into()));
+    for error in input_errors() {
+        add("input", error.into());
+    }
     for error in [
         ReadError::TooLarge(9),
-        ReadError::Stalled(failure()),
+        ReadError::Stalled(io::Error::other("the body stalled: 60 seconds brought 0 bytes")),
         ReadError::Broken(failure()),
     ] {
         add("body", error.into());
     }
-    blob_errors().into_iter().for_each(|error| add("blob", error.into()));
-    upload_errors()
-        .into_iter()
-        .for_each(|error| add("upload", error.into()));
-    put_errors().into_iter().for_each(|error| add("put", error.into()));
+    for error in blob_errors() {
+        add("blob", error.into());
+    }
+    for error in upload_errors() {
+        add("upload", error.into());
+    }
+    for error in put_errors() {
+        add("put", error.into());
+    }
     let get = [
         GetManifestError::RepositoryUnknown(repository()),
         GetManifestError::Unknown(reference()),
     ];
-    get.into_iter()
-        .chain(catalog_errors())
-        .for_each(|error| add("get", error.into()));
-    delete_errors()
-        .into_iter()
-        .for_each(|error| add("delete", error.into()));
+    for error in get.into_iter().chain(catalog_errors()) {
+        add("get", error.into());
+    }
+    for error in delete_errors() {
+        add("delete", error.into());
+    }
     let tags = [ListTagsError::RepositoryUnknown(repository())];
-    tags.into_iter()
-        .chain(catalog_errors())
-        .for_each(|error| add("tags", error.into()));
+    for error in tags.into_iter().chain(catalog_errors()) {
+        add("tags", error.into());
+    }
     let referrers = [ListReferrersError::RepositoryUnknown(repository())];
-    referrers
-        .into_iter()
-        .chain(catalog_errors())
-        .for_each(|error| add("referrers", error.into()));
+    for error in referrers.into_iter().chain(catalog_errors()) {
+        add("referrers", error.into());
+    }
     let catalog = [ListRepositoriesError::Gate(GateError("down".into()))];
-    catalog
-        .into_iter()
-        .chain(catalog_errors())
-        .for_each(|error| add("catalog", error.into()));
+    for error in catalog.into_iter().chain(catalog_errors()) {
+        add("catalog", error.into());
+    }
     assert!(table.contains(&MAX_TAGS_PER_IMAGE.to_string()));
     insta::assert_snapshot!("errors", table);
 }

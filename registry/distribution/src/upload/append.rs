@@ -87,16 +87,14 @@ async fn append_chunk(
     let algorithm = record.algorithm;
     let (held, failure) = take_in(registry, granted.resource(), &record, algorithm, chunk.body).await?;
     let received = held.bytes();
-    match failure {
-        Some(error) => Err(UploadError::from_append(error, id, received)),
-        None => {
-            if received == record.state.bytes() {
-                return Ok(received); // an empty chunk changes nothing
-            }
-            save(registry, granted.resource(), &record, &held).await?;
-            Ok(received)
-        }
+    if let Some(error) = failure {
+        return Err(UploadError::from_append(error, id, received));
     }
+    // An empty chunk changes nothing.
+    if received > record.state.bytes() {
+        save(registry, granted.resource(), &record, &held).await?;
+    }
+    Ok(received)
 }
 
 /// Receives a body; if it stops early, what came before is saved, so that the client can go on behind it.

@@ -27,7 +27,7 @@ pub async fn expire_uploads(
             Ok(()) => tracing::debug!(upload.id = %id, "upload expired"),
             // The row is gone already. Bytes without a row are garbage; the log says where they are.
             Err(error) => {
-                tracing::error!(upload.id = %id, error = %error, "the bytes of an expired upload could not be thrown away")
+                tracing::error!(upload.id = %id, error = %error, "the bytes of an expired upload could not be thrown away");
             }
         }
     }

@@ -93,7 +93,7 @@ async fn finish_upload(
             )
             .await
         }
-        Held::Stored(progress) => commit(registry, granted, id, progress, digest).await,
+        Held::Stored(progress) => commit(registry, granted, id, *progress, digest).await,
     }
 }
 
@@ -105,10 +105,7 @@ pub(super) fn check_digest(bytes: &Bytes, expected: &Digest) -> Result<(), Uploa
     if actual == *expected {
         Ok(())
     } else {
-        Err(UploadError::DigestMismatch {
-            expected: *expected,
-            actual,
-        })
+        Err(UploadError::digest_mismatch(*expected, actual))
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) enum UploadError {
     TooLarge(u64),
     /// The bytes are not what the client said they are. Nothing was stored.
     #[error("the content has the digest `{actual}`, not `{expected}`")]
-    DigestMismatch { expected: Digest, actual: Digest },
+    DigestMismatch { expected: Box<Digest>, actual: Box<Digest> },
     /// Another request writes to the same session.
     #[error("another request is writing to upload `{0}`")]
     Busy(UploadId),
@@ -87,9 +87,16 @@ impl UploadError {
         }
     }
 
+    fn digest_mismatch(expected: Digest, actual: Digest) -> Self {
+        Self::DigestMismatch {
+            expected: Box::new(expected),
+            actual: Box::new(actual),
+        }
+    }
+
     fn from_commit(error: CommitError, id: UploadId) -> Self {
         match error {
-            CommitError::DigestMismatch { expected, actual } => Self::DigestMismatch { expected, actual },
+            CommitError::DigestMismatch { expected, actual } => Self::digest_mismatch(expected, actual),
             CommitError::UploadUnknown => Self::Unknown(id),
             CommitError::Busy => Self::Busy(id),
             CommitError::Full(source) => Self::Full(source),

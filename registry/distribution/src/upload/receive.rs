@@ -16,7 +16,7 @@ pub(super) enum Held {
     /// Bytes in memory, at most [`MAX_INLINE_BLOB_BYTES`].
     Buffered(Bytes),
     /// Bytes in the blob store.
-    Stored(Progress),
+    Stored(Box<Progress>),
 }
 
 /// What a body turned out to be.
@@ -34,10 +34,10 @@ impl Held {
     pub(super) fn from_state(state: UploadState) -> Result<Self, UploadError> {
         match state {
             UploadState::Buffered(bytes) => Ok(Self::Buffered(bytes)),
-            UploadState::Stored { bytes, hash_state } => Ok(Self::Stored(Progress {
+            UploadState::Stored { bytes, hash_state } => Ok(Self::Stored(Box::new(Progress {
                 bytes,
                 hasher: Hasher::from_state(&hash_state)?,
-            })),
+            }))),
         }
     }
 
@@ -90,7 +90,7 @@ pub(super) async fn receive(
 ) -> (Held, Option<AppendError>) {
     let max_bytes = registry.limits().max_blob_bytes;
     let (prefix, from, body) = match held {
-        Held::Stored(progress) => (None, progress, body),
+        Held::Stored(progress) => (None, *progress, body),
         Held::Buffered(prefix) => match gather(prefix.clone(), body).await {
             Gathered::Whole(bytes) if bytes.len() as u64 > max_bytes => {
                 return (Held::Buffered(prefix), Some(AppendError::TooLarge(max_bytes)));
@@ -111,6 +111,6 @@ pub(super) async fn receive(
     match prefix {
         // The store failed before it had what the row has: the row is still right.
         Some(prefix) if appended.progress.bytes < prefix.len() as u64 => (Held::Buffered(prefix), appended.failure),
-        Some(_) | None => (Held::Stored(appended.progress), appended.failure),
+        Some(_) | None => (Held::Stored(Box::new(appended.progress)), appended.failure),
     }
 }

@@ -8,6 +8,7 @@
 
 mod access;
 mod bad_input;
+mod failures;
 mod fuzz;
 mod limits;
 mod listing;

@@ -21,8 +21,8 @@ use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssuedToken, Principal, Resource,
     Secret, TokenScope,
 };
-use hythe_blobs::{FsBlobStore, Hasher};
-use hythe_catalog::MemoryCatalog;
+use hythe_blobs::{BlobStore, FsBlobStore, Hasher};
+use hythe_catalog::{Catalog, MemoryCatalog};
 use hythe_distribution::{Limits, Metrics, Registry, RegistryConfig, router};
 use hythe_model::{AccountId, Algorithm, Clock, Digest, ManualClock, MediaType, Region, RepositoryPath, TagMutability};
 use jiff::{SignedDuration, Timestamp};
@@ -151,6 +151,15 @@ impl Plane {
     }
 
     pub fn with(change: impl FnOnce(&mut RegistryConfig)) -> Self {
+        Self::over(change, |catalog| catalog, |blobs| blobs)
+    }
+
+    /// A plane whose stores are wrapped, so that they can fail.
+    pub fn over(
+        change: impl FnOnce(&mut RegistryConfig),
+        wrap_catalog: impl FnOnce(Arc<dyn Catalog>) -> Arc<dyn Catalog>,
+        wrap_blobs: impl FnOnce(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let blobs = Arc::new(FsBlobStore::open(folder.path()).unwrap());
         let catalog = Arc::new(MemoryCatalog::new());
@@ -184,8 +193,8 @@ impl Plane {
         let registry = Registry::new(
             config,
             Arc::clone(&gate) as _,
-            Arc::clone(&catalog) as _,
-            Arc::clone(&blobs) as _,
+            wrap_catalog(Arc::clone(&catalog) as _),
+            wrap_blobs(Arc::clone(&blobs) as _),
             Arc::clone(&clock) as _,
             metrics.clone(),
         );
@@ -271,9 +280,9 @@ impl Plane {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path())
+                    folders.push(entry.path());
                 } else {
-                    count += 1
+                    count += 1;
                 }
             }
         }

@@ -219,6 +219,7 @@ impl Resource for Book {
         store.put(&record)?;
         let created = planned.observed(record);
         cx.record(&created);
+        cx.set_private(*b"made here");
         if created.mischief("slow") {
             store.note("creating slowly")?;
             cx.until_stopped(tokio::time::sleep(Duration::from_mins(1))).await?;

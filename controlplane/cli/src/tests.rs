@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line as a whole: that it is well formed, and what it takes and refuses.
+
+use clap::{CommandFactory as _, Parser};
+
+use super::{Command, GlobalOptions, OutputFormat};
+
+#[derive(Debug, Parser)]
+#[command(name = "hythe")]
+struct Program {
+    #[command(flatten)]
+    options: GlobalOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Program::command().debug_assert();
+}
+
+#[test]
+fn commands_take_what_their_help_says() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let at_digest = format!("image delete web@{digest} -y");
+    let set = format!("tag set web:v1 {digest}");
+    let cases = [
+        "login",
+        "login docker --duration 1h",
+        "login --print-password",
+        "login --credential-helper",
+        "logout podman",
+        "logout --credential-helper --registry 127.0.0.1:5000",
+        "configure --profile prod --endpoint https://a:1 --access-key-id K",
+        "whoami -o json",
+        "--output json registry describe",
+        "repository create team-a/web --tag-mutability immutable-with-exclusion --exclusion-filter dev-* --resource-tag a=b",
+        "repository create web --encryption-type KMS --kms-key k",
+        "repo ls --prefix team-a/",
+        "repository update web --scan-on-push true",
+        "repository delete web --force --yes",
+        "repository tag web a=b c=",
+        "repository untag web a",
+        "image list web --tag-status untagged",
+        "image push image.tar team-a/web:v1 --create",
+        "image pull web ./out --platform linux/arm64",
+        &at_digest,
+        &set,
+        "tag history web:v1",
+        "user create ci --policy power-user --policy ReadOnly",
+        "user set-policies ci",
+        "access-key deactivate ci HYTHEK",
+        "token create --duration 15m --repository team-a/* --action ecr:BatchGetImage",
+        "completion zsh",
+    ];
+    for case in cases {
+        let parsed = Program::try_parse_from(["hythe"].into_iter().chain(case.split(' ')));
+        assert!(parsed.is_ok(), "{case}: {}", parsed.unwrap_err());
+    }
+    let json = Program::try_parse_from(["hythe", "repository", "list", "--output", "json"]).unwrap();
+    assert_eq!(json.options.output, OutputFormat::Json);
+}
+
+#[test]
+fn commands_refuse_what_makes_no_sense() {
+    let cases = [
+        ("", "Usage"),
+        ("repository create Web", "repository name"),
+        ("repository create web --exclusion-filter dev-*", "--tag-mutability"),
+        ("repository update web", "required"),
+        ("repository tag web a", "KEY=VALUE"),
+        ("login docker --print-password", "cannot be used with"),
+        ("login --duration 13h", "43200"),
+        ("logout", "required"),
+        ("image push image.tar 127.0.0.1:5000/web:v1", "without the host"),
+        ("image pull web out --platform linux", "platform"),
+        ("tag set web:v1 v2", "digest"),
+        ("token create --repository a", "--action"),
+        ("user create ci --policy root", "power-user"),
+    ];
+    for (case, want) in cases {
+        let arguments = ["hythe"].into_iter().chain(case.split(' ').filter(|word| !word.is_empty()));
+        let error = Program::try_parse_from(arguments).unwrap_err().to_string();
+        assert!(error.contains(want), "{case}: {error}");
+    }
+}
+
+#[test]
+fn every_command_has_a_help_text() {
+    fn check(command: &clap::Command) {
+        assert!(command.get_about().is_some(), "`{}` says what it does", command.get_name());
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "`{} {}` says what it is", command.get_name(), argument.get_id());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    Program::command().get_subcommands().for_each(check);
+}

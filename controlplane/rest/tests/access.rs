@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every operation as nobody, as a stranger and as the owner, by construction from the table.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use hythe_rest::{Access, OperationInfo, operations};
+use serde_json::{Value, json};
+use support::{Auth, World, operation};
+
+/// A request that would be good for the owner, for each row of the table.
+fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (String, Option<Value>) {
+    let path = info
+        .path
+        .replace("{repositoryName}", "team-a%2Fweb")
+        .replace("{imageDigest}", digest)
+        .replace("{imageTag}", "v1")
+        .replace("{tokenId}", token)
+        .replace("{userName}", "ada")
+        .replace("{accessKeyId}", key);
+    let tags = || json!({ "tags": [{ "Key": "a", "Value": "b" }] });
+    let body = match info.name {
+        "CreateRepository" => json!({ "repositoryName": "new", "tags": [{ "Key": "a", "Value": "b" }] }),
+        "UpdateRepository" => json!({ "imageTagMutability": "MUTABLE", "imageScanningConfiguration": {} }),
+        "ReplaceResourceTags" | "AddResourceTags" => tags(),
+        "RemoveResourceTags" => return (format!("{path}?tagKeys=a"), None),
+        "PutTag" => json!({ "imageDigest": digest }),
+        "CreateAuthorizationToken" | "RenewAuthorizationToken" => json!({}),
+        "CreateUser" => json!({ "userName": "bob", "policies": ["ReadOnly"] }),
+        "UpdateUser" => json!({ "policies": [] }),
+        "UpdateAccessKey" => json!({ "status": "Active" }),
+        "DeleteRepository" => return (format!("{path}?force=true"), None),
+        _ => return (path, None),
+    };
+    (path, Some(body))
+}
+
+async fn send(world: &World, auth: &Auth, info: &OperationInfo, request: &(String, Option<Value>)) -> support::Reply {
+    let call = world.call(auth, info.method.as_str(), &request.0);
+    match &request.1 {
+        Some(body) => call.json(body).send().await,
+        None => call.send().await,
+    }
+}
+
+#[tokio::test]
+async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says() {
+    for info in operations() {
+        // A world for each row, as the owner's request may change it.
+        let world = World::new().await;
+        let path = world.repository("team-a/web").await;
+        let digest = world.image(&path, "one", &["v1"]).await.to_string();
+        let ada = world.user("ada", &["FullAccess"]).await;
+        let stranger = world.user("eve", &[]).await;
+        let Auth::Basic(key, _) = &ada else {
+            panic!("an access key")
+        };
+        let token = world
+            .post("/api/v1/authorization-tokens", json!({ "renewable": true }))
+            .await
+            .text("/tokenId");
+        let request = example(info, &digest, key, &token);
+        let absent = (
+            request.0.replace("team-a%2Fweb", "absent").replace("/ada", "/nobody"),
+            request.1.clone(),
+        );
+        for (auth, is_known) in [(Auth::Nobody, false), (stranger, true)] {
+            let (here, there) = (
+                send(&world, &auth, info, &request).await,
+                send(&world, &auth, info, &absent).await,
+            );
+            let name = info.name;
+            match info.access {
+                Access::Open => assert_eq!(here.status, 200, "{name}"),
+                _ if !is_known => {
+                    here.expect_code(401, "MissingAuthenticationTokenException");
+                }
+                Access::Filtered(_) => assert_eq!(here.expect(200).json(), json!({ "repositories": [] }), "{name}"),
+                Access::Authenticated if name == "RevokeAuthorizationToken" => {
+                    here.expect_code(403, "AccessDeniedException");
+                }
+                Access::Authenticated => assert_eq!(here.status, 200, "{name}"),
+                Access::Actions(actions) => {
+                    here.expect_code(403, "AccessDeniedException");
+                    let detail = here.text("/detail");
+                    let names =
+                        |action: &hythe_access::Action| detail.contains(&format!("perform: {action} on resource"));
+                    assert!(actions.iter().any(names), "{name}: {detail}");
+                    assert!(
+                        detail.starts_with("User: arn:aws:iam::000000000000:user/eve is not authorized"),
+                        "{detail}"
+                    );
+                }
+            }
+            // What is there and what is not look the same to those who may not know.
+            let blank = |reply: &support::Reply| {
+                let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
+                (reply.status, text.replace("/ada", "/nobody"))
+            };
+            assert_eq!(blank(&here), blank(&there), "{name}");
+        }
+        let owner = send(&world, &world.root, info, &request).await;
+        assert_eq!(
+            owner.status,
+            info.answer.status.as_u16(),
+            "{}: {:?}",
+            info.name,
+            owner.body
+        );
+        // The body of an answer is what the document says, and unknown parameters are refused everywhere.
+        let odd = format!(
+            "{}{}bogus=1",
+            request.0,
+            if request.0.contains('?') { '&' } else { '?' }
+        );
+        if info.access != Access::Open {
+            send(&world, &world.root, info, &(odd, request.1))
+                .await
+                .expect_code(400, "InvalidParameterException");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_action_of_a_row_is_asked_for() {
+    // A scope that lacks one of the actions is refused for just that one.
+    for info in operations() {
+        let Access::Actions(actions) = info.access else {
+            continue;
+        };
+        for lacking in actions {
+            let world = World::new().await;
+            let path = world.repository("team-a/web").await;
+            let digest = world.image(&path, "one", &["v1"]).await.to_string();
+            let Auth::Basic(key, _) = world.user("ada", &[]).await else {
+                panic!("an access key")
+            };
+            let renewable = world
+                .post("/api/v1/authorization-tokens", json!({ "renewable": true }))
+                .await
+                .text("/tokenId");
+            let others: Vec<&str> = hythe_access::Action::ALL
+                .iter()
+                .filter(|action| *action != lacking)
+                .map(|action| action.as_str())
+                .collect();
+            let scope = json!({ "scope": [{ "repositories": ["*"], "actions": others }] });
+            let token = world
+                .post("/api/v1/authorization-tokens", scope)
+                .await
+                .text("/password");
+            let reply = send(
+                &world,
+                &Auth::Bearer(token),
+                info,
+                &example(info, &digest, &key, &renewable),
+            )
+            .await;
+            reply.expect_code(403, "AccessDeniedException");
+            let expected = format!("because no session policy allows the {lacking} action");
+            assert!(
+                reply.text("/detail").ends_with(&expected),
+                "{}: {}",
+                info.name,
+                reply.text("/detail")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn users_may_what_their_policies_say() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let reader = world.user("reader", &["ReadOnly"]).await;
+    let power = world.user("power", &["PowerUser"]).await;
+    let full = world.user("full", &["FullAccess"]).await;
+    let create = |auth: &Auth, name: &str| {
+        world
+            .call(auth, "POST", "/api/v1/repositories")
+            .json(&json!({ "repositoryName": name }))
+    };
+    world
+        .call(&reader, "GET", "/api/v1/repositories/team-a%2Fweb")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        world.call(&reader, "GET", "/api/v1/repositories").send().await.json()["repositories"][0]["repositoryName"],
+        "team-a/web"
+    );
+    create(&reader, "ab")
+        .send()
+        .await
+        .expect_code(403, "AccessDeniedException");
+    create(&power, "ab")
+        .send()
+        .await
+        .expect_code(403, "AccessDeniedException");
+    create(&full, "ab").send().await.expect(201);
+    world
+        .call(&full, "GET", "/api/v1/users")
+        .send()
+        .await
+        .expect_code(403, "AccessDeniedException");
+    // A right that is taken away is gone with the next request.
+    let none = json!({ "policies": [] });
+    world
+        .call(&world.root, "PATCH", "/api/v1/users/full")
+        .json(&none)
+        .send()
+        .await
+        .expect(200);
+    create(&full, "cd")
+        .send()
+        .await
+        .expect_code(403, "AccessDeniedException");
+}
+
+#[tokio::test]
+async fn another_account_is_closed() {
+    let world = World::new().await;
+    let there = "registryId=111111111111";
+    world
+        .get(&format!("/api/v1/repositories/web?{there}"))
+        .await
+        .expect_code(403, "AccessDeniedException");
+    world
+        .get(&format!("/api/v1/registry?{there}"))
+        .await
+        .expect_code(403, "AccessDeniedException");
+    let create = json!({ "repositoryName": "web" });
+    world
+        .post(&format!("/api/v1/repositories?{there}"), create.clone())
+        .await
+        .expect_code(403, "AccessDeniedException");
+    world
+        .post(&format!("/api/v1/users?{there}"), json!({ "userName": "ada" }))
+        .await
+        .expect_code(403, "AccessDeniedException");
+    assert_eq!(
+        world.get(&format!("/api/v1/repositories?{there}")).await.json(),
+        json!({ "repositories": [] })
+    );
+    world
+        .post("/api/v1/repositories?registryId=000000000000", create)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn headers_that_are_no_credentials_are_refused() {
+    let world = World::new().await;
+    let call = |value: &str| {
+        world
+            .call(&Auth::Nobody, "GET", "/api/v1/registry")
+            .header("authorization", value)
+    };
+    for value in [
+        "",
+        "Basic",
+        "Basic !",
+        "Basic eA==",
+        "Digest x",
+        "Bearer",
+        "Bearer x",
+        "Basic YTpi",
+        "Basic //8=",
+    ] {
+        call(value).send().await.expect_code(401, "UnrecognizedClientException");
+    }
+    let Auth::Basic(id, _) = &world.root else {
+        panic!("an access key")
+    };
+    let wrong = Auth::Basic(id.clone(), "x".repeat(40));
+    world
+        .call(&wrong, "GET", "/api/v1/registry")
+        .send()
+        .await
+        .expect_code(401, "UnrecognizedClientException");
+    let twice = call("Bearer x").header("authorization", "Bearer y");
+    twice.send().await.expect_code(401, "UnrecognizedClientException");
+}
+
+#[test]
+fn rows_are_told_apart() {
+    let mut names: Vec<_> = operations().iter().map(|info| info.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), operations().len());
+    for info in operations() {
+        let found = operation(info.method.as_str(), info.path).unwrap();
+        assert_eq!(found.name, info.name);
+    }
+}
