@@ -3,8 +3,8 @@
 
 use clap::Args;
 
-use crate::context::Context;
 use crate::error::CliError;
+use crate::writer::{ask, can_ask};
 
 /// The option that answers the question beforehand.
 #[derive(Args, Clone, Copy, Debug)]
@@ -16,14 +16,18 @@ pub struct Confirmation {
 
 impl Confirmation {
     /// Asks whether to `do_what`, unless the answer is there; without a terminal the answer has to be.
-    pub(crate) fn check(self, context: &Context, do_what: &str) -> Result<(), CliError> {
+    pub(crate) fn check(self, do_what: &str) -> Result<(), CliError> {
         if self.yes {
             return Ok(());
         }
-        if !context.writer.can_ask() {
+        if !can_ask() {
             return Err(CliError::Unconfirmed(do_what.into()));
         }
-        let answer = context.writer.ask(&format!("Really {do_what}? [y/N]"))?;
-        if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") { Ok(()) } else { Err(CliError::Declined) }
+        let answer = ask(&format!("Really {do_what}? [y/N]"))?;
+        if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
+            Ok(())
+        } else {
+            Err(CliError::Declined)
+        }
     }
 }

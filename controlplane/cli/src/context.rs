@@ -20,7 +20,12 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn of_process(options: GlobalOptions, writer: Writer) -> Self {
-        Self { environment: Environment::of_process(), options, writer, clock: SystemClock }
+        Self {
+            environment: Environment::of_process(),
+            options,
+            writer,
+            clock: SystemClock,
+        }
     }
 
     pub(crate) fn settings(&self) -> Result<Settings, CliError> {
@@ -47,7 +52,10 @@ impl Context {
 pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "the one place where the command line reads the time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where the command line reads the time"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

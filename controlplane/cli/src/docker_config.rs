@@ -15,8 +15,12 @@ const HELPER: &str = "hythe";
 
 /// Where Docker (and podman, skopeo and buildah after their own) look: `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`.
 pub(crate) fn path(environment: &Environment) -> Result<PathBuf, CliError> {
-    let folder = environment.get("DOCKER_CONFIG").map(|folder| environment.folder().join(folder));
-    let folder = folder.or_else(|| Some(environment.home()?.join(".docker"))).ok_or(CliError::NoHome)?;
+    let folder = environment
+        .get("DOCKER_CONFIG")
+        .map(|folder| environment.folder().join(folder));
+    let folder = folder
+        .or_else(|| Some(environment.home()?.join(".docker")))
+        .ok_or(CliError::NoHome)?;
     Ok(folder.join("config.json"))
 }
 
@@ -30,7 +34,10 @@ pub(crate) fn set_helper(path: &Path, host: &str, is_helper: bool) -> Result<boo
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(file("read", path)(error)),
     };
-    let bad = |problem: String| CliError::DockerConfig { path: path.clone(), problem };
+    let bad = |problem: String| CliError::DockerConfig {
+        path: path.clone(),
+        problem,
+    };
     let Some(after) = with_helper(before.as_deref().unwrap_or_default(), host, is_helper).map_err(bad)? else {
         return Ok(false);
     };
@@ -44,8 +51,11 @@ pub(crate) fn set_helper(path: &Path, host: &str, is_helper: bool) -> Result<boo
 
 /// The text of the configuration afterwards; `None` if it need not change.
 fn with_helper(text: &str, host: &str, is_helper: bool) -> Result<Option<String>, String> {
-    let mut config: Map<String, Value> =
-        if text.trim().is_empty() { Map::new() } else { serde_json::from_str(text).map_err(|error| error.to_string())? };
+    let mut config: Map<String, Value> = if text.trim().is_empty() {
+        Map::new()
+    } else {
+        serde_json::from_str(text).map_err(|error| error.to_string())?
+    };
     if !is_helper && !config.contains_key("credHelpers") {
         return Ok(None);
     }
@@ -94,16 +104,26 @@ mod tests {
           }
         }
         "#);
-        assert_eq!(with_helper(&added, "127.0.0.1:5000", true), Ok(None), "nothing to change");
+        assert_eq!(
+            with_helper(&added, "127.0.0.1:5000", true),
+            Ok(None),
+            "nothing to change"
+        );
         let removed = with_helper(&added, "127.0.0.1:5000", false).unwrap().unwrap();
-        assert_eq!(serde_json::from_str::<Value>(&removed).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(
+            serde_json::from_str::<Value>(&removed).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
         let only = with_helper("", "a:1", true).unwrap().unwrap();
         assert_eq!(with_helper(&only, "a:1", false).unwrap().unwrap(), "{}\n");
     }
 
     #[test]
     fn another_helper_is_not_taken_away() {
-        assert_eq!(with_helper(r#"{"credHelpers":{"a:1":"other"}}"#, "a:1", false), Ok(None));
+        assert_eq!(
+            with_helper(r#"{"credHelpers":{"a:1":"other"}}"#, "a:1", false),
+            Ok(None)
+        );
         assert_eq!(with_helper("{}", "a:1", false), Ok(None));
     }
 

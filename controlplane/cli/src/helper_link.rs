@@ -18,12 +18,18 @@ pub(crate) struct HelperLink {
 
 /// Makes the link beside the executable or in `~/.local/bin`, unless there is one that Docker finds.
 pub(crate) fn install(environment: &Environment, executable: &Path) -> Result<HelperLink, CliError> {
-    let search: Vec<PathBuf> =
-        environment.get("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
+    let search: Vec<PathBuf> = environment
+        .get("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default();
     let target = std::fs::canonicalize(executable).map_err(file("find", executable))?;
-    let is_there = |folder: &PathBuf| std::fs::canonicalize(folder.join(CREDENTIAL_HELPER_NAME)).is_ok_and(|path| path == target);
+    let is_there =
+        |folder: &PathBuf| std::fs::canonicalize(folder.join(CREDENTIAL_HELPER_NAME)).is_ok_and(|path| path == target);
     if let Some(folder) = search.iter().find(|folder| is_there(folder)) {
-        return Ok(HelperLink { path: folder.join(CREDENTIAL_HELPER_NAME), is_in_path: true });
+        return Ok(HelperLink {
+            path: folder.join(CREDENTIAL_HELPER_NAME),
+            is_in_path: true,
+        });
     }
     let beside = target.parent().map(Path::to_path_buf);
     let local = environment.home().map(|home| home.join(".local").join("bin"));
@@ -33,7 +39,12 @@ pub(crate) fn install(environment: &Environment, executable: &Path) -> Result<He
     for folder in folders {
         let path = folder.join(CREDENTIAL_HELPER_NAME);
         match std::fs::create_dir_all(&folder).and_then(|()| link(&target, &folder, &path)) {
-            Ok(()) => return Ok(HelperLink { path, is_in_path: search.contains(&folder) }),
+            Ok(()) => {
+                return Ok(HelperLink {
+                    path,
+                    is_in_path: search.contains(&folder),
+                });
+            }
             Err(error) => last = file("write", &path)(error),
         }
     }
@@ -46,8 +57,10 @@ fn link(target: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
     let make = |at: &Path| std::os::unix::fs::symlink(target, at);
     #[cfg(not(unix))]
     let make = |at: &Path| std::fs::copy(target, at).map(drop);
-    let made = tempfile::Builder::new().prefix(".docker-credential-").make_in(folder, make)?;
-    made.into_temp_path().persist(path).map_err(|error| error.error)
+    let temporary = tempfile::Builder::new()
+        .prefix(".docker-credential-")
+        .make_in(folder, make)?;
+    temporary.into_temp_path().persist(path).map_err(|error| error.error)
 }
 
 #[cfg(test)]
@@ -63,17 +76,38 @@ mod tests {
         let executable = apps.join("hythe");
         std::fs::write(&executable, "").unwrap();
         let local = home.join(".local/bin");
-        let environment = |path: &str| Environment::new([("HOME", home.to_str().unwrap()), ("PATH", path)], root.clone());
+        let environment =
+            |path: &str| Environment::new([("HOME", home.to_str().unwrap()), ("PATH", path)], root.clone());
 
         let made = install(&environment("/nowhere"), &executable).unwrap();
-        assert_eq!(made, HelperLink { path: apps.join(CREDENTIAL_HELPER_NAME), is_in_path: false });
+        assert_eq!(
+            made,
+            HelperLink {
+                path: apps.join(CREDENTIAL_HELPER_NAME),
+                is_in_path: false
+            }
+        );
         std::fs::remove_file(&made.path).unwrap();
 
         let made = install(&environment(&format!("/nowhere:{}", local.display())), &executable).unwrap();
-        assert_eq!(made, HelperLink { path: local.join(CREDENTIAL_HELPER_NAME), is_in_path: true });
+        assert_eq!(
+            made,
+            HelperLink {
+                path: local.join(CREDENTIAL_HELPER_NAME),
+                is_in_path: true
+            }
+        );
         assert_eq!(std::fs::canonicalize(&made.path).unwrap(), executable);
 
-        let again = install(&environment(&format!("{}:{}", apps.display(), local.display())), &executable).unwrap();
-        assert_eq!(again.path, local.join(CREDENTIAL_HELPER_NAME), "the one that is there will do");
+        let again = install(
+            &environment(&format!("{}:{}", apps.display(), local.display())),
+            &executable,
+        )
+        .unwrap();
+        assert_eq!(
+            again.path,
+            local.join(CREDENTIAL_HELPER_NAME),
+            "the one that is there will do"
+        );
     }
 }

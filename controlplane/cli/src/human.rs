@@ -36,13 +36,23 @@ pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
 
 /// A number of seconds in its largest fitting unit.
 pub(crate) fn span(seconds: i64) -> String {
-    const UNITS: [(i64, &str); 5] = [(365 * 86_400, "year"), (7 * 86_400, "week"), (86_400, "day"), (3600, "hour"), (60, "minute")];
+    const UNITS: [(i64, &str); 5] = [
+        (365 * 86_400, "year"),
+        (7 * 86_400, "week"),
+        (86_400, "day"),
+        (3600, "hour"),
+        (60, "minute"),
+    ];
     // Two units make one large one at least: "36 hours" says more than "1 day".
     let (count, unit) = UNITS
         .iter()
         .find(|(length, _)| seconds >= 2 * length)
         .map_or((seconds, "second"), |(length, unit)| (seconds / length, *unit));
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+    if count == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{count} {unit}s")
+    }
 }
 
 /// The start of a digest, which is enough to tell images apart on a screen.

@@ -36,7 +36,9 @@ use clap::Subcommand;
 pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
-use commands::{access_key, completion, configure, image, login, logout, registry, repository, tag, token, user, whoami};
+use commands::{
+    access_key, completion, configure, image, login, logout, registry, repository, tag, token, user, whoami,
+};
 use context::Context;
 use writer::Writer;
 
@@ -110,7 +112,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::User(command) => user::run(command, &context).await,
         Command::AccessKey(command) => access_key::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
-        Command::Completion(args) => completion::run(&args, program, &context),
+        Command::Completion(args) => completion::run(&args, program),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

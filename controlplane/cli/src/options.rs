@@ -12,13 +12,13 @@ pub struct GlobalOptions {
     /// The form of the answer
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub output: OutputFormat,
-    /// The URL of the control plane, such as `https://hythe.example.com:8080` [env: HYTHE_ENDPOINT]
+    /// The URL of the control plane, such as `https://hythe.example.com:8080`; else `HYTHE_ENDPOINT`
     #[arg(long, global = true, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// The profile of the configuration file to use [env: HYTHE_PROFILE]
+    /// The profile of the configuration file to use; else `HYTHE_PROFILE`
     #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// A PEM file with certificate authorities to trust beside the system's [env: HYTHE_CA_BUNDLE]
+    /// A PEM file with certificate authorities to trust beside the system's; else `HYTHE_CA_BUNDLE`
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
     /// Print the answer and nothing else: no notes, no progress

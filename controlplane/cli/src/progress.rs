@@ -13,7 +13,11 @@ use crate::writer::Writer;
 
 /// Bars on standard error if somebody watches, else nothing.
 pub(crate) fn progress(writer: &Writer) -> Arc<dyn Progress> {
-    if writer.shows_progress() { Arc::new(Bars::new()) } else { Arc::new(Unobserved) }
+    if writer.shows_progress() {
+        Arc::new(Bars::new())
+    } else {
+        Arc::new(Unobserved)
+    }
 }
 
 #[derive(Debug)]
@@ -24,7 +28,10 @@ struct Bars {
 
 impl Bars {
     fn new() -> Self {
-        Self { all: MultiProgress::new(), bars: Mutex::new(HashMap::new()) }
+        Self {
+            all: MultiProgress::new(),
+            bars: Mutex::new(HashMap::new()),
+        }
     }
 
     fn with(&self, blob: &Digest, act: impl FnOnce(&ProgressBar)) {
@@ -37,9 +44,18 @@ impl Bars {
 impl Progress for Bars {
     fn started(&self, blob: &Descriptor) {
         let template = "{prefix} [{bar:30}] {bytes:>10} of {total_bytes:<10} {binary_bytes_per_sec:>12} {msg}";
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-        let bar = self.all.add(ProgressBar::new(blob.size).with_style(style).with_prefix(human::short(&blob.digest)));
-        self.bars.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.digest, bar);
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("=> ");
+        let bar = self.all.add(
+            ProgressBar::new(blob.size)
+                .with_style(style)
+                .with_prefix(human::short(&blob.digest)),
+        );
+        self.bars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(blob.digest, bar);
     }
 
     fn advanced(&self, blob: &Digest, bytes: u64) {

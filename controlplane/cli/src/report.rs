@@ -37,14 +37,21 @@ pub(crate) fn report(error: &CliError) -> Report {
         CliError::Registry(_) => (FAILED, Some("check the server's configuration of its public address")),
         CliError::Usage { hint, .. } => (USAGE, Some(hint)),
         CliError::Unconfirmed(_) => (USAGE, Some("add `--yes`")),
-        CliError::Declined | CliError::File { .. } => (FAILED, None),
-        CliError::Tool { .. } => (FAILED, Some("`hythe login --print-password` prints a password for any other tool (user name `AWS`)")),
+        CliError::Tool { .. } => (
+            FAILED,
+            Some("`hythe login --print-password` prints a password for any other tool (user name `AWS`)"),
+        ),
         CliError::DockerConfig { .. } => (FAILED, Some("repair the file, or move it away")),
         CliError::NoHome => (FAILED, Some("set HOME, or HYTHE_CONFIG_FILE and DOCKER_CONFIG")),
         CliError::Output(source) if source.kind() == ErrorKind::BrokenPipe => {
-            return Report { message: None, causes: Vec::new(), hint: None, exit_code: FAILED };
+            return Report {
+                message: None,
+                causes: Vec::new(),
+                hint: None,
+                exit_code: FAILED,
+            };
         }
-        CliError::Output(_) => (FAILED, None),
+        CliError::Output(_) | CliError::Declined | CliError::File { .. } => (FAILED, None),
         CliError::Interrupted => (INTERRUPTED, None),
     };
     let mut causes = Vec::new();
@@ -53,7 +60,12 @@ pub(crate) fn report(error: &CliError) -> Report {
         causes.push(cause.to_string());
         next = cause.source();
     }
-    Report { message: Some(error.to_string()), causes, hint: hint.map(str::to_owned), exit_code }
+    Report {
+        message: Some(error.to_string()),
+        causes,
+        hint: hint.map(str::to_owned),
+        exit_code,
+    }
 }
 
 fn client_report(error: &ClientError) -> (u8, Option<&str>) {
@@ -68,9 +80,10 @@ fn client_report(error: &ClientError) -> (u8, Option<&str>) {
             };
             (status_code(status.as_u16()), hint)
         }
-        ClientError::Connect { .. } | ClientError::Timeout { .. } | ClientError::Tls { .. } | ClientError::Broken { .. } => {
-            (NO_CONNECTION, error.hint())
-        }
+        ClientError::Connect { .. }
+        | ClientError::Timeout { .. }
+        | ClientError::Tls { .. }
+        | ClientError::Broken { .. } => (NO_CONNECTION, error.hint()),
         ClientError::Decode { .. } | ClientError::Setup(_) => (FAILED, error.hint()),
     }
 }
@@ -126,16 +139,30 @@ mod tests {
         };
         let json = serde_json::to_value(status).unwrap();
         let status = u16::try_from(json.as_u64().unwrap()).unwrap().try_into().unwrap();
-        CliError::Client(ClientError::Problem { status, problem: Box::new(problem), retry_after: None })
+        CliError::Client(ClientError::Problem {
+            status,
+            problem: Box::new(problem),
+            retry_after: None,
+        })
     }
 
     #[test]
     fn errors_have_their_exit_codes() {
-        let connect = ClientError::Connect { endpoint: "http://a".into(), cause: "refused".into() };
+        let connect = ClientError::Connect {
+            endpoint: "http://a".into(),
+            cause: "refused".into(),
+        };
         let cases = [
             (CliError::Settings(SettingsError::NoEndpoint), 1, "hythe serve"),
             (problem(400, "InvalidParameterException"), 1, ""),
-            (CliError::Usage { message: "m".into(), hint: "h" }, 2, "h"),
+            (
+                CliError::Usage {
+                    message: "m".into(),
+                    hint: "h",
+                },
+                2,
+                "h",
+            ),
             (CliError::Unconfirmed("delete `web`".into()), 2, "--yes"),
             (problem(404, "RepositoryNotFoundException"), 3, "repository list"),
             (problem(401, "UnrecognizedClientException"), 4, "whoami"),

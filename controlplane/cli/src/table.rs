@@ -13,13 +13,22 @@ pub(crate) struct Table {
 impl Table {
     /// A list, one entry per row.
     pub(crate) fn list<const N: usize>(header: [&'static str; N], rows: impl IntoIterator<Item = [String; N]>) -> Self {
-        Self { header: header.into(), rows: rows.into_iter().map(Into::into).collect() }
+        Self {
+            header: header.into(),
+            rows: rows.into_iter().map(Into::into).collect(),
+        }
     }
 
     /// One thing, one member per row; empty members are left out.
     pub(crate) fn fields<const N: usize>(fields: [(&'static str, String); N]) -> Self {
-        let rows = fields.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| vec![format!("{name}:"), value]);
-        Self { header: Vec::new(), rows: rows.collect() }
+        let rows = fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| vec![format!("{name}:"), value]);
+        Self {
+            header: Vec::new(),
+            rows: rows.collect(),
+        }
     }
 
     /// The text, wrapped to `width` columns if there is one.
@@ -27,7 +36,9 @@ impl Table {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
         if let Some(width) = width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(width);
         } else {
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
@@ -38,7 +49,11 @@ impl Table {
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        table
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -48,8 +63,18 @@ mod tests {
 
     fn images() -> Table {
         let rows = [
-            ["latest, v1.2.3".to_owned(), "sha256:0123456789ab".to_owned(), "12.3 MB".to_owned(), "2 days ago".to_owned()],
-            ["-".to_owned(), "sha256:ba9876543210".to_owned(), "1 B".to_owned(), "just now".to_owned()],
+            [
+                "latest, v1.2.3".to_owned(),
+                "sha256:0123456789ab".to_owned(),
+                "12.3 MB".to_owned(),
+                "2 days ago".to_owned(),
+            ],
+            [
+                "-".to_owned(),
+                "sha256:ba9876543210".to_owned(),
+                "1 B".to_owned(),
+                "just now".to_owned(),
+            ],
         ];
         Table::list(["TAGS", "DIGEST", "SIZE", "PUSHED"], rows)
     }
@@ -72,7 +97,11 @@ mod tests {
 
     #[test]
     fn fields_without_a_value_are_left_out() {
-        let fields = [("name", "web".to_owned()), ("kms key", String::new()), ("uri", "127.0.0.1:5000/web".to_owned())];
+        let fields = [
+            ("name", "web".to_owned()),
+            ("kms key", String::new()),
+            ("uri", "127.0.0.1:5000/web".to_owned()),
+        ];
         insta::assert_snapshot!(Table::fields(fields).render(None), @r"
         name:  web
         uri:   127.0.0.1:5000/web

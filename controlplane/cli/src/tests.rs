@@ -43,6 +43,7 @@ fn commands_take_what_their_help_says() {
         "repository untag web a",
         "image list web --tag-status untagged",
         "image push image.tar team-a/web:v1 --create",
+        "image push image.tar 127.0.0.1:5000/team-a/web:v1",
         "image pull web ./out --platform linux/arm64",
         &at_digest,
         &set,
@@ -72,14 +73,16 @@ fn commands_refuse_what_makes_no_sense() {
         ("login docker --print-password", "cannot be used with"),
         ("login --duration 13h", "43200"),
         ("logout", "required"),
-        ("image push image.tar 127.0.0.1:5000/web:v1", "without the host"),
+        ("image push image.tar 127.0.0.1:5000/Web:v1", "repository name"),
         ("image pull web out --platform linux", "platform"),
         ("tag set web:v1 v2", "digest"),
         ("token create --repository a", "--action"),
         ("user create ci --policy root", "power-user"),
     ];
     for (case, want) in cases {
-        let arguments = ["hythe"].into_iter().chain(case.split(' ').filter(|word| !word.is_empty()));
+        let arguments = ["hythe"]
+            .into_iter()
+            .chain(case.split(' ').filter(|word| !word.is_empty()));
         let error = Program::try_parse_from(arguments).unwrap_err().to_string();
         assert!(error.contains(want), "{case}: {error}");
     }
@@ -88,9 +91,18 @@ fn commands_refuse_what_makes_no_sense() {
 #[test]
 fn every_command_has_a_help_text() {
     fn check(command: &clap::Command) {
-        assert!(command.get_about().is_some(), "`{}` says what it does", command.get_name());
+        assert!(
+            command.get_about().is_some(),
+            "`{}` says what it does",
+            command.get_name()
+        );
         for argument in command.get_arguments() {
-            assert!(argument.get_help().is_some(), "`{} {}` says what it is", command.get_name(), argument.get_id());
+            assert!(
+                argument.get_help().is_some(),
+                "`{} {}` says what it is",
+                command.get_name(),
+                argument.get_id()
+            );
         }
         command.get_subcommands().for_each(check);
     }

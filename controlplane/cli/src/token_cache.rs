@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use hythe_client::wire::{AuthorizationToken, Secret};
 use hythe_client::{Environment, Settings, write_private};
+use hythe_model::{Algorithm, Digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -27,8 +28,15 @@ pub(crate) struct CachedToken {
 impl CachedToken {
     pub(crate) fn new(host: &str, token: AuthorizationToken) -> Self {
         let half = token.expires_at.as_second().saturating_sub(token.issued_at.as_second()) / 2;
-        let refresh_at = Timestamp::from_second(token.issued_at.as_second().saturating_add(half)).unwrap_or(token.issued_at);
-        Self { host: host.into(), user_name: token.user_name, password: token.password, refresh_at, expires_at: token.expires_at }
+        let refresh_at =
+            Timestamp::from_second(token.issued_at.as_second().saturating_add(half)).unwrap_or(token.issued_at);
+        Self {
+            host: host.into(),
+            user_name: token.user_name,
+            password: token.password,
+            refresh_at,
+            expires_at: token.expires_at,
+        }
     }
 }
 
@@ -65,7 +73,9 @@ impl TokenCache {
     fn remove(&self, is_out: impl Fn(&CachedToken) -> bool) {
         let entries = self.0.as_ref().and_then(|folder| std::fs::read_dir(folder).ok());
         for entry in entries.into_iter().flatten().take(MAX_FILES).flatten() {
-            let token = std::fs::read(entry.path()).ok().and_then(|bytes| serde_json::from_slice::<CachedToken>(&bytes).ok());
+            let token = std::fs::read(entry.path())
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<CachedToken>(&bytes).ok());
             if token.is_some_and(|token| is_out(&token)) {
                 let _ = std::fs::remove_file(entry.path());
             }
@@ -75,7 +85,13 @@ impl TokenCache {
 
 /// A file name that differs for each server and each access key, and tells neither.
 fn name(host: &str, settings: &Settings) -> String {
-    let hash = Sha256::digest(format!("{host}\n{}\n{}", settings.endpoint, settings.credentials.label()));
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}.json")
+    let hash = Sha256::digest(format!(
+        "{host}\n{}\n{}",
+        settings.endpoint,
+        settings.credentials.label()
+    ));
+    let hash = Digest::new(Algorithm::Sha256, &hash)
+        .map(|digest| digest.hex())
+        .unwrap_or_default();
+    format!("{hash}.json")
 }

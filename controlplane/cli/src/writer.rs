@@ -35,100 +35,121 @@ impl Writer {
             ColorChoice::Never => false,
             ColorChoice::Auto => std::io::stderr().is_terminal() && Environment::of_process().get("NO_COLOR").is_none(),
         };
-        let width = std::io::stdout().is_terminal().then(|| comfy_table::Table::new().width()).flatten();
-        Self { format: options.output, is_quiet: options.quiet, is_coloured, width }
+        let width = std::io::stdout()
+            .is_terminal()
+            .then(|| comfy_table::Table::new().width())
+            .flatten();
+        Self {
+            format: options.output,
+            is_quiet: options.quiet,
+            is_coloured,
+            width,
+        }
     }
 
     /// An answer: `value` as JSON, or as the table that `table` makes.
     pub(crate) fn answer(&self, value: &impl Serialize, table: impl FnOnce() -> Table) -> Result<(), CliError> {
         match self.format {
-            OutputFormat::Table => self.text(&table().render(self.width)),
-            OutputFormat::Json => self.json(value),
+            OutputFormat::Table => write_out(&table().render(self.width)),
+            OutputFormat::Json => write_json(value),
         }
     }
 
     /// An answer: `value` as JSON, or `text`.
     pub(crate) fn answer_text(&self, value: &impl Serialize, text: &str) -> Result<(), CliError> {
         match self.format {
-            OutputFormat::Table => self.text(text),
-            OutputFormat::Json => self.json(value),
+            OutputFormat::Table => write_out(text),
+            OutputFormat::Json => write_json(value),
         }
-    }
-
-    /// The same text in every form.
-    pub(crate) fn text(&self, text: &str) -> Result<(), CliError> {
-        let mut out = std::io::stdout().lock();
-        let ending = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        write!(out, "{text}{ending}").and_then(|()| out.flush()).map_err(CliError::Output)
-    }
-
-    fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Output(error.into()))?;
-        self.text(&text)
     }
 
     /// A remark for people; not with `--quiet`.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet {
-            self.message(text);
+            message(text);
         }
     }
 
     /// What went wrong.
     pub(crate) fn report(&self, report: &Report) {
-        let Some(message) = &report.message else { return };
-        let (red, cyan, plain) = if self.is_coloured { (RED, CYAN, PLAIN) } else { ("", "", "") };
-        self.message(&format!("{red}error:{plain} {message}"));
+        let Some(text) = &report.message else { return };
+        let (red, cyan, plain) = if self.is_coloured {
+            (RED, CYAN, PLAIN)
+        } else {
+            ("", "", "")
+        };
+        message(&format!("{red}error:{plain} {text}"));
         for cause in &report.causes {
-            self.message(&format!("  caused by: {cause}"));
+            message(&format!("  caused by: {cause}"));
         }
         if let Some(hint) = &report.hint {
-            self.message(&format!("{cyan}hint:{plain} {hint}"));
+            message(&format!("{cyan}hint:{plain} {hint}"));
         }
-    }
-
-    fn message(&self, text: &str) {
-        // Standard error that is gone leaves nobody to tell.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// Whether somebody watches standard error and wants to.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.is_quiet && std::io::stderr().is_terminal()
     }
+}
 
-    /// Whether somebody can be asked.
-    pub(crate) fn can_ask(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
-    }
+/// An answer that is the same text in every form.
+pub(crate) fn write_out(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    let ending = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    write!(out, "{text}{ending}")
+        .and_then(|()| out.flush())
+        .map_err(CliError::Output)
+}
 
-    /// Asks a question and reads a line.
-    pub(crate) fn ask(&self, question: &str) -> Result<String, CliError> {
-        let mut err = std::io::stderr().lock();
-        write!(err, "{question} ").and_then(|()| err.flush()).map_err(CliError::Output)?;
-        read_line()
-    }
+fn write_json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Output(error.into()))?;
+    write_out(&text)
+}
 
-    /// Reads a secret: from a terminal without showing it, else the first line of standard input.
-    pub(crate) async fn ask_secret(&self, question: &str) -> Result<Secret, CliError> {
-        if !std::io::stdin().is_terminal() {
-            return read_line().map(Secret::new);
-        }
-        let _echo = EchoOff::new();
-        {
-            let mut err = std::io::stderr().lock();
-            write!(err, "{question} ").and_then(|()| err.flush()).map_err(CliError::Output)?;
-        }
-        // A thread of its own, since a read of a terminal cannot be cancelled: Ctrl-C must restore the echo first.
-        let (send, receive) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || send.send(read_line()));
-        let line = tokio::select! {
-            line = receive => line.unwrap_or(Err(CliError::Interrupted)),
-            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
-        };
-        self.message("");
-        line.map(Secret::new)
+fn message(text: &str) {
+    // Standard error that is gone leaves nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Whether somebody can be asked.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question and reads a line.
+pub(crate) fn ask(question: &str) -> Result<String, CliError> {
+    prompt(question)?;
+    read_line()
+}
+
+/// Reads a secret: from a terminal without showing it, else the first line of standard input.
+pub(crate) async fn ask_secret(question: &str) -> Result<Secret, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return read_line().map(Secret::new);
     }
+    let _echo = EchoOff::new();
+    prompt(question)?;
+    // A thread of its own, since a read of a terminal cannot be cancelled: Ctrl-C must restore the echo first.
+    let (send, receive) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || send.send(read_line()));
+    let line = tokio::select! {
+        line = receive => line.unwrap_or(Err(CliError::Interrupted)),
+        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+    };
+    message("");
+    line.map(Secret::new)
+}
+
+fn prompt(question: &str) -> Result<(), CliError> {
+    let mut err = std::io::stderr().lock();
+    write!(err, "{question} ")
+        .and_then(|()| err.flush())
+        .map_err(CliError::Output)
 }
 
 fn read_line() -> Result<String, CliError> {
@@ -145,7 +166,9 @@ impl EchoOff {
     fn new() -> Self {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
         let input = std::io::stdin();
-        let Ok(before) = tcgetattr(&input) else { return Self(None) };
+        let Ok(before) = tcgetattr(&input) else {
+            return Self(None);
+        };
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO);
         let is_set = tcsetattr(&input, OptionalActions::Flush, &silent).is_ok();

@@ -70,15 +70,22 @@ impl IdempotencyKey {
     /// A key out of 1 to 128 visible characters.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let is_allowed =
-            (1..=hythe_wire::MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if is_allowed { HeaderValue::from_str(text).ok().map(Self) } else { None }
+        let is_allowed = (1..=hythe_wire::MAX_IDEMPOTENCY_KEY_CHARS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_allowed {
+            HeaderValue::from_str(text).ok().map(Self)
+        } else {
+            None
+        }
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Client").field("endpoint", &self.0.endpoint).finish_non_exhaustive()
+        formatter
+            .debug_struct("Client")
+            .field("endpoint", &self.0.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +102,12 @@ impl Client {
             .credentials
             .control_header()
             .ok_or_else(|| ClientError::Setup("the credentials hold characters that no credentials have".into()))?;
-        Ok(Self(Arc::new(Inner { http, endpoint: settings.endpoint.clone(), authorization, retry })))
+        Ok(Self(Arc::new(Inner {
+            http,
+            endpoint: settings.endpoint.clone(),
+            authorization,
+            retry,
+        })))
     }
 
     /// The control plane that it talks to.
@@ -106,7 +118,10 @@ impl Client {
 
     pub(crate) fn request(&self, method: Method, path: &str) -> Call {
         let request = self.0.http.request(method, format!("{}{path}", self.0.endpoint));
-        Call { client: self.clone(), request: request.header(AUTHORIZATION, self.0.authorization.clone()) }
+        Call {
+            client: self.clone(),
+            request: request.header(AUTHORIZATION, self.0.authorization.clone()),
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Call {
@@ -114,7 +129,10 @@ impl Client {
     }
 
     pub(crate) fn decode_error(&self, what: impl Into<String>) -> ClientError {
-        ClientError::Decode { endpoint: self.0.endpoint.to_string(), what: what.into() }
+        ClientError::Decode {
+            endpoint: self.0.endpoint.to_string(),
+            what: what.into(),
+        }
     }
 }
 
@@ -126,22 +144,34 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn query(self, query: &impl Serialize) -> Self {
-        Self { request: self.request.query(query), ..self }
+        Self {
+            request: self.request.query(query),
+            ..self
+        }
     }
 
     pub(crate) fn body(self, body: &impl Serialize) -> Self {
-        Self { request: self.request.json(body), ..self }
+        Self {
+            request: self.request.json(body),
+            ..self
+        }
     }
 
     pub(crate) fn if_match(self, etag: Option<&ETag>) -> Self {
         match etag {
-            Some(etag) => Self { request: self.request.header(IF_MATCH, etag.0.clone()), ..self },
+            Some(etag) => Self {
+                request: self.request.header(IF_MATCH, etag.0.clone()),
+                ..self
+            },
             None => self,
         }
     }
 
     pub(crate) fn idempotency(self, key: &IdempotencyKey) -> Self {
-        Self { request: self.request.header(IDEMPOTENCY_KEY, key.0.clone()), ..self }
+        Self {
+            request: self.request.header(IDEMPOTENCY_KEY, key.0.clone()),
+            ..self
+        }
     }
 
     /// Sends it, as often as the policy says, and reads a JSON answer.
@@ -154,7 +184,10 @@ impl Call {
         let client = self.client.clone();
         let (headers, bytes) = self.bytes().await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| client.decode_error(error.to_string()))?;
-        Ok(Versioned { value, etag: headers.get(ETAG).cloned().map(ETag) })
+        Ok(Versioned {
+            value,
+            etag: headers.get(ETAG).cloned().map(ETag),
+        })
     }
 
     /// The same with the bytes as they are.
@@ -163,14 +196,18 @@ impl Call {
         let mut failures = 0;
         loop {
             let Some(request) = request.try_clone() else {
-                return Err(ClientError::Setup("a request with a stream cannot be sent again".into()));
+                return Err(ClientError::Setup(
+                    "a request with a stream cannot be sent again".into(),
+                ));
             };
             let error = match client.send(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             failures += 1;
-            let Some(pause) = client.0.retry.after(failures, &error) else { return Err(error) };
+            let Some(pause) = client.0.retry.after(failures, &error) else {
+                return Err(error);
+            };
             tracing::debug!(error = %error, pause.ms = pause.as_millis(), "request is sent again");
             tokio::time::sleep(pause).await;
         }
@@ -180,7 +217,10 @@ impl Call {
 impl Client {
     async fn send(&self, request: RequestBuilder) -> Result<(HeaderMap, Bytes), ClientError> {
         let endpoint = self.0.endpoint.as_str();
-        let response = request.send().await.map_err(|error| ClientError::of_transport(&error, endpoint))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| ClientError::of_transport(&error, endpoint))?;
         let status = response.status();
         let headers = response.headers().clone();
         let bytes = read(response, endpoint).await?;
@@ -188,7 +228,10 @@ impl Client {
             return Ok((headers, bytes));
         }
         if status.is_redirection() {
-            let to = headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or("another place");
+            let to = headers
+                .get("location")
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("another place");
             return Err(self.decode_error(format!("a redirect ({status}) to `{}`", printable(to))));
         }
         let mut problem = serde_json::from_slice::<Problem>(&bytes).unwrap_or_else(|_| Problem {
@@ -202,22 +245,41 @@ impl Client {
         });
         if problem.detail.is_empty() && problem.code.is_empty() {
             let text = printable(&String::from_utf8_lossy(bytes.get(..200).unwrap_or(&bytes)));
-            problem.detail = if text.is_empty() { format!("the server answered {status}") } else { format!("the server answered {status}: {text}") };
+            problem.detail = if text.is_empty() {
+                format!("the server answered {status}")
+            } else {
+                format!("the server answered {status}: {text}")
+            };
         }
-        Err(ClientError::Problem { status, problem: Box::new(problem), retry_after: retry_after(&headers) })
+        Err(ClientError::Problem {
+            status,
+            problem: Box::new(problem),
+            retry_after: retry_after(&headers),
+        })
     }
 }
 
 /// Text from elsewhere, as it may stand in a message: one line without control characters.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 async fn read(mut response: Response, endpoint: &str) -> Result<Bytes, ClientError> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| ClientError::of_transport(&error, endpoint))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| ClientError::of_transport(&error, endpoint))?
+    {
         if bytes.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(ClientError::Decode { endpoint: endpoint.into(), what: format!("more than {MAX_ANSWER_BYTES} bytes") });
+            return Err(ClientError::Decode {
+                endpoint: endpoint.into(),
+                what: format!("more than {MAX_ANSWER_BYTES} bytes"),
+            });
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -61,7 +61,10 @@ impl Credentials {
     /// `Authorization` for the registry.
     pub(crate) fn basic_header(&self) -> Option<HeaderValue> {
         let (user, password) = self.user_and_password();
-        sensitive(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.expose()))))
+        sensitive(&format!(
+            "Basic {}",
+            STANDARD.encode(format!("{user}:{}", password.expose()))
+        ))
     }
 }
 
@@ -79,12 +82,18 @@ mod tests {
     fn both_forms_of_a_token_are_the_same_token() {
         let encoded = STANDARD.encode("AWS:hy1.abc");
         assert_eq!(Credentials::token(&encoded), Credentials::token("hy1.abc"));
-        assert_eq!(Credentials::token("hy1.abc").user_and_password(), ("AWS", &Secret::new("hy1.abc")));
+        assert_eq!(
+            Credentials::token("hy1.abc").user_and_password(),
+            ("AWS", &Secret::new("hy1.abc"))
+        );
     }
 
     #[test]
     fn neither_debug_nor_a_header_shows_the_secret() {
-        let key = Credentials::AccessKey { id: "HYTHE1".into(), secret: Secret::new("hunter2") };
+        let key = Credentials::AccessKey {
+            id: "HYTHE1".into(),
+            secret: Secret::new("hunter2"),
+        };
         let header = key.control_header().unwrap();
         assert!(!format!("{key:?} {header:?}").contains("hunter2"));
         assert_eq!(header, format!("Basic {}", STANDARD.encode("HYTHE1:hunter2")));

@@ -32,7 +32,9 @@ impl Endpoint {
     #[must_use]
     pub fn authority(&self) -> String {
         let host = self.1.host_str().unwrap_or_default();
-        self.1.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.1
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     /// The same server without a path.
@@ -54,7 +56,10 @@ impl Endpoint {
     pub fn is_loopback(&self) -> bool {
         let host = self.1.host_str().unwrap_or_default();
         host == "localhost"
-            || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 
     pub(crate) fn url(&self) -> &Url {
@@ -69,7 +74,10 @@ impl FromStr for Endpoint {
         let fail = |rule| {
             // The text may hold a password, which must not reach a log.
             let shown = text.rsplit_once('@').map_or(text, |(_, host)| host);
-            Err(EndpointError { text: shown.chars().take(200).collect(), rule })
+            Err(EndpointError {
+                text: shown.chars().take(200).collect(),
+                rule,
+            })
         };
         let Ok(url) = Url::parse(text) else {
             return fail("it must be a URL such as `https://hythe.example.com:8080`");
@@ -106,9 +114,18 @@ mod tests {
     #[test]
     fn endpoints_are_plain_urls() {
         let cases = [
-            ("http://127.0.0.1:8080", Some(("http://127.0.0.1:8080", "127.0.0.1:8080", true))),
-            ("https://hythe.example.com/", Some(("https://hythe.example.com", "hythe.example.com", false))),
-            ("https://example.com/hythe/", Some(("https://example.com/hythe", "example.com", false))),
+            (
+                "http://127.0.0.1:8080",
+                Some(("http://127.0.0.1:8080", "127.0.0.1:8080", true)),
+            ),
+            (
+                "https://hythe.example.com/",
+                Some(("https://hythe.example.com", "hythe.example.com", false)),
+            ),
+            (
+                "https://example.com/hythe/",
+                Some(("https://example.com/hythe", "example.com", false)),
+            ),
             ("http://[::1]:5000", Some(("http://[::1]:5000", "[::1]:5000", true))),
             ("hythe.example.com", None),
             ("ftp://example.com", None),
@@ -121,8 +138,14 @@ mod tests {
             if let Err(error) = &got {
                 assert!(!error.to_string().contains("hunter2"), "{error}");
             }
-            let got = got.ok().map(|it| (it.as_str().to_owned(), it.authority(), it.is_loopback()));
-            assert_eq!(got, want.map(|(url, host, local)| (url.into(), host.into(), local)), "{text}");
+            let got = got
+                .ok()
+                .map(|it| (it.as_str().to_owned(), it.authority(), it.is_loopback()));
+            assert_eq!(
+                got,
+                want.map(|(url, host, local)| (url.into(), host.into(), local)),
+                "{text}"
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ pub struct Environment {
 impl Environment {
     /// The environment of this process.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the one place where clients read the environment")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where clients read the environment"
+    )]
     pub fn of_process() -> Self {
         Self {
             lookup: Box::new(|name| std::env::var(name).ok()),
@@ -26,9 +29,14 @@ impl Environment {
 
     /// An environment of these variables, in `folder`.
     pub fn new(variables: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>, folder: PathBuf) -> Self {
-        let variables: HashMap<String, String> =
-            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { lookup: Box::new(move |name| variables.get(name).cloned()), folder }
+        let variables: HashMap<String, String> = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Self {
+            lookup: Box::new(move |name| variables.get(name).cloned()),
+            folder,
+        }
     }
 
     /// The value of a variable; an empty one counts as absent.
@@ -55,14 +63,25 @@ impl Environment {
         if let Some(path) = self.get("HYTHE_CONFIG_FILE") {
             return Some(self.folder.join(path));
         }
-        let folder = self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        Some(folder.or_else(|| Some(self.home()?.join(".config")))?.join("hythe").join("config.toml"))
+        let folder = self
+            .get("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
+        Some(
+            folder
+                .or_else(|| Some(self.home()?.join(".config")))?
+                .join("hythe")
+                .join("config.toml"),
+        )
     }
 
     /// The user's folder for what can be made again: `hythe` in `XDG_CACHE_HOME` or `~/.cache`.
     #[must_use]
     pub fn cache_folder(&self) -> Option<PathBuf> {
-        let folder = self.get("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder = self
+            .get("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
         Some(folder.or_else(|| Some(self.home()?.join(".cache")))?.join("hythe"))
     }
 
@@ -75,6 +94,9 @@ impl Environment {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Environment").field("folder", &self.folder).finish_non_exhaustive()
+        formatter
+            .debug_struct("Environment")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }

@@ -111,11 +111,15 @@ impl ClientError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Problem { problem, .. } => match problem.code.as_str() {
-                code::UNRECOGNIZED_CLIENT => Some("check the access key id and its secret, or the token; `hythe whoami` tests them"),
+                code::UNRECOGNIZED_CLIENT => {
+                    Some("check the access key id and its secret, or the token; `hythe whoami` tests them")
+                }
                 code::EXPIRED_TOKEN => Some("get a new token, or use an access key"),
                 _ => None,
             },
-            Self::Connect { .. } => Some("is the server running, and is the endpoint its control plane's (port 8080 by default)?"),
+            Self::Connect { .. } => {
+                Some("is the server running, and is the endpoint its control plane's (port 8080 by default)?")
+            }
             Self::Tls { hint, .. } => Some(hint),
             Self::Decode { .. } => Some("is the endpoint the URL of a Hythe control plane (port 8080 by default)?"),
             Self::Timeout { .. } | Self::Broken { .. } | Self::Setup(_) => None,
@@ -127,7 +131,11 @@ impl ClientError {
         let endpoint = endpoint.to_owned();
         let cause = innermost(error);
         if let Some(tls) = tls_error(error) {
-            return Self::Tls { endpoint, cause: tls.to_string(), hint: tls_hint(tls) };
+            return Self::Tls {
+                endpoint,
+                cause: tls.to_string(),
+                hint: tls_hint(tls),
+            };
         }
         if error.is_timeout() {
             Self::Timeout { endpoint }
@@ -142,7 +150,9 @@ impl ClientError {
 }
 
 fn shown(status: StatusCode, problem: &Problem) -> String {
-    let text = [&problem.detail, &problem.title].into_iter().find(|text| !text.is_empty());
+    let text = [&problem.detail, &problem.title]
+        .into_iter()
+        .find(|text| !text.is_empty());
     let text = text.map_or_else(|| format!("the server answered {status}"), Clone::clone);
     match &problem.pointer {
         Some(pointer) if !pointer.is_empty() => format!("{text} (at `{pointer}`)"),
@@ -156,7 +166,11 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(next) = last.source() {
         last = next;
     }
-    if std::ptr::addr_eq(last, error) { "the request failed".to_owned() } else { last.to_string() }
+    if std::ptr::addr_eq(last, error) {
+        "the request failed".to_owned()
+    } else {
+        last.to_string()
+    }
 }
 
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {

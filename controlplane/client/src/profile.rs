@@ -64,21 +64,30 @@ impl ConfigFile {
 
     /// Writes the file, atomically and readable for its owner only. Comments of the old one are lost.
     pub fn save(&self, path: &Path) -> Result<(), SettingsError> {
-        let text = toml::to_string(self)
-            .map_err(|error| SettingsError::File { path: path.into(), problem: error.to_string() })?;
-        write_private(path, text.as_bytes())
-            .map_err(|error| SettingsError::File { path: path.into(), problem: error.to_string() })
+        let text = toml::to_string(self).map_err(|error| SettingsError::File {
+            path: path.into(),
+            problem: error.to_string(),
+        })?;
+        write_private(path, text.as_bytes()).map_err(|error| SettingsError::File {
+            path: path.into(),
+            problem: error.to_string(),
+        })
     }
 
     /// A profile, with its credentials file read in; `None` if there is none of this name.
     pub fn profile(&self, name: &str, path: &Path) -> Result<Option<Profile>, SettingsError> {
-        let Some(profile) = self.profiles.get(name) else { return Ok(None) };
+        let Some(profile) = self.profiles.get(name) else {
+            return Ok(None);
+        };
         let mut profile = profile.clone();
         profile.ca_bundle = profile.ca_bundle.map(|bundle| beside(path, &bundle));
         if let Some(file) = &profile.credentials_file {
             let file = beside(path, file);
             let Some(local) = Profile::from_credentials_file(&file)? else {
-                return Err(SettingsError::File { path: file, problem: "no such file; is the server's data gone?".into() });
+                return Err(SettingsError::File {
+                    path: file,
+                    problem: "no such file; is the server's data gone?".into(),
+                });
             };
             profile.endpoint = profile.endpoint.or(local.endpoint);
             profile.registry = profile.registry.or(local.registry);
@@ -115,16 +124,28 @@ pub(crate) fn credentials(
 ) -> Result<Option<Credentials>, SettingsError> {
     match (token, id, secret) {
         (Some(token), _, _) => Ok(Some(Credentials::token(token.expose().trim()))),
-        (None, Some(id), Some(secret)) => Ok(Some(Credentials::AccessKey { id: id.into(), secret: secret.clone() })),
+        (None, Some(id), Some(secret)) => Ok(Some(Credentials::AccessKey {
+            id: id.into(),
+            secret: secret.clone(),
+        })),
         (None, None, None) => Ok(None),
-        (None, Some(_), None) => Err(SettingsError::HalfAccessKey { of: of.into(), missing: "secret access key" }),
-        (None, None, Some(_)) => Err(SettingsError::HalfAccessKey { of: of.into(), missing: "access key id" }),
+        (None, Some(_), None) => Err(SettingsError::HalfAccessKey {
+            of: of.into(),
+            missing: "secret access key",
+        }),
+        (None, None, Some(_)) => Err(SettingsError::HalfAccessKey {
+            of: of.into(),
+            missing: "access key id",
+        }),
     }
 }
 
 /// Writes a file through a temporary one beside it, which only its owner may read.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?; // mode 0600
     file.write_all(bytes)?;
@@ -134,11 +155,15 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 fn beside(file: &Path, other: &Path) -> PathBuf {
-    file.parent().map_or_else(|| other.to_path_buf(), |folder| folder.join(other))
+    file.parent()
+        .map_or_else(|| other.to_path_buf(), |folder| folder.join(other))
 }
 
 fn read_toml<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, SettingsError> {
-    let fail = |problem: String| SettingsError::File { path: path.into(), problem };
+    let fail = |problem: String| SettingsError::File {
+        path: path.into(),
+        problem,
+    };
     let text = match std::fs::metadata(path) {
         Ok(facts) if facts.len() > MAX_CONFIG_BYTES => return Err(fail("it is too long".into())),
         Ok(_) => std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?,
@@ -147,7 +172,10 @@ fn read_toml<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, Set
     };
     toml::from_str(&text).map(Some).map_err(|error| {
         // The error's own text quotes the line, which may hold a secret.
-        let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+        let line = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map(|before| before.matches('\n').count() + 1);
         fail(match line {
             Some(line) => format!("line {line}: {}", error.message()),
             None => error.message().to_owned(),

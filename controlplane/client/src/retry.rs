@@ -21,7 +21,11 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 4, first_pause: Duration::from_millis(250), longest_pause: Duration::from_secs(30) }
+        Self {
+            attempts: 4,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -32,7 +36,10 @@ impl RetryPolicy {
         if failures >= self.attempts {
             return None;
         }
-        let step = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(self.longest_pause);
+        let step = self
+            .first_pause
+            .saturating_mul(1 << failures.saturating_sub(1).min(10))
+            .min(self.longest_pause);
         match asked {
             Some(asked) if asked > self.longest_pause => None,
             Some(asked) => Some(asked + self.first_pause.mul_f64(jitter.clamp(0.0, 1.0))),
@@ -44,9 +51,9 @@ impl RetryPolicy {
     pub(crate) fn after(&self, failures: u32, error: &ClientError) -> Option<Duration> {
         match error {
             ClientError::Connect { .. } => self.pause(failures, None, jitter()),
-            ClientError::Problem { status, retry_after, .. } if matches!(status.as_u16(), 429 | 503) => {
-                self.pause(failures, *retry_after, jitter())
-            }
+            ClientError::Problem {
+                status, retry_after, ..
+            } if matches!(status.as_u16(), 429 | 503) => self.pause(failures, *retry_after, jitter()),
             ClientError::Problem { .. }
             | ClientError::Timeout { .. }
             | ClientError::Tls { .. }
@@ -59,7 +66,14 @@ impl RetryPolicy {
 
 /// The pause that an answer asks for, in its form of seconds (RFC 9110, section 10.2.3).
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// A random number from 0 to 1.
@@ -74,7 +88,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let policy = RetryPolicy { attempts: 4, first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(5) };
+        let policy = RetryPolicy {
+            attempts: 4,
+            first_pause: Duration::from_millis(100),
+            longest_pause: Duration::from_secs(5),
+        };
         let seconds = Duration::from_secs;
         let cases = [
             ("first", 1, None, 1.0, Some(Duration::from_millis(100))),
@@ -82,7 +100,13 @@ mod tests {
             ("jitter halves at most", 3, None, 0.0, Some(Duration::from_millis(200))),
             ("the end", 4, None, 0.0, None),
             ("the server's wish", 1, Some(seconds(2)), 0.0, Some(seconds(2))),
-            ("never sooner than asked", 1, Some(seconds(2)), 1.0, Some(Duration::from_millis(2100))),
+            (
+                "never sooner than asked",
+                1,
+                Some(seconds(2)),
+                1.0,
+                Some(Duration::from_millis(2100)),
+            ),
             ("longer than bearable", 1, Some(seconds(6)), 0.0, None),
         ];
         for (what, failures, asked, jitter, want) in cases {

@@ -44,7 +44,7 @@ pub enum SettingsSource {
     Environment,
     /// A profile of the configuration file.
     Profile(String),
-    /// The file that a server in the working folder has written.
+    /// The file that a server on this machine has written.
     LocalServer(PathBuf),
 }
 
@@ -113,12 +113,12 @@ impl SettingsError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoEndpoint => Some(
-                "start a server here with `hythe serve`, run `hythe configure`, or set HYTHE_ENDPOINT with \
-                 HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY (or HYTHE_TOKEN)",
+                "start a server here with `hythe serve`, run `hythe configure`, set HYTHE_CREDENTIALS_FILE to a server's \
+                 `hythe-data/credentials`, or HYTHE_ENDPOINT with HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY (or HYTHE_TOKEN)",
             ),
-            Self::NoCredentials(_) => {
-                Some("set HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY, or HYTHE_TOKEN, or name a profile that has credentials")
-            }
+            Self::NoCredentials(_) => Some(
+                "set HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY, or HYTHE_TOKEN, or name a profile that has credentials",
+            ),
             Self::HalfAccessKey { .. } => Some("an access key needs both its id and its secret"),
             Self::NoSuchProfile { .. } => Some("run `hythe configure --profile NAME` to make it"),
             Self::Endpoint(_) => Some("an endpoint looks like `https://hythe.example.com:8080`"),
@@ -133,8 +133,9 @@ impl Settings {
     /// 1. `arguments`;
     /// 2. the profile that `arguments` name;
     /// 3. the environment: `HYTHE_ENDPOINT`, `HYTHE_TOKEN`, `HYTHE_ACCESS_KEY_ID` with `HYTHE_SECRET_ACCESS_KEY`, `HYTHE_CA_BUNDLE`;
-    /// 4. the profile that `HYTHE_PROFILE` or the configuration file's `default_profile` names, or `default`;
-    /// 5. `hythe-data/credentials` in the working folder.
+    /// 4. the credentials file of a server, if `HYTHE_CREDENTIALS_FILE` names one;
+    /// 5. the profile that `HYTHE_PROFILE` or the configuration file's `default_profile` names, or `default`;
+    /// 6. `hythe-data/credentials` in the working folder.
     ///
     /// A profile that nobody named counts only for its own endpoint, and so does the last one, which moreover counts only as a
     /// whole: a folder that one happens to be in must neither receive credentials that are meant for another server, nor give its
@@ -167,11 +168,14 @@ impl Settings {
                 access_key_id: environment.get("HYTHE_ACCESS_KEY_ID"),
                 secret_access_key: environment.get("HYTHE_SECRET_ACCESS_KEY").map(Secret::new),
                 token: environment.get("HYTHE_TOKEN").map(Secret::new),
-                ca_bundle: environment.get("HYTHE_CA_BUNDLE").map(|path| environment.folder().join(path)),
+                ca_bundle: environment
+                    .get("HYTHE_CA_BUNDLE")
+                    .map(|path| environment.folder().join(path)),
                 ..Profile::default()
             },
         });
         if arguments.profile.is_none() {
+            sources.extend(named_credentials_file(environment)?);
             let endpoint = asked_endpoint(&sources);
             let implied = implied_profile(environment, endpoint.as_deref())?;
             sources.extend(implied.map(|(name, profile)| Source::of_profile(name, profile)));
@@ -189,19 +193,58 @@ struct Source {
 
 impl Source {
     fn of_profile(name: String, profile: Profile) -> Self {
-        Self { what: format!("profile `{name}`"), kind: SettingsSource::Profile(name), profile }
+        Self {
+            what: format!("profile `{name}`"),
+            kind: SettingsSource::Profile(name),
+            profile,
+        }
+    }
+
+    fn of_credentials_file(path: PathBuf, profile: Profile) -> Self {
+        Self {
+            what: format!("`{}`", path.display()),
+            kind: SettingsSource::LocalServer(path),
+            profile,
+        }
     }
 
     fn credentials(&self) -> Result<Option<Credentials>, SettingsError> {
-        let Profile { token, access_key_id, secret_access_key, .. } = &self.profile;
-        credentials(&self.what, token.as_ref(), access_key_id.as_deref(), secret_access_key.as_ref())
+        let Profile {
+            token,
+            access_key_id,
+            secret_access_key,
+            ..
+        } = &self.profile;
+        credentials(
+            &self.what,
+            token.as_ref(),
+            access_key_id.as_deref(),
+            secret_access_key.as_ref(),
+        )
     }
 }
 
 fn named_profile(environment: &Environment, name: &str) -> Result<Profile, SettingsError> {
     let path = environment.config_file().ok_or(SettingsError::NoEndpoint)?;
     let profile = ConfigFile::load(&path)?.profile(name, &path)?;
-    profile.ok_or_else(|| SettingsError::NoSuchProfile { name: name.into(), path })
+    profile.ok_or_else(|| SettingsError::NoSuchProfile {
+        name: name.into(),
+        path,
+    })
+}
+
+fn named_credentials_file(environment: &Environment) -> Result<Option<Source>, SettingsError> {
+    let Some(path) = environment.get("HYTHE_CREDENTIALS_FILE") else {
+        return Ok(None);
+    };
+    let path = environment.folder().join(path);
+    match Profile::from_credentials_file(&path)? {
+        Some(profile) => Ok(Some(Source::of_credentials_file(path, profile))),
+        None => Err(SettingsError::File {
+            path,
+            problem: "no such file".into(),
+        }),
+    }
 }
 
 fn asked_endpoint(sources: &[Source]) -> Option<String> {
@@ -217,9 +260,14 @@ fn is_for(own: Option<&str>, asked: Option<&str>) -> bool {
     }
 }
 
-fn implied_profile(environment: &Environment, endpoint: Option<&str>) -> Result<Option<(String, Profile)>, SettingsError> {
+fn implied_profile(
+    environment: &Environment,
+    endpoint: Option<&str>,
+) -> Result<Option<(String, Profile)>, SettingsError> {
     let asked = environment.get("HYTHE_PROFILE");
-    let Some(path) = environment.config_file() else { return Ok(None) };
+    let Some(path) = environment.config_file() else {
+        return Ok(None);
+    };
     let file = ConfigFile::load(&path)?;
     let name = asked.clone().or_else(|| file.default_profile.clone());
     let must_exist = name.is_some();
@@ -233,14 +281,18 @@ fn implied_profile(environment: &Environment, endpoint: Option<&str>) -> Result<
 
 fn add_local_server(environment: &Environment, sources: &mut Vec<Source>) -> Result<(), SettingsError> {
     let endpoint = asked_endpoint(sources);
-    let has_credentials = sources.iter().try_fold(false, |has, source| Ok::<_, SettingsError>(has || source.credentials()?.is_some()))?;
+    let has_credentials = sources.iter().try_fold(false, |has, source| {
+        Ok::<_, SettingsError>(has || source.credentials()?.is_some())
+    })?;
     if has_credentials {
         return Ok(());
     }
     let path = environment.local_credentials_file();
-    let Some(profile) = Profile::from_credentials_file(&path)? else { return Ok(()) };
+    let Some(profile) = Profile::from_credentials_file(&path)? else {
+        return Ok(());
+    };
     if is_for(profile.endpoint.as_deref(), endpoint.as_deref()) {
-        sources.push(Source { what: format!("`{}`", path.display()), kind: SettingsSource::LocalServer(path), profile });
+        sources.push(Source::of_credentials_file(path, profile));
     }
     Ok(())
 }
@@ -252,7 +304,9 @@ fn combine(sources: &[Source], request_timeout: Option<Duration>) -> Result<Sett
         .ok_or(SettingsError::NoEndpoint)?
         .parse()?;
     for source in sources {
-        let Some(credentials) = source.credentials()? else { continue };
+        let Some(credentials) = source.credentials()? else {
+            continue;
+        };
         return Ok(Settings {
             endpoint,
             credentials,
@@ -290,7 +344,7 @@ mod tests {
         access_key_id = "HALF"
 
         [profiles.file]
-        credentials_file = "other-credentials"
+        credentials_file = "other"
     "#;
     const LOCAL: &str = "endpoint = \"http://local:1\"\nregistry = \"local:5000\"\naccess_key_id = \"LOCAL\"\nsecret_access_key = \"s\"\n";
 
@@ -298,7 +352,7 @@ mod tests {
     fn folder(config: &str, has_local_server: bool) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config.toml"), config).unwrap();
-        std::fs::write(folder.path().join("other-credentials"), LOCAL).unwrap();
+        std::fs::write(folder.path().join("other"), LOCAL).unwrap();
         if has_local_server {
             std::fs::create_dir(folder.path().join("hythe-data")).unwrap();
             std::fs::write(folder.path().join("hythe-data/credentials"), LOCAL).unwrap();
@@ -306,10 +360,10 @@ mod tests {
         folder
     }
 
-    fn resolved(folder: &tempfile::TempDir, variables: &[(&str, &str)], arguments: &Arguments) -> String {
+    fn resolved(folder: &tempfile::TempDir, variables: &[(String, String)], arguments: &Arguments) -> String {
         let config = folder.path().join("config.toml");
-        let mut all = vec![("HYTHE_CONFIG_FILE", config.to_str().unwrap())];
-        all.extend(variables);
+        let mut all = vec![("HYTHE_CONFIG_FILE".to_owned(), config.to_str().unwrap().to_owned())];
+        all.extend_from_slice(variables);
         let environment = Environment::new(all, folder.path().into());
         match Settings::resolve(&environment, arguments) {
             Ok(settings) => format!("{} {}", settings.endpoint, settings.credentials.label()),
@@ -317,63 +371,102 @@ mod tests {
         }
     }
 
+    /// What it shows | files that are there | variables | arguments | settings.
+    /// `KEY` stands for both variables of an access key `ENV`, and `ENDPOINT` for the endpoint `http://env:1`.
+    const CASES: &str = "
+        nothing at all                           |               |                                  |              | no Hythe server is configured
+        a server in this folder                  | local         |                                  |              | http://local:1 LOCAL
+        a profile before the server here         | default local |                                  |              | http://default:1 DEFAULT
+        the environment before a profile         | default local | ENDPOINT KEY                     |              | http://env:1 ENV
+        a key for the endpoint of a profile      | default       | KEY                              |              | http://default:1 ENV
+        a token before a key                     | default       | KEY HYTHE_TOKEN=t                |              | http://default:1 a token
+        an empty variable is absent              | default       | HYTHE_ENDPOINT=                  |              | http://default:1 DEFAULT
+        no unnamed profile's key for an endpoint | default local | ENDPOINT                         |              | no credentials for `http://env:1`
+        no key of the environment for a folder   | local         | KEY                              |              | no Hythe server is configured
+        the server in this folder, named         | local         | HYTHE_ENDPOINT=http://local:1/   |              | http://local:1 LOCAL
+        the default profile, named               | default local | HYTHE_ENDPOINT=http://default:1  |              | http://default:1 DEFAULT
+        a profile named by the environment       | default local | HYTHE_PROFILE=prod               |              | https://prod:1 PROD
+        with its endpoint replaced               | default local | HYTHE_PROFILE=prod ENDPOINT      |              | http://env:1 PROD
+        a named profile that is not there        | default local | HYTHE_PROFILE=x                  |              | there is no profile `x` in `/config.toml`
+        a profile by argument                    | default local | ENDPOINT KEY                     | profile=prod | https://prod:1 PROD
+        an argument before everything            | default local | ENDPOINT                         | profile=prod endpoint=http://arg:1 | http://arg:1 PROD
+        a profile with the environment's key     | default       | KEY                              | profile=bare | http://bare:1 ENV
+        a profile without credentials            | default local |                                  | profile=bare | no credentials for `http://bare:1`
+        half a key                               | default       |                                  | profile=half | profile `half`: the secret access key is missing
+        half a key in the environment            | default       | HYTHE_SECRET_ACCESS_KEY=s        |              | environment: the access key id is missing
+        a profile that points to a file          | default       |                                  | profile=file | http://local:1 LOCAL
+        a file named by the environment          | default       | HYTHE_CREDENTIALS_FILE=other     |              | http://local:1 LOCAL
+        a profile by argument before it          | default       | HYTHE_CREDENTIALS_FILE=other     | profile=prod | https://prod:1 PROD
+        a key before it                          | default       | HYTHE_CREDENTIALS_FILE=other KEY |              | http://local:1 ENV
+        a named file that is not there           | default       | HYTHE_CREDENTIALS_FILE=x         |              | `/x`: no such file
+        an endpoint that is none                 | default       | HYTHE_ENDPOINT=env KEY           |              | `env` is not a valid endpoint: it must be a URL such as `https://hythe.example.com:8080`
+    ";
+
     #[test]
     fn settings_come_from_the_first_source_that_has_them() {
-        let key = [("HYTHE_ACCESS_KEY_ID", "ENV"), ("HYTHE_SECRET_ACCESS_KEY", "s")];
-        let endpoint = ("HYTHE_ENDPOINT", "http://env:1");
-        let with = |variables: &[(&'static str, &'static str)]| variables.to_vec();
-        let argument = |change: fn(&mut Arguments)| {
-            let mut arguments = Arguments::default();
-            change(&mut arguments);
-            arguments
-        };
-        let none = Arguments::default;
-        let prod: fn(&mut Arguments) = |it| it.profile = Some("prod".into());
-        let cases = [
-            // (what it shows, default profile there?, local server?, variables, arguments, settings)
-            ("nothing at all", false, false, vec![], none(), "no Hythe server is configured"),
-            ("a server in this folder", false, true, vec![], none(), "http://local:1 LOCAL"),
-            ("a profile before the server in this folder", true, true, vec![], none(), "http://default:1 DEFAULT"),
-            ("the environment before a profile", true, true, with(&[endpoint, key[0], key[1]]), none(), "http://env:1 ENV"),
-            ("a key of the environment for the endpoint of a profile", true, false, key.to_vec(), none(), "http://default:1 ENV"),
-            ("a token before a key", true, false, with(&[key[0], key[1], ("HYTHE_TOKEN", "t")]), none(), "http://default:1 a token"),
-            ("an empty variable is absent", true, false, with(&[("HYTHE_ENDPOINT", "")]), none(), "http://default:1 DEFAULT"),
-            ("an endpoint of its own gets no unnamed profile's key", true, true, with(&[endpoint]), none(), "no credentials for `http://env:1`"),
-            ("a key of the environment never goes to a server in this folder", false, true, key.to_vec(), none(), "no Hythe server is configured"),
-            ("the server in this folder, named", false, true, with(&[("HYTHE_ENDPOINT", "http://local:1/")]), none(), "http://local:1 LOCAL"),
-            ("the default profile, named by its endpoint", true, true, with(&[("HYTHE_ENDPOINT", "http://default:1")]), none(), "http://default:1 DEFAULT"),
-            ("a profile named by the environment", true, true, with(&[("HYTHE_PROFILE", "prod")]), none(), "https://prod:1 PROD"),
-            ("with its endpoint replaced", true, true, with(&[("HYTHE_PROFILE", "prod"), endpoint]), none(), "http://env:1 PROD"),
-            ("a named profile that is not there", true, true, with(&[("HYTHE_PROFILE", "x")]), none(), "there is no profile `x` in `/config.toml`"),
-            ("a profile by argument before the environment", true, true, with(&[endpoint, key[0], key[1]]), argument(prod), "https://prod:1 PROD"),
-            ("an argument before everything", true, true, with(&[endpoint]), argument(|it| { it.profile = Some("prod".into()); it.endpoint = Some("http://arg:1".into()); }), "http://arg:1 PROD"),
-            ("a profile without credentials, with the environment's", true, false, key.to_vec(), argument(|it| it.profile = Some("bare".into())), "http://bare:1 ENV"),
-            ("a profile without credentials", true, true, vec![], argument(|it| it.profile = Some("bare".into())), "no credentials for `http://bare:1`"),
-            ("half a key", true, false, vec![], argument(|it| it.profile = Some("half".into())), "profile `half`: the secret access key is missing"),
-            ("half a key in the environment", true, false, with(&[key[1]]), none(), "environment: the access key id is missing"),
-            ("a profile that points to a server's file", true, false, vec![], argument(|it| it.profile = Some("file".into())), "http://local:1 LOCAL"),
-            ("an endpoint that is none", true, false, with(&[("HYTHE_ENDPOINT", "env"), key[0], key[1]]), none(), "`env` is not a valid endpoint: it must be a URL such as `https://hythe.example.com:8080`"),
-        ];
-        for (what, has_default, has_local, variables, arguments, want) in cases {
-            let config = if has_default { CONFIG } else { "" };
-            assert_eq!(resolved(&folder(config, has_local), &variables, &arguments), want, "{what}");
+        for case in CASES.trim().lines() {
+            let columns: Vec<&str> = case.split('|').map(str::trim).collect();
+            let [what, files, variables, arguments, want] = columns[..] else {
+                panic!("{case}")
+            };
+            let expanded = variables
+                .split(' ')
+                .map(|word| match word {
+                    "KEY" => "HYTHE_ACCESS_KEY_ID=ENV HYTHE_SECRET_ACCESS_KEY=s".to_owned(),
+                    "ENDPOINT" => "HYTHE_ENDPOINT=http://env:1".to_owned(),
+                    other => other.to_owned(),
+                })
+                .collect::<Vec<_>>()
+                .join(" ");
+            let pairs = |text: &str| -> Vec<(String, String)> {
+                text.split(' ')
+                    .filter_map(|pair| pair.split_once('='))
+                    .map(|(k, v)| (k.into(), v.into()))
+                    .collect()
+            };
+            let mut given = Arguments::default();
+            for (name, value) in pairs(arguments) {
+                match name.as_str() {
+                    "profile" => given.profile = Some(value),
+                    "endpoint" => given.endpoint = Some(value),
+                    _ => panic!("{case}"),
+                }
+            }
+            let config = if files.contains("default") { CONFIG } else { "" };
+            assert_eq!(
+                resolved(&folder(config, files.contains("local")), &pairs(&expanded), &given),
+                want,
+                "{what}"
+            );
         }
     }
 
     #[test]
     fn a_relative_ca_bundle_is_beside_the_configuration() {
         let folder = folder(CONFIG, false);
-        let environment = Environment::new([("HYTHE_CONFIG_FILE", folder.path().join("config.toml").to_str().unwrap())], "/".into());
-        let arguments = Arguments { profile: Some("prod".into()), ..Arguments::default() };
+        let environment = Environment::new(
+            [("HYTHE_CONFIG_FILE", folder.path().join("config.toml").to_str().unwrap())],
+            "/".into(),
+        );
+        let arguments = Arguments {
+            profile: Some("prod".into()),
+            ..Arguments::default()
+        };
         let settings = Settings::resolve(&environment, &arguments).unwrap();
         assert_eq!(settings.ca_bundle, Some(folder.path().join("ca.pem")));
     }
 
     #[test]
     fn a_broken_file_is_reported_without_its_contents() {
-        for config in ["[profiles.default]\nsecret_access_key = \"hunter2\nendpoint = 1", "[profiles.default]\nx = 1\ntoken=\"hunter2\""] {
+        for config in [
+            "[profiles.default]\nsecret_access_key = \"hunter2\nendpoint = 1",
+            "[profiles.default]\nx = 1\ntoken=\"hunter2\"",
+        ] {
             let text = resolved(&folder(config, false), &[], &Arguments::default());
-            assert!(text.starts_with("`/config.toml`: line 2: ") && !text.contains("hunter2"), "{text}");
+            assert!(
+                text.starts_with("`/config.toml`: line 2: ") && !text.contains("hunter2"),
+                "{text}"
+            );
         }
     }
 
@@ -383,7 +476,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/config.toml");
         let mut config = ConfigFile::default();
-        let profile = Profile { endpoint: Some("http://a:1".into()), token: Some(Secret::new("t")), ..Profile::default() };
+        let profile = Profile {
+            endpoint: Some("http://a:1".into()),
+            token: Some(Secret::new("t")),
+            ..Profile::default()
+        };
         config.profiles.insert("127.0.0.1:5000".into(), profile);
         config.save(&path).unwrap();
         assert_eq!(ConfigFile::load(&path).unwrap(), config);

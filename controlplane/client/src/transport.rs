@@ -26,14 +26,21 @@ pub struct Transport {
 
 impl From<&Settings> for Transport {
     fn from(settings: &Settings) -> Self {
-        Self { ca_bundle: settings.ca_bundle.clone(), insecure: settings.insecure }
+        Self {
+            ca_bundle: settings.ca_bundle.clone(),
+            insecure: settings.insecure,
+        }
     }
 }
 
 impl Transport {
     /// A client that follows no redirect: an API does not move, and credentials must not follow.
     pub(crate) fn for_api(&self, endpoint: &Endpoint, timeout: Duration) -> Result<reqwest::Client, ClientError> {
-        build(self.builder(endpoint)?.redirect(redirect::Policy::none()).timeout(timeout))
+        build(
+            self.builder(endpoint)?
+                .redirect(redirect::Policy::none())
+                .timeout(timeout),
+        )
     }
 
     /// A client for large bodies: no limit to the whole, and redirects that never leave TLS.
@@ -70,11 +77,18 @@ impl Transport {
     }
 
     fn certificates(&self) -> Result<Vec<Certificate>, ClientError> {
-        let Some(path) = &self.ca_bundle else { return Ok(Vec::new()) };
+        let Some(path) = &self.ca_bundle else {
+            return Ok(Vec::new());
+        };
         let fail = |problem: &str| ClientError::Setup(format!("CA bundle `{}`: {problem}", path.display()));
         let pem = std::fs::read(path).map_err(|error| fail(&error.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| fail("it is not a PEM file of certificates"))?;
-        if certificates.is_empty() { Err(fail("it holds no certificate")) } else { Ok(certificates) }
+        let certificates =
+            Certificate::from_pem_bundle(&pem).map_err(|_| fail("it is not a PEM file of certificates"))?;
+        if certificates.is_empty() {
+            Err(fail("it holds no certificate"))
+        } else {
+            Ok(certificates)
+        }
     }
 }
 

@@ -53,6 +53,7 @@ pub enum AccessKeyError {
 
 impl ControlPlane {
     /// Makes an access key for a user.
+    #[tracing::instrument(name = "access_key.create", skip_all, fields(user.name = %user))]
     pub async fn create_access_key(
         &self,
         granted: &Granted<kinds::CreateAccessKey>,
@@ -82,6 +83,7 @@ impl ControlPlane {
     }
 
     /// Lists the access keys of a user; there are at most [`MAX_ACCESS_KEYS`].
+    #[tracing::instrument(name = "access_key.list", skip_all, fields(user.name = %user))]
     pub async fn access_keys(
         &self,
         granted: &Granted<kinds::ListAccessKeys>,
@@ -96,6 +98,7 @@ impl ControlPlane {
     }
 
     /// Switches a key on or off; while it is off, neither it nor a token made with it works.
+    #[tracing::instrument(name = "access_key.update", skip_all, fields(user.name = %user, access_key.id = id))]
     pub async fn set_access_key_active(
         &self,
         granted: &Granted<kinds::UpdateAccessKey>,
@@ -113,6 +116,7 @@ impl ControlPlane {
     }
 
     /// Deletes a key; neither it nor a token made with it works any more.
+    #[tracing::instrument(name = "access_key.delete", skip_all, fields(user.name = %user, access_key.id = id))]
     pub async fn delete_access_key(
         &self,
         granted: &Granted<kinds::DeleteAccessKey>,

@@ -5,7 +5,7 @@ use hythe_access::{Action, Caller, Granted, Principal, ScopeEntry, Secret, Token
 use hythe_meta::StoreError;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::gate::{Mint, MintError, TokenId};
+use crate::gate::{Mint, MintError, Origin, TokenId};
 use crate::{ControlPlane, CryptoError};
 
 /// The shortest life of a token, in seconds.
@@ -161,6 +161,7 @@ fn canonical_action(name: &str) -> Option<String> {
 
 impl ControlPlane {
     /// Makes a token for the caller, which ends no later than the caller's own credentials.
+    #[tracing::instrument(name = "authorization_token.create", skip_all, fields(account.id = %granted.resource()))]
     pub async fn create_token(
         &self,
         granted: &Granted<kinds::GetAuthorizationToken>,
@@ -178,6 +179,7 @@ impl ControlPlane {
             scope: request.scope,
             lifetime,
             lease_seconds,
+            origin: Origin::Api,
         };
         let minted = self.gate().mint(granted.caller(), mint).map_err(|error| match error {
             MintError::TooLong => CreateTokenError::TooLong,
@@ -201,6 +203,7 @@ impl ControlPlane {
 
     /// Extends the life of a renewable token of the caller's (the administrator: of anybody's in the account), counted from
     /// now; for as long as at its creation if `duration_seconds` is `None`. Returns its new end.
+    #[tracing::instrument(name = "authorization_token.renew", skip_all, fields(account.id = %granted.resource()))]
     pub async fn renew_token(
         &self,
         granted: &Granted<kinds::GetAuthorizationToken>,
@@ -231,6 +234,7 @@ impl ControlPlane {
 
     /// Revokes a token of the caller's (the administrator: of anybody's in the account). One that has ended or never was
     /// is revoked already. A caller whose own token is limited revokes that one only.
+    #[tracing::instrument(name = "authorization_token.revoke", skip_all)]
     pub async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), RevokeTokenError> {
         if caller.principal.is_anonymous() {
             return Err(RevokeTokenError::Anonymous);

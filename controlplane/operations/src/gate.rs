@@ -87,6 +87,17 @@ pub(crate) struct Mint {
     pub(crate) lifetime: SignedDuration,
     /// How long its first lease is, if it shall be renewable.
     pub(crate) lease_seconds: Option<u32>,
+    /// What it is made for.
+    pub(crate) origin: Origin,
+}
+
+/// What a token is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A request to the control plane.
+    Api,
+    /// The Docker token flow.
+    Flow,
 }
 
 /// A token that was made.
@@ -172,8 +183,12 @@ impl AccessGate {
 
     /// Makes a token for the principal of `caller` with at most its rights, which ends with its credentials.
     pub(crate) fn mint(&self, caller: &Caller, mint: Mint) -> Result<Minted, MintError> {
-        if caller.lineage.token_ids.len() >= MAX_LINEAGE {
-            return Err(MintError::TooDeep);
+        let mut token_ids = caller.lineage.token_ids.clone();
+        match mint.origin {
+            Origin::Api if token_ids.len() + 1 >= MAX_LINEAGE => return Err(MintError::TooDeep),
+            // The last of so many is a token of the flow itself, which lives shortly and whose id nobody is told.
+            Origin::Flow if token_ids.len() >= MAX_LINEAGE => drop(token_ids.pop()),
+            Origin::Api | Origin::Flow => {}
         }
         let iat = self.clock.now().as_second();
         let wanted = iat.saturating_add(mint.lifetime.as_secs());
@@ -187,18 +202,14 @@ impl AccessGate {
             Principal::Root(account) => (Some(account.clone()), None),
             Principal::User(account, user) => (Some(account.clone()), Some(user.clone())),
         };
+        // A limit that is there already adds nothing.
+        let new_scope = mint.scope.filter(|scope| !caller.scopes.contains(scope));
         let claims = Claims {
-            ids: caller
-                .lineage
-                .token_ids
-                .iter()
-                .cloned()
-                .chain([id.to_string()])
-                .collect(),
+            ids: token_ids.into_iter().chain([id.to_string()]).collect(),
             account,
             user,
             key: caller.lineage.access_key_id.clone(),
-            scopes: caller.scopes.iter().cloned().chain(mint.scope).collect(),
+            scopes: caller.scopes.iter().cloned().chain(new_scope).collect(),
             iat,
             exp,
         };
@@ -401,6 +412,7 @@ impl Gate for AccessGate {
                     scope: Some(scope),
                     lifetime,
                     lease_seconds: None,
+                    origin: Origin::Flow,
                 },
             )
             .map_err(|error| GateError(error.into()))?;

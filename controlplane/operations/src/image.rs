@@ -70,6 +70,7 @@ pub enum DeleteImageError {
 
 impl ControlPlane {
     /// Lists the images of a repository by digest.
+    #[tracing::instrument(name = "image.list", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn images(
         &self,
         granted: &Granted<kinds::DescribeImages>,
@@ -87,6 +88,7 @@ impl ControlPlane {
     }
 
     /// Describes an image.
+    #[tracing::instrument(name = "image.describe", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn image(
         &self,
         granted: &Granted<kinds::DescribeImages>,
@@ -100,6 +102,7 @@ impl ControlPlane {
     }
 
     /// Reads the manifest of an image, exactly as it was pushed.
+    #[tracing::instrument(name = "image.manifest", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn image_manifest(
         &self,
         granted: &Granted<kinds::BatchGetImage>,
@@ -113,6 +116,7 @@ impl ControlPlane {
     }
 
     /// Deletes an image with its tags, or a tag, and the image with its last tag.
+    #[tracing::instrument(name = "image.delete", skip_all, fields(repository.name = %granted.resource().name, image = %reference))]
     pub async fn delete_image(
         &self,
         granted: &Granted<kinds::BatchDeleteImage>,

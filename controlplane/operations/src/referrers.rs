@@ -9,6 +9,7 @@ use crate::{ControlPlane, ImageError, Page, UnknownRepository};
 
 impl ControlPlane {
     /// Lists the images that refer to `subject`, by digest. The subject need not exist.
+    #[tracing::instrument(name = "referrers.list", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn referrers(
         &self,
         granted: &Granted<kinds::BatchGetImage>,

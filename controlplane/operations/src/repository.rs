@@ -162,6 +162,7 @@ const MAX_LOOKED_AT: usize = 5_000;
 
 impl ControlPlane {
     /// Creates a repository.
+    #[tracing::instrument(name = "repository.create", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn create_repository(
         &self,
         granted: &Granted<kinds::CreateRepository>,
@@ -194,6 +195,7 @@ impl ControlPlane {
     }
 
     /// Lists the repositories of `account` that `caller` may describe, by name.
+    #[tracing::instrument(name = "repository.list", skip_all, fields(account.id = %account))]
     pub async fn repositories(
         &self,
         caller: &Caller,
@@ -236,6 +238,7 @@ impl ControlPlane {
     }
 
     /// Describes a repository.
+    #[tracing::instrument(name = "repository.describe", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn repository(
         &self,
         granted: &Granted<kinds::DescribeRepositories>,
@@ -246,6 +249,7 @@ impl ControlPlane {
     }
 
     /// Says how much a repository holds.
+    #[tracing::instrument(name = "repository.usage", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn repository_usage(
         &self,
         granted: &Granted<kinds::DescribeImages>,
@@ -256,6 +260,7 @@ impl ControlPlane {
     }
 
     /// Changes settings of a repository, if it still has the version that is named.
+    #[tracing::instrument(name = "repository.update", skip_all)]
     pub async fn update_repository(
         &self,
         update: RepositoryUpdate,
@@ -294,6 +299,7 @@ impl ControlPlane {
     }
 
     /// Deletes a repository; with images only by force.
+    #[tracing::instrument(name = "repository.delete", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn delete_repository(
         &self,
         granted: &Granted<kinds::DeleteRepository>,

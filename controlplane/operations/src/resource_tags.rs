@@ -29,6 +29,7 @@ pub enum ResourceTagsError {
 
 impl ControlPlane {
     /// The repository with its tags.
+    #[tracing::instrument(name = "resource_tags.list", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn resource_tags(
         &self,
         granted: &Granted<kinds::ListTagsForResource>,
@@ -39,6 +40,7 @@ impl ControlPlane {
     }
 
     /// Makes `tags` the only tags, which sets some and removes others.
+    #[tracing::instrument(name = "resource_tags.replace", skip_all, fields(repository.name = %granted.0.resource().name))]
     pub async fn replace_resource_tags(
         &self,
         granted: (&Granted<kinds::TagResource>, &Granted<kinds::UntagResource>),
@@ -53,6 +55,7 @@ impl ControlPlane {
     }
 
     /// Adds tags; those of a key that is there already get the new value.
+    #[tracing::instrument(name = "resource_tags.merge", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn merge_resource_tags(
         &self,
         granted: &Granted<kinds::TagResource>,
@@ -64,6 +67,7 @@ impl ControlPlane {
     }
 
     /// Removes tags; a key that is not there is passed over.
+    #[tracing::instrument(name = "resource_tags.remove", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn remove_resource_tags(
         &self,
         granted: &Granted<kinds::UntagResource>,

@@ -55,6 +55,7 @@ pub enum SetTagError {
 
 impl ControlPlane {
     /// Lists the tags of a repository by name.
+    #[tracing::instrument(name = "tag.list", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn tags(
         &self,
         granted: &Granted<kinds::ListImages>,
@@ -68,6 +69,7 @@ impl ControlPlane {
     }
 
     /// Describes a tag.
+    #[tracing::instrument(name = "tag.describe", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn tag(&self, granted: &Granted<kinds::ListImages>, tag: &Tag) -> Result<TagDetail, TagError> {
         let path = granted.resource();
         match self.store().tag_detail(path, tag).await? {
@@ -78,6 +80,7 @@ impl ControlPlane {
 
     /// Lists the moves of a tag before the one with the sequence number `before`, newest first; also of a tag
     /// that is gone.
+    #[tracing::instrument(name = "tag.history", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn tag_history(
         &self,
         granted: &Granted<kinds::ListImages>,
@@ -94,6 +97,7 @@ impl ControlPlane {
     }
 
     /// Points a tag to an image of the same repository, as a push of that image with the tag would.
+    #[tracing::instrument(name = "tag.set", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn set_tag(
         &self,
         granted: &Granted<kinds::PutImage>,

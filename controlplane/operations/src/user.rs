@@ -51,6 +51,7 @@ pub enum UpdateUserError {
 
 impl ControlPlane {
     /// Creates a user; with policies only with the permission to attach them.
+    #[tracing::instrument(name = "user.create", skip_all, fields(user.name = %name))]
     pub async fn create_user(
         &self,
         granted: &Granted<kinds::CreateUser>,
@@ -82,6 +83,7 @@ impl ControlPlane {
     }
 
     /// Lists the users of the account by name.
+    #[tracing::instrument(name = "user.list", skip_all, fields(account.id = %granted.resource()))]
     pub async fn users(
         &self,
         granted: &Granted<kinds::ListUsers>,
@@ -96,6 +98,7 @@ impl ControlPlane {
     }
 
     /// Describes a user.
+    #[tracing::instrument(name = "user.describe", skip_all, fields(user.name = %name))]
     pub async fn user(&self, granted: &Granted<kinds::ListUsers>, name: &UserName) -> Result<UserRecord, UserError> {
         let account = granted.resource();
         let user = self.store().user(account, name).await?;
@@ -103,6 +106,7 @@ impl ControlPlane {
     }
 
     /// Makes `policies` the only ones of the user. It counts for the next request, also with a token made before.
+    #[tracing::instrument(name = "user.update", skip_all, fields(user.name = %name))]
     pub async fn set_user_policies(
         &self,
         granted: &Granted<kinds::AttachUserPolicy>,
@@ -124,6 +128,7 @@ impl ControlPlane {
     }
 
     /// Deletes a user with its access keys; its tokens stop working.
+    #[tracing::instrument(name = "user.delete", skip_all, fields(user.name = %name))]
     pub async fn delete_user(
         &self,
         granted: &Granted<kinds::DeleteUser>,

@@ -76,6 +76,14 @@ fn too_long() -> Problem {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would also read an object's members from a list, by their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::new(
+            code::VALIDATION,
+            "the body is not valid: it must be an object, not a list",
+        )
+        .at(""));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let mut pointer = pointer(error.path());
@@ -87,9 +95,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             .map_or(message.as_str(), |(reason, _)| reason);
         if !error.is_data() {
             return Problem::new(code::VALIDATION, format!("the body is not JSON: {message}"));
-        }
-        if let Some(name) = between_backticks(reason).filter(|_| reason.starts_with("unknown field")) {
-            push(&mut pointer, name);
         }
         if let Some(name) = between_backticks(reason).filter(|_| reason.starts_with("missing field")) {
             push(&mut pointer, name);

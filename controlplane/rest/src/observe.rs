@@ -8,7 +8,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method};
 use tracing::Instrument as _;
@@ -65,7 +65,7 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
         .catch_unwind()
         .instrument(span.clone())
         .await;
-    let mut response = outcome.unwrap_or_else(|_| span.in_scope(|| Problem::internal(&Panicked).render(None)));
+    let mut response = outcome.unwrap_or_else(|_| span.in_scope(|| Problem::internal(&Panicked).into_response()));
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let bare = response;
         response = problem.render(Some(&id));
@@ -115,8 +115,7 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(trail.clone());
     // A panic has to be seen here, or it would be missing from the audit log.
     let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    let response =
-        outcome.unwrap_or_else(|_| axum::response::IntoResponse::into_response(Problem::internal(&Panicked)));
+    let response = outcome.unwrap_or_else(|_| Problem::internal(&Panicked).into_response());
     let (status, took) = (response.status(), started.elapsed());
     shared.metrics.count(info.name, status, took);
     let code = response.extensions().get::<Problem>().map_or("", Problem::code);
@@ -145,4 +144,39 @@ pub(crate) async fn observe(
         "request handled"
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_that_says_nothing_of_it() {
+        async fn break_down() -> &'static str {
+            panic!("the inner secret") // on purpose
+        }
+        let router = Router::new().route("/", get(break_down)).layer(from_fn(identify));
+        let request = Request::get("/").header(REQUEST_ID, "r1").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(
+            (
+                response.status().as_u16(),
+                response.headers()[REQUEST_ID].to_str().unwrap()
+            ),
+            (500, "r1")
+        );
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let problem: hythe_wire::Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (problem.code.as_str(), problem.request_id.as_deref()),
+            ("ServerException", Some("r1"))
+        );
+        assert!(!problem.detail.contains("secret"));
+    }
 }

@@ -92,9 +92,17 @@ fn describe(
         }
     }
     if let Some(body) = info.body {
+        let schema = body(requests).to_value();
+        let name = schema
+            .pointer("/$ref")
+            .and_then(Value::as_str)
+            .and_then(|path| path.rsplit('/').next());
+        let definition = name.and_then(|name| requests.definitions().get(name));
+        // An empty body counts as an empty object.
+        let is_required = definition.is_some_and(|definition| definition.get("required").is_some());
         set(
             "requestBody",
-            json!({ "content": { "application/json": { "schema": body(requests) } } }),
+            json!({ "required": is_required, "content": { "application/json": { "schema": schema } } }),
         );
     }
     let content = match info.answer.form {
@@ -169,7 +177,7 @@ fn parameters(info: &OperationInfo, queries: &mut SchemaGenerator, requests: &mu
         .into_iter()
         .flatten()
     {
-        let mut schema = inline(schema, queries.definitions());
+        let mut schema = without_null(inline(schema, queries.definitions()));
         let description = schema
             .as_object_mut()
             .and_then(|object| object.remove("description"))
@@ -195,6 +203,30 @@ fn parameters(info: &OperationInfo, queries: &mut SchemaGenerator, requests: &mu
         })),
     }
     parameters
+}
+
+/// `schema` without `null`, which a query cannot say.
+fn without_null(schema: Value) -> Value {
+    let Value::Object(mut object) = schema else {
+        return schema;
+    };
+    if let Some(Value::Array(types)) = object.get("type") {
+        let types: Vec<Value> = types.iter().filter(|kind| *kind != "null").cloned().collect();
+        if let [only] = types.as_slice() {
+            object.insert("type".to_owned(), only.clone());
+        }
+    }
+    let null = json!({ "type": "null" });
+    if let Some(Value::Array(choices)) = object.remove("anyOf") {
+        for choice in choices.into_iter().filter(|choice| *choice != null) {
+            if let Value::Object(choice) = choice {
+                let description = object.get("description").cloned();
+                object.extend(choice);
+                object.extend(description.map(|text| ("description".to_owned(), text)));
+            }
+        }
+    }
+    Value::Object(object)
 }
 
 /// `schema` with references replaced by what they refer to.

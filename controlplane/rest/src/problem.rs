@@ -24,6 +24,9 @@ const RETRY_AFTER_BUSY: u32 = 1;
 /// Seconds after which to try again when the store does not answer.
 const RETRY_AFTER_UNAVAILABLE: u32 = 5;
 
+/// Seconds after which to try again when the store is full: somebody has to make room first.
+const RETRY_AFTER_FULL: u32 = 60;
+
 /// Why a request failed, as the client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -83,6 +86,12 @@ impl Problem {
         tracing::error!(error = %chain(cause), "the store does not answer");
         let detail = "the server cannot reach its store: try again in a moment";
         Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_UNAVAILABLE)
+    }
+
+    fn full(cause: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(cause), "the store has no room left");
+        let detail = "the server has no room left to store anything: its operator has to make some";
+        Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_FULL)
     }
 
     fn busy() -> Self {
@@ -167,7 +176,8 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Busy => Self::busy(),
-            StoreError::Full | StoreError::Unreachable(_) => Self::unavailable(&error),
+            StoreError::Full => Self::full(&error),
+            StoreError::Unreachable(_) => Self::unavailable(&error),
             StoreError::Sql(_) | StoreError::Corrupt(_) => Self::internal(&error),
         }
     }
@@ -177,9 +187,9 @@ impl From<CatalogError> for Problem {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::RepositoryUnknown(path) => UnknownRepository(path).into(),
-            CatalogError::Conflict => Self::new(code::PRECONDITION_FAILED, &error),
-            CatalogError::Busy => Self::busy(),
-            CatalogError::Store(_) => Self::unavailable(&error),
+            // Two changes at once; the client named no state that would have to be the old one.
+            CatalogError::Conflict | CatalogError::Busy => Self::busy(),
+            CatalogError::Store(_) => Self::internal(&error),
         }
     }
 }
@@ -499,3 +509,6 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         _ => StatusCode::BAD_REQUEST,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -297,6 +297,7 @@ mod tests {
     const SHARED: &str = r#"{"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"ecr:BatchGetImage","Resource":"arn:aws:ecr:local:111111111111:repository/team-a/*"}"#;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one row per case")]
     fn pulls_are_decided_as_ecr_decides_them() {
         // (what it shows, principal, identity policy, repository policy, registry policy, answer)
         let cases = [

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Servers that are busy, break off, refuse or go away; and users who press Ctrl-C.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::server::{Mischief, Server};
-use crate::terraform::{ADDRESS, Ended, Terraform, ended, folded};
+use crate::terraform::{ADDRESS, Ended, Terraform, folded};
 
 const CREATE: &str = "POST /api/v1/repositories";
 
@@ -205,22 +203,13 @@ async fn an_interrupt_during_a_create_loses_nothing() {
     };
     terraform.configure_repository("name = \"web\"").await;
     server.misbehave(CREATE, [Mischief::Hold]);
-    let child = terraform
-        .command(&["apply", "-auto-approve"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let running = terraform.start(&["apply", "-auto-approve"]);
     server.held().await;
-    kill_process(pid, Signal::INT).unwrap();
+    running.interrupt();
     // Terraform tells the provider to stop; only then does the server answer.
-    let (ended, ()) = tokio::join!(ended(child), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        server.release();
-    });
-    let Ended { text, .. } = ended;
-    assert!(text.contains("nterrupt"), "{text}");
+    running.prints("Interrupt received").await;
+    server.release();
+    let Ended { text, .. } = running.end().await;
     assert_eq!(terraform.attributes().await["name"], "web", "{text}");
     assert!(!terraform.is_tainted().await);
     terraform.expect_empty_plan().await;
@@ -235,18 +224,12 @@ async fn an_interrupt_ends_the_wait_for_a_busy_server() {
     terraform.configure_repository("name = \"web\"").await;
     server.misbehave(CREATE, [Mischief::Refuse(503, Some(25))]);
     let started = Instant::now();
-    let child = terraform
-        .command(&["apply", "-auto-approve"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let running = terraform.start(&["apply", "-auto-approve"]);
     while server.seen(CREATE).is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    kill_process(pid, Signal::INT).unwrap();
-    let Ended { code, text } = ended(child).await;
+    running.interrupt();
+    let Ended { code, text } = running.end().await;
     assert!(
         code == Some(1) && folded(&text).contains("Cannot create repository `web`"),
         "{text}"

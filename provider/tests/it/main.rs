@@ -13,6 +13,7 @@
     reason = "messages have optional members, and helpers that fill them"
 )]
 
+mod adoption;
 mod calls;
 mod examples;
 mod failures;

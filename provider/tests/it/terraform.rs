@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Terraform program, with the provider of this process.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use hythe_client::Environment;
 use hythe_provider::{HytheProvider, SOURCE};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tfplugin::Served;
@@ -20,6 +23,15 @@ pub const ADDRESS: &str = "hythe_repository.r";
 pub struct Terraform {
     folder: TempDir,
     served: Served,
+    /// Providers beside ours, and the value with which Terraform finds them all.
+    others: Vec<Served>,
+    reattach: String,
+}
+
+/// A command that runs.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
 }
 
 /// How a command ended.
@@ -68,7 +80,22 @@ impl Terraform {
         let folder = TempDir::new().unwrap();
         std::fs::write(folder.path().join("terraform.rc"), "").unwrap();
         let plugin = serve(&server.endpoint(), folder.path()).await;
-        Some(Self { folder, served: plugin })
+        let reattach = plugin.reattach().to_owned();
+        Some(Self {
+            folder,
+            served: plugin,
+            others: Vec::new(),
+            reattach,
+        })
+    }
+
+    /// Adds another provider.
+    pub fn add(&mut self, other: Served) {
+        self.others.push(other);
+        let providers = std::iter::once(&self.served).chain(&self.others);
+        let members =
+            providers.flat_map(|it| serde_json::from_str::<serde_json::Map<String, Value>>(it.reattach()).unwrap());
+        self.reattach = Value::Object(members.collect()).to_string();
     }
 
     /// Writes the configuration, and makes it ready.
@@ -113,21 +140,26 @@ impl Terraform {
             .env("TF_IN_AUTOMATION", "1")
             .env("TF_INPUT", "0")
             .env("TF_CLI_CONFIG_FILE", self.folder.path().join("terraform.rc"))
-            .env("TF_REATTACH_PROVIDERS", self.served.reattach())
+            .env("TF_REATTACH_PROVIDERS", &self.reattach)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Ended {
-        ended(
-            self.command(arguments)
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
-        .await
+        self.start(arguments).end().await
+    }
+
+    /// Starts a command.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let log = self.folder.path().join("terraform.log");
+        let output = File::create(&log).unwrap();
+        let mut command = self.command(arguments);
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        Running {
+            child: command.spawn().unwrap(),
+            log,
+        }
     }
 
     /// Applies, insists on success, and on an empty plan after it.
@@ -171,17 +203,25 @@ impl Terraform {
     }
 }
 
-/// Waits for the end of a command.
-pub async fn ended(child: Child) -> Ended {
-    let output = child.wait_with_output().await.unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ended {
-        code: output.status.code(),
-        text,
+impl Running {
+    /// What a user's Ctrl-C does.
+    pub fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
+    }
+
+    /// Waits until it has printed this.
+    pub async fn prints(&self, text: &str) {
+        while !std::fs::read_to_string(&self.log).unwrap().contains(text) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for its end.
+    pub async fn end(mut self) -> Ended {
+        let code = self.child.wait().await.unwrap().code();
+        let text = std::fs::read_to_string(&self.log).unwrap();
+        Ended { code, text }
     }
 }
 

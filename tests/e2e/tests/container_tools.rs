@@ -286,15 +286,11 @@ fn skopeo_copies_an_index_with_all_its_images() -> Result<()> {
     let digest = ImageRecipe::write_index(&[amd64, arm64], &skopeo.folder.path().join("layout"), "all")?;
     let source = format!("oci:{}:all", skopeo.path("layout"));
     let target = format!("docker://{}/indexed:all", server.registry());
-    skopeo.run(&["copy", "--all", "--dest-tls-verify=false", &source, &target])?;
+    let copy = ["copy", "--all", "--preserve-digests"];
+    skopeo.run(&[&copy[..], &["--dest-tls-verify=false", &source, &target]].concat())?;
     let back = skopeo.path("back");
-    skopeo.run(&[
-        "copy",
-        "--all",
-        "--src-tls-verify=false",
-        &target,
-        &format!("oci:{back}:all"),
-    ])?;
+    let layout = format!("oci:{back}:all");
+    skopeo.run(&[&copy[..], &["--src-tls-verify=false", &target, &layout]].concat())?;
     let name = digest.trim_start_matches("sha256:");
     ensure!(
         Path::new(&back).join("blobs/sha256").join(name).is_file(),

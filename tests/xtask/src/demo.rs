@@ -37,15 +37,20 @@ pub struct Options {
     /// Leave the server running and say what to try.
     #[arg(long)]
     keep: bool,
+    /// Take the binaries that are there instead of building them.
+    #[arg(long)]
+    no_build: bool,
 }
 
 /// Runs the demo. Whatever it starts or writes is gone afterwards, on failure and Ctrl-C too, unless it is to be kept.
 pub fn run(options: &Options) -> Result<()> {
     interrupt::watch()?;
     let started = Instant::now();
-    say::step("Build hythe and its Terraform provider", || {
-        show(&mut cargo(&["build", "--quiet", "-p", "hythe", "-p", "hythe-provider"]))
-    })?;
+    if !options.no_build {
+        say::step("Build hythe and its Terraform provider", || {
+            show(&mut cargo(&["build", "--quiet", "-p", "hythe", "-p", "hythe-provider"]))
+        })?;
+    }
     ensure!(
         client::path_of("terraform").is_some(),
         "Terraform is not installed, and the demo is about it"
@@ -75,11 +80,8 @@ pub fn run(options: &Options) -> Result<()> {
     )?;
     say::step("terraform apply: make the repositories of examples/quickstart", || {
         let printed = stage.terraform(&["apply", "-auto-approve", "-no-color"])?.stdout;
-        indent(
-            printed
-                .lines()
-                .filter(|line| line.contains("complete") || line.contains(" = ")),
-        );
+        let is_result = |line: &&str| !line.starts_with(' ') && (line.contains("complete") || line.contains(" = "));
+        indent(printed.lines().filter(is_result));
         Ok(())
     })?;
 

@@ -66,20 +66,41 @@ pub(crate) async fn run(command: AccessKeyCommand, context: &Context) -> Result<
             Ok(())
         }
         AccessKeyCommand::List { user } => {
-            let query = ListQuery { max_results: Some(1000), ..ListQuery::default() };
+            let query = ListQuery {
+                max_results: Some(1000),
+                ..ListQuery::default()
+            };
             let access_keys = client.all_access_keys(&user, query).try_collect().await?;
-            list(context, &AccessKeyPage { access_keys, next_token: None })
+            list(
+                context,
+                &AccessKeyPage {
+                    access_keys,
+                    next_token: None,
+                },
+            )
         }
-        AccessKeyCommand::Deactivate { user, access_key_id } => {
-            show(context, &client.update_access_key(&user, &access_key_id, AccessKeyStatus::Inactive).await?)
-        }
-        AccessKeyCommand::Activate { user, access_key_id } => {
-            show(context, &client.update_access_key(&user, &access_key_id, AccessKeyStatus::Active).await?)
-        }
-        AccessKeyCommand::Delete { user, access_key_id, confirmation } => {
-            confirmation.check(context, &format!("delete access key `{access_key_id}` of `{user}`"))?;
+        AccessKeyCommand::Deactivate { user, access_key_id } => show(
+            context,
+            &client
+                .update_access_key(&user, &access_key_id, AccessKeyStatus::Inactive)
+                .await?,
+        ),
+        AccessKeyCommand::Activate { user, access_key_id } => show(
+            context,
+            &client
+                .update_access_key(&user, &access_key_id, AccessKeyStatus::Active)
+                .await?,
+        ),
+        AccessKeyCommand::Delete {
+            user,
+            access_key_id,
+            confirmation,
+        } => {
+            confirmation.check(&format!("delete access key `{access_key_id}` of `{user}`"))?;
             let deleted = client.delete_access_key(&user, &access_key_id).await?;
-            context.writer.answer_text(&deleted, &format!("deleted {}", deleted.access_key_id))
+            context
+                .writer
+                .answer_text(&deleted, &format!("deleted {}", deleted.access_key_id))
         }
     }
 }
@@ -91,7 +112,8 @@ fn list(context: &Context, page: &AccessKeyPage) -> Result<(), CliError> {
                 key.access_key_id.clone(),
                 key.status.as_str().to_owned(),
                 human::age(context.now(), key.created_at),
-                key.last_used_at.map_or_else(|| "never".to_owned(), |used| human::age(context.now(), used)),
+                key.last_used_at
+                    .map_or_else(|| "never".to_owned(), |used| human::age(context.now(), used)),
             ]
         });
         Table::list(["ACCESS KEY ID", "STATUS", "CREATED", "LAST USED"], rows)
@@ -99,5 +121,8 @@ fn list(context: &Context, page: &AccessKeyPage) -> Result<(), CliError> {
 }
 
 fn show(context: &Context, key: &AccessKey) -> Result<(), CliError> {
-    context.writer.answer_text(key, &format!("{} is {}", key.access_key_id, key.status.as_str().to_lowercase()))
+    context.writer.answer_text(
+        key,
+        &format!("{} is {}", key.access_key_id, key.status.as_str().to_lowercase()),
+    )
 }

@@ -4,8 +4,8 @@
 use clap::Args;
 use clap_complete::Shell;
 
-use crate::context::Context;
 use crate::error::CliError;
+use crate::writer::write_out;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   source <(hythe completion bash)
@@ -20,9 +20,9 @@ pub struct CompletionArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionArgs, mut program: clap::Command, context: &Context) -> Result<(), CliError> {
+pub(crate) fn run(args: &CompletionArgs, mut program: clap::Command) -> Result<(), CliError> {
     let name = program.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, name, &mut script);
-    context.writer.text(&String::from_utf8_lossy(&script))
+    write_out(&String::from_utf8_lossy(&script))
 }

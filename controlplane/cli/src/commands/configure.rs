@@ -7,6 +7,7 @@ use hythe_client::{ConfigFile, Endpoint};
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::writer::{ask, ask_secret, can_ask};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   hythe configure                                     # asks
@@ -39,18 +40,37 @@ pub struct ConfigureArgs {
 pub(crate) async fn run(args: ConfigureArgs, context: &Context) -> Result<(), CliError> {
     let path = context.environment.config_file().ok_or(CliError::NoHome)?;
     let mut config = ConfigFile::load(&path)?;
-    let name = context.options.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.into());
+    let name = context
+        .options
+        .profile
+        .clone()
+        .unwrap_or_else(|| DEFAULT_PROFILE.into());
     let mut profile = config.profiles.remove(&name).unwrap_or_default();
 
-    let endpoint = given_or_asked(context, context.options.endpoint.clone(), "Endpoint", profile.endpoint.as_deref(), "--endpoint")?;
-    profile.endpoint = Some(endpoint.parse::<Endpoint>().map_err(hythe_client::SettingsError::from)?.to_string());
+    let endpoint = given_or_asked(
+        context.options.endpoint.clone(),
+        "Endpoint",
+        profile.endpoint.as_deref(),
+        "--endpoint",
+    )?;
+    profile.endpoint = Some(
+        endpoint
+            .parse::<Endpoint>()
+            .map_err(hythe_client::SettingsError::from)?
+            .to_string(),
+    );
     if args.token {
-        profile.token = Some(non_empty(context.writer.ask_secret("Token:").await?, "token")?);
+        profile.token = Some(non_empty(ask_secret("Token:").await?, "token")?);
         (profile.access_key_id, profile.secret_access_key) = (None, None);
     } else {
-        let id = given_or_asked(context, args.access_key_id, "Access key id", profile.access_key_id.as_deref(), "--access-key-id")?;
+        let id = given_or_asked(
+            args.access_key_id,
+            "Access key id",
+            profile.access_key_id.as_deref(),
+            "--access-key-id",
+        )?;
         profile.access_key_id = Some(id);
-        profile.secret_access_key = Some(non_empty(context.writer.ask_secret("Secret access key:").await?, "secret access key")?);
+        profile.secret_access_key = Some(non_empty(ask_secret("Secret access key:").await?, "secret access key")?);
         profile.token = None;
     }
     profile.credentials_file = None;
@@ -63,12 +83,14 @@ pub(crate) async fn run(args: ConfigureArgs, context: &Context) -> Result<(), Cl
         config.default_profile = Some(name.clone());
     }
     config.save(&path)?;
-    context.writer.note(&format!("profile `{name}` is in {}; `hythe whoami --profile {name}` tries it", path.display()));
+    context.writer.note(&format!(
+        "profile `{name}` is in {}; `hythe whoami --profile {name}` tries it",
+        path.display()
+    ));
     Ok(())
 }
 
 fn given_or_asked(
-    context: &Context,
     given: Option<String>,
     what: &str,
     before: Option<&str>,
@@ -77,23 +99,32 @@ fn given_or_asked(
     if let Some(given) = given {
         return Ok(given);
     }
-    if !context.writer.can_ask() {
+    if !can_ask() {
         let message = format!("{option} is needed when there is no terminal to ask on");
-        return before.map(str::to_owned).ok_or(CliError::Usage { message, hint: "see `hythe configure --help`" });
+        return before.map(str::to_owned).ok_or(CliError::Usage {
+            message,
+            hint: "see `hythe configure --help`",
+        });
     }
     let shown = before.map(|before| format!(" [{before}]")).unwrap_or_default();
-    let answer = context.writer.ask(&format!("{what}{shown}:"))?;
+    let answer = ask(&format!("{what}{shown}:"))?;
     match (answer.is_empty(), before) {
         (false, _) => Ok(answer),
         (true, Some(before)) => Ok(before.to_owned()),
-        (true, None) => Err(CliError::Usage { message: format!("no {}", what.to_lowercase()), hint: "see `hythe configure --help`" }),
+        (true, None) => Err(CliError::Usage {
+            message: format!("no {}", what.to_lowercase()),
+            hint: "see `hythe configure --help`",
+        }),
     }
 }
 
 fn non_empty(secret: Secret, what: &str) -> Result<Secret, CliError> {
     if secret.expose().is_empty() {
         let message = format!("no {what} on standard input");
-        return Err(CliError::Usage { message, hint: "see `hythe configure --help`" });
+        return Err(CliError::Usage {
+            message,
+            hint: "see `hythe configure --help`",
+        });
     }
     Ok(secret)
 }

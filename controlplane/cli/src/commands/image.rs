@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
-use hythe_client::registry::{Destination, Platform, PullOptions, RegistryClient, Source, Transferred, pull, push};
+use hythe_client::registry::{
+    Destination, Platform, PullOptions, RegistryClient, Source, TransferError, Transferred, pull, push,
+};
 use hythe_client::wire::{CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ListImages, TagStatus};
 use hythe_client::{Client, Credentials, Endpoint, IdempotencyKey, Transport};
-use hythe_model::{Digest, MediaType, Reference, RepositoryName};
+use hythe_model::{Digest, MediaType, Reference};
 use serde::Serialize;
 
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::human;
-use crate::image_name::ImageName;
+use crate::image_name::{Image, ImageName};
 use crate::progress::progress;
 use crate::table::Table;
 
@@ -46,7 +48,7 @@ pub enum ImageCommand {
     #[command(visible_alias = "ls")]
     List {
         /// The repository
-        repository: RepositoryName,
+        repository: ImageName,
         /// Which images
         #[arg(long, value_enum, default_value_t)]
         tag_status: TagStatusArg,
@@ -138,38 +140,71 @@ struct Moved {
 
 pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), CliError> {
     match command {
-        ImageCommand::List { repository, tag_status, no_truncate } => {
-            let query = ListImages { tag_status: Some(tag_status.into()), max_results: Some(1000), ..ListImages::default() };
-            let images = context.client()?.all_images(&repository, query).try_collect().await?;
-            list(context, ImagePage { images, next_token: None }, no_truncate)
+        ImageCommand::List {
+            repository,
+            tag_status,
+            no_truncate,
+        } => {
+            let query = ListImages {
+                tag_status: Some(tag_status.into()),
+                max_results: Some(1000),
+                ..ListImages::default()
+            };
+            let client = context.client()?;
+            let repository = repository.resolve(&client).await?.into_repository()?;
+            let images = client.all_images(&repository, query).try_collect().await?;
+            list(
+                context,
+                ImagePage {
+                    images,
+                    next_token: None,
+                },
+                no_truncate,
+            )
         }
         ImageCommand::Describe { image } => {
-            let detail = find(&context.client()?, &image).await?;
+            let client = context.client()?;
+            let image = image.resolve(&client).await?;
+            let detail = find(&client, &image).await?;
             context.writer.answer(&detail, || describe(&detail))
         }
         ImageCommand::Delete { image, confirmation } => {
             let client = context.client()?;
+            let image = image.resolve(&client).await?;
             let detail = find(&client, &image).await?;
             let tags: Vec<_> = detail.image_tags.iter().map(ToString::to_string).collect();
-            let with = if tags.is_empty() { String::new() } else { format!(" with its tags {}", tags.join(", ")) };
-            confirmation.check(context, &format!("delete image `{}@{}`{with}", image.repository, human::short(&detail.image_digest)))?;
+            let with = if tags.is_empty() {
+                String::new()
+            } else {
+                format!(" with its tags {}", tags.join(", "))
+            };
+            confirmation.check(&format!(
+                "delete image `{}@{}`{with}",
+                image.repository,
+                human::short(&detail.image_digest)
+            ))?;
             let deleted = client.delete_image(&image.repository, &detail.image_digest).await?;
-            context.writer.answer_text(&deleted, &format!("deleted {}@{}", image.repository, deleted.image_digest))
+            context.writer.answer_text(
+                &deleted,
+                &format!("deleted {}@{}", image.repository, deleted.image_digest),
+            )
         }
-        ImageCommand::Push(args) => interruptible(run_push(&args, context)).await,
-        ImageCommand::Pull(args) => interruptible(run_pull(&args, context)).await,
+        ImageCommand::Push(args) => run_push(args, context).await,
+        ImageCommand::Pull(args) => run_pull(args, context).await,
     }
 }
 
 /// Runs until done or Ctrl-C; what was begun cleans up after itself when it is dropped.
-async fn interruptible(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+async fn interruptible(
+    work: impl Future<Output = Result<Transferred, TransferError>>,
+) -> Result<Transferred, CliError> {
     tokio::select! {
-        done = work => done,
+        done = work => Ok(done?),
         _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
     }
 }
 
-async fn find(client: &Client, image: &ImageName) -> Result<ImageDetail, CliError> {
+async fn find(client: &Client, image: &Image) -> Result<ImageDetail, CliError> {
     let digest = match image.reference()? {
         Reference::Digest(digest) => *digest,
         Reference::Tag(tag) => client.tag(&image.repository, tag).await?.value.image_digest,
@@ -177,31 +212,44 @@ async fn find(client: &Client, image: &ImageName) -> Result<ImageDetail, CliErro
     Ok(client.image(&image.repository, &digest).await?)
 }
 
-async fn run_push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
+async fn run_push(args: PushArgs, context: &Context) -> Result<(), CliError> {
     let source = Source::open(&args.source).await?;
     let root = source.select(args.source_name.as_deref())?;
-    let reference = args.image.reference_or_latest()?;
-    let session = Session::begin(context, &args.image.repository, args.create).await?;
-    let done = push(&session.registry, &session.path, &source, root, &reference, progress(&context.writer)).await;
+    let (session, reference) = Session::begin(context, args.image, args.create).await?;
+    let progress = progress(&context.writer);
+    let work = push(&session.registry, &session.path, &source, root, &reference, progress);
+    let done = interruptible(work).await;
     session.end().await;
-    let done = done?;
-    answer(context, &session.uri, "pushed", &reference, &done)
+    answer(context, &session.uri, "pushed", &reference, &done?)
 }
 
-async fn run_pull(args: &PullArgs, context: &Context) -> Result<(), CliError> {
-    let reference = args.image.reference_or_latest()?;
-    let session = Session::begin(context, &args.image.repository, false).await?;
-    let destination =
-        if is_archive(&args.destination) { Destination::archive(&args.destination).await? } else { Destination::folder(&args.destination).await? };
+async fn run_pull(args: PullArgs, context: &Context) -> Result<(), CliError> {
+    let (session, reference) = Session::begin(context, args.image, false).await?;
+    let destination = if is_archive(&args.destination) {
+        Destination::archive(&args.destination).await?
+    } else {
+        Destination::folder(&args.destination).await?
+    };
     let name = match &reference {
         Reference::Tag(tag) => Some(tag.to_string()),
         Reference::Digest(_) => None,
     };
-    let options = PullOptions { platform: args.platform.clone(), name };
-    let done = pull(&session.registry, &session.path, &reference, destination, &options, progress(&context.writer)).await;
+    let options = PullOptions {
+        platform: args.platform,
+        name,
+    };
+    let progress = progress(&context.writer);
+    let work = pull(
+        &session.registry,
+        &session.path,
+        &reference,
+        destination,
+        &options,
+        progress,
+    );
+    let done = interruptible(work).await;
     session.end().await;
-    let done = done?;
-    answer(context, &session.uri, "pulled", &reference, &done)
+    answer(context, &session.uri, "pulled", &reference, &done?)
 }
 
 fn is_archive(path: &Path) -> bool {
@@ -213,8 +261,16 @@ fn answer(context: &Context, uri: &str, did: &str, reference: &Reference, done: 
         Reference::Tag(tag) => format!("{uri}:{tag}"),
         Reference::Digest(_) => uri.to_owned(),
     };
-    let there = if done.present_blobs > 0 { format!(", {} were there", done.present_blobs) } else { String::new() };
-    context.writer.note(&format!("{did} {name}: {} blobs with {}{there}", done.blobs, human::size(done.bytes)));
+    let there = if done.present_blobs > 0 {
+        format!(", {} were there", done.present_blobs)
+    } else {
+        String::new()
+    };
+    context.writer.note(&format!(
+        "{did} {name}: {} blobs with {}{there}",
+        done.blobs,
+        human::size(done.bytes)
+    ));
     let moved = Moved {
         repository_uri: uri.into(),
         image_digest: done.digest,
@@ -238,24 +294,43 @@ struct Session {
 }
 
 impl Session {
-    async fn begin(context: &Context, repository: &RepositoryName, create: bool) -> Result<Self, CliError> {
+    /// Logs in to push or pull `image`, whose reference comes back.
+    async fn begin(context: &Context, image: ImageName, create: bool) -> Result<(Self, Reference), CliError> {
         let settings = context.settings()?;
         let client = Client::new(&settings)?;
-        let found = match client.find_repository(repository).await? {
-            Some(found) => found.value,
-            None if create => {
-                let created = client.create_repository(&CreateRepository::new(repository.clone()), &IdempotencyKey::random()).await?;
+        let image = image.resolve(&client).await?;
+        let (repository, reference) = (&image.repository, image.reference_or_latest()?);
+        let found = match client.repository(repository).await {
+            Ok(found) => found.value,
+            Err(error) if create && error.is_not_found() => {
+                let request = CreateRepository::new(repository.clone());
+                let created = client.create_repository(&request, &IdempotencyKey::random()).await?;
                 context.writer.note(&format!("created repository {repository}"));
                 created.value
             }
-            None => client.repository(repository).await?.value,
+            Err(error) => return Err(error.into()),
         };
-        let token = client.create_authorization_token(&CreateAuthorizationToken::default()).await?;
+        let token = client
+            .create_authorization_token(&CreateAuthorizationToken::default())
+            .await?;
         let endpoint: Endpoint = token.proxy_endpoint.parse()?;
         let credentials = Credentials::Token(token.password);
         let registry = RegistryClient::new(endpoint.origin(), &credentials, &Transport::from(&settings))?;
-        let path = found.repository_uri.split_once('/').map_or(repository.as_str(), |(_, path)| path).to_owned();
-        Ok(Self { client, token_id: token.token_id, registry, uri: found.repository_uri, path })
+        let uri = found.repository_uri;
+        let path = uri
+            .split_once('/')
+            .map_or(repository.as_str(), |(_, path)| path)
+            .to_owned();
+        Ok((
+            Self {
+                client,
+                token_id: token.token_id,
+                registry,
+                uri,
+                path,
+            },
+            reference,
+        ))
     }
 
     /// Ends the token; if that fails it ends by itself.
@@ -267,7 +342,8 @@ impl Session {
 fn list(context: &Context, mut page: ImagePage, no_truncate: bool) -> Result<(), CliError> {
     const SHOWN_TAGS: usize = 4;
     context.writer.answer(&page.clone(), || {
-        page.images.sort_by_key(|image| std::cmp::Reverse(image.image_pushed_at));
+        page.images
+            .sort_by_key(|image| std::cmp::Reverse(image.image_pushed_at));
         let rows = page.images.iter().map(|image| {
             let shown = if no_truncate { usize::MAX } else { SHOWN_TAGS };
             let mut tags: Vec<_> = image.image_tags.iter().take(shown).map(ToString::to_string).collect();
@@ -276,7 +352,11 @@ fn list(context: &Context, mut page: ImagePage, no_truncate: bool) -> Result<(),
             }
             [
                 if tags.is_empty() { "-".into() } else { tags.join(", ") },
-                if no_truncate { image.image_digest.to_string() } else { human::short(&image.image_digest) },
+                if no_truncate {
+                    image.image_digest.to_string()
+                } else {
+                    human::short(&image.image_digest)
+                },
                 human::size(image.image_size_in_bytes),
                 human::age(context.now(), image.image_pushed_at),
                 kind(image),
@@ -291,7 +371,10 @@ fn kind(image: &ImageDetail) -> String {
     match image.image_manifest_media_type.as_str() {
         MediaType::OCI_INDEX | MediaType::DOCKER_LIST => "index".into(),
         _ => match image.artifact_media_type.as_deref() {
-            None | Some("application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json") => "image".into(),
+            None
+            | Some("application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json") => {
+                "image".into()
+            }
             Some(artifact) => artifact.to_owned(),
         },
     }
@@ -303,10 +386,23 @@ fn describe(image: &ImageDetail) -> Table {
         ("repository", image.repository_name.to_string()),
         ("digest", image.image_digest.to_string()),
         ("tags", tags.join(", ")),
-        ("size", format!("{} ({} bytes)", human::size(image.image_size_in_bytes), image.image_size_in_bytes)),
+        (
+            "size",
+            format!(
+                "{} ({} bytes)",
+                human::size(image.image_size_in_bytes),
+                image.image_size_in_bytes
+            ),
+        ),
         ("pushed", image.image_pushed_at.to_string()),
         ("media type", image.image_manifest_media_type.to_string()),
         ("artifact type", image.artifact_media_type.clone().unwrap_or_default()),
-        ("subject", image.subject_manifest_digest.map(|digest| digest.to_string()).unwrap_or_default()),
+        (
+            "subject",
+            image
+                .subject_manifest_digest
+                .map(|digest| digest.to_string())
+                .unwrap_or_default(),
+        ),
     ])
 }

@@ -71,7 +71,11 @@ impl Tool {
 
     /// The arguments before the host: `login` or `logout`.
     pub(crate) fn verb(self, verb: &'static str) -> Vec<&'static str> {
-        if self == Self::Helm { vec!["registry", verb] } else { vec![verb] }
+        if self == Self::Helm {
+            vec!["registry", verb]
+        } else {
+            vec![verb]
+        }
     }
 
     /// What makes the tool speak plain HTTP, which this server does.
@@ -113,7 +117,10 @@ pub(crate) async fn run(args: LoginArgs, context: &Context) -> Result<(), CliErr
     if !args.print_password && args.tool.is_none() {
         return explain(&client, context).await;
     }
-    let request = CreateAuthorizationToken { duration_seconds: Some(args.duration), ..CreateAuthorizationToken::default() };
+    let request = CreateAuthorizationToken {
+        duration_seconds: Some(args.duration),
+        ..CreateAuthorizationToken::default()
+    };
     let token = client.create_authorization_token(&request).await?;
     match args.tool {
         Some(tool) => log_in(tool, &token, &settings, context).await,
@@ -134,9 +141,17 @@ async fn explain(client: &Client, context: &Context) -> Result<(), CliError> {
     context.writer.answer_text(&registry, &text)
 }
 
-async fn log_in(tool: Tool, token: &AuthorizationToken, settings: &Settings, context: &Context) -> Result<(), CliError> {
+async fn log_in(
+    tool: Tool,
+    token: &AuthorizationToken,
+    settings: &Settings,
+    context: &Context,
+) -> Result<(), CliError> {
     let endpoint: Endpoint = token.proxy_endpoint.parse()?;
-    let fail = |problem: String| CliError::Tool { tool: tool.program(), problem };
+    let fail = |problem: String| CliError::Tool {
+        tool: tool.program(),
+        problem,
+    };
     let mut child = Command::new(tool.program())
         .args(tool.login_arguments(&endpoint))
         .stdin(Stdio::piped())
@@ -152,19 +167,38 @@ async fn log_in(tool: Tool, token: &AuthorizationToken, settings: &Settings, con
         // A tool that does not want it will say why; its exit tells.
         let _ = input.write_all(token.password.expose().as_bytes()).await;
     }
-    let done = child.wait_with_output().await.map_err(|error| fail(format!("cannot be waited for: {error}")))?;
+    let done = child
+        .wait_with_output()
+        .await
+        .map_err(|error| fail(format!("cannot be waited for: {error}")))?;
     if !done.status.success() {
-        let said = [done.stderr, done.stdout].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).join("\n");
+        let said = [done.stderr, done.stdout]
+            .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
+            .join("\n");
         let mut problem = format!("refuses the login: {}", said.trim());
         if said.contains("certificate") && settings.ca_bundle.is_some() {
-            let trust = format!("\nit does not trust the server's certificate; docker wants its authority in /etc/docker/certs.d/{}/ca.crt", endpoint.authority());
+            let trust = format!(
+                "\nit does not trust the server's certificate; docker wants its authority in /etc/docker/certs.d/{}/ca.crt",
+                endpoint.authority()
+            );
             problem.push_str(&trust);
         }
         return Err(fail(problem));
     }
     let registry = endpoint.authority();
-    let text = format!("{} is logged in to {registry}; this ends {}", tool.program(), human::age(context.now(), token.expires_at));
-    context.writer.answer_text(&LoggedIn { registry, tool: tool.program(), expires_at: Some(token.expires_at) }, &text)
+    let text = format!(
+        "{} is logged in to {registry}; this ends {}",
+        tool.program(),
+        human::age(context.now(), token.expires_at)
+    );
+    context.writer.answer_text(
+        &LoggedIn {
+            registry,
+            tool: tool.program(),
+            expires_at: Some(token.expires_at),
+        },
+        &text,
+    )
 }
 
 async fn install_helper(settings: &Settings, client: &Client, context: &Context) -> Result<(), CliError> {
@@ -175,10 +209,16 @@ async fn install_helper(settings: &Settings, client: &Client, context: &Context)
     let executable = std::env::current_exe().map_err(CliError::Output)?;
     let link = helper_link::install(&context.environment, &executable)?;
     docker_config::set_helper(&config, &host, true)?;
-    context.writer.note(&format!("{} asks {} for passwords for {host}", config.display(), link.path.display()));
+    context.writer.note(&format!(
+        "{} asks {} for passwords for {host}",
+        config.display(),
+        link.path.display()
+    ));
     if !link.is_in_path {
         let folder = link.path.parent().unwrap_or(&link.path).display();
-        context.writer.note(&format!("hint: docker will not find it; add {folder} to PATH"));
+        context
+            .writer
+            .note(&format!("hint: docker will not find it; add {folder} to PATH"));
     }
     if !is_kept {
         context.writer.note(
@@ -187,16 +227,30 @@ async fn install_helper(settings: &Settings, client: &Client, context: &Context)
         );
     }
     let text = format!("docker is logged in to {host} for good");
-    context.writer.answer_text(&LoggedIn { registry: host, tool: "docker", expires_at: None }, &text)
+    context.writer.answer_text(
+        &LoggedIn {
+            registry: host,
+            tool: "docker",
+            expires_at: None,
+        },
+        &text,
+    )
 }
 
 /// Notes in a profile which registry it is for, so that the helper finds it from any folder. Returns whether there is one.
 fn remember(settings: &Settings, host: &str, context: &Context) -> Result<bool, CliError> {
-    let Some(path) = context.environment.config_file() else { return Ok(false) };
+    let Some(path) = context.environment.config_file() else {
+        return Ok(false);
+    };
     let mut config = ConfigFile::load(&path)?;
     let (name, profile) = match &settings.source {
         SettingsSource::Profile(name) => match config.profile(name, &path)? {
-            Some(resolved) if resolved.endpoint.as_deref().is_some_and(|it| it.trim_end_matches('/') == settings.endpoint.as_str()) => {
+            Some(resolved)
+                if resolved
+                    .endpoint
+                    .as_deref()
+                    .is_some_and(|it| it.trim_end_matches('/') == settings.endpoint.as_str()) =>
+            {
                 let mut profile = config.profiles.get(name).cloned().unwrap_or_default();
                 profile.registry = Some(host.into());
                 (name.clone(), profile)
@@ -205,7 +259,11 @@ fn remember(settings: &Settings, host: &str, context: &Context) -> Result<bool, 
         },
         SettingsSource::LocalServer(file_path) => {
             let absolute = std::fs::canonicalize(file_path).map_err(file("find", file_path))?;
-            let profile = Profile { registry: Some(host.into()), credentials_file: Some(absolute), ..Profile::default() };
+            let profile = Profile {
+                registry: Some(host.into()),
+                credentials_file: Some(absolute),
+                ..Profile::default()
+            };
             (host.to_owned(), profile)
         }
         SettingsSource::Arguments | SettingsSource::Environment => return Ok(false),
@@ -226,10 +284,26 @@ mod tests {
         let plain: Endpoint = "http://127.0.0.1:5000".parse().unwrap();
         let tls: Endpoint = "https://registry.example.com".parse().unwrap();
         let cases = [
-            (Tool::Docker, &plain, "login --username AWS --password-stdin 127.0.0.1:5000"),
-            (Tool::Podman, &plain, "login --username AWS --password-stdin --tls-verify=false 127.0.0.1:5000"),
-            (Tool::Podman, &tls, "login --username AWS --password-stdin registry.example.com"),
-            (Tool::Helm, &plain, "registry login --username AWS --password-stdin --plain-http 127.0.0.1:5000"),
+            (
+                Tool::Docker,
+                &plain,
+                "login --username AWS --password-stdin 127.0.0.1:5000",
+            ),
+            (
+                Tool::Podman,
+                &plain,
+                "login --username AWS --password-stdin --tls-verify=false 127.0.0.1:5000",
+            ),
+            (
+                Tool::Podman,
+                &tls,
+                "login --username AWS --password-stdin registry.example.com",
+            ),
+            (
+                Tool::Helm,
+                &plain,
+                "registry login --username AWS --password-stdin --plain-http 127.0.0.1:5000",
+            ),
         ];
         for (tool, endpoint, want) in cases {
             assert_eq!(tool.login_arguments(endpoint).join(" "), want);

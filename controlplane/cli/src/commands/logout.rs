@@ -20,7 +20,11 @@ pub(crate) const EXAMPLES: &str = "Examples:
 #[derive(Args, Debug)]
 pub struct LogoutArgs {
     /// The tool to log out
-    #[arg(value_enum, required_unless_present = "credential_helper", conflicts_with = "credential_helper")]
+    #[arg(
+        value_enum,
+        required_unless_present = "credential_helper",
+        conflicts_with = "credential_helper"
+    )]
     tool: Option<Tool>,
     /// Undo `hythe login --credential-helper`
     #[arg(long)]
@@ -31,30 +35,29 @@ pub struct LogoutArgs {
 }
 
 pub(crate) async fn run(args: LogoutArgs, context: &Context) -> Result<(), CliError> {
-    let host = match args.registry {
-        Some(host) => host,
-        None => {
-            let registry = context.client()?.registry().await?;
-            registry.registry_uri.split('/').next().unwrap_or_default().to_owned()
-        }
+    let host = if let Some(host) = args.registry {
+        host
+    } else {
+        let registry = context.client()?.registry().await?;
+        registry.registry_uri.split('/').next().unwrap_or_default().to_owned()
     };
     TokenCache::of(&context.environment).erase(&host);
-    let who = match args.tool {
-        Some(tool) => {
-            log_out(tool, &host).await?;
-            tool.program()
-        }
-        None => {
-            docker_config::set_helper(&docker_config::path(&context.environment)?, &host, false)?;
-            "docker"
-        }
+    let who = if let Some(tool) = args.tool {
+        log_out(tool, &host).await?;
+        tool.program()
+    } else {
+        docker_config::set_helper(&docker_config::path(&context.environment)?, &host, false)?;
+        "docker"
     };
     context.writer.note(&format!("{who} is logged out of {host}"));
     Ok(())
 }
 
 async fn log_out(tool: Tool, host: &str) -> Result<(), CliError> {
-    let fail = |problem: String| CliError::Tool { tool: tool.program(), problem };
+    let fail = |problem: String| CliError::Tool {
+        tool: tool.program(),
+        problem,
+    };
     let done = Command::new(tool.program())
         .args(tool.verb("logout"))
         .arg(host)
@@ -69,5 +72,8 @@ async fn log_out(tool: Tool, host: &str) -> Result<(), CliError> {
     if done.status.success() {
         return Ok(());
     }
-    Err(fail(format!("refuses the logout: {}", String::from_utf8_lossy(&done.stderr).trim())))
+    Err(fail(format!(
+        "refuses the logout: {}",
+        String::from_utf8_lossy(&done.stderr).trim()
+    )))
 }

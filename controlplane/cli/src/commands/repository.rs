@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `hythe repository …`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hythe_client::IdempotencyKey;
 use hythe_client::wire::{
-    CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, ListRepositories, Repository, RepositoryPage,
-    ResourceTag, ResourceTagList, UpdateRepository,
+    CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, ListRepositories, Repository,
+    RepositoryPage, ResourceTag, ResourceTagList, UpdateRepository,
 };
 use hythe_model::{EncryptionType, ExclusionFilter, RepositoryName, TagMutabilityMode};
 
@@ -110,19 +110,18 @@ pub struct CreateArgs {
 
 /// `hythe repository update`
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
+#[command(group(ArgGroup::new("settings").required(true).multiple(true)))]
 pub struct UpdateArgs {
     /// The repository
-    #[arg(group = "target")]
     name: RepositoryName,
     /// Whether tags may be moved to other images
-    #[arg(long, value_enum, value_name = "MODE")]
+    #[arg(long, value_enum, value_name = "MODE", group = "settings")]
     tag_mutability: Option<Mutability>,
     /// Tags to which the opposite applies, with `*` as wildcard; up to 5 times
     #[arg(long = "exclusion-filter", value_name = "PATTERN", requires = "tag_mutability")]
     exclusion_filters: Vec<ExclusionFilter>,
     /// Whether to scan images when they are pushed
-    #[arg(long, value_name = "BOOL")]
+    #[arg(long, value_name = "BOOL", group = "settings")]
     scan_on_push: Option<bool>,
 }
 
@@ -156,7 +155,10 @@ impl From<Mutability> for TagMutabilityMode {
 
 fn resource_tag(text: &str) -> Result<ResourceTag, String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok(ResourceTag { key: key.into(), value: value.into() }),
+        Some((key, value)) if !key.is_empty() => Ok(ResourceTag {
+            key: key.into(),
+            value: value.into(),
+        }),
         _ => Err("it must be `KEY=VALUE`".into()),
     }
 }
@@ -165,19 +167,37 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
     let client = context.client()?;
     match command {
         RepositoryCommand::Create(args) => {
-            let created = client.create_repository(&args.into(), &IdempotencyKey::random()).await?.value;
+            let created = client
+                .create_repository(&args.into(), &IdempotencyKey::random())
+                .await?
+                .value;
             context.writer.answer_text(&created, &created.repository_uri)
         }
         RepositoryCommand::List { prefix } => {
-            let query = ListRepositories { prefix, max_results: Some(1000), ..ListRepositories::default() };
+            let query = ListRepositories {
+                prefix,
+                max_results: Some(1000),
+                ..ListRepositories::default()
+            };
             let repositories = client.all_repositories(query).try_collect().await?;
-            list(context, RepositoryPage { repositories, next_token: None })
+            list(
+                context,
+                &RepositoryPage {
+                    repositories,
+                    next_token: None,
+                },
+            )
         }
         RepositoryCommand::Describe { name } => {
             let repository = client.repository(&name).await?.value;
             let usage = client.repository_usage(&name).await?;
             context.writer.answer(&repository, || {
-                let holds = format!("{} in {} images, {} tags", human::size(usage.size_in_bytes), usage.image_count, usage.tag_count);
+                let holds = format!(
+                    "{} in {} images, {} tags",
+                    human::size(usage.size_in_bytes),
+                    usage.image_count,
+                    usage.tag_count
+                );
                 describe(&repository, holds)
             })
         }
@@ -186,15 +206,31 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
             let updated = client.update_repository(&name, &args.into(), None).await?.value;
             context.writer.answer(&updated, || describe(&updated, String::new()))
         }
-        RepositoryCommand::Delete { name, force, confirmation } => {
-            let usage = if confirmation.yes { None } else { Some(client.repository_usage(&name).await?) };
-            let with = usage.filter(|usage| usage.image_count > 0).map(|usage| format!(" with its {} images", usage.image_count));
-            confirmation.check(context, &format!("delete repository `{name}`{}", with.unwrap_or_default()))?;
+        RepositoryCommand::Delete {
+            name,
+            force,
+            confirmation,
+        } => {
+            let usage = if confirmation.yes {
+                None
+            } else {
+                Some(client.repository_usage(&name).await?)
+            };
+            let with = usage
+                .filter(|usage| usage.image_count > 0)
+                .map(|usage| format!(" with its {} images", usage.image_count));
+            confirmation.check(&format!("delete repository `{name}`{}", with.unwrap_or_default()))?;
             let deleted = client.delete_repository(&name, force, None).await?;
-            context.writer.answer_text(&deleted, &format!("deleted {}", deleted.repository_name))
+            context
+                .writer
+                .answer_text(&deleted, &format!("deleted {}", deleted.repository_name))
         }
-        RepositoryCommand::Tag { name, tags } => show_tags(context, &client.add_resource_tags(&name, tags).await?.value),
-        RepositoryCommand::Untag { name, keys } => show_tags(context, &client.remove_resource_tags(&name, &keys).await?.value),
+        RepositoryCommand::Tag { name, tags } => {
+            show_tags(context, &client.add_resource_tags(&name, tags).await?.value)
+        }
+        RepositoryCommand::Untag { name, keys } => {
+            show_tags(context, &client.remove_resource_tags(&name, &keys).await?.value)
+        }
         RepositoryCommand::Tags { name } => show_tags(context, &client.resource_tags(&name).await?.value),
     }
 }
@@ -202,13 +238,17 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
 impl From<CreateArgs> for CreateRepository {
     fn from(args: CreateArgs) -> Self {
         let filters: Vec<_> = args.exclusion_filters.into_iter().map(Into::into).collect();
-        let encryption =
-            args.encryption_type.map(|encryption_type| EncryptionConfiguration { encryption_type, kms_key: args.kms_key });
+        let encryption = args.encryption_type.map(|encryption_type| EncryptionConfiguration {
+            encryption_type,
+            kms_key: args.kms_key,
+        });
         Self {
             repository_name: args.name,
             image_tag_mutability: args.tag_mutability.map(Into::into),
             image_tag_mutability_exclusion_filters: Some(filters).filter(|filters| !filters.is_empty()),
-            image_scanning_configuration: args.scan_on_push.then_some(ImageScanningConfiguration { scan_on_push: true }),
+            image_scanning_configuration: args
+                .scan_on_push
+                .then_some(ImageScanningConfiguration { scan_on_push: true }),
             encryption_configuration: encryption,
             tags: Some(args.resource_tags).filter(|tags| !tags.is_empty()),
         }
@@ -221,13 +261,15 @@ impl From<UpdateArgs> for UpdateRepository {
         Self {
             image_tag_mutability: args.tag_mutability.map(Into::into),
             image_tag_mutability_exclusion_filters: Some(filters).filter(|filters| !filters.is_empty()),
-            image_scanning_configuration: args.scan_on_push.map(|scan_on_push| ImageScanningConfiguration { scan_on_push }),
+            image_scanning_configuration: args
+                .scan_on_push
+                .map(|scan_on_push| ImageScanningConfiguration { scan_on_push }),
         }
     }
 }
 
-fn list(context: &Context, page: RepositoryPage) -> Result<(), CliError> {
-    context.writer.answer(&page, || {
+fn list(context: &Context, page: &RepositoryPage) -> Result<(), CliError> {
+    context.writer.answer(page, || {
         let rows = page.repositories.iter().map(|it| {
             [
                 it.repository_name.to_string(),
@@ -241,9 +283,16 @@ fn list(context: &Context, page: RepositoryPage) -> Result<(), CliError> {
 }
 
 fn describe(repository: &Repository, holds: String) -> Table {
-    let filters: Vec<_> =
-        repository.image_tag_mutability_exclusion_filters.iter().map(|it| it.filter.to_string()).collect();
-    let tags: Vec<_> = repository.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect();
+    let filters: Vec<_> = repository
+        .image_tag_mutability_exclusion_filters
+        .iter()
+        .map(|it| it.filter.to_string())
+        .collect();
+    let tags: Vec<_> = repository
+        .tags
+        .iter()
+        .map(|tag| format!("{}={}", tag.key, tag.value))
+        .collect();
     Table::fields([
         ("name", repository.repository_name.to_string()),
         ("uri", repository.repository_uri.clone()),
@@ -252,15 +301,32 @@ fn describe(repository: &Repository, holds: String) -> Table {
         ("holds", holds),
         ("tag mutability", repository.image_tag_mutability.as_str().to_owned()),
         ("exclusion filters", filters.join(", ")),
-        ("scan on push", if repository.image_scanning_configuration.scan_on_push { "yes" } else { "no" }.into()),
-        ("encryption", repository.encryption_configuration.encryption_type.as_str().to_owned()),
-        ("kms key", repository.encryption_configuration.kms_key.clone().unwrap_or_default()),
+        (
+            "scan on push",
+            if repository.image_scanning_configuration.scan_on_push {
+                "yes"
+            } else {
+                "no"
+            }
+            .into(),
+        ),
+        (
+            "encryption",
+            repository.encryption_configuration.encryption_type.as_str().to_owned(),
+        ),
+        (
+            "kms key",
+            repository.encryption_configuration.kms_key.clone().unwrap_or_default(),
+        ),
         ("resource tags", tags.join(", ")),
     ])
 }
 
 fn show_tags(context: &Context, list: &ResourceTagList) -> Result<(), CliError> {
     context.writer.answer(list, || {
-        Table::list(["KEY", "VALUE"], list.tags.iter().map(|tag| [tag.key.clone(), tag.value.clone()]))
+        Table::list(
+            ["KEY", "VALUE"],
+            list.tags.iter().map(|tag| [tag.key.clone(), tag.value.clone()]),
+        )
     })
 }

@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use futures::TryStreamExt as _;
 use hythe_client::wire::{ListQuery, TagHistory, TagPage};
-use hythe_model::{Digest, RepositoryName};
+use hythe_model::Digest;
 
 use crate::confirm::Confirmation;
 use crate::context::Context;
@@ -23,7 +23,7 @@ pub enum TagCommand {
     #[command(visible_alias = "ls")]
     List {
         /// The repository
-        repository: RepositoryName,
+        repository: ImageName,
     },
     /// Show where a tag pointed, and when
     History {
@@ -50,39 +50,64 @@ pub enum TagCommand {
 
 pub(crate) async fn run(command: TagCommand, context: &Context) -> Result<(), CliError> {
     let client = context.client()?;
-    let all = || ListQuery { max_results: Some(1000), ..ListQuery::default() };
+    let all = || ListQuery {
+        max_results: Some(1000),
+        ..ListQuery::default()
+    };
     match command {
         TagCommand::List { repository } => {
+            let repository = repository.resolve(&client).await?.into_repository()?;
             let tags = client.all_tags(&repository, all()).try_collect().await?;
             let page = TagPage { tags, next_token: None };
             context.writer.answer(&page, || {
                 let rows = page.tags.iter().map(|tag| {
-                    [tag.image_tag.to_string(), human::short(&tag.image_digest), human::age(context.now(), tag.moved_at)]
+                    [
+                        tag.image_tag.to_string(),
+                        human::short(&tag.image_digest),
+                        human::age(context.now(), tag.moved_at),
+                    ]
                 });
                 Table::list(["TAG", "DIGEST", "MOVED"], rows)
             })
         }
         TagCommand::History { tag } => {
-            let moves = client.all_tag_moves(&tag.repository, tag.tag()?, all()).try_collect().await?;
-            let history = TagHistory { moves, next_token: None };
+            let tag = tag.resolve(&client).await?;
+            let moves = client
+                .all_tag_moves(&tag.repository, tag.tag()?, all())
+                .try_collect()
+                .await?;
+            let history = TagHistory {
+                moves,
+                next_token: None,
+            };
             context.writer.answer(&history, || {
                 // In full, since these digests are meant to be copied into `hythe tag set`.
                 let shown = |digest: Option<Digest>| digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
                 let rows = history.moves.iter().map(|it| {
-                    [human::age(context.now(), it.moved_at), shown(it.to_digest), it.moved_by.clone()]
+                    [
+                        human::age(context.now(), it.moved_at),
+                        shown(it.to_digest),
+                        it.moved_by.clone(),
+                    ]
                 });
                 Table::list(["MOVED", "TO", "BY"], rows)
             })
         }
         TagCommand::Set { tag, digest } => {
+            let tag = tag.resolve(&client).await?;
             let moved = client.put_tag(&tag.repository, tag.tag()?, &digest, None).await?.value;
-            context.writer.answer_text(&moved, &format!("{tag} is {}", moved.image_digest))
+            context
+                .writer
+                .answer_text(&moved, &format!("{tag} is {}", moved.image_digest))
         }
         TagCommand::Delete { tag, confirmation } => {
+            let tag = tag.resolve(&client).await?;
             let name = tag.tag()?;
-            confirmation.check(context, &format!("delete tag `{tag}`"))?;
+            confirmation.check(&format!("delete tag `{tag}`"))?;
             let deleted = client.delete_tag(&tag.repository, name, None).await?;
-            context.writer.answer_text(&deleted, &format!("deleted {tag}, which was {}", deleted.image_digest))
+            context
+                .writer
+                .answer_text(&deleted, &format!("deleted {tag}, which was {}", deleted.image_digest))
         }
     }
 }

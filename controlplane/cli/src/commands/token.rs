@@ -56,7 +56,10 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
     let client = context.client()?;
     match command {
         TokenCommand::Create(args) => {
-            let entry = TokenScopeEntry { repositories: args.repositories, actions: args.actions };
+            let entry = TokenScopeEntry {
+                repositories: args.repositories,
+                actions: args.actions,
+            };
             let request = CreateAuthorizationToken {
                 scope: (!entry.actions.is_empty()).then(|| vec![entry]),
                 duration_seconds: Some(args.duration),
@@ -68,18 +71,30 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
                     ("token id", token.token_id.clone()),
                     ("registry", token.proxy_endpoint.clone()),
                     ("user name", token.user_name.clone()),
-                    ("expires", format!("{} ({})", token.expires_at, human::age(context.now(), token.expires_at))),
+                    (
+                        "expires",
+                        format!("{} ({})", token.expires_at, human::age(context.now(), token.expires_at)),
+                    ),
                     ("password", token.password.expose().to_owned()),
                 ])
             })
         }
         TokenCommand::Renew { token_id, duration } => {
             let renewed = client.renew_authorization_token(&token_id, duration).await?;
-            context.writer.answer_text(&renewed, &format!("{} expires {}", renewed.token_id, human::age(context.now(), renewed.expires_at)))
+            context.writer.answer_text(
+                &renewed,
+                &format!(
+                    "{} expires {}",
+                    renewed.token_id,
+                    human::age(context.now(), renewed.expires_at)
+                ),
+            )
         }
         TokenCommand::Revoke { token_id } => {
             let revoked = client.revoke_authorization_token(&token_id).await?;
-            context.writer.answer_text(&revoked, &format!("revoked {}", revoked.token_id))
+            context
+                .writer
+                .answer_text(&revoked, &format!("revoked {}", revoked.token_id))
         }
     }
 }

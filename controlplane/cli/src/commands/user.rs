@@ -85,28 +85,48 @@ pub(crate) async fn run(command: UserCommand, context: &Context) -> Result<(), C
     let client = context.client()?;
     match command {
         UserCommand::Create { name, policies } => {
-            let request = CreateUser { user_name: name, policies: policies.into_iter().map(Into::into).collect() };
+            let request = CreateUser {
+                user_name: name,
+                policies: policies.into_iter().map(Into::into).collect(),
+            };
             show(context, &client.create_user(&request).await?.value)
         }
         UserCommand::List => {
-            let users = client.all_users(ListQuery { max_results: Some(1000), ..ListQuery::default() }).try_collect().await?;
-            let page = UserPage { users, next_token: None };
+            let users = client
+                .all_users(ListQuery {
+                    max_results: Some(1000),
+                    ..ListQuery::default()
+                })
+                .try_collect()
+                .await?;
+            let page = UserPage {
+                users,
+                next_token: None,
+            };
             context.writer.answer(&page, || {
                 let rows = page.users.iter().map(|user| {
-                    [user.user_name.clone(), user.policies.join(", "), human::age(context.now(), user.created_at)]
+                    [
+                        user.user_name.clone(),
+                        user.policies.join(", "),
+                        human::age(context.now(), user.created_at),
+                    ]
                 });
                 Table::list(["NAME", "POLICIES", "CREATED"], rows)
             })
         }
         UserCommand::Describe { name } => show(context, &client.user(&name).await?.value),
         UserCommand::SetPolicies { name, policies } => {
-            let request = UpdateUser { policies: Some(policies.into_iter().map(Into::into).collect()) };
+            let request = UpdateUser {
+                policies: Some(policies.into_iter().map(Into::into).collect()),
+            };
             show(context, &client.update_user(&name, &request, None).await?.value)
         }
         UserCommand::Delete { name, confirmation } => {
-            confirmation.check(context, &format!("delete user `{name}` with all access keys"))?;
+            confirmation.check(&format!("delete user `{name}` with all access keys"))?;
             let deleted = client.delete_user(&name).await?;
-            context.writer.answer_text(&deleted, &format!("deleted {}", deleted.user_name))
+            context
+                .writer
+                .answer_text(&deleted, &format!("deleted {}", deleted.user_name))
         }
     }
 }
@@ -116,7 +136,14 @@ fn show(context: &Context, user: &User) -> Result<(), CliError> {
         Table::fields([
             ("name", user.user_name.clone()),
             ("arn", user.arn.clone()),
-            ("policies", if user.policies.is_empty() { "none".into() } else { user.policies.join(", ") }),
+            (
+                "policies",
+                if user.policies.is_empty() {
+                    "none".into()
+                } else {
+                    user.policies.join(", ")
+                },
+            ),
             ("created", user.created_at.to_string()),
         ])
     })

@@ -22,7 +22,10 @@ pub(crate) async fn run(context: &Context) -> Result<(), CliError> {
             ("registry id", identity.registry_id.to_string()),
             ("user", identity.user_name.clone().unwrap_or_default()),
             ("endpoint", settings.endpoint.to_string()),
-            ("credentials", format!("{} (from {source})", settings.credentials.label())),
+            (
+                "credentials",
+                format!("{} (from {source})", settings.credentials.label()),
+            ),
         ])
     })
 }

@@ -27,7 +27,13 @@ impl Client {
     ) -> impl Stream<Item = Result<AccessKey, ClientError>> + Send + use<> {
         let user_name = user_name.to_owned();
         entries(self, move |client, next_token| {
-            let (user_name, query) = (user_name.clone(), ListQuery { next_token, ..query.clone() });
+            let (user_name, query) = (
+                user_name.clone(),
+                ListQuery {
+                    next_token,
+                    ..query.clone()
+                },
+            );
             async move {
                 let page = client.access_keys(&user_name, &query).await?;
                 Ok((page.access_keys, page.next_token))
@@ -36,12 +42,22 @@ impl Client {
     }
 
     /// Makes an access key usable, or not.
-    pub async fn update_access_key(&self, user_name: &str, id: &str, status: AccessKeyStatus) -> Result<AccessKey, ClientError> {
-        self.request(Method::PATCH, &path::access_key(user_name, id)).body(&UpdateAccessKey { status }).json().await
+    pub async fn update_access_key(
+        &self,
+        user_name: &str,
+        id: &str,
+        status: AccessKeyStatus,
+    ) -> Result<AccessKey, ClientError> {
+        self.request(Method::PATCH, &path::access_key(user_name, id))
+            .body(&UpdateAccessKey { status })
+            .json()
+            .await
     }
 
     /// Deletes an access key.
     pub async fn delete_access_key(&self, user_name: &str, id: &str) -> Result<AccessKey, ClientError> {
-        self.request(Method::DELETE, &path::access_key(user_name, id)).json().await
+        self.request(Method::DELETE, &path::access_key(user_name, id))
+            .json()
+            .await
     }
 }

@@ -2,8 +2,8 @@
 //! Authorization tokens.
 
 use hythe_wire::{
-    AuthorizationToken, CreateAuthorizationToken, RenewAuthorizationToken, RenewedAuthorizationToken, RevokedAuthorizationToken,
-    path,
+    AuthorizationToken, CreateAuthorizationToken, RenewAuthorizationToken, RenewedAuthorizationToken,
+    RevokedAuthorizationToken, path,
 };
 use reqwest::Method;
 
@@ -11,8 +11,14 @@ use crate::{Client, ClientError};
 
 impl Client {
     /// Makes a token for the registry.
-    pub async fn create_authorization_token(&self, request: &CreateAuthorizationToken) -> Result<AuthorizationToken, ClientError> {
-        self.request(Method::POST, &path::authorization_tokens()).body(request).json().await
+    pub async fn create_authorization_token(
+        &self,
+        request: &CreateAuthorizationToken,
+    ) -> Result<AuthorizationToken, ClientError> {
+        self.request(Method::POST, &path::authorization_tokens())
+            .body(request)
+            .json()
+            .await
     }
 
     /// Lets a renewable token live for `duration_seconds` from now (as long as at its creation by default).
@@ -21,11 +27,16 @@ impl Client {
         id: &str,
         duration_seconds: Option<u32>,
     ) -> Result<RenewedAuthorizationToken, ClientError> {
-        self.request(Method::POST, &path::renewals(id)).body(&RenewAuthorizationToken { duration_seconds }).json().await
+        self.request(Method::POST, &path::renewals(id))
+            .body(&RenewAuthorizationToken { duration_seconds })
+            .json()
+            .await
     }
 
     /// Ends a token's life. One that is not there any more is no error.
     pub async fn revoke_authorization_token(&self, id: &str) -> Result<RevokedAuthorizationToken, ClientError> {
-        self.request(Method::DELETE, &path::authorization_token(id)).json().await
+        self.request(Method::DELETE, &path::authorization_token(id))
+            .json()
+            .await
     }
 }

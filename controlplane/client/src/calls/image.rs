@@ -30,7 +30,13 @@ impl Client {
     ) -> impl Stream<Item = Result<ImageDetail, ClientError>> + Send + use<> {
         let repository = repository.clone();
         entries(self, move |client, next_token| {
-            let (repository, query) = (repository.clone(), ListImages { next_token, ..query.clone() });
+            let (repository, query) = (
+                repository.clone(),
+                ListImages {
+                    next_token,
+                    ..query.clone()
+                },
+            );
             async move {
                 let page = client.images(&repository, &query).await?;
                 Ok((page.images, page.next_token))
@@ -39,16 +45,28 @@ impl Client {
     }
 
     /// The manifest of an image, as it was pushed, and its media type.
-    pub async fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(MediaType, Bytes), ClientError> {
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(MediaType, Bytes), ClientError> {
         let (headers, bytes) = self.get(&path::manifest(repository, digest)).bytes().await?;
-        let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.parse().ok());
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let kind = kind.ok_or_else(|| self.decode_error("a manifest without its media type"))?;
         Ok((kind, bytes))
     }
 
     /// Deletes an image with all its tags.
-    pub async fn delete_image(&self, repository: &RepositoryName, digest: &Digest) -> Result<DeletedImage, ClientError> {
-        self.request(Method::DELETE, &path::image(repository, digest)).json().await
+    pub async fn delete_image(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<DeletedImage, ClientError> {
+        self.request(Method::DELETE, &path::image(repository, digest))
+            .json()
+            .await
     }
 
     /// One page of the images that refer to `subject`.
@@ -58,7 +76,10 @@ impl Client {
         subject: &Digest,
         query: &ListReferrers,
     ) -> Result<ReferrerPage, ClientError> {
-        self.get(&path::referrers(repository, subject)).query(query).json().await
+        self.get(&path::referrers(repository, subject))
+            .query(query)
+            .json()
+            .await
     }
 
     /// All images that refer to `subject`, page after page.
@@ -70,7 +91,13 @@ impl Client {
     ) -> impl Stream<Item = Result<Referrer, ClientError>> + Send + use<> {
         let (repository, subject) = (repository.clone(), *subject);
         entries(self, move |client, next_token| {
-            let (repository, query) = (repository.clone(), ListReferrers { next_token, ..query.clone() });
+            let (repository, query) = (
+                repository.clone(),
+                ListReferrers {
+                    next_token,
+                    ..query.clone()
+                },
+            );
             async move {
                 let page = client.referrers(&repository, &subject, &query).await?;
                 Ok((page.referrers, page.next_token))

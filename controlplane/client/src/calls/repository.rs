@@ -4,7 +4,8 @@
 use futures::Stream;
 use hythe_model::RepositoryName;
 use hythe_wire::{
-    CreateRepository, DeleteRepository, ListRepositories, Repository, RepositoryPage, RepositoryUsage, UpdateRepository, path,
+    CreateRepository, DeleteRepository, ListRepositories, Repository, RepositoryPage, RepositoryUsage,
+    UpdateRepository, path,
 };
 use reqwest::Method;
 
@@ -18,7 +19,11 @@ impl Client {
         request: &CreateRepository,
         key: &IdempotencyKey,
     ) -> Result<Versioned<Repository>, ClientError> {
-        self.request(Method::POST, &path::repositories()).body(request).idempotency(key).versioned().await
+        self.request(Method::POST, &path::repositories())
+            .body(request)
+            .idempotency(key)
+            .versioned()
+            .await
     }
 
     /// One repository.
@@ -41,9 +46,15 @@ impl Client {
     }
 
     /// All repositories that `query` asks for, page after page; its `next_token` is passed over.
-    pub fn all_repositories(&self, query: ListRepositories) -> impl Stream<Item = Result<Repository, ClientError>> + Send + use<> {
+    pub fn all_repositories(
+        &self,
+        query: ListRepositories,
+    ) -> impl Stream<Item = Result<Repository, ClientError>> + Send + use<> {
         entries(self, move |client, next_token| {
-            let query = ListRepositories { next_token, ..query.clone() };
+            let query = ListRepositories {
+                next_token,
+                ..query.clone()
+            };
             async move {
                 let page = client.repositories(&query).await?;
                 Ok((page.repositories, page.next_token))
@@ -58,7 +69,11 @@ impl Client {
         request: &UpdateRepository,
         if_match: Option<&ETag>,
     ) -> Result<Versioned<Repository>, ClientError> {
-        self.request(Method::PATCH, &path::repository(name)).body(request).if_match(if_match).versioned().await
+        self.request(Method::PATCH, &path::repository(name))
+            .body(request)
+            .if_match(if_match)
+            .versioned()
+            .await
     }
 
     /// Deletes a repository, with its images if `force`.
@@ -68,8 +83,15 @@ impl Client {
         force: bool,
         if_match: Option<&ETag>,
     ) -> Result<Repository, ClientError> {
-        let query = DeleteRepository { registry_id: None, force };
-        self.request(Method::DELETE, &path::repository(name)).query(&query).if_match(if_match).json().await
+        let query = DeleteRepository {
+            registry_id: None,
+            force,
+        };
+        self.request(Method::DELETE, &path::repository(name))
+            .query(&query)
+            .if_match(if_match)
+            .json()
+            .await
     }
 
     /// How much a repository holds.

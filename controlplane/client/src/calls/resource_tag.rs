@@ -21,7 +21,11 @@ impl Client {
         if_match: Option<&ETag>,
     ) -> Result<Versioned<ResourceTagList>, ClientError> {
         let body = PutResourceTags { tags };
-        self.request(Method::PUT, &path::resource_tags(repository)).body(&body).if_match(if_match).versioned().await
+        self.request(Method::PUT, &path::resource_tags(repository))
+            .body(&body)
+            .if_match(if_match)
+            .versioned()
+            .await
     }
 
     /// Adds resource tags to a repository; those of the same key are replaced.
@@ -30,7 +34,10 @@ impl Client {
         repository: &RepositoryName,
         tags: Vec<ResourceTag>,
     ) -> Result<Versioned<ResourceTagList>, ClientError> {
-        self.request(Method::POST, &path::resource_tags(repository)).body(&PutResourceTags { tags }).versioned().await
+        self.request(Method::POST, &path::resource_tags(repository))
+            .body(&PutResourceTags { tags })
+            .versioned()
+            .await
     }
 
     /// Removes resource tags from a repository; absent ones are passed over.
@@ -40,6 +47,9 @@ impl Client {
         keys: &[String],
     ) -> Result<Versioned<ResourceTagList>, ClientError> {
         let query: Vec<_> = keys.iter().map(|key| ("tagKeys", key)).collect();
-        self.request(Method::DELETE, &path::resource_tags(repository)).query(&query).versioned().await
+        self.request(Method::DELETE, &path::resource_tags(repository))
+            .query(&query)
+            .versioned()
+            .await
     }
 }

@@ -28,7 +28,13 @@ impl Client {
     ) -> impl Stream<Item = Result<ImageTag, ClientError>> + Send + use<> {
         let repository = repository.clone();
         entries(self, move |client, next_token| {
-            let (repository, query) = (repository.clone(), ListQuery { next_token, ..query.clone() });
+            let (repository, query) = (
+                repository.clone(),
+                ListQuery {
+                    next_token,
+                    ..query.clone()
+                },
+            );
             async move {
                 let page = client.tags(&repository, &query).await?;
                 Ok((page.tags, page.next_token))
@@ -45,7 +51,11 @@ impl Client {
         if_match: Option<&ETag>,
     ) -> Result<Versioned<ImageTag>, ClientError> {
         let body = PutImageTag { image_digest: *digest };
-        self.request(Method::PUT, &path::tag(repository, tag)).body(&body).if_match(if_match).versioned().await
+        self.request(Method::PUT, &path::tag(repository, tag))
+            .body(&body)
+            .if_match(if_match)
+            .versioned()
+            .await
     }
 
     /// Deletes a tag; the image stays.
@@ -55,11 +65,19 @@ impl Client {
         tag: &Tag,
         if_match: Option<&ETag>,
     ) -> Result<DeletedImage, ClientError> {
-        self.request(Method::DELETE, &path::tag(repository, tag)).if_match(if_match).json().await
+        self.request(Method::DELETE, &path::tag(repository, tag))
+            .if_match(if_match)
+            .json()
+            .await
     }
 
     /// One page of the moves of a tag, newest first.
-    pub async fn tag_history(&self, repository: &RepositoryName, tag: &Tag, query: &ListQuery) -> Result<TagHistory, ClientError> {
+    pub async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        query: &ListQuery,
+    ) -> Result<TagHistory, ClientError> {
         self.get(&path::tag_history(repository, tag)).query(query).json().await
     }
 
@@ -73,7 +91,10 @@ impl Client {
         let (repository, tag) = (repository.clone(), tag.clone());
         entries(self, move |client, next_token| {
             let (repository, tag) = (repository.clone(), tag.clone());
-            let query = ListQuery { next_token, ..query.clone() };
+            let query = ListQuery {
+                next_token,
+                ..query.clone()
+            };
             async move {
                 let page = client.tag_history(&repository, &tag, &query).await?;
                 Ok((page.moves, page.next_token))

@@ -11,7 +11,10 @@ use crate::{Client, ClientError, ETag, Versioned};
 impl Client {
     /// Creates a user.
     pub async fn create_user(&self, request: &CreateUser) -> Result<Versioned<User>, ClientError> {
-        self.request(Method::POST, &path::users()).body(request).versioned().await
+        self.request(Method::POST, &path::users())
+            .body(request)
+            .versioned()
+            .await
     }
 
     /// One user.
@@ -27,7 +30,10 @@ impl Client {
     /// All users of the account, page after page.
     pub fn all_users(&self, query: ListQuery) -> impl Stream<Item = Result<User, ClientError>> + Send + use<> {
         entries(self, move |client, next_token| {
-            let query = ListQuery { next_token, ..query.clone() };
+            let query = ListQuery {
+                next_token,
+                ..query.clone()
+            };
             async move {
                 let page = client.users(&query).await?;
                 Ok((page.users, page.next_token))
@@ -42,7 +48,11 @@ impl Client {
         request: &UpdateUser,
         if_match: Option<&ETag>,
     ) -> Result<Versioned<User>, ClientError> {
-        self.request(Method::PATCH, &path::user(name)).body(request).if_match(if_match).versioned().await
+        self.request(Method::PATCH, &path::user(name))
+            .body(request)
+            .if_match(if_match)
+            .versioned()
+            .await
     }
 
     /// Deletes a user with all access keys.

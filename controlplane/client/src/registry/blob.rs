@@ -37,18 +37,32 @@ pub(super) async fn upload(
     progress: &SharedProgress,
 ) -> Result<BlobOutcome, TransferError> {
     progress.started(blob);
-    if client.exists(client.request(Method::HEAD, repository, &format!("blobs/{}", blob.digest))).await? {
+    if client
+        .exists(client.request(Method::HEAD, repository, &format!("blobs/{}", blob.digest)))
+        .await?
+    {
         progress.finished(&blob.digest, BlobOutcome::Present);
         return Ok(BlobOutcome::Present);
     }
     match source.blob_bytes(&blob.digest).await? {
         None => return Err(TransferError::Missing(blob.digest)),
         Some(bytes) if bytes != blob.size => {
-            return Err(TransferError::Damaged { expected: blob.digest, found: format!("{bytes} bytes in place of {}", blob.size) });
+            return Err(TransferError::Damaged {
+                expected: blob.digest,
+                found: format!("{bytes} bytes in place of {}", blob.size),
+            });
         }
         Some(_) => {}
     }
-    let mut upload = Upload { client, repository, source, blob, progress, session: None, offset: 0 };
+    let mut upload = Upload {
+        client,
+        repository,
+        source,
+        blob,
+        progress,
+        session: None,
+        offset: 0,
+    };
     let mut failures = 0;
     let mut best = 0;
     loop {
@@ -64,7 +78,9 @@ pub(super) async fn upload(
             (failures, best) = (0, upload.offset);
         }
         failures += 1;
-        let Some(pause) = client.pause(failures) else { return Err(error) };
+        let Some(pause) = client.pause(failures) else {
+            return Err(error);
+        };
         tracing::debug!(error = %error, blob.digest = %blob.digest, upload.offset_bytes = upload.offset, "upload goes on");
         tokio::time::sleep(pause).await;
     }
@@ -88,7 +104,10 @@ impl Upload<'_> {
         let session = if let Some(session) = self.session.take() {
             session
         } else {
-            let request = self.client.request(Method::POST, self.repository, "blobs/uploads/").header(CONTENT_LENGTH, 0);
+            let request = self
+                .client
+                .request(Method::POST, self.repository, "blobs/uploads/")
+                .header(CONTENT_LENGTH, 0);
             let response = self.client.send(request).await?;
             self.offset = 0;
             self.client.location(&response)?
@@ -97,7 +116,11 @@ impl Upload<'_> {
         if self.blob.size <= MAX_SINGLE_REQUEST_BYTES && self.offset == 0 {
             return self.finish(session, true).await;
         }
-        let session = if self.offset < self.blob.size { self.send_rest(session).await? } else { session };
+        let session = if self.offset < self.blob.size {
+            self.send_rest(session).await?
+        } else {
+            session
+        };
         self.session = Some(session.clone());
         self.finish(session, false).await
     }
@@ -129,12 +152,22 @@ impl Upload<'_> {
     }
 
     async fn finish(&self, mut session: Url, with_body: bool) -> Result<(), TransferError> {
-        session.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
-        let request = self.client.request_at(Method::PUT, session).header(CONTENT_TYPE, "application/octet-stream");
+        session
+            .query_pairs_mut()
+            .append_pair("digest", &self.blob.digest.to_string());
+        let request = self
+            .client
+            .request_at(Method::PUT, session)
+            .header(CONTENT_TYPE, "application/octet-stream");
         let sent = Arc::new(AtomicU64::new(0));
         let response = if with_body {
             let body = self.body(0, &sent).await?;
-            watched(self.client.send_once(request.header(CONTENT_LENGTH, self.blob.size).body(body)), &sent).await
+            watched(
+                self.client
+                    .send_once(request.header(CONTENT_LENGTH, self.blob.size).body(body)),
+                &sent,
+            )
+            .await
         } else {
             watched(self.client.send_once(request.header(CONTENT_LENGTH, 0)), &sent).await
         };
@@ -144,18 +177,25 @@ impl Upload<'_> {
     async fn body(&self, offset: u64, sent: &Arc<AtomicU64>) -> Result<Body, TransferError> {
         let reader = self.source.open_blob(&self.blob.digest, offset).await?;
         let (sent, progress, digest) = (sent.clone(), self.progress.clone(), self.blob.digest);
-        let stream = ReaderStream::with_capacity(reader.take(self.blob.size - offset), READ_BYTES).inspect_ok(move |chunk| {
-            let before = sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            progress.advanced(&digest, before + chunk.len() as u64);
-        });
+        let stream =
+            ReaderStream::with_capacity(reader.take(self.blob.size - offset), READ_BYTES).inspect_ok(move |chunk| {
+                let before = sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                progress.advanced(&digest, before + chunk.len() as u64);
+            });
         Ok(Body::wrap_stream(stream))
     }
 
     /// Asks the registry how much it has; an upload that it does not know any more starts anew, unless it was the answer to
     /// its end that got lost. Returns whether the blob is there.
     async fn find_out_where_it_stands(&mut self) -> Result<bool, TransferError> {
-        let Some(session) = self.session.clone() else { return Ok(false) };
-        match self.client.send(self.client.request_at(Method::GET, session.clone())).await {
+        let Some(session) = self.session.clone() else {
+            return Ok(false);
+        };
+        match self
+            .client
+            .send(self.client.request_at(Method::GET, session.clone()))
+            .await
+        {
             Ok(response) => {
                 self.offset = acknowledged(&response).unwrap_or(0).min(self.blob.size);
                 self.session = Some(self.client.location(&response).unwrap_or(session));
@@ -164,7 +204,9 @@ impl Upload<'_> {
             Err(TransferError::Refused { status, .. }) if status.is_client_error() => {
                 self.session = None;
                 let blob = format!("blobs/{}", self.blob.digest);
-                self.client.exists(self.client.request(Method::HEAD, self.repository, &blob)).await
+                self.client
+                    .exists(self.client.request(Method::HEAD, self.repository, &blob))
+                    .await
             }
             Err(error) if error.is_transient() => Ok(false), // the next attempt will see
             Err(error) => Err(error),
@@ -232,15 +274,24 @@ pub(super) async fn download(
             (failures, best) = (0, download.offset);
         }
         failures += 1;
-        let Some(pause) = client.pause(failures) else { return Err(error) };
+        let Some(pause) = client.pause(failures) else {
+            return Err(error);
+        };
         tracing::debug!(error = %error, blob.digest = %blob.digest, download.offset_bytes = download.offset, "download goes on");
         tokio::time::sleep(pause).await;
     }
-    let Download { file: mut written, digester, .. } = download;
+    let Download {
+        file: mut written,
+        digester,
+        ..
+    } = download;
     written.flush().await.map_err(file("write", path))?;
     written.sync_all().await.map_err(file("write", path))?;
     if digester.finish() != Some(blob.digest) {
-        return Err(TransferError::Damaged { expected: blob.digest, found: "another digest".into() });
+        return Err(TransferError::Damaged {
+            expected: blob.digest,
+            found: "another digest".into(),
+        });
     }
     Ok(())
 }
@@ -261,7 +312,9 @@ impl Download<'_> {
         if self.offset == self.blob.size && self.offset > 0 {
             return Ok(());
         }
-        let mut request = self.client.request(Method::GET, self.repository, &format!("blobs/{}", self.blob.digest));
+        let mut request = self
+            .client
+            .request(Method::GET, self.repository, &format!("blobs/{}", self.blob.digest));
         if self.offset > 0 {
             request = request.header(RANGE, format!("bytes={}-", self.offset));
         }
@@ -277,7 +330,10 @@ impl Download<'_> {
             let after = self.offset + chunk.len() as u64;
             if after > self.blob.size {
                 let found = format!("more than {} bytes", self.blob.size);
-                return Err(TransferError::Damaged { expected: self.blob.digest, found });
+                return Err(TransferError::Damaged {
+                    expected: self.blob.digest,
+                    found,
+                });
             }
             self.file.write_all(&chunk).await.map_err(file("write", self.path))?;
             self.digester.update(&chunk);
@@ -286,7 +342,10 @@ impl Download<'_> {
         }
         if self.offset < self.blob.size {
             let found = format!("{} bytes in place of {}", self.offset, self.blob.size);
-            return Err(TransferError::Damaged { expected: self.blob.digest, found });
+            return Err(TransferError::Damaged {
+                expected: self.blob.digest,
+                found,
+            });
         }
         Ok(())
     }
@@ -311,8 +370,14 @@ fn content_start(response: &Response) -> Option<u64> {
 
 /// Whether the file at `path` holds exactly the bytes of `digest`; a file that is not there does not.
 pub(super) async fn is_intact(path: &Path, digest: &Digest, size: u64) -> bool {
-    let Ok(mut opened) = tokio::fs::File::open(path).await else { return false };
-    if !opened.metadata().await.is_ok_and(|facts| facts.is_file() && facts.len() == size) {
+    let Ok(mut opened) = tokio::fs::File::open(path).await else {
+        return false;
+    };
+    if !opened
+        .metadata()
+        .await
+        .is_ok_and(|facts| facts.is_file() && facts.len() == size)
+    {
         return false;
     }
     let mut digester = Digester::new(digest.algorithm());

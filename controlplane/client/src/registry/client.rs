@@ -23,8 +23,12 @@ pub(super) const STALL_SECONDS: u64 = 120;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
 /// Manifests that are asked for.
-const MANIFEST_TYPES: [&str; 4] =
-    [MediaType::OCI_INDEX, MediaType::OCI_MANIFEST, MediaType::DOCKER_LIST, MediaType::DOCKER_MANIFEST];
+const MANIFEST_TYPES: [&str; 4] = [
+    MediaType::OCI_INDEX,
+    MediaType::OCI_MANIFEST,
+    MediaType::DOCKER_LIST,
+    MediaType::DOCKER_MANIFEST,
+];
 
 /// A client of one registry.
 #[derive(Clone)]
@@ -37,7 +41,10 @@ pub struct RegistryClient {
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RegistryClient").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        formatter
+            .debug_struct("RegistryClient")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,7 +55,12 @@ impl RegistryClient {
         let authorization = credentials
             .basic_header()
             .ok_or_else(|| ClientError::Setup("the credentials hold characters that no credentials have".into()))?;
-        Ok(Self { http, endpoint, authorization, retry: RetryPolicy::default() })
+        Ok(Self {
+            http,
+            endpoint,
+            authorization,
+            retry: RetryPolicy::default(),
+        })
     }
 
     /// The same with another policy of retries.
@@ -60,26 +72,37 @@ impl RegistryClient {
     /// A request to `/v2/<repository>/<rest>`.
     pub(super) fn request(&self, method: Method, repository: &str, rest: &str) -> RequestBuilder {
         let url = format!("{}/v2/{repository}/{rest}", self.endpoint);
-        self.http.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+        self.http
+            .request(method, url)
+            .header(AUTHORIZATION, self.authorization.clone())
     }
 
     /// A request to a place that the registry named. The credentials stay with the registry's own host.
     pub(super) fn request_at(&self, method: Method, url: Url) -> RequestBuilder {
         let is_own = url.origin() == self.endpoint.url().origin();
         let request = self.http.request(method, url);
-        if is_own { request.header(AUTHORIZATION, self.authorization.clone()) } else { request }
+        if is_own {
+            request.header(AUTHORIZATION, self.authorization.clone())
+        } else {
+            request
+        }
     }
 
     /// Where an answer's `Location` points.
     pub(super) fn location(&self, response: &Response) -> Result<Url, TransferError> {
         let text = response.headers().get("location").and_then(|value| value.to_str().ok());
-        let url = text.and_then(|text| response.url().join(text).ok()).filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = text
+            .and_then(|text| response.url().join(text).ok())
+            .filter(|url| matches!(url.scheme(), "http" | "https"));
         let url = url.filter(|url| !self.endpoint.is_tls() || url.scheme() == "https");
         Ok(url.ok_or_else(|| self.odd("an upload without a usable `Location`"))?)
     }
 
     pub(super) fn odd(&self, what: &str) -> ClientError {
-        ClientError::Decode { endpoint: self.endpoint.to_string(), what: what.into() }
+        ClientError::Decode {
+            endpoint: self.endpoint.to_string(),
+            what: what.into(),
+        }
     }
 
     /// How long to wait before going on after `failures` failures in a row; `None` to give up.
@@ -96,7 +119,9 @@ impl RegistryClient {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, TransferError> {
         let mut failures = 0;
         loop {
-            let Some(again) = request.try_clone() else { return self.send_once(request).await };
+            let Some(again) = request.try_clone() else {
+                return self.send_once(request).await;
+            };
             let stall = Duration::from_secs(STALL_SECONDS);
             let answer = tokio::time::timeout(stall, self.send_and_classify(again)).await;
             let (error, asked) = match answer {
@@ -110,15 +135,21 @@ impl RegistryClient {
                 TransferError::Refused { status, .. } => matches!(status.as_u16(), 429 | 503),
                 _ => false,
             };
-            let pause = if took_no_effect { self.retry.pause(failures, asked, jitter()) } else { None };
+            let pause = if took_no_effect {
+                self.retry.pause(failures, asked, jitter())
+            } else {
+                None
+            };
             let Some(pause) = pause else { return Err(error) };
             tokio::time::sleep(pause).await;
         }
     }
 
     async fn send_and_classify(&self, request: RequestBuilder) -> Result<Response, (TransferError, Option<Duration>)> {
-        let response =
-            request.send().await.map_err(|error| (ClientError::of_transport(&error, self.endpoint.as_str()).into(), None))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| (ClientError::of_transport(&error, self.endpoint.as_str()).into(), None))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -140,7 +171,9 @@ impl RegistryClient {
         }
         let status = response.status();
         let bytes = self.read(response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
-        let entry = serde_json::from_slice::<Body>(&bytes).ok().and_then(|body| body.errors.into_iter().next());
+        let entry = serde_json::from_slice::<Body>(&bytes)
+            .ok()
+            .and_then(|body| body.errors.into_iter().next());
         let (code, message) = match entry {
             Some(entry) if !entry.message.is_empty() => (entry.code, printable(&entry.message)),
             Some(entry) => (entry.code.clone(), format!("{status} {}", printable(&entry.code))),
@@ -186,20 +219,35 @@ impl RegistryClient {
     }
 
     /// A manifest, checked against the digest that it was asked for by, or that the registry says it has.
-    pub(super) async fn manifest(&self, repository: &str, reference: &Reference) -> Result<(Digest, Manifest), TransferError> {
+    pub(super) async fn manifest(
+        &self,
+        repository: &str,
+        reference: &Reference,
+    ) -> Result<(Digest, Manifest), TransferError> {
         let request = self.request(Method::GET, repository, &format!("manifests/{reference}"));
         let response = self.send(request.header(ACCEPT, MANIFEST_TYPES.join(", "))).await?;
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
         let said: Option<Digest> = header("docker-content-digest").and_then(|text| text.parse().ok());
         let content_type = header(CONTENT_TYPE.as_str());
         let bytes = self.read(response, MAX_MANIFEST_BYTES).await?;
         let digest = match (reference, said) {
             (Reference::Digest(digest), _) => *digest,
             (Reference::Tag(_), Some(digest)) => digest,
-            (Reference::Tag(_), None) => digester::sha256(&bytes).ok_or_else(|| self.odd("a manifest without a digest"))?,
+            (Reference::Tag(_), None) => {
+                digester::sha256(&bytes).ok_or_else(|| self.odd("a manifest without a digest"))?
+            }
         };
         if !digester::has_digest(&bytes, &digest) {
-            return Err(TransferError::Damaged { expected: digest, found: "another digest".into() });
+            return Err(TransferError::Damaged {
+                expected: digest,
+                found: "another digest".into(),
+            });
         }
         let manifest = Manifest::parse(bytes, content_type.as_deref());
         let manifest = manifest.map_err(|source| TransferError::Manifest { digest, source })?;
@@ -219,11 +267,17 @@ impl RegistryClient {
             .header(CONTENT_TYPE, manifest.media_type().as_str())
             .body(manifest.bytes().clone());
         let response = self.send(request).await?;
-        let stored = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+        let stored = response
+            .headers()
+            .get("docker-content-digest")
+            .and_then(|value| value.to_str().ok());
         match stored.and_then(|text| text.parse::<Digest>().ok()) {
             // A registry may name it by another algorithm than the image's author did.
             Some(stored) if stored.algorithm() == digest.algorithm() && stored != *digest => {
-                Err(TransferError::Damaged { expected: *digest, found: format!("the registry stored `{stored}`") })
+                Err(TransferError::Damaged {
+                    expected: *digest,
+                    found: format!("the registry stored `{stored}`"),
+                })
             }
             _ => Ok(()),
         }

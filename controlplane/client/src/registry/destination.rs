@@ -24,22 +24,38 @@ impl Destination {
     /// A layout in a folder, which is made if it is not there; images that are in it stay.
     pub async fn folder(path: &Path) -> Result<Self, TransferError> {
         tokio::fs::create_dir_all(path).await.map_err(file("create", path))?;
-        let is_layout = tokio::fs::try_exists(path.join(MARKER)).await.map_err(file("read", path))?;
+        let is_layout = tokio::fs::try_exists(path.join(MARKER))
+            .await
+            .map_err(file("read", path))?;
         let mut inside = tokio::fs::read_dir(path).await.map_err(file("read", path))?;
         let is_empty = inside.next_entry().await.map_err(file("read", path))?.is_none();
         if !is_layout && !is_empty {
             let problem = "it is a folder with other things in it".into();
-            return Err(TransferError::NotALayout { path: path.into(), problem });
+            return Err(TransferError::NotALayout {
+                path: path.into(),
+                problem,
+            });
         }
-        Ok(Self { folder: path.into(), archive: None })
+        Ok(Self {
+            folder: path.into(),
+            archive: None,
+        })
     }
 
     /// An archive, which replaces what is there once it is complete. Until then its parts are in a temporary folder beside it.
     pub async fn archive(path: &Path) -> Result<Self, TransferError> {
         let beside = parent(path);
-        let folder = tokio::task::spawn_blocking(move || tempfile::Builder::new().prefix(".hythe-pull-").tempdir_in(beside)).await;
-        let folder = folder.map_err(std::io::Error::other).and_then(|made| made).map_err(file("write", path))?;
-        Ok(Self { folder: folder.path().into(), archive: Some((path.into(), folder)) })
+        let folder =
+            tokio::task::spawn_blocking(move || tempfile::Builder::new().prefix(".hythe-pull-").tempdir_in(beside))
+                .await;
+        let folder = folder
+            .map_err(std::io::Error::other)
+            .and_then(|made| made)
+            .map_err(file("write", path))?;
+        Ok(Self {
+            folder: folder.path().into(),
+            archive: Some((path.into(), folder)),
+        })
     }
 
     /// Fetches a blob, unless it is there and intact.
@@ -55,7 +71,9 @@ impl Destination {
             return Ok(BlobOutcome::Present);
         }
         let folder = parent(&path);
-        tokio::fs::create_dir_all(&folder).await.map_err(file("create", &folder))?;
+        tokio::fs::create_dir_all(&folder)
+            .await
+            .map_err(file("create", &folder))?;
         let part = tempfile::Builder::new().prefix(".part-").make_in(&folder, create_new);
         let part = part.map_err(file("write", &folder))?.into_temp_path(); // removed if this future is dropped
         blob::download(client, repository, descriptor, &part, progress).await?;
@@ -108,7 +126,11 @@ impl Destination {
             part.as_file().sync_all()?;
             part.persist(&path).map(drop).map_err(|error| error.error)
         });
-        written.await.map_err(std::io::Error::other).and_then(|written| written).map_err(file("write", &shown))
+        written
+            .await
+            .map_err(std::io::Error::other)
+            .and_then(|written| written)
+            .map_err(file("write", &shown))
     }
 }
 
@@ -116,7 +138,10 @@ impl Destination {
 async fn pack(path: PathBuf, folder: TempDir) -> Result<(), TransferError> {
     let beside = parent(&path);
     let packed = tokio::task::spawn_blocking(move || {
-        let part = tempfile::Builder::new().prefix(".hythe-pull-").suffix(".tar").make_in(&beside, create_new)?;
+        let part = tempfile::Builder::new()
+            .prefix(".hythe-pull-")
+            .suffix(".tar")
+            .make_in(&beside, create_new)?;
         let mut builder = tar::Builder::new(part.as_file());
         builder.follow_symlinks(false);
         // The marker first, so that a reader of the stream knows what it reads.
@@ -138,9 +163,15 @@ async fn pack(path: PathBuf, folder: TempDir) -> Result<(), TransferError> {
         part.as_file().sync_all()?;
         Ok::<NamedTempFile, std::io::Error>(part)
     });
-    let part = packed.await.map_err(std::io::Error::other).and_then(|packed| packed).map_err(file("write", &path))?;
+    let part = packed
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|packed| packed)
+        .map_err(file("write", &path))?;
     // Not on the blocking thread: if the pull was cancelled meanwhile, nothing may appear.
-    part.persist(&path).map(drop).map_err(|error| file("write", &path)(error.error))
+    part.persist(&path)
+        .map(drop)
+        .map_err(|error| file("write", &path)(error.error))
 }
 
 /// Appends a file with the same header wherever and whenever it was pulled.
@@ -160,5 +191,8 @@ fn create_new(path: &Path) -> std::io::Result<std::fs::File> {
 }
 
 fn parent(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }

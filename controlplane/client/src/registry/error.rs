@@ -112,7 +112,10 @@ impl TransferError {
         match self {
             Self::Client(error) => match error {
                 ClientError::Connect { .. } | ClientError::Timeout { .. } | ClientError::Broken { .. } => true,
-                ClientError::Problem { .. } | ClientError::Tls { .. } | ClientError::Decode { .. } | ClientError::Setup(_) => false,
+                ClientError::Problem { .. }
+                | ClientError::Tls { .. }
+                | ClientError::Decode { .. }
+                | ClientError::Setup(_) => false,
             },
             Self::Refused { status, .. } => matches!(status.as_u16(), 408 | 416 | 429 | 500 | 502 | 503 | 504),
             Self::Stalled(_) => true,

@@ -30,7 +30,11 @@ pub(super) struct LayoutIndex {
 
 impl Default for LayoutIndex {
     fn default() -> Self {
-        Self { schema_version: 2, manifests: Vec::new(), rest: serde_json::Map::new() }
+        Self {
+            schema_version: 2,
+            manifests: Vec::new(),
+            rest: serde_json::Map::new(),
+        }
     }
 }
 
@@ -70,14 +74,20 @@ impl FromStr for Platform {
         if parts.iter().any(|part| part.is_empty()) {
             return Err(PlatformError(text.into()));
         }
-        Ok(Self { os: os.into(), architecture: architecture.into(), variant: variant.map(Into::into) })
+        Ok(Self {
+            os: os.into(),
+            architecture: architecture.into(),
+            variant: variant.map(Into::into),
+        })
     }
 }
 
 impl fmt::Display for Platform {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.os, self.architecture)?;
-        self.variant.as_ref().map_or(Ok(()), |variant| write!(formatter, "/{variant}"))
+        self.variant
+            .as_ref()
+            .map_or(Ok(()), |variant| write!(formatter, "/{variant}"))
     }
 }
 
@@ -85,12 +95,18 @@ impl Platform {
     /// The platform of an entry of an index.
     pub(super) fn of(descriptor: &Descriptor) -> Option<Self> {
         let member = |name: &str| descriptor.platform.as_ref()?.get(name)?.as_str().map(str::to_owned);
-        Some(Self { os: member("os")?, architecture: member("architecture")?, variant: member("variant") })
+        Some(Self {
+            os: member("os")?,
+            architecture: member("architecture")?,
+            variant: member("variant"),
+        })
     }
 
     /// Whether `other` will do where this was asked for.
     pub(super) fn accepts(&self, other: &Self) -> bool {
-        self.os == other.os && self.architecture == other.architecture && (self.variant.is_none() || self.variant == other.variant)
+        self.os == other.os
+            && self.architecture == other.architecture
+            && (self.variant.is_none() || self.variant == other.variant)
     }
 }
 

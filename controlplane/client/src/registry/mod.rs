@@ -82,7 +82,14 @@ pub struct Transferred {
 
 impl Transferred {
     fn new(digest: Digest, media_type: MediaType, manifests: usize) -> Self {
-        Self { digest, media_type, manifests, blobs: 0, present_blobs: 0, bytes: 0 }
+        Self {
+            digest,
+            media_type,
+            manifests,
+            blobs: 0,
+            present_blobs: 0,
+            bytes: 0,
+        }
     }
 
     fn count(&mut self, outcome: BlobOutcome, bytes: u64) {

@@ -72,10 +72,19 @@ pub async fn pull(
 
 fn choose<'a>(index: &'a Manifest, wanted: &Platform) -> Result<&'a Descriptor, TransferError> {
     let is_wanted = |child: &&Descriptor| Platform::of(child).is_some_and(|platform| wanted.accepts(&platform));
-    index.children().iter().find(is_wanted).ok_or_else(|| TransferError::NoPlatform {
-        wanted: wanted.to_string(),
-        available: index.children().iter().filter_map(Platform::of).map(|platform| platform.to_string()).collect(),
-    })
+    index
+        .children()
+        .iter()
+        .find(is_wanted)
+        .ok_or_else(|| TransferError::NoPlatform {
+            wanted: wanted.to_string(),
+            available: index
+                .children()
+                .iter()
+                .filter_map(Platform::of)
+                .map(|platform| platform.to_string())
+                .collect(),
+        })
 }
 
 fn descriptor(digest: &Digest, manifest: &Manifest) -> Descriptor {

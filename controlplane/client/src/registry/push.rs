@@ -7,7 +7,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use hythe_model::{Descriptor, Digest, Manifest, Reference};
 
 use super::{
-    MAX_DEPTH, MAX_MANIFESTS, MAX_PARALLEL_BLOBS, RegistryClient, SharedProgress, Source, TransferError, Transferred, blob,
+    MAX_DEPTH, MAX_MANIFESTS, MAX_PARALLEL_BLOBS, RegistryClient, SharedProgress, Source, TransferError, Transferred,
+    blob,
 };
 
 /// Pushes the image that `root` (see [`Source::select`]) names, and everything it needs, as `reference`.
@@ -24,9 +25,18 @@ pub async fn push(
     if let Reference::Digest(digest) = reference
         && *digest != root.digest
     {
-        return Err(TransferError::Damaged { expected: *digest, found: format!("the image is `{}`", root.digest) });
+        return Err(TransferError::Damaged {
+            expected: *digest,
+            found: format!("the image is `{}`", root.digest),
+        });
     }
-    let mut found = Found { client, repository, source, seen: HashSet::new(), manifests: Vec::new() };
+    let mut found = Found {
+        client,
+        repository,
+        source,
+        seen: HashSet::new(),
+        manifests: Vec::new(),
+    };
     found.collect(root, 0).await?;
     let manifests = found.manifests;
     let mut seen = HashSet::new();
@@ -40,7 +50,12 @@ pub async fn push(
     let mut outcomes = stream::iter(blobs)
         .map(|descriptor| {
             let progress = &progress;
-            async move { Ok((blob::upload(client, repository, source, descriptor, progress).await?, descriptor.size)) }
+            async move {
+                Ok((
+                    blob::upload(client, repository, source, descriptor, progress).await?,
+                    descriptor.size,
+                ))
+            }
         })
         .buffer_unordered(MAX_PARALLEL_BLOBS);
     while let Some((outcome, bytes)) = outcomes.try_next().await.map_err(|error: TransferError| error)? {
@@ -48,7 +63,11 @@ pub async fn push(
     }
     drop(outcomes);
     for (digest, manifest) in &manifests {
-        let by = if *digest == root.digest { reference } else { &Reference::Digest(*digest) };
+        let by = if *digest == root.digest {
+            reference
+        } else {
+            &Reference::Digest(*digest)
+        };
         client.put_manifest(repository, by, digest, manifest).await?;
     }
     Ok(done)
@@ -77,7 +96,11 @@ impl Found<'_> {
         }
         let Some(bytes) = self.source.manifest(&digest).await? else {
             let is_there = depth > 0 && self.client.has_manifest(self.repository, &digest).await?;
-            return if is_there { Ok(()) } else { Err(TransferError::Missing(digest)) };
+            return if is_there {
+                Ok(())
+            } else {
+                Err(TransferError::Missing(digest))
+            };
         };
         let manifest = Manifest::parse(bytes, Some(descriptor.media_type.as_str()));
         let manifest = manifest.map_err(|source| TransferError::Manifest { digest, source })?;

@@ -30,12 +30,27 @@ impl Source {
     /// Opens a folder or an archive.
     pub async fn open(path: &Path) -> Result<Self, TransferError> {
         let facts = tokio::fs::metadata(path).await.map_err(file("open", path))?;
-        let entries = if facts.is_dir() { None } else { Some(list_archive(path.to_path_buf()).await?) };
-        let mut source = Self { path: path.into(), entries, index: LayoutIndex::default() };
-        let fail = |problem: &str| TransferError::NotALayout { path: path.into(), problem: problem.into() };
+        let entries = if facts.is_dir() {
+            None
+        } else {
+            Some(list_archive(path.to_path_buf()).await?)
+        };
+        let mut source = Self {
+            path: path.into(),
+            entries,
+            index: LayoutIndex::default(),
+        };
+        let fail = |problem: &str| TransferError::NotALayout {
+            path: path.into(),
+            problem: problem.into(),
+        };
         let Some(index) = source.read_small(INDEX).await? else {
             let is_docker_archive = source.read_small("manifest.json").await?.is_some();
-            return Err(fail(if is_docker_archive { "it is a docker-archive" } else { "there is no `index.json` in it" }));
+            return Err(fail(if is_docker_archive {
+                "it is a docker-archive"
+            } else {
+                "there is no `index.json` in it"
+            }));
         };
         if source.read_small(MARKER).await?.is_none() {
             return Err(fail("there is no `oci-layout` in it"));
@@ -52,22 +67,38 @@ impl Source {
         match (wanted.next(), wanted.next()) {
             (Some(image), None) => Ok(image),
             // The same image under two names is no question.
-            (Some(image), Some(_)) if images.iter().filter(is_wanted).all(|other| other.digest == image.digest) => Ok(image),
-            (None, _) if images.is_empty() => {
-                Err(TransferError::NotALayout { path: self.path.clone(), problem: "there is no image in it".into() })
+            (Some(image), Some(_))
+                if images
+                    .iter()
+                    .filter(is_wanted)
+                    .all(|other| other.digest == image.digest) =>
+            {
+                Ok(image)
             }
+            (None, _) if images.is_empty() => Err(TransferError::NotALayout {
+                path: self.path.clone(),
+                problem: "there is no image in it".into(),
+            }),
             _ => Err(TransferError::Ambiguous {
                 path: self.path.clone(),
-                names: images.iter().map(|image| ref_name(image).map_or_else(|| image.digest.to_string(), str::to_owned)).collect(),
+                names: images
+                    .iter()
+                    .map(|image| ref_name(image).map_or_else(|| image.digest.to_string(), str::to_owned))
+                    .collect(),
             }),
         }
     }
 
     /// A manifest, checked against its digest; `None` if it is not in the layout.
     pub(super) async fn manifest(&self, digest: &Digest) -> Result<Option<Bytes>, TransferError> {
-        let Some(bytes) = self.read_small(&blob_path(digest)).await? else { return Ok(None) };
+        let Some(bytes) = self.read_small(&blob_path(digest)).await? else {
+            return Ok(None);
+        };
         if !digester::has_digest(&bytes, digest) {
-            return Err(TransferError::Damaged { expected: *digest, found: "another digest".into() });
+            return Err(TransferError::Damaged {
+                expected: *digest,
+                found: "another digest".into(),
+            });
         }
         Ok(Some(bytes))
     }
@@ -86,7 +117,11 @@ impl Source {
     }
 
     /// A blob from `offset` on.
-    pub(super) async fn open_blob(&self, digest: &Digest, offset: u64) -> Result<impl AsyncRead + Send + use<>, TransferError> {
+    pub(super) async fn open_blob(
+        &self,
+        digest: &Digest,
+        offset: u64,
+    ) -> Result<impl AsyncRead + Send + use<>, TransferError> {
         let name = blob_path(digest);
         let (path, start, bytes) = match &self.entries {
             Some(entries) => {
@@ -96,7 +131,10 @@ impl Source {
             None => (self.path.join(&name), 0, u64::MAX),
         };
         let mut opened = tokio::fs::File::open(&path).await.map_err(file("open", &path))?;
-        opened.seek(SeekFrom::Start(start.saturating_add(offset))).await.map_err(file("read", &path))?;
+        opened
+            .seek(SeekFrom::Start(start.saturating_add(offset)))
+            .await
+            .map_err(file("read", &path))?;
         Ok(opened.take(bytes.saturating_sub(offset)))
     }
 
@@ -117,9 +155,16 @@ impl Source {
         opened.seek(SeekFrom::Start(start)).await.map_err(file("read", &path))?;
         let mut content = Vec::new();
         let limit = bytes.min(MAX_MANIFEST_BYTES as u64 + 1);
-        opened.take(limit).read_to_end(&mut content).await.map_err(file("read", &path))?;
+        opened
+            .take(limit)
+            .read_to_end(&mut content)
+            .await
+            .map_err(file("read", &path))?;
         if content.len() > MAX_MANIFEST_BYTES {
-            return Err(TransferError::NotALayout { path: self.path.clone(), problem: format!("`{name}` is longer than 4 MiB") });
+            return Err(TransferError::NotALayout {
+                path: self.path.clone(),
+                problem: format!("`{name}` is longer than 4 MiB"),
+            });
         }
         Ok(Some(content.into()))
     }
@@ -146,6 +191,9 @@ async fn list_archive(path: PathBuf) -> Result<HashMap<String, (u64, u64)>, Tran
             path: shown,
             problem: format!("it is neither a folder nor an uncompressed tar archive ({error})"),
         }),
-        Err(_) => Err(TransferError::NotALayout { path: shown, problem: "it could not be read".into() }),
+        Err(_) => Err(TransferError::NotALayout {
+            path: shown,
+            problem: "it could not be read".into(),
+        }),
     }
 }

@@ -5,6 +5,8 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
+    clippy::format_push_string,
     clippy::missing_panics_doc,
     reason = "test code; each test file uses a part of it"
 )]

@@ -15,7 +15,6 @@ impl<P: Provider> Service<P> {
     ) -> Result<proto::PlanResourceChangeResponse> {
         let resource = find(&self.catalog.resources, "resource", &request.type_name)?;
         let definition = resource.definition();
-        let object = &definition.schema.object;
         let prior = decode(&definition.ty, request.prior_state.as_ref())?;
         let proposed = decode(&definition.ty, request.proposed_new_state.as_ref())?;
         let config = decode(&definition.ty, request.config.as_ref())?;
@@ -27,17 +26,7 @@ impl<P: Provider> Service<P> {
             result.map(|()| (Value::Null, Vec::new()))
         } else {
             reply.planned_identity = request.prior_identity.filter(|_| !prior.is_null());
-            let planned = engine::planned(object, &prior, &config);
-            let result = caught(resource.plan(&cx, prior.clone(), config.clone(), planned)).await;
-            result.map(|(planned, asked)| {
-                let planned = engine::without_write_only(object, engine::complete(object, planned));
-                cx.report(engine::check_planned(object, &config, &planned));
-                let mut replace = engine::replacements(object, &prior, &planned);
-                let differs = |path: &Path| !prior.is_null() && at(&prior, path) != at(&planned, path);
-                replace.extend(asked.into_iter().filter(differs));
-                replace.dedup();
-                (planned, replace)
-            })
+            plan_change(resource.as_ref(), &cx, &prior, &config).await
         };
         let mut diagnostics = cx.diagnostics();
         if let Some((planned, replace)) = diagnostics.absorb(planned) {
@@ -103,6 +92,35 @@ impl<P: Provider> Service<P> {
             new_identity: identity_of(resource.as_ref(), &new)?.or_else(|| request.planned_identity.clone()),
         })
     }
+}
+
+/// Plans a create or update: by the schema, and then as the logic improves it.
+async fn plan_change<C>(
+    resource: &dyn AnyResource<C>,
+    cx: &Call<C>,
+    prior: &Value,
+    config: &Value,
+) -> Result<(Value, Vec<Path>)> {
+    let object = &resource.definition().schema.object;
+    let improve = async |planned: Value| -> Result<(Value, Vec<Path>)> {
+        let (planned, asked) = caught(resource.plan(cx, prior.clone(), config.clone(), planned)).await?;
+        Ok((
+            engine::without_write_only(object, engine::complete(object, planned)),
+            asked,
+        ))
+    };
+    let (mut planned, mut asked) = improve(engine::planned(object, prior, config)).await?;
+    if planned != *prior && !engine::differs(object, prior, config) {
+        // The logic found a change where the configuration has none, such as a new default of the provider. Then
+        // whatever a change may touch is open again.
+        (planned, asked) = improve(engine::planned_as_changed(object, prior, config)).await?;
+    }
+    engine::check_planned(object, config, &planned).into_result()?;
+    let mut replace = engine::replacements(object, prior, &planned);
+    let differs = |path: &Path| !prior.is_null() && at(prior, path) != at(&planned, path);
+    replace.extend(asked.into_iter().filter(differs));
+    replace.dedup();
+    Ok((planned, replace))
 }
 
 async fn change<C>(

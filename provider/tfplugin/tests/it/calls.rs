@@ -33,7 +33,7 @@ impl Plugin {
         let mut plugin = Self::unconfigured().await;
         let directory = plugin.folder.path().to_str().unwrap().to_owned();
         let config = dynamic(
-            &Type::object([("directory", Type::String)]),
+            &Type::object([("directory", Type::String), ("owner", Type::String)]),
             &json!({ "directory": directory }),
         );
         let request = proto::ConfigureProviderRequest {

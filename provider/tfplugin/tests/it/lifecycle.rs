@@ -276,3 +276,30 @@ async fn states_of_older_versions_are_upgraded_and_newer_ones_refused() {
     std::fs::write(&path, state.to_string()).unwrap();
     workspace.assert_settled().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_only_the_logic_sees_is_an_update_like_any_other() {
+    let Some(workspace) = Workspace::reattached().await else {
+        return;
+    };
+    let config = |owner: &str| {
+        format!(
+            "provider \"shelf\" {{\n  directory = \"{}\"\n  {owner}\n}}\nresource \"shelf_book\" \"a\" {{\n  isbn = \"1\"\n  title = \"T\"\n}}\n",
+            workspace.shelf().display()
+        )
+    };
+    workspace.write_raw(&config(""));
+    workspace.apply_and_settle().await;
+    assert_eq!(workspace.state_of("shelf_book.a").unwrap()["owner"], "nobody");
+    workspace.write_raw(&config("owner = \"Ada\""));
+    let plan = workspace.plan().await;
+    for words in [
+        "owner = \"nobody\" -> \"Ada\"",
+        "revision = 1 -> (known after apply)",
+        "1 to change",
+    ] {
+        assert!(plan.words().contains(words), "{}", plan.text);
+    }
+    workspace.apply_and_settle().await;
+    assert_eq!(workspace.state_of("shelf_book.a").unwrap()["revision"], 2);
+}

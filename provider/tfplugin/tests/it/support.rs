@@ -95,8 +95,7 @@ impl Workspace {
 
     /// Puts a book on the shelf behind Terraform's back.
     pub fn put_book(&self, isbn: &str, title: &str) {
-        let book =
-            json!({"isbn": isbn, "title": title, "genre": "novel", "summary": null, "revision": 1, "password": null});
+        let book = json!({"isbn": isbn, "title": title, "genre": "novel", "summary": null, "revision": 1, "owner": "nobody", "password": null});
         std::fs::write(self.shelf().join(format!("{isbn}.json")), book.to_string()).unwrap();
     }
 

@@ -81,8 +81,7 @@ impl Carrier {
                 self.ok(&["push", &image])?;
             }
             Kind::Podman => {
-                let id = self.ok(&["pull", "--quiet", &source])?.stdout.trim().to_owned();
-                self.ok(&["tag", &id, &image])?;
+                self.build(layout, &image)?;
                 self.ok(&["push", "--tls-verify=false", &image])?;
             }
             Kind::Skopeo => {
@@ -159,7 +158,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Docker cannot read a layout; it builds from the same layer instead.
+    /// Engines do not read a layout, or not every one; they build from the same layer instead.
     fn build(&self, layout: &Path, image: &str) -> Result<()> {
         let blobs = layout.join("blobs/sha256");
         let largest = std::fs::read_dir(&blobs)?

@@ -65,6 +65,9 @@ pub struct Book {
     /// Where the book stands.
     #[tf(computed, stable)]
     pub place: Attr<String>,
+    /// Whose book it is: what the provider block says.
+    #[tf(computed)]
+    pub owner: Attr<String>,
     /// How often it was changed.
     #[tf(computed)]
     pub revision: Attr<u64>,
@@ -151,7 +154,7 @@ fn same_json(a: &str, b: &str) -> bool {
 }
 
 impl Book {
-    fn record(&self, revision: u64, password: Option<String>) -> Result<Record> {
+    fn record(&self, store: &Store, revision: u64, password: Option<String>) -> Result<Record> {
         Ok(Record {
             isbn: self.isbn.required("isbn")?.clone(),
             title: self.title.required("title")?.clone(),
@@ -165,6 +168,7 @@ impl Book {
                     Err(_) => text.to_owned(),
                 }),
             revision,
+            owner: store.owner.clone(),
             password,
         })
     }
@@ -177,6 +181,7 @@ impl Book {
         self.genre = record.genre.into();
         self.summary = record.summary.into();
         self.revision = record.revision.into();
+        self.owner = record.owner.into();
         self.number_chapters();
         self
     }
@@ -210,7 +215,7 @@ impl Resource for Book {
         if planned.mischief("panic") {
             fall_over();
         }
-        let record = planned.record(1, config.password_wo.into_known())?;
+        let record = planned.record(store, 1, config.password_wo.into_known())?;
         if store.get(&record.isbn)?.is_some() {
             return Err(Diagnostic::error("Book exists", "There is such a book already.")
                 .at("isbn")
@@ -254,7 +259,7 @@ impl Resource for Book {
         } else {
             before.password
         };
-        let record = planned.record(before.revision + 1, password)?;
+        let record = planned.record(store, before.revision + 1, password)?;
         store.put(&record)?;
         Ok(planned.observed(record))
     }
@@ -279,6 +284,9 @@ impl Resource for Book {
         plan.planned.number_chapters();
         if let Attr::Known(isbn) = &plan.planned.isbn {
             plan.planned.place = format!("row {}", isbn.len()).into();
+        }
+        if let Some(store) = cx.client_if_configured() {
+            plan.planned.owner = store.owner.clone().into();
         }
         let was_science = plan
             .prior
@@ -373,7 +381,10 @@ impl Resource for Pamphlet {
             planned.isbn.required("isbn")?.clone(),
             planned.name.required("name")?.clone(),
         );
-        cx.client()?.put(&Record {
+        let store = cx.client()?;
+        let owner = store.owner.clone();
+        store.put(&Record {
+            owner,
             isbn,
             title,
             genre: "novel".to_owned(),

@@ -61,6 +61,7 @@ impl ListResource for Books {
                 genre: record.genre.into(),
                 summary: record.summary.into(),
                 revision: record.revision.into(),
+                owner: record.owner.into(),
                 place: "somewhere".into(),
                 ..Book::default()
             };

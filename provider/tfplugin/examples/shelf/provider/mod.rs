@@ -20,6 +20,9 @@ pub struct Config {
     /// The folder. It must exist.
     #[tf(required)]
     pub directory: Attr<String>,
+    /// Whose name is written into every book.
+    #[tf(optional, default = "nobody")]
+    pub owner: Attr<String>,
 }
 
 impl Provider for Shelf {
@@ -40,6 +43,9 @@ impl Provider for Shelf {
     }
 
     async fn configure(&self, _cx: &Call<()>, config: Config) -> Result<Option<Store>> {
-        Ok(config.directory.into_known().map(Store::new))
+        match (config.directory, config.owner) {
+            (Attr::Known(directory), Attr::Known(owner)) => Ok(Some(Store::new(directory, owner))),
+            _ => Ok(None),
+        }
     }
 }

@@ -12,6 +12,7 @@ use tfplugin::{Diagnostics, Result};
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    pub owner: String,
 }
 
 /// What the server knows about a book.
@@ -22,12 +23,17 @@ pub struct Record {
     pub genre: String,
     pub summary: Option<String>,
     pub revision: u64,
+    #[serde(default)]
+    pub owner: String,
     pub password: Option<String>,
 }
 
 impl Store {
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+    pub fn new(folder: impl Into<PathBuf>, owner: String) -> Self {
+        Self {
+            folder: folder.into(),
+            owner,
+        }
     }
 
     pub fn get(&self, isbn: &str) -> Result<Option<Record>> {
