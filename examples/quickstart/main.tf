@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # A repository for images that move, and one whose releases stay as they were pushed.
 #
 # With a server started by `hythe serve` on this machine, run Terraform in the folder that holds `hythe-data`:

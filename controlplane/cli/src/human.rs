@@ -28,14 +28,15 @@ pub(crate) fn size(bytes: u64) -> String {
 /// How long ago `then` was.
 pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     match now.as_second().saturating_sub(then.as_second()) {
-        ..0 => format!("in {}", span(then.as_second().saturating_sub(now.as_second()))),
+        // Rounded up: what was just made for 12 hours does not end in 11.
+        ..0 => format!("in {}", span(then.as_second().saturating_sub(now.as_second()), true)),
         0..5 => "just now".into(),
-        seconds => format!("{} ago", span(seconds)),
+        seconds => format!("{} ago", span(seconds, false)),
     }
 }
 
 /// A number of seconds in its largest fitting unit.
-pub(crate) fn span(seconds: i64) -> String {
+fn span(seconds: i64, round_up: bool) -> String {
     const UNITS: [(i64, &str); 5] = [
         (365 * 86_400, "year"),
         (7 * 86_400, "week"),
@@ -44,14 +45,18 @@ pub(crate) fn span(seconds: i64) -> String {
         (60, "minute"),
     ];
     // Two units make one large one at least: "36 hours" says more than "1 day".
-    let (count, unit) = UNITS
-        .iter()
-        .find(|(length, _)| seconds >= 2 * length)
-        .map_or((seconds, "second"), |(length, unit)| (seconds / length, *unit));
+    let unit = UNITS.iter().find(|(length, _)| seconds >= 2 * length);
+    let (length, unit) = unit.copied().unwrap_or((1, "second"));
+    let count = (seconds + if round_up { length - 1 } else { 0 }) / length;
+    counted(u64::try_from(count).unwrap_or_default(), unit)
+}
+
+/// A number of things.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
     if count == 1 {
-        format!("1 {unit}")
+        format!("1 {thing}")
     } else {
-        format!("{count} {unit}s")
+        format!("{count} {thing}s")
     }
 }
 
@@ -97,6 +102,8 @@ mod tests {
             (21 * 86_400, "3 weeks ago"),
             (800 * 86_400, "2 years ago"),
             (-12 * 3600, "in 12 hours"),
+            (-12 * 3600 + 1, "in 12 hours"),
+            (-90, "in 90 seconds"),
         ];
         for (seconds, want) in cases {
             assert_eq!(age(now, Timestamp::from_second(1_000_000_000 - seconds).unwrap()), want);

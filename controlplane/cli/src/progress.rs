@@ -43,7 +43,8 @@ impl Bars {
 
 impl Progress for Bars {
     fn started(&self, blob: &Descriptor) {
-        let template = "{prefix} [{bar:30}] {bytes:>10} of {total_bytes:<10} {binary_bytes_per_sec:>12} {msg}";
+        let template =
+            "{prefix} [{bar:30}] {decimal_bytes:>9} of {decimal_total_bytes:<9} {decimal_bytes_per_sec:>11} {msg}";
         let style = ProgressStyle::with_template(template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");

@@ -165,7 +165,7 @@ mod tests {
             ),
             (CliError::Unconfirmed("delete `web`".into()), 2, "--yes"),
             (problem(404, "RepositoryNotFoundException"), 3, "repository list"),
-            (problem(401, "UnrecognizedClientException"), 4, "whoami"),
+            (problem(401, "UnrecognizedClientException"), 4, "secret"),
             (problem(403, "AccessDeniedException"), 4, ""),
             (problem(409, "RepositoryNotEmptyException"), 5, "--force"),
             (problem(412, "PreconditionFailedException"), 5, "meanwhile"),

@@ -111,9 +111,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Problem { problem, .. } => match problem.code.as_str() {
-                code::UNRECOGNIZED_CLIENT => {
-                    Some("check the access key id and its secret, or the token; `hythe whoami` tests them")
-                }
+                code::UNRECOGNIZED_CLIENT => Some("check the access key id and its secret, or the token"),
                 code::EXPIRED_TOKEN => Some("get a new token, or use an access key"),
                 _ => None,
             },

@@ -140,7 +140,8 @@ impl From<StoreError> for CatalogError {
                 tracing::warn!(error = %cause, "the metadata store cannot be reached");
                 Self::Busy
             }
-            StoreError::Full | StoreError::Sql(_) | StoreError::Corrupt(_) => Self::store(error),
+            StoreError::Full => Self::Full,
+            StoreError::Sql(_) | StoreError::Corrupt(_) => Self::store(error),
         }
     }
 }

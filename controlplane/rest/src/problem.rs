@@ -189,6 +189,7 @@ impl From<CatalogError> for Problem {
             CatalogError::RepositoryUnknown(path) => UnknownRepository(path).into(),
             // Two changes at once; the client named no state that would have to be the old one.
             CatalogError::Conflict | CatalogError::Busy => Self::busy(),
+            CatalogError::Full => Self::full(&error),
             CatalogError::Store(_) => Self::internal(&error),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::schema::ObjectSchema;
 use crate::{Path, proto};
 
 /// The result of provider logic: a value, or what to tell the user.
@@ -159,6 +160,12 @@ impl Diagnostics {
 
     pub(crate) fn to_proto(&self) -> Vec<proto::Diagnostic> {
         self.0.iter().map(Diagnostic::to_proto).collect()
+    }
+
+    /// As [`Self::to_proto`], for messages about a configuration of `object`.
+    pub(crate) fn to_proto_in(&self, object: &ObjectSchema) -> Vec<proto::Diagnostic> {
+        let shown = |diagnostic: &Diagnostic| diagnostic.clone().at(diagnostic.path.shown_in(object)).to_proto();
+        self.0.iter().map(shown).collect()
     }
 }
 

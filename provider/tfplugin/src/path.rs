@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::proto;
+use crate::schema::ObjectSchema;
 
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,6 +75,24 @@ impl Path {
     pub fn join(mut self, rest: &Self) -> Self {
         self.0.extend(rest.0.iter().cloned());
         self
+    }
+
+    /// The part of the path that Core can show. Core looks for the source of a message through nested blocks only; for a
+    /// path into a nested *attribute* it gives up and shows the head of the resource, so such a path ends at the
+    /// attribute, or at the element of it.
+    #[must_use]
+    pub(crate) fn shown_in(&self, object: &ObjectSchema) -> Self {
+        let mut object = Some(object);
+        let mut shown = Self::root();
+        for step in &self.0 {
+            if let Step::Attribute(name) = step {
+                let Some(around) = object else { break };
+                let block = around.blocks.iter().find(|block| block.name == *name);
+                object = block.map(|block| &block.object);
+            }
+            shown.0.push(step.clone());
+        }
+        shown
     }
 
     pub(crate) fn to_proto(&self) -> proto::AttributePath {

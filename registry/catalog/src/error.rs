@@ -17,6 +17,9 @@ pub enum CatalogError {
     /// Too much waits to be written, or the store does not answer in time. Trying again later helps.
     #[error("the metadata store is busy")]
     Busy,
+    /// There is no room for the change; nothing was written.
+    #[error("the metadata store is full")]
+    Full,
     /// The store failed.
     #[error("the metadata store failed")]
     Store(#[source] Box<dyn Error + Send + Sync>),

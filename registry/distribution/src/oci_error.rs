@@ -281,6 +281,10 @@ impl From<CatalogError> for OciError {
         match &error {
             CatalogError::RepositoryUnknown(repository) => Self::repository_unknown(repository),
             CatalogError::Conflict | CatalogError::Busy => Self::unavailable(&error),
+            CatalogError::Full => {
+                tracing::error!(error = %error, "a change found no room");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable, error)
+            }
             CatalogError::Store(_) => Self::internal(&error),
         }
     }

@@ -131,7 +131,11 @@ fn data_sources_read_one_repository_and_many() -> Result<()> {
         output \"url\" { value = data.hythe_repository.one.repository_url }
         output \"tag\" { value = data.hythe_repository.one.tags[\"n\"] }
         output \"some\" { value = [for it in data.hythe_repositories.some.repositories : it.name] }
-        output \"all\" { value = length(data.hythe_repositories.all.repositories) }",
+        output \"all\" { value = length(data.hythe_repositories.all.repositories) }
+        data \"hythe_registry\" \"current\" {}
+        data \"hythe_caller_identity\" \"current\" {}
+        output \"registry\" { value = data.hythe_registry.current.registry_uri }
+        output \"caller\" { value = data.hythe_caller_identity.current.arn }",
     )?;
     terraform.apply_and_settle()?;
     ensure!(terraform.output("url")? == format!("{}/team-a/web", server.registry()));
@@ -142,6 +146,8 @@ fn data_sources_read_one_repository_and_many() -> Result<()> {
         terraform.output("some")?
     );
     ensure!(terraform.output("all")? == 3);
+    ensure!(terraform.output("registry")? == server.registry());
+    ensure!(terraform.output("caller")? == "arn:aws:iam::000000000000:root");
 
     terraform.configure("data \"hythe_repository\" \"one\" { name = \"absent\" }")?;
     let found = terraform.diagnostics_of_failure(&["plan"])?;
@@ -233,7 +239,7 @@ fn an_ephemeral_token_works_while_it_is_open_and_leaves_no_trace() -> Result<()>
 }
 
 #[test]
-fn parse_image_uri_takes_references_apart() -> Result<()> {
+fn functions_take_names_apart_and_put_them_together() -> Result<()> {
     let Some((terraform, _server)) = stage()? else {
         return Ok(());
     };
@@ -241,7 +247,9 @@ fn parse_image_uri_takes_references_apart() -> Result<()> {
     terraform.configure(&format!(
         "
         output \"tagged\" {{ value = provider::hythe::parse_image_uri(\"registry.example.com:5000/team-a/web:1.0\") }}
-        output \"pinned\" {{ value = provider::hythe::parse_image_uri(\"127.0.0.1:5000/team-a/web@{digest}\") }}"
+        output \"pinned\" {{ value = provider::hythe::parse_image_uri(\"127.0.0.1:5000/team-a/web@{digest}\") }}
+        output \"built\" {{ value = provider::hythe::build_image_uri(\"127.0.0.1:5000/team-a/web\", \"1.0\") }}
+        output \"arn\" {{ value = provider::hythe::parse_arn(\"arn:aws:ecr:local:000000000000:repository/a/b\") }}"
     ))?;
     terraform.apply_and_settle()?;
     let tagged = terraform.output("tagged")?;
@@ -256,6 +264,13 @@ fn parse_image_uri_takes_references_apart() -> Result<()> {
         "{pinned:#}"
     );
 
+    ensure!(terraform.output("built")? == "127.0.0.1:5000/team-a/web:1.0");
+    ensure!(
+        terraform.output("arn")?["repository"] == "a/b",
+        "{}",
+        terraform.output("arn")?
+    );
+
     terraform
         .configure("output \"bad\" { value = provider::hythe::parse_image_uri(\"registry.example.com/Team:1\") }")?;
     let found = terraform.validate()?;
@@ -265,5 +280,51 @@ fn parse_image_uri_takes_references_apart() -> Result<()> {
             .any(|it| it.severity == "error" && it.text.contains("Team")),
         "{found:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn every_example_is_valid() -> Result<()> {
+    let Some((terraform, _server)) = stage()? else {
+        return Ok(());
+    };
+    let mut folders = vec![binary::workspace_folder().join("examples")];
+    let mut checked = 0;
+    while let Some(folder) = folders.pop() {
+        let mut texts = String::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "tf") && name != "import-by-identity.tf" {
+                // An import by identity needs Terraform 1.12.
+                texts.push_str(&std::fs::read_to_string(&path)?);
+                texts.push('\n');
+            }
+        }
+        if texts.is_empty() {
+            continue;
+        }
+        terraform.configure(&texts)?;
+        if texts.contains("required_providers") {
+            std::fs::write(terraform.folder().join("main.tf"), &texts)?;
+        }
+        let errors: Vec<_> = terraform
+            .validate()?
+            .into_iter()
+            .filter(|it| it.severity == "error")
+            .collect();
+        ensure!(errors.is_empty(), "{}: {errors:#?}", folder.display());
+        let formatted = terraform.run(&["fmt", "-check", "-diff"])?;
+        ensure!(
+            formatted.status.success(),
+            "{} is not formatted:\n{}",
+            folder.display(),
+            formatted.both()
+        );
+        checked += 1;
+    }
+    ensure!(checked >= 8, "only {checked} examples were found");
     Ok(())
 }

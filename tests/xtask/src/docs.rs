@@ -18,12 +18,13 @@ use crate::say;
 const REFERENCE: [(&str, &str); 3] = [("configuration.md", "config"), ("cli.md", "cli"), ("rest.md", "rest")];
 
 /// What the provider writes, in `docs`: the Terraform Registry's layout.
-const PROVIDER: [&str; 5] = [
+const PROVIDER: [&str; 6] = [
     "index.md",
     "resources",
     "data-sources",
     "ephemeral-resources",
     "functions",
+    "list-resources",
 ];
 
 /// Longest page that the Terraform Registry takes, in bytes.
@@ -95,7 +96,15 @@ fn generated() -> Result<BTreeMap<PathBuf, String>> {
     let folder = tempfile::tempdir()?;
     let mut command = Command::new(binary::provider()?);
     clean_environment(&mut command);
-    run_to_end(command.args(["docs", "--out"]).arg(folder.path()))?.ok()?;
+    let examples = workspace_folder().join("examples");
+    run_to_end(
+        command
+            .args(["docs", "--out"])
+            .arg(folder.path())
+            .arg("--examples")
+            .arg(examples),
+    )?
+    .ok()?;
     for part in PROVIDER {
         read_below(folder.path(), Path::new(part), &mut pages)?;
     }

@@ -66,11 +66,10 @@ pub(crate) async fn run(command: AccessKeyCommand, context: &Context) -> Result<
             Ok(())
         }
         AccessKeyCommand::List { user } => {
-            let query = ListQuery {
-                max_results: Some(1000),
-                ..ListQuery::default()
-            };
-            let access_keys = client.all_access_keys(&user, query).try_collect().await?;
+            let access_keys = client
+                .all_access_keys(&user, ListQuery::default())
+                .try_collect()
+                .await?;
             list(
                 context,
                 &AccessKeyPage {

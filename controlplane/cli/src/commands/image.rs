@@ -262,13 +262,13 @@ fn answer(context: &Context, uri: &str, did: &str, reference: &Reference, done: 
         Reference::Digest(_) => uri.to_owned(),
     };
     let there = if done.present_blobs > 0 {
-        format!(", {} were there", done.present_blobs)
+        format!("; already there: {}", done.present_blobs)
     } else {
         String::new()
     };
     context.writer.note(&format!(
-        "{did} {name}: {} blobs with {}{there}",
-        done.blobs,
+        "{did} {name}: {} with {}{there}",
+        human::counted(done.blobs as u64, "blob"),
         human::size(done.bytes)
     ));
     let moved = Moved {

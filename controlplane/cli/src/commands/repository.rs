@@ -193,10 +193,10 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
             let usage = client.repository_usage(&name).await?;
             context.writer.answer(&repository, || {
                 let holds = format!(
-                    "{} in {} images, {} tags",
+                    "{} in {}, {}",
                     human::size(usage.size_in_bytes),
-                    usage.image_count,
-                    usage.tag_count
+                    human::counted(usage.image_count, "image"),
+                    human::counted(usage.tag_count, "tag")
                 );
                 describe(&repository, holds)
             })
@@ -218,7 +218,7 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
             };
             let with = usage
                 .filter(|usage| usage.image_count > 0)
-                .map(|usage| format!(" with its {} images", usage.image_count));
+                .map(|usage| format!(" with its {}", human::counted(usage.image_count, "image")));
             confirmation.check(&format!("delete repository `{name}`{}", with.unwrap_or_default()))?;
             let deleted = client.delete_repository(&name, force, None).await?;
             context

@@ -72,6 +72,7 @@ fn every_error_has_its_status_and_code() {
         "Catalog::RepositoryUnknown" => CatalogError::RepositoryUnknown(path()),
         "Catalog::Conflict" => CatalogError::Conflict,
         "Catalog::Busy" => CatalogError::Busy,
+        "Catalog::Full" => CatalogError::Full,
         "Catalog::Store" => CatalogError::Store(failed()),
         "Gate" => GateError(failed()),
         "Crypto" => CryptoError,

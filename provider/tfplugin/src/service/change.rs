@@ -34,7 +34,7 @@ impl<P: Provider> Service<P> {
             reply.requires_replace = replace.iter().map(Path::to_proto).collect();
             reply.planned_private = cx.private();
         }
-        reply.diagnostics = diagnostics.to_proto();
+        reply.diagnostics = diagnostics.to_proto_in(&definition.schema.object);
         Ok(reply)
     }
 
@@ -87,7 +87,7 @@ impl<P: Provider> Service<P> {
         Ok(proto::ApplyResourceChangeResponse {
             new_state: Some(encode(&definition.ty, &new)?),
             private: cx.private(),
-            diagnostics: diagnostics.to_proto(),
+            diagnostics: diagnostics.to_proto_in(object),
             legacy_type_system: false,
             new_identity: identity_of(resource.as_ref(), &new)?.or_else(|| request.planned_identity.clone()),
         })

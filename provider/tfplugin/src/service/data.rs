@@ -17,7 +17,7 @@ impl<P: Provider> Service<P> {
         let mut diagnostics = engine::validate(&definition.schema.object, &config);
         diagnostics.extend(source.validate(config));
         Ok(proto::ValidateDataResourceConfigResponse {
-            diagnostics: diagnostics.to_proto(),
+            diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })
     }
 
@@ -41,7 +41,7 @@ impl<P: Provider> Service<P> {
         }
         Ok(proto::ReadDataSourceResponse {
             state,
-            diagnostics: diagnostics.to_proto(),
+            diagnostics: diagnostics.to_proto_in(object),
             deferred: None,
         })
     }

@@ -23,7 +23,7 @@ impl<P: Provider> Service<P> {
         let mut diagnostics = engine::validate(&definition.schema.object, &config);
         diagnostics.extend(resource.validate(config));
         Ok(proto::ValidateEphemeralResourceConfigResponse {
-            diagnostics: diagnostics.to_proto(),
+            diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })
     }
 
@@ -51,7 +51,7 @@ impl<P: Provider> Service<P> {
             reply.renew_at = opened.renew_at.map(timestamp);
             reply.private = Some(opened.private);
         }
-        reply.diagnostics = diagnostics.to_proto();
+        reply.diagnostics = diagnostics.to_proto_in(object);
         Ok(reply)
     }
 

@@ -28,7 +28,7 @@ impl<P: Provider> Service<P> {
         }
         diagnostics.extend(resource.validate(config));
         Ok(proto::ValidateResourceConfigResponse {
-            diagnostics: diagnostics.to_proto(),
+            diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })
     }
 

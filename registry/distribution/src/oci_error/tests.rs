@@ -39,6 +39,7 @@ fn catalog_errors<T: From<CatalogError>>() -> Vec<T> {
         CatalogError::RepositoryUnknown(repository()),
         CatalogError::Conflict,
         CatalogError::Busy,
+        CatalogError::Full,
         store,
     ];
     errors.into_iter().map(T::from).collect()

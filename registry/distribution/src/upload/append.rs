@@ -140,6 +140,6 @@ async fn save(
         Ok(_) => Ok(()),
         // The writer's claim keeps this process out, so the session ended or another node goes on with it.
         Err(CatalogError::Conflict | CatalogError::RepositoryUnknown(_)) => Err(UploadError::Unknown(record.id)),
-        Err(error @ (CatalogError::Busy | CatalogError::Store(_))) => Err(error.into()),
+        Err(error @ (CatalogError::Busy | CatalogError::Full | CatalogError::Store(_))) => Err(error.into()),
     }
 }

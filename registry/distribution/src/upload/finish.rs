@@ -216,8 +216,11 @@ async fn link(
         }
         // The session was cancelled or expired in the meantime. Bytes that were published have no row now.
         Err(CatalogError::Conflict) => Err(UploadError::Unknown(id)),
-        Err(error @ (CatalogError::RepositoryUnknown(_) | CatalogError::Busy | CatalogError::Store(_))) => {
-            Err(error.into())
-        }
+        Err(
+            error @ (CatalogError::RepositoryUnknown(_)
+            | CatalogError::Busy
+            | CatalogError::Full
+            | CatalogError::Store(_)),
+        ) => Err(error.into()),
     }
 }
