@@ -120,6 +120,9 @@ impl ClientError {
             }
             Self::Tls { hint, .. } => Some(hint),
             Self::Decode { .. } => Some("is the endpoint the URL of a Hythe control plane (port 8080 by default)?"),
+            Self::Broken { cause, .. } if cause.contains("HTTP version") => {
+                Some("the server may want TLS there; try `https://`")
+            }
             Self::Timeout { .. } | Self::Broken { .. } | Self::Setup(_) => None,
         }
     }

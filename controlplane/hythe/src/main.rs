@@ -10,16 +10,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use hythe_server::{Config, ConfigCommand, ServeArgs};
 
-/// The name under which the executable is Docker's credential helper.
-const CREDENTIAL_HELPER: &str = "docker-credential-hythe";
-
 /// A container registry that behaves like Amazon ECR: server and command line.
 #[derive(Debug, Parser)]
-#[command(name = "hythe", version, about, propagate_version = true, after_help = "\
-Start a registry in this folder:      hythe serve
-Log docker in to it (another shell):  hythe login docker
-Make a repository and look at it:     hythe repository create team/web && hythe repository list
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 access denied, 5 conflict, 6 cannot connect")]
+#[command(name = "hythe", version, about, propagate_version = true, after_help = after_help())]
 struct Cli {
     #[command(flatten)]
     global: hythe_cli::GlobalOptions,
@@ -52,6 +45,19 @@ enum Page {
     Cli,
     Config,
     Rest,
+}
+
+/// What to try first, and what the exit codes mean.
+fn after_help() -> String {
+    format!(
+        "\
+Start a registry in this folder:      hythe serve
+Log docker in to it (another shell):  hythe login docker
+Make a repository and look at it:     hythe repository create team/web && hythe repository list
+
+{}",
+        hythe_cli::EXIT_CODES
+    )
 }
 
 fn main() -> ExitCode {
@@ -88,7 +94,7 @@ fn credential_helper_verb() -> Option<String> {
     let mut args = std::env::args();
     let program = args.next()?;
     let name = Path::new(&program).file_stem()?;
-    (name == CREDENTIAL_HELPER).then(|| args.next().unwrap_or_default())
+    (name == hythe_cli::CREDENTIAL_HELPER_NAME).then(|| args.next().unwrap_or_default())
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), hythe_server::ServeError> {

@@ -86,6 +86,12 @@ impl DockerEngine {
         command
     }
 
+    /// What points a program at this engine and its client configuration.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
     /// Runs `docker …` and insists on success.
     pub fn docker(&self, arguments: &[&str]) -> Result<Finished> {
         run(&mut self.command(arguments))?.ok()

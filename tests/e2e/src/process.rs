@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const DEFAULT_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often a wait looks again.
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(2);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 

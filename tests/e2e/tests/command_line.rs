@@ -154,3 +154,40 @@ fn the_credential_helper_gets_lists_stores_and_erases() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_user_may_do_what_its_policies_say_and_nothing_more() -> Result<()> {
+    let server = Server::start()?;
+    server.create_repository("images")?;
+    RegistryClient::new(&server).push_image("images", "1", b"to be read")?;
+    json(&server, &["user", "create", "reader", "--policy", "PullOnly"])?;
+    let key = json(&server, &["access-key", "create", "reader"])?;
+    let member = |name: &str| {
+        key[name]
+            .as_str()
+            .map(str::to_owned)
+            .with_context(|| format!("no {name} in {key}"))
+    };
+    let (id, secret) = (member("accessKeyId")?, member("secretAccessKey")?);
+
+    let reader = RegistryClient::with(server.registry(), Some(http::basic(&id, &secret)));
+    reader.pull_image("images", "1")?;
+    let refused = reader.call("POST", "/v2/images/blobs/uploads/", &[], &[])?;
+    ensure!(
+        refused.status == 403 && refused.text().contains("user/reader"),
+        "{} {}",
+        refused.status,
+        refused.text()
+    );
+    let mut create = server.command(&["repository", "create", "more"])?;
+    create
+        .env("HYTHE_ACCESS_KEY_ID", &id)
+        .env("HYTHE_SECRET_ACCESS_KEY", &secret);
+    let refused = run(&mut create)?.refused()?;
+    ensure!(refused.status.code() == Some(4), "{}", refused.both());
+
+    // A key that is taken back stops at once.
+    hythe(&server, &["access-key", "delete", "reader", &id, "--yes"])?.ok()?;
+    ensure!(reader.call("GET", "/v2/", &[], &[])?.status == 401);
+    Ok(())
+}

@@ -137,6 +137,27 @@ fn podman_builds_pushes_pulls_and_runs() -> Result<()> {
 }
 
 #[test]
+fn hythe_login_lets_podman_and_skopeo_in() -> Result<()> {
+    for name in ["podman", "skopeo"] {
+        let Some(tool) = Tool::find(name)? else { return Ok(()) };
+        let server = Server::start()?;
+        server.create_repository("entered")?;
+        e2e::RegistryClient::new(&server).push_image("entered", "1", b"for those who are in")?;
+        let mut login = server.command(&["login", name])?;
+        run(login
+            .env("REGISTRY_AUTH_FILE", &tool.auth_file)
+            .env("HOME", tool.path("home")))?
+        .ok()?;
+        let image = format!("docker://{}/entered:1", server.registry());
+        match name {
+            "podman" => tool.run(&["manifest", "inspect", "--tls-verify=false", &image])?,
+            _ => tool.run(&["inspect", "--raw", "--tls-verify=false", &image])?,
+        };
+    }
+    Ok(())
+}
+
+#[test]
 fn podman_is_refused_with_a_wrong_password() -> Result<()> {
     let Some(podman) = Tool::find("podman")? else {
         return Ok(());

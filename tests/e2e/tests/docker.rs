@@ -117,6 +117,34 @@ fn docker_pushes_and_pulls_through_the_credential_helper() -> Result<()> {
 }
 
 #[test]
+fn hythe_login_makes_docker_push_with_a_password_and_with_the_helper() -> Result<()> {
+    let Some(stage) = Stage::set("entered")? else {
+        return Ok(());
+    };
+    let Stage { engine, server, .. } = &stage;
+    let image = stage.tag("1");
+    engine.build(&image, "entered", &[])?;
+    for (login, logout) in [
+        (["login", "docker"], ["logout", "docker"]),
+        (["login", "--credential-helper"], ["logout", "docker"]),
+    ] {
+        engine.docker_refused(&["push", &image])?;
+        // As a user would: the engine's own environment, and the server's credentials.
+        let hythe = |arguments: &[&str]| {
+            let mut command = server.command(arguments)?;
+            command.envs(engine.environment());
+            e2e::process::run(&mut command)?.ok()
+        };
+        hythe(&login)?;
+        let mut push = engine.command(&["push", &image]);
+        push.envs(server.credentials().environment());
+        e2e::process::run(&mut push)?.ok()?;
+        hythe(&logout)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn docker_selects_its_platform_from_an_index() -> Result<()> {
     let Some(stage) = Stage::logged_in("multi")? else {
         return Ok(());

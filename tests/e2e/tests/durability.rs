@@ -2,14 +2,17 @@
 //! What was acknowledged is there after a power cut, and nothing is half there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::process::run;
 use e2e::registry::{OCI_MANIFEST, config_of, digest, manifest, with_query};
-use e2e::{RegistryClient, Server};
+use e2e::{RegistryClient, Server, ServerOptions, client};
 
 /// How many clients push at once.
 const PUSHERS: usize = 4;
@@ -128,4 +131,73 @@ fn an_upload_goes_on_after_a_restart() -> Result<()> {
     client.put_manifest("web", "1", OCI_MANIFEST, &image)?.expect(201)?;
     client.pull_image("web", "1")?;
     Ok(())
+}
+
+#[test]
+fn a_full_disk_refuses_the_push_and_loses_nothing() -> Result<()> {
+    const DISK_MEBIBYTES: usize = 48;
+    if !client::is_root() {
+        return client::skip("a small file system of our own needs root");
+    }
+    let folder = tempfile::tempdir()?;
+    let disk = SmallDisk::mount(folder.path(), DISK_MEBIBYTES)?;
+    let options = ServerOptions {
+        data_folder: Some(disk.0.join("hythe-data")),
+        ..Default::default()
+    };
+    let mut server = Server::start_with(options)?;
+    server.create_repository("web")?;
+    let client = RegistryClient::new(&server);
+    let before = client.push_image("web", "before", &[1; 300_000])?;
+
+    let large = vec![7_u8; DISK_MEBIBYTES * 1024 * 1024];
+    let upload = client.begin_upload("web")?;
+    let end = with_query(&upload, "digest", &digest(&large));
+    let refused = client.call("PUT", &end, &[("Content-Type", "application/octet-stream")], &large)?;
+    ensure!(
+        refused.status == 507,
+        "a full disk is {} {}",
+        refused.status,
+        refused.text()
+    );
+    ensure!(
+        client
+            .call("HEAD", &format!("/v2/web/blobs/{}", digest(&large)), &[], &[])?
+            .status
+            == 404
+    );
+    client.pull_image("web", &before)?;
+
+    // Giving the upload up gives its bytes back, and then there is room again.
+    client.call("DELETE", &upload, &[], &[])?;
+    let after = client.push_image("web", "after", &[2; 300_000])?;
+    server.kill9()?;
+    server.restart()?;
+    let client = RegistryClient::new(&server);
+    for digest in [before, after] {
+        client.pull_image("web", &digest)?;
+    }
+    ensure!(server.stop().is_some_and(|status| status.success()));
+    drop(disk);
+    Ok(())
+}
+
+/// A file system in memory that is soon full. Dropping it unmounts it.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path, mebibytes: usize) -> Result<Self> {
+        let size = format!("size={mebibytes}m,mode=0755");
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+            .arg(folder))?
+        .ok()?;
+        Ok(Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        e2e::docker::unmount_below(&self.0);
+    }
 }

@@ -178,7 +178,7 @@ async fn log_in(
         let mut problem = format!("refuses the login: {}", said.trim());
         if said.contains("certificate") && settings.ca_bundle.is_some() {
             let trust = format!(
-                "\nit does not trust the server's certificate; docker wants its authority in /etc/docker/certs.d/{}/ca.crt",
+                "\nit does not trust the server's certificate; container tools look for its authority in /etc/docker/certs.d/{}/ca.crt",
                 endpoint.authority()
             );
             problem.push_str(&trust);
