@@ -37,7 +37,7 @@ enum Command {
         page: Page,
     },
     #[command(flatten)]
-    Client(hythe_cli::Command),
+    Client(Box<hythe_cli::Command>),
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
             Page::Config => hythe_server::reference_page(),
             Page::Rest => hythe_server::rest_reference_page(),
         }),
-        Command::Client(command) => runtime.block_on(hythe_cli::run(command, cli.global, Cli::command())),
+        Command::Client(command) => runtime.block_on(hythe_cli::run(*command, cli.global, Cli::command())),
     }
 }
 

@@ -111,7 +111,11 @@ actions! {
 
 impl Action {
     /// The actions that `docker pull` needs (ECR, "IAM identity-based policy examples").
-    pub const PULL: &[Self] = &[Self::BatchGetImage, Self::GetDownloadUrlForLayer, Self::BatchCheckLayerAvailability];
+    pub const PULL: &[Self] = &[
+        Self::BatchGetImage,
+        Self::GetDownloadUrlForLayer,
+        Self::BatchCheckLayerAvailability,
+    ];
 
     /// The actions that `docker push` needs besides those of a pull.
     pub const PUSH: &[Self] = &[

@@ -33,7 +33,11 @@ impl std::str::FromStr for UserName {
         if (1..=64).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
-            Err(ParseError::new("user name", text, "it must have 1 to 64 letters, digits and `_+=,.@-`"))
+            Err(ParseError::new(
+                "user name",
+                text,
+                "it must have 1 to 64 letters, digits and `_+=,.@-`",
+            ))
         }
     }
 }

@@ -50,7 +50,11 @@ pub async fn authorize<A: ActionKind>(
 ) -> Result<Granted<A>, AccessError> {
     let asked: Resource = resource.clone().into();
     match gate.decide(caller, A::ACTION, &asked).await? {
-        Decision::Allowed => Ok(Granted { caller: caller.clone(), resource, action: PhantomData }),
+        Decision::Allowed => Ok(Granted {
+            caller: caller.clone(),
+            resource,
+            action: PhantomData,
+        }),
         Decision::Denied(reason) if caller.principal.is_anonymous() => Err(AccessError::Unauthenticated(reason)),
         Decision::Denied(reason) => Err(AccessError::Denied(reason)),
     }

@@ -21,7 +21,11 @@ impl AccountId {
     }
 
     fn check(text: &str) -> Result<(), ParseError> {
-        if Self::matches(text) { Ok(()) } else { Err(ParseError::new("account id", text, "it must have exactly 12 digits")) }
+        if Self::matches(text) {
+            Ok(())
+        } else {
+            Err(ParseError::new("account id", text, "it must have exactly 12 digits"))
+        }
     }
 }
 
@@ -47,7 +51,11 @@ impl Region {
         if (2..=25).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(())
         } else {
-            Err(ParseError::new("region", text, "it must have 2 to 25 lower-case letters, digits and hyphens"))
+            Err(ParseError::new(
+                "region",
+                text,
+                "it must have 2 to 25 lower-case letters, digits and hyphens",
+            ))
         }
     }
 }

@@ -22,7 +22,11 @@ impl FromStr for RepositoryArn {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = || {
-            ParseError::new("repository ARN", text, "it must be `arn:aws:ecr:<region>:<account>:repository/<name>`")
+            ParseError::new(
+                "repository ARN",
+                text,
+                "it must be `arn:aws:ecr:<region>:<account>:repository/<name>`",
+            )
         };
         let rest = text.strip_prefix("arn:aws:ecr:").ok_or_else(fail)?;
         let (region, rest) = rest.split_once(':').ok_or_else(fail)?;
@@ -31,7 +35,10 @@ impl FromStr for RepositoryArn {
         let region: Region = region.parse().map_err(|_| fail())?;
         let account: AccountId = account.parse().map_err(|_| fail())?;
         let name: RepositoryName = name.parse().map_err(|_| fail())?;
-        Ok(Self { region, repository: RepositoryPath { account, name } })
+        Ok(Self {
+            region,
+            repository: RepositoryPath { account, name },
+        })
     }
 }
 
@@ -50,7 +57,12 @@ mod tests {
     fn repository_arns_round_trip() {
         let text = "arn:aws:ecr:local:000000000000:repository/team-a/web";
         assert_eq!(text.parse::<RepositoryArn>().unwrap().to_string(), text);
-        for bad in ["", "arn:aws:ecr", "arn:aws:s3:local:000000000000:repository/ab", "arn:aws:ecr:local:1:repository/ab"] {
+        for bad in [
+            "",
+            "arn:aws:ecr",
+            "arn:aws:s3:local:000000000000:repository/ab",
+            "arn:aws:ecr:local:1:repository/ab",
+        ] {
             assert!(bad.parse::<RepositoryArn>().is_err(), "{bad}");
         }
     }

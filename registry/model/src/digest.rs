@@ -46,7 +46,11 @@ impl FromStr for Algorithm {
         match text {
             "sha256" => Ok(Self::Sha256),
             "sha512" => Ok(Self::Sha512),
-            _ => Err(ParseError::new("digest algorithm", text, "it must be `sha256` or `sha512`")),
+            _ => Err(ParseError::new(
+                "digest algorithm",
+                text,
+                "it must be `sha256` or `sha512`",
+            )),
         }
     }
 }
@@ -74,7 +78,10 @@ impl Digest {
         }
         let mut padded = [0; 64];
         padded.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
-        Some(Self { algorithm, hash: padded })
+        Some(Self {
+            algorithm,
+            hash: padded,
+        })
     }
 
     /// The algorithm.
@@ -94,7 +101,10 @@ impl Digest {
     pub fn hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-        self.hash().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+        self.hash()
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+            .collect()
     }
 }
 

@@ -17,7 +17,11 @@ impl ParseError {
     /// An error about `text`, which was meant to be a `what` and breaks `rule`.
     #[must_use]
     pub fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
-        Self { what, text: text.into(), rule }
+        Self {
+            what,
+            text: text.into(),
+            rule,
+        }
     }
 
     /// What the text was meant to be, such as `repository name`.
@@ -37,7 +41,11 @@ impl ParseError {
 const MAX_QUOTED_CHARS: usize = 128;
 
 fn shorten(text: &str) -> String {
-    let mut quoted: String = text.chars().take(MAX_QUOTED_CHARS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut quoted: String = text
+        .chars()
+        .take(MAX_QUOTED_CHARS)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
     if quoted.len() < text.len() {
         quoted.push('…');
     }

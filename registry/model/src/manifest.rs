@@ -25,7 +25,11 @@ pub struct Descriptor {
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// Annotations.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// Type of the artifact that the content is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +84,9 @@ pub enum ManifestError {
     #[error("Invalid JSON syntax: {0}")]
     Syntax(String),
     /// A media type that no manifest has, or with parameters.
-    #[error("media type `{0}` is not one of a manifest: push an OCI image manifest or index, or a Docker schema 2 manifest or list")]
+    #[error(
+        "media type `{0}` is not one of a manifest: push an OCI image manifest or index, or a Docker schema 2 manifest or list"
+    )]
     MediaType(String),
     /// The `mediaType` member and the `Content-Type` differ.
     #[error("the manifest says it is `{body}`, the request says it is `{header}`")]
@@ -125,7 +131,10 @@ impl Manifest {
         let header = content_type.filter(|text| !text.is_empty() && *text != MediaType::OCTET_STREAM);
         let named = match (header, body.media_type.as_deref()) {
             (Some(header), Some(member)) if header != member => {
-                return Err(ManifestError::MediaTypeMismatch { body: quoted(member), header: quoted(header) });
+                return Err(ManifestError::MediaTypeMismatch {
+                    body: quoted(member),
+                    header: quoted(header),
+                });
             }
             (Some(text), _) | (None, Some(text)) => text,
             (None, None) => {
@@ -195,7 +204,10 @@ impl Manifest {
 
     /// The blobs that must be in the repository before the manifest: the configuration and all distributable layers.
     pub fn required_blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        self.config.iter().chain(&self.layers).filter(|descriptor| !descriptor.is_non_distributable())
+        self.config
+            .iter()
+            .chain(&self.layers)
+            .filter(|descriptor| !descriptor.is_non_distributable())
     }
 
     /// The manifests that an index lists.
@@ -227,7 +239,10 @@ impl Manifest {
     /// The size of the image as ECR counts it: the sum of its layers' sizes, in bytes; 0 for an index.
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
-        self.config.iter().chain(&self.layers).fold(0, |sum, descriptor| sum.saturating_add(descriptor.size))
+        self.config
+            .iter()
+            .chain(&self.layers)
+            .fold(0, |sum, descriptor| sum.saturating_add(descriptor.size))
     }
 }
 
@@ -268,7 +283,10 @@ mod tests {
         assert_eq!(manifest.kind(), ManifestKind::Image);
         assert_eq!(manifest.required_blobs().count(), 2);
         assert_eq!(manifest.image_bytes(), 6);
-        assert_eq!(manifest.artifact_type(), Some("application/vnd.oci.image.config.v1+json"));
+        assert_eq!(
+            manifest.artifact_type(),
+            Some("application/vnd.oci.image.config.v1+json")
+        );
         assert_eq!(manifest.bytes(), image.to_string().as_bytes());
     }
 
@@ -284,13 +302,37 @@ mod tests {
         let cases = [
             ("no media type at all", image.clone(), None),
             ("unknown media type", image.clone(), Some("application/json")),
-            ("media type with parameters", image.clone(), Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")),
-            ("the two media types differ", with("mediaType", json!(MediaType::OCI_INDEX)), oci),
+            (
+                "media type with parameters",
+                image.clone(),
+                Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8"),
+            ),
+            (
+                "the two media types differ",
+                with("mediaType", json!(MediaType::OCI_INDEX)),
+                oci,
+            ),
             ("schema version 1", with("schemaVersion", json!(1)), oci),
             ("image that is an index too", with("manifests", json!([])), oci),
             ("layers are no list", with("layers", json!({})), oci),
-            ("negative size", with("config", { let mut d = descriptor(); d["size"] = json!(-1); d }), oci),
-            ("bad digest", with("config", { let mut d = descriptor(); d["digest"] = json!("sha256:x"); d }), oci),
+            (
+                "negative size",
+                with("config", {
+                    let mut d = descriptor();
+                    d["size"] = json!(-1);
+                    d
+                }),
+                oci,
+            ),
+            (
+                "bad digest",
+                with("config", {
+                    let mut d = descriptor();
+                    d["digest"] = json!("sha256:x");
+                    d
+                }),
+                oci,
+            ),
             ("image as an index", image.clone(), Some(MediaType::OCI_INDEX)),
             ("not an object", json!([]), oci),
         ];

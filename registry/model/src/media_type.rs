@@ -34,9 +34,17 @@ impl MediaType {
         };
         match text.split_once('/') {
             Some((kind, subtype)) if is_name(kind) && is_name(subtype) => Ok(()),
-            _ => Err(ParseError::new("media type", text, "it must be `type/subtype` without parameters")),
+            _ => Err(ParseError::new(
+                "media type",
+                text,
+                "it must be `type/subtype` without parameters",
+            )),
         }
     }
 }
 
-parsed_text!(MediaType, "media type", "^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$");
+parsed_text!(
+    MediaType,
+    "media type",
+    "^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$"
+);

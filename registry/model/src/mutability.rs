@@ -46,16 +46,21 @@ impl std::str::FromStr for TagMutabilityMode {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Mutable, Self::Immutable, Self::ImmutableWithExclusion, Self::MutableWithExclusion]
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| {
-                ParseError::new(
-                    "image tag mutability",
-                    text,
-                    "it must be MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION",
-                )
-            })
+        [
+            Self::Mutable,
+            Self::Immutable,
+            Self::ImmutableWithExclusion,
+            Self::MutableWithExclusion,
+        ]
+        .into_iter()
+        .find(|mode| mode.as_str() == text)
+        .ok_or_else(|| {
+            ParseError::new(
+                "image tag mutability",
+                text,
+                "it must be MUTABLE, IMMUTABLE, IMMUTABLE_WITH_EXCLUSION or MUTABLE_WITH_EXCLUSION",
+            )
+        })
     }
 }
 
@@ -72,7 +77,10 @@ impl ExclusionFilter {
         if text.is_empty() || text.len() > MAX_FILTER_CHARS {
             return fail("it must have 1 to 128 characters");
         }
-        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte)) {
+        if !text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte))
+        {
             return fail("it may hold letters, digits, `.`, `_`, `-` and `*` only");
         }
         if text.matches('*').count() > MAX_WILDCARDS {
@@ -102,7 +110,11 @@ impl ExclusionFilter {
     }
 }
 
-parsed_text!(ExclusionFilter, "tag mutability exclusion filter", "^[0-9a-zA-Z._*-]{1,128}$");
+parsed_text!(
+    ExclusionFilter,
+    "tag mutability exclusion filter",
+    "^[0-9a-zA-Z._*-]{1,128}$"
+);
 
 /// Whether tags of a repository may be moved: the mode, with its filters where it has some.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,13 +129,20 @@ impl TagMutability {
     ///
     /// # Errors
     /// Filters without a mode that takes them, a mode that takes some without any, or more than five.
-    pub fn new(mode: TagMutabilityMode, filters: impl IntoIterator<Item = ExclusionFilter>) -> Result<Self, ParseError> {
+    pub fn new(
+        mode: TagMutabilityMode,
+        filters: impl IntoIterator<Item = ExclusionFilter>,
+    ) -> Result<Self, ParseError> {
         let filters: BTreeSet<_> = filters.into_iter().collect();
         let fail = |rule| Err(ParseError::new("image tag mutability", mode.as_str(), rule));
-        let takes_filters =
-            matches!(mode, TagMutabilityMode::ImmutableWithExclusion | TagMutabilityMode::MutableWithExclusion);
+        let takes_filters = matches!(
+            mode,
+            TagMutabilityMode::ImmutableWithExclusion | TagMutabilityMode::MutableWithExclusion
+        );
         if takes_filters && filters.is_empty() {
-            return fail("ImageTagMutabilityExclusionFilters can't be null when imageTagMutability ends in _WITH_EXCLUSION");
+            return fail(
+                "ImageTagMutabilityExclusionFilters can't be null when imageTagMutability ends in _WITH_EXCLUSION",
+            );
         }
         if !takes_filters && !filters.is_empty() {
             return fail("exclusion filters are for IMMUTABLE_WITH_EXCLUSION and MUTABLE_WITH_EXCLUSION only");
@@ -194,8 +213,16 @@ mod tests {
         let cases = [
             (TagMutability::new(TagMutabilityMode::Mutable, []), true, true),
             (TagMutability::new(TagMutabilityMode::Immutable, []), false, false),
-            (TagMutability::new(TagMutabilityMode::ImmutableWithExclusion, filters()), true, false),
-            (TagMutability::new(TagMutabilityMode::MutableWithExclusion, filters()), false, true),
+            (
+                TagMutability::new(TagMutabilityMode::ImmutableWithExclusion, filters()),
+                true,
+                false,
+            ),
+            (
+                TagMutability::new(TagMutabilityMode::MutableWithExclusion, filters()),
+                false,
+                true,
+            ),
         ];
         for (mutability, dev, v1) in cases {
             let mutability = mutability.unwrap();

@@ -20,7 +20,11 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // A tag cannot hold a colon and a digest must.
-        if text.contains(':') { text.parse().map(Self::Digest) } else { text.parse().map(Self::Tag) }
+        if text.contains(':') {
+            text.parse().map(Self::Digest)
+        } else {
+            text.parse().map(Self::Tag)
+        }
     }
 }
 

@@ -22,7 +22,9 @@ pub enum ResourceTagError {
     #[error("a repository may have at most {MAX_RESOURCE_TAGS} tags, and this would make {0}")]
     TooMany(usize),
     /// A key that is empty, too long, reserved, or has a character that is not allowed.
-    #[error("tag key `{0}` is not valid: it must have 1 to 128 letters, digits, spaces or `_.:/=+-@`, and not start with `aws:`")]
+    #[error(
+        "tag key `{0}` is not valid: it must have 1 to 128 letters, digits, spaces or `_.:/=+-@`, and not start with `aws:`"
+    )]
     Key(String),
     /// A value that is too long or has a character that is not allowed.
     #[error("the value of tag `{0}` is not valid: it must have at most 256 letters, digits, spaces or `_.:/=+-@`")]
@@ -53,13 +55,23 @@ impl ResourceTags {
     pub fn merged(&self, other: &Self) -> Result<Self, ResourceTagError> {
         let mut tags = self.0.clone();
         tags.extend(other.0.iter().map(|(key, value)| (key.clone(), value.clone())));
-        if tags.len() > MAX_RESOURCE_TAGS { Err(ResourceTagError::TooMany(tags.len())) } else { Ok(Self(tags)) }
+        if tags.len() > MAX_RESOURCE_TAGS {
+            Err(ResourceTagError::TooMany(tags.len()))
+        } else {
+            Ok(Self(tags))
+        }
     }
 
     /// These tags without `keys`; a key that is not there is passed over.
     #[must_use]
     pub fn without(&self, keys: &[String]) -> Self {
-        Self(self.0.iter().filter(|(key, _)| !keys.contains(key)).map(|(k, v)| (k.clone(), v.clone())).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(key, _)| !keys.contains(key))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        )
     }
 
     /// The pairs, by key.

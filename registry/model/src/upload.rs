@@ -30,7 +30,9 @@ impl FromStr for UploadId {
         if text.len() != 36 {
             return Err(ParseError::new("upload id", text, "it must be a UUID"));
         }
-        Uuid::try_parse(text).map(Self).map_err(|_| ParseError::new("upload id", text, "it must be a UUID"))
+        Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| ParseError::new("upload id", text, "it must be a UUID"))
     }
 }
 

@@ -142,17 +142,20 @@ fn hythe_login_lets_podman_and_skopeo_in() -> Result<()> {
         let Some(tool) = Tool::find(name)? else { return Ok(()) };
         let server = Server::start()?;
         server.create_repository("entered")?;
-        e2e::RegistryClient::new(&server).push_image("entered", "1", b"for those who are in")?;
+        layout(&tool.folder.path().join("layout"), "entered")?;
+        let image = format!("{}/entered:1", server.registry());
+        let look: &dyn Fn() -> Command = &|| match name {
+            "podman" => tool.command(&["pull", "--tls-verify=false", &image]),
+            _ => tool.command(&["inspect", "--tls-verify=false", &format!("docker://{image}")]),
+        };
+        run(&mut server.command(&["image", "push", &tool.path("layout"), "entered:1"])?)?.ok()?;
+        run(&mut look())?.refused()?;
         let mut login = server.command(&["login", name])?;
         run(login
             .env("REGISTRY_AUTH_FILE", &tool.auth_file)
             .env("HOME", tool.path("home")))?
         .ok()?;
-        let image = format!("docker://{}/entered:1", server.registry());
-        match name {
-            "podman" => tool.run(&["manifest", "inspect", "--tls-verify=false", &image])?,
-            _ => tool.run(&["inspect", "--raw", "--tls-verify=false", &image])?,
-        };
+        run(&mut look())?.ok()?;
     }
     Ok(())
 }

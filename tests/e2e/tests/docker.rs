@@ -123,6 +123,7 @@ fn hythe_login_makes_docker_push_with_a_password_and_with_the_helper() -> Result
     };
     let Stage { engine, server, .. } = &stage;
     let image = stage.tag("1");
+    engine.install_credential_helper()?;
     engine.build(&image, "entered", &[])?;
     for (login, logout) in [
         (["login", "docker"], ["logout", "docker"]),

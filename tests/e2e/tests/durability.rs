@@ -148,7 +148,7 @@ fn a_full_disk_refuses_the_push_and_loses_nothing() -> Result<()> {
     let mut server = Server::start_with(options)?;
     server.create_repository("web")?;
     let client = RegistryClient::new(&server);
-    let before = client.push_image("web", "before", &[1; 300_000])?;
+    let before = client.push_image("web", "before", &vec![1; 300_000])?;
 
     let large = vec![7_u8; DISK_MEBIBYTES * 1024 * 1024];
     let upload = client.begin_upload("web")?;
@@ -170,7 +170,7 @@ fn a_full_disk_refuses_the_push_and_loses_nothing() -> Result<()> {
 
     // Giving the upload up gives its bytes back, and then there is room again.
     client.call("DELETE", &upload, &[], &[])?;
-    let after = client.push_image("web", "after", &[2; 300_000])?;
+    let after = client.push_image("web", "after", &vec![2; 300_000])?;
     server.kill9()?;
     server.restart()?;
     let client = RegistryClient::new(&server);
