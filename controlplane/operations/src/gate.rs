@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use hythe_access::{
-    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssuedToken, Lineage, Principal,
-    Resource, Secret, TokenScope, UserName,
+    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
+    Principal, Resource, Secret, TokenScope, UserName,
 };
 use hythe_meta::{AccessKeyRecord, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
@@ -399,7 +399,7 @@ impl Gate for AccessGate {
         })
     }
 
-    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, GateError> {
+    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {
         let lifetime = if caller.principal.is_anonymous() {
             ANONYMOUS_TOKEN
         } else {
@@ -415,7 +415,10 @@ impl Gate for AccessGate {
                     origin: Origin::Flow,
                 },
             )
-            .map_err(|error| GateError(error.into()))?;
+            .map_err(|error| match error {
+                MintError::TooLong => IssueError::TooLong,
+                error @ (MintError::TooDeep | MintError::Crypto(_)) => GateError(error.into()).into(),
+            })?;
         Ok(IssuedToken {
             token: minted.token,
             issued_at: minted.issued_at,

@@ -9,7 +9,7 @@
 //! - Every failure goes through [`Problem`]: the one mapping from errors to status, code and text. Whatever the input,
 //!   the answer is one that the operation's row declares, and never a panic.
 //! - Whether something exists is told only to those who may know.
-//! - Bodies, pages and waits have bounds: [`MAX_BODY_BYTES`], [`BODY_TIMEOUT`], `maxResults`.
+//! - Bodies, pages and waits have bounds: [`MAX_BODY_BYTES`], [`BODY_TIMEOUT`], [`MAX_CONCURRENT_REQUESTS`], `maxResults`.
 //!
 //! Absent on purpose: the listener, TLS, timeouts of connections, `/livez`, `/readyz` and `/metrics`; the server has them.
 
@@ -31,5 +31,5 @@ pub use metrics::Metrics;
 pub use openapi::openapi;
 pub use operation::{Access, Answer, OperationInfo, Preconditions};
 pub use problem::Problem;
-pub use router::router;
+pub use router::{MAX_CONCURRENT_REQUESTS, router};
 pub use table::operations;

@@ -114,7 +114,10 @@ pub(crate) async fn observe(
     request.extensions_mut().insert(info);
     request.extensions_mut().insert(trail.clone());
     // A panic has to be seen here, or it would be missing from the audit log.
-    let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let outcome = match shared.places.try_acquire() {
+        Ok(_place) => AssertUnwindSafe(next.run(request)).catch_unwind().await,
+        Err(_) => Ok(Problem::busy().into_response()),
+    };
     let response = outcome.unwrap_or_else(|_| Problem::internal(&Panicked).into_response());
     let (status, took) = (response.status(), started.elapsed());
     shared.metrics.count(info.name, status, took);

@@ -94,7 +94,7 @@ impl Problem {
         Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_FULL)
     }
 
-    fn busy() -> Self {
+    pub(crate) fn busy() -> Self {
         let detail = "the server has too much to do: try again in a moment";
         Self::new(code::SERVICE_UNAVAILABLE, detail).retry_after(RETRY_AFTER_BUSY)
     }

@@ -1,25 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The router, made from the table of operations.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use hythe_operations::ControlPlane;
 use hythe_wire::{code, path::PREFIX};
+use tokio::sync::Semaphore;
 
 use crate::observe::{identify, observe};
 use crate::table::operations;
 use crate::{Metrics, Problem};
+
+/// The most requests that are answered at once; others get 503. Each may hold a body of
+/// [`MAX_BODY_BYTES`](crate::MAX_BODY_BYTES) that is still arriving.
+pub const MAX_CONCURRENT_REQUESTS: usize = 512;
 
 /// What all handlers share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) plane: ControlPlane,
     pub(crate) metrics: Metrics,
+    pub(crate) places: Arc<Semaphore>,
 }
 
 /// The routes of `/api/v1`, to be merged into the router of the control listener.
 pub fn router(plane: ControlPlane, metrics: Metrics) -> Router {
-    let shared = Shared { plane, metrics };
+    let shared = Shared {
+        plane,
+        metrics,
+        places: Arc::new(Semaphore::new(MAX_CONCURRENT_REQUESTS)),
+    };
     let mut routes = Router::new();
     for info in operations() {
         let layer = from_fn_with_state((info, shared.clone()), observe);

@@ -4,9 +4,11 @@
 
 mod support;
 
-use hythe_rest::{Access, OperationInfo, operations};
+use axum::body::Body;
+use hythe_rest::{Access, MAX_CONCURRENT_REQUESTS, OperationInfo, operations};
 use serde_json::{Value, json};
 use support::{Auth, World, operation};
+use tower::ServiceExt as _;
 
 /// A request that would be good for the owner, for each row of the table.
 fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (String, Option<Value>) {
@@ -292,4 +294,23 @@ fn rows_are_told_apart() {
         let found = operation(info.method.as_str(), info.path).unwrap();
         assert_eq!(found.name, info.name);
     }
+}
+
+#[tokio::test]
+async fn more_requests_at_once_than_there_are_places_get_503() {
+    let world = World::new().await;
+    let stuck = || {
+        let body = Body::from_stream(futures::stream::pending::<std::io::Result<bytes::Bytes>>());
+        let request = http::Request::post("/api/v1/repositories").header("content-type", "application/json");
+        Box::pin(world.router.clone().oneshot(request.body(body).unwrap()))
+    };
+    let mut held: Vec<_> = (0..MAX_CONCURRENT_REQUESTS).map(|_| stuck()).collect();
+    for request in &mut held {
+        assert!(futures::poll!(request).is_pending());
+    }
+    let refused = world.get("/api/v1/registry").await;
+    refused.expect_code(503, hythe_wire::code::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "1");
+    held.clear();
+    world.get("/api/v1/registry").await.expect(200);
 }

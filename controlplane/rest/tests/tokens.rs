@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hythe_access::{Caller, Credentials, Gate as _, Secret, TokenScope};
+use hythe_access::{Caller, Credentials, Gate as _, IssueError, ScopeEntry, Secret, TokenScope};
 use hythe_model::{AccountId, Clock};
 use hythe_operations::{BootstrapError, MasterKey, bootstrap};
 use serde_json::{Value, json};
@@ -469,4 +469,19 @@ fn bearer(auth: &Auth) -> Credentials {
         },
         Auth::Nobody => Credentials::None,
     }
+}
+
+#[tokio::test]
+async fn a_token_of_the_flow_that_would_be_too_long_says_so() {
+    let world = World::new().await;
+    let entry = |n| ScopeEntry {
+        repositories: vec![format!("team/{}{n}", "x".repeat(200))],
+        actions: vec!["ecr:BatchGetImage".into()],
+    };
+    let issue = |entries: usize| {
+        let scope = TokenScope((0..entries).map(entry).collect());
+        async { world.plane.gate().issue(&Caller::anonymous(), scope).await }
+    };
+    assert!(issue(10).await.is_ok());
+    assert!(matches!(issue(100).await, Err(IssueError::TooLong)));
 }

@@ -134,6 +134,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_BODY_IDLE_SECONDS", value_name = "SECONDS")]
     pub body_idle_seconds: Option<u64>,
 
+    /// Seconds after which a client that does not read what it asked for is given up.
+    #[arg(long, env = "HYTHE_WRITE_IDLE_SECONDS", value_name = "SECONDS")]
+    pub write_idle_seconds: Option<u64>,
+
     /// Hours after which an upload that receives nothing is given up.
     #[arg(long, env = "HYTHE_UPLOAD_EXPIRY_HOURS", value_name = "HOURS")]
     pub upload_expiry_hours: Option<u64>,

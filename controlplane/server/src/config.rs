@@ -288,6 +288,8 @@ pub struct Limits {
     pub max_concurrent_uploads: usize,
     /// Seconds after which a body that sends nothing is given up.
     pub body_idle_seconds: u64,
+    /// Seconds after which a client that does not read what it asked for is given up.
+    pub write_idle_seconds: u64,
     /// Hours after which an upload that receives nothing is given up.
     pub upload_expiry_hours: u64,
     /// Seconds that requests have to finish when the server stops.
@@ -300,6 +302,7 @@ impl Default for Limits {
             max_connections: 4096,
             max_concurrent_uploads: 256,
             body_idle_seconds: 60,
+            write_idle_seconds: 60,
             upload_expiry_hours: 24,
             drain_seconds: 30,
         }
@@ -430,6 +433,7 @@ impl Config {
             args.max_concurrent_uploads.as_ref(),
         );
         set(&mut self.limits.body_idle_seconds, args.body_idle_seconds.as_ref());
+        set(&mut self.limits.write_idle_seconds, args.write_idle_seconds.as_ref());
         set(&mut self.limits.upload_expiry_hours, args.upload_expiry_hours.as_ref());
         set(&mut self.limits.drain_seconds, args.drain_seconds.as_ref());
     }
@@ -464,13 +468,14 @@ impl Config {
                 ));
             }
         }
-        let bounds: [(&str, u64); 5] = [
+        let bounds: [(&str, u64); 6] = [
             ("limits.max_connections", self.limits.max_connections as u64),
             (
                 "limits.max_concurrent_uploads",
                 self.limits.max_concurrent_uploads as u64,
             ),
             ("limits.body_idle_seconds", self.limits.body_idle_seconds),
+            ("limits.write_idle_seconds", self.limits.write_idle_seconds),
             ("limits.upload_expiry_hours", self.limits.upload_expiry_hours),
             ("database.max_connections", u64::from(self.database.max_connections)),
         ];

@@ -12,12 +12,27 @@ use http::{StatusCode, header};
 use hythe_blobs::BlobStore;
 use hythe_meta::Store;
 use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
 /// Time that a part has to say that it is well.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How old the answer of the parts may be: whoever asks often does not make the disk work each time.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// What the parts said, and when; the lock is held while they are asked, so that they are asked once at a time.
+pub type Checked = Arc<Mutex<Option<(Instant, Parts)>>>;
+
+/// Why a part is not ready; `None` if it is.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    database: Option<String>,
+    blobs: Option<String>,
+}
 
 /// What the health routes look at.
 #[derive(Clone, Debug)]
@@ -30,6 +45,8 @@ pub struct Health {
     pub stop: CancellationToken,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// What was found out last.
+    pub checked: Checked,
 }
 
 /// The routes.
@@ -41,12 +58,17 @@ pub fn router(health: Health) -> Router {
         .with_state(health)
 }
 
-async fn ready(State(health): State<Health>) -> Response {
+async fn check(health: &Health) -> Parts {
+    let mut checked = health.checked.lock().await;
+    if let Some((at, parts)) = &*checked
+        && at.elapsed() < MAX_AGE
+    {
+        return parts.clone();
+    }
     let (database, blobs) = tokio::join!(
         tokio::time::timeout(CHECK_TIMEOUT, health.store.check()),
         tokio::time::timeout(CHECK_TIMEOUT, health.blobs.check()),
     );
-    let say = |error: Option<String>| error.unwrap_or_else(|| "ok".into());
     let database = match database {
         Ok(outcome) => outcome.err().map(|error| error.to_string()),
         Err(_) => Some("does not answer in time".into()),
@@ -55,6 +77,14 @@ async fn ready(State(health): State<Health>) -> Response {
         Ok(outcome) => outcome.err().map(|error| error.to_string()),
         Err(_) => Some("does not answer in time".into()),
     };
+    let parts = Parts { database, blobs };
+    *checked = Some((Instant::now(), parts.clone()));
+    parts
+}
+
+async fn ready(State(health): State<Health>) -> Response {
+    let Parts { database, blobs } = check(&health).await;
+    let say = |error: Option<String>| error.unwrap_or_else(|| "ok".into());
     let is_stopping = health.stop.is_cancelled();
     let is_ready = database.is_none() && blobs.is_none() && !is_stopping;
     let status = if is_ready {

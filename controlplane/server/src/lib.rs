@@ -18,6 +18,7 @@ mod health;
 mod listener;
 mod logs;
 mod metrics;
+mod progress;
 mod rest_page;
 mod serve;
 mod tasks;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The accept loop: connections, TLS, time-outs, draining.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -24,11 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::progress::{Paced, Patience, Progress, WatchedBody};
+
 /// Time a client has for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time a client has to send the head of a request.
+/// Time a client has to send the head of a request, and to come to its first.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest head of a request on HTTP/1, in bytes; on HTTP/2 the same for the header list.
+/// The largest header list of a request, counted as HTTP/2 does (RFC 9113, section 6.5.2), in bytes.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
@@ -53,16 +56,18 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     connections: Arc<Semaphore>,
+    patience: Patience,
     metrics: ConnectionMetrics,
 }
 
 impl Listener {
-    /// Binds `address`.
+    /// Binds `address`. A client that does not read what it asked for within `write_idle` loses its connection.
     pub async fn bind(
         name: &'static str,
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
         max_connections: usize,
+        write_idle: Duration,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let connections = Arc::new(Semaphore::new(max_connections));
@@ -71,6 +76,10 @@ impl Listener {
             socket,
             tls,
             connections,
+            patience: Patience {
+                first_request: HEADER_TIMEOUT,
+                write: write_idle,
+            },
             metrics: ConnectionMetrics::default(),
         })
     }
@@ -109,13 +118,13 @@ impl Listener {
                 }
             };
             let (router, tls, metrics) = (router.clone(), self.tls.clone(), self.metrics.clone());
-            let (abort, watcher) = (abort.clone(), graceful.watcher());
+            let (abort, watcher, patience) = (abort.clone(), graceful.watcher(), self.patience);
             metrics.accepted.inc();
             metrics.open.inc();
             tasks.spawn(async move {
                 tokio::select! {
                     () = abort.cancelled() => {}
-                    () = connection(stream, peer, tls, router, watcher, &metrics) => {}
+                    () = connection(stream, peer, tls, router, watcher, patience, &metrics) => {}
                 }
                 metrics.open.dec();
                 drop(permit);
@@ -143,6 +152,7 @@ async fn connection(
     tls: Option<Arc<ServerConfig>>,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
+    patience: Patience,
     metrics: &ConnectionMetrics,
 ) {
     let _ = stream.set_nodelay(true); // answers are small; waiting for more bytes gains nothing
@@ -150,23 +160,40 @@ async fn connection(
         peer,
         is_tls: tls.is_some(),
     };
-    let outcome = match tls {
-        None => http(TokioIo::new(stream), info, router, watcher).await,
-        Some(config) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => http(TokioIo::new(stream), info, router, watcher).await,
-            Ok(Err(error)) => {
-                metrics.failed_handshakes.inc();
-                Err(error.into())
+    let progress = Arc::new(Progress::default());
+    let stream = Paced::new(stream, Arc::clone(&progress), patience);
+    let serving = async {
+        match tls {
+            None => http(TokioIo::new(stream), info, router, watcher, Arc::clone(&progress)).await,
+            Some(config) => {
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+                    Ok(Ok(stream)) => http(TokioIo::new(stream), info, router, watcher, Arc::clone(&progress)).await,
+                    Ok(Err(error)) => {
+                        metrics.failed_handshakes.inc();
+                        Err(error.into())
+                    }
+                    Err(_) => {
+                        metrics.failed_handshakes.inc();
+                        Err("the TLS handshake took too long".into())
+                    }
+                }
             }
-            Err(_) => {
-                metrics.failed_handshakes.inc();
-                Err("the TLS handshake took too long".into())
-            }
-        },
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome,
+        stall = progress.stall(patience) => Err(stall.into()),
     };
     if let Err(error) = outcome {
         tracing::debug!(client.address = %peer, error = %error, "connection ended early");
     }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
 }
 
 async fn http<I>(
@@ -174,6 +201,7 @@ async fn http<I>(
     info: ConnectionInfo,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
+    progress: Arc<Progress>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
@@ -184,7 +212,17 @@ where
             peer: info.peer.ip(),
             is_secure: info.is_tls,
         });
-        router.clone().oneshot(request.map(Body::new))
+        progress.request();
+        let (router, progress) = (router.clone(), Arc::clone(&progress));
+        async move {
+            if header_bytes(request.headers()) > MAX_HEADER_BYTES {
+                let mut refusal = Response::new(Body::empty());
+                *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                return Ok(refusal.map(|body| WatchedBody::new(body, progress)));
+            }
+            let response = router.oneshot(request.map(Body::new)).await?;
+            Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, progress)))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

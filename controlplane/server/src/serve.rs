@@ -152,6 +152,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         blobs: Arc::clone(&blobs),
         stop: stop.clone(),
         metrics: Arc::new(metrics),
+        checked: health::Checked::default(),
     });
     start_passes(&background, &stop, &plane, &store, &blobs, &clock);
 
@@ -210,8 +211,9 @@ impl Listeners {
     async fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Self, ServeError> {
         let tls = || certificate.map(Certificate::server_config);
         let max = config.limits.max_connections;
+        let write_idle = Duration::from_secs(config.limits.write_idle_seconds);
         let bind = async |name, address, tls| {
-            Listener::bind(name, address, tls, max)
+            Listener::bind(name, address, tls, max, write_idle)
                 .await
                 .map_err(|cause| ServeError::Bind { name, address, cause })
         };

@@ -81,6 +81,17 @@ pub enum Decision {
 #[error("cannot decide whether the request is allowed")]
 pub struct GateError(#[source] pub Box<dyn Error + Send + Sync>);
 
+/// Why no token was made.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// What it would have to say does not fit into a token.
+    #[error("the token would be too long: ask for fewer scopes, or log in with an access key")]
+    TooLong,
+    /// The gate does not answer.
+    #[error(transparent)]
+    Unavailable(#[from] GateError),
+}
+
 /// A token, and until when it is good.
 #[derive(Clone, Debug)]
 pub struct IssuedToken {
@@ -104,5 +115,5 @@ pub trait Gate: Debug + Send + Sync {
 
     /// Makes a token for the same principal with at most the rights of `caller`, limited further to
     /// `scope`. It never outlives the token that `caller` used.
-    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, GateError>;
+    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError>;
 }

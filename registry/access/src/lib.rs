@@ -19,7 +19,7 @@ mod secret;
 
 pub use action::{Action, ActionKind, kinds};
 pub use caller::{Caller, Lineage, Principal, UserName};
-pub use gate::{AuthenticationError, Credentials, Decision, Gate, GateError, IssuedToken, Resource};
+pub use gate::{AuthenticationError, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Resource};
 pub use granted::{AccessError, Granted, authorize};
 pub use scope::{ScopeEntry, TokenScope};
 pub use secret::Secret;

@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, StatusCode, header};
-use hythe_access::{AccessError, AuthenticationError, GateError};
+use hythe_access::{AccessError, AuthenticationError, GateError, IssueError};
 use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
 use hythe_model::{Digest, ManifestError, RepositoryPath};
 use serde_json::json;
@@ -237,6 +237,15 @@ impl From<Refusal> for OciError {
 impl From<GateError> for OciError {
     fn from(error: GateError) -> Self {
         Self::unavailable(&error)
+    }
+}
+
+impl From<IssueError> for OciError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::TooLong => Self::new(StatusCode::BAD_REQUEST, Code::Unsupported, error),
+            IssueError::Unavailable(error) => error.into(),
+        }
     }
 }
 

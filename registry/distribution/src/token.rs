@@ -3,6 +3,8 @@
 //!
 //! No refresh token is ever given: clients would keep it in place of the password, and it could not outlive it.
 
+use std::collections::BTreeSet;
+
 use axum::response::{IntoResponse, Response};
 use http::header;
 use hythe_access::{Action, Credentials, IssuedToken, ScopeEntry, Secret, TokenScope};
@@ -111,10 +113,10 @@ fn entry(scope: &str) -> Option<ScopeEntry> {
             let name: RepositoryName = split_account(name).1.parse().ok()?;
             (
                 name.to_string(),
-                rights.split(',').flat_map(actions).collect::<Vec<_>>(),
+                rights.split(',').flat_map(actions).collect::<BTreeSet<_>>(),
             )
         }
-        Some("registry") if name == "catalog" => ("*".to_owned(), vec![Action::DescribeRepositories]),
+        Some("registry") if name == "catalog" => ("*".to_owned(), BTreeSet::from([Action::DescribeRepositories])),
         Some(_) | None => return None,
     };
     let actions = actions.into_iter().map(|action| action.as_str().to_owned()).collect();

@@ -109,8 +109,8 @@ pub fn everything() -> Result<Vec<String>> {
     if !has("terraform") {
         still.push(TERRAFORM.to_owned());
     }
-    tool("nextest", "cargo-nextest", "0.9")?;
-    tool("deny", "cargo-deny", "0.20")?;
+    tool("nextest", "cargo-nextest", "^0.9")?;
+    tool("deny", "cargo-deny", "^0.20")?;
     Ok(still)
 }
 

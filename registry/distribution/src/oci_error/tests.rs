@@ -175,6 +175,9 @@ fn every_error_has_a_status_a_code_and_a_message() {
         add("overload", overload.into());
     }
     add("gate", GateError("down".into()).into());
+    for error in [IssueError::TooLong, GateError("down".into()).into()] {
+        add("issue", error.into());
+    }
     for error in input_errors() {
         add("input", error.into());
     }

@@ -151,8 +151,8 @@ async fn publish(registry: &Registry, id: UploadId, progress: Progress, expected
 }
 
 /// Publishes bytes that were hashed with another algorithm than the client now names: under the name that is
-/// known, from where they can be read and hashed again. That first name is linked too, so that a row leads to
-/// it. A client avoids the second pass with `digest-algorithm` when it starts the upload.
+/// known, from where they can be read and hashed again. That first name is linked too, and before anything else
+/// can fail, so that a row leads to the bytes whatever comes of the second. A client avoids the second pass with `digest-algorithm` when it starts the upload.
 async fn rehash(
     registry: &Registry,
     granted: &Granted<kinds::CompleteLayerUpload>,
@@ -162,6 +162,16 @@ async fn rehash(
 ) -> Result<u64, UploadError> {
     let first = progress.hasher.finish();
     let size = publish(registry, id, progress, &first).await?;
+    let blob = NewBlob {
+        digest: first,
+        size,
+        inline: None,
+        upload: None,
+    };
+    registry
+        .catalog()
+        .link_blob(granted.resource(), blob, registry.now())
+        .await?;
     let stream = registry
         .blobs()
         .read(&first, 0..size)
@@ -184,20 +194,8 @@ async fn rehash(
             error => error,
         }),
     };
-    match &result {
-        Ok(_) => {
-            let blob = NewBlob {
-                digest: first,
-                size,
-                inline: None,
-                upload: None,
-            };
-            registry
-                .catalog()
-                .link_blob(granted.resource(), blob, registry.now())
-                .await?;
-        }
-        Err(_) => registry.blobs().abandon(second).await?,
+    if result.is_err() {
+        registry.blobs().abandon(second).await?;
     }
     result
 }

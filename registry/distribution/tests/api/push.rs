@@ -422,3 +422,24 @@ async fn expired_uploads_are_given_up_with_their_bytes() {
     assert_eq!(plane.files(), files);
     assert_eq!(pass(&plane).await, 0);
 }
+
+#[tokio::test]
+async fn bytes_whose_second_digest_is_wrong_are_not_left_without_a_row() {
+    let plane = Plane::new();
+    let bytes = content(100_000);
+    let location = plane.begin("team/web").await;
+    let part = Ask::patch(&location).by("admin").body(bytes.clone());
+    assert_eq!(plane.send(part).await.status, StatusCode::ACCEPTED);
+    let finish = |digest| plane.send(Ask::put(&format!("{location}?digest={digest}")).by("admin"));
+    let answer = finish(sha512(b"something else")).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::BAD_REQUEST, "DIGEST_INVALID")
+    );
+    // The file that is there is a blob of the repository, so that deleting can find it.
+    assert_eq!(plane.files(), 1);
+    let blob = plane.get(&format!("/v2/team/web/blobs/{}", sha256(&bytes))).await;
+    assert!(blob.body == bytes);
+    // The session goes on, under the right name.
+    assert_eq!(finish(sha512(&bytes)).await.status, StatusCode::CREATED);
+}

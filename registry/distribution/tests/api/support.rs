@@ -18,8 +18,8 @@ use futures::stream;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hythe_access::{
-    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssuedToken, Principal, Resource,
-    Secret, TokenScope,
+    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Principal,
+    Resource, Secret, TokenScope,
 };
 use hythe_blobs::{BlobStore, FsBlobStore, Hasher};
 use hythe_catalog::{Catalog, MemoryCatalog};
@@ -33,6 +33,9 @@ pub const OWNER: &str = "000000000000";
 pub const STRANGER: &str = "999999999999";
 /// Every password of the test gate.
 pub const PASSWORD: &str = "correct horse";
+
+/// More scopes do not fit into a token of [`TestGate`].
+pub const MAX_TOKEN_ENTRIES: usize = 90;
 
 /// Users: `admin` (root of the owner's account), `stranger` (root of another), `puller` (may pull everything of
 /// the owner's account), `hidden` (may describe only repositories whose name starts with `seen`). Anonymous
@@ -111,7 +114,10 @@ impl Gate for TestGate {
         )))
     }
 
-    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, GateError> {
+    async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {
+        if scope.0.len() > MAX_TOKEN_ENTRIES {
+            return Err(IssueError::TooLong);
+        }
         let issued_at = self.clock.now();
         let expires_at = issued_at + SignedDuration::from_mins(5);
         let token = format!("token-{}", self.serial.fetch_add(1, Ordering::SeqCst));

@@ -3,7 +3,7 @@
 
 use http::{StatusCode, header};
 
-use crate::support::{Ask, OWNER, PASSWORD, Plane};
+use crate::support::{Ask, MAX_TOKEN_ENTRIES, OWNER, PASSWORD, Plane};
 
 async fn token(plane: &Plane, ask: Ask) -> String {
     let answer = plane.send(ask).await;
@@ -163,4 +163,18 @@ async fn a_token_is_a_password_and_a_refresh_token_too() {
             .status,
         StatusCode::FORBIDDEN
     );
+}
+
+#[tokio::test]
+async fn scopes_that_do_not_fit_into_a_token_are_the_clients_mistake() {
+    let plane = Plane::new();
+    let ask = |scopes: usize| {
+        let scopes: Vec<_> = (0..scopes)
+            .map(|n| format!("scope=repository:team/web{n}:pull"))
+            .collect();
+        Ask::get(&format!("/token?{}", scopes.join("&"))).by("admin")
+    };
+    assert_eq!(plane.send(ask(MAX_TOKEN_ENTRIES)).await.status, StatusCode::OK);
+    let answer = plane.send(ask(MAX_TOKEN_ENTRIES + 1)).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer}");
 }

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether a client takes what it asked for, so that one that stops reading does not hold its place for good.
+//!
+//! Two looks are needed. [`Paced`] sees bytes that the system does not take, because the client does not read
+//! its socket. A client of HTTP/2 can read its socket, answer every ping, and yet leave a stream without a
+//! window: that shows in a [`WatchedBody`] that nobody asks for its next bytes.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// The least that a client must take while it is waited for, in bytes per second.
+const MIN_BYTES_PER_SECOND: u64 = 256;
+/// After so many times the time that a client has, a body that nobody asks for its next bytes is given up,
+/// even if others of the connection go on: a client may not buy the place of many with the speed of one.
+const MAX_TIMES: u32 = 10;
+
+/// How long a client may keep a connection waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For its first request.
+    pub(crate) first_request: Duration,
+    /// For taking what was sent.
+    pub(crate) write: Duration,
+}
+
+impl Patience {
+    fn min_bytes(&self) -> u64 {
+        let millis = u64::try_from(self.write.as_millis()).unwrap_or(u64::MAX);
+        (MIN_BYTES_PER_SECOND.saturating_mul(millis) / 1000).max(1)
+    }
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stall {
+    /// It sent no request.
+    #[error("the client sent no request")]
+    NoRequest,
+    /// It does not read an answer.
+    #[error("the client does not read what it asked for")]
+    Unread,
+}
+
+/// What is known of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    written: AtomicU64,
+    has_request: AtomicBool,
+    bodies: Mutex<Bodies>,
+}
+
+#[derive(Debug, Default)]
+struct Bodies {
+    next: u64,
+    /// Since when nobody has asked for more of a body; `None` while it has no bytes to give, which is not the
+    /// client's doing.
+    unread_since: HashMap<u64, Option<Instant>>,
+}
+
+impl Progress {
+    /// Notes a request.
+    pub(crate) fn request(&self) {
+        self.has_request.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns when the client has kept the connection waiting for too long.
+    pub(crate) async fn stall(&self, patience: Patience) -> Stall {
+        tokio::time::sleep(patience.first_request).await;
+        if !self.has_request.load(Ordering::Relaxed) {
+            return Stall::NoRequest;
+        }
+        // What had been written by then, at the last four looks: together they span the client's time.
+        let mut before = [self.written.load(Ordering::Relaxed); 4];
+        loop {
+            tokio::time::sleep(patience.write / 4).await;
+            let now = self.written.load(Ordering::Relaxed);
+            let [first, second, third, fourth] = before;
+            before = [second, third, fourth, now];
+            let is_slow = now.saturating_sub(first) < patience.min_bytes();
+            let unread = self.longest_unread();
+            if (is_slow && unread >= patience.write) || unread >= patience.write * MAX_TIMES {
+                return Stall::Unread;
+            }
+        }
+    }
+
+    fn longest_unread(&self) -> Duration {
+        let bodies = self.bodies();
+        let since = bodies.unread_since.values().flatten().min();
+        since.map_or(Duration::ZERO, Instant::elapsed)
+    }
+
+    fn bodies(&self) -> MutexGuard<'_, Bodies> {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The body of an answer, which notes when it is asked for bytes.
+#[derive(Debug)]
+pub(crate) struct WatchedBody {
+    body: Body,
+    id: u64,
+    progress: Arc<Progress>,
+}
+
+impl WatchedBody {
+    pub(crate) fn new(body: Body, progress: Arc<Progress>) -> Self {
+        let mut bodies = progress.bodies();
+        let id = bodies.next;
+        bodies.next += 1;
+        bodies.unread_since.insert(id, Some(Instant::now()));
+        drop(bodies);
+        Self { body, id, progress }
+    }
+}
+
+impl HttpBody for WatchedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        let since = polled.is_ready().then(Instant::now);
+        this.progress.bodies().unread_since.insert(this.id, since);
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        self.progress.bodies().unread_since.remove(&self.id);
+    }
+}
+
+/// A connection that fails when the system takes too little for too long. Only the time spent waiting counts.
+#[derive(Debug)]
+pub(crate) struct Paced<I> {
+    io: I,
+    progress: Arc<Progress>,
+    patience: Patience,
+    waited: Duration,
+    taken: u64,
+    waiting_since: Option<Instant>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl<I> Paced<I> {
+    pub(crate) fn new(io: I, progress: Arc<Progress>, patience: Patience) -> Self {
+        Self {
+            io,
+            progress,
+            patience,
+            waited: Duration::ZERO,
+            taken: 0,
+            waiting_since: None,
+            alarm: None,
+        }
+    }
+
+    /// Ends a stretch of waiting; fails if too little was taken in it.
+    fn end_stretch(&mut self) -> io::Result<()> {
+        self.waited = Duration::ZERO;
+        if std::mem::take(&mut self.taken) < self.patience.min_bytes() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, Stall::Unread));
+        }
+        Ok(())
+    }
+
+    fn pace(&mut self, context: &mut Context<'_>, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = wrote {
+            let bytes = result? as u64;
+            self.progress.written.fetch_add(bytes, Ordering::Relaxed);
+            self.taken = self.taken.saturating_add(bytes);
+            if let Some(since) = self.waiting_since.take() {
+                self.waited += since.elapsed();
+            }
+            if self.waited >= self.patience.write {
+                self.end_stretch()?;
+            }
+            return Poll::Ready(Ok(usize::try_from(bytes).unwrap_or(usize::MAX)));
+        }
+        loop {
+            let since = *self.waiting_since.get_or_insert_with(Instant::now);
+            let deadline = since + self.patience.write.saturating_sub(self.waited);
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if alarm.deadline() != deadline {
+                alarm.as_mut().reset(deadline);
+            }
+            ready!(alarm.as_mut().poll(context));
+            self.waiting_since = None;
+            self.end_stretch()?;
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Paced<I> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.pace(context, wrote)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let wrote = Pin::new(&mut this.io).poll_write_vectored(context, parts);
+        this.pace(context, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        first_request: Duration::from_secs(15),
+        write: Duration::from_mins(1),
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_stops_reading_ends_a_write() {
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let mut paced = Paced::new(ours, Arc::default(), PATIENCE);
+        let started = Instant::now();
+        let error = paced.write_all(&[0; 4096]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_is_waited_for_and_a_crawling_one_is_not() {
+        // Bytes taken every ten seconds, and whether 100,000 bytes arrive.
+        for (bytes, want) in [(4096, true), (1024, false)] {
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            let mut paced = Paced::new(ours, Arc::default(), PATIENCE);
+            let read = async {
+                let mut buffer = vec![0; bytes];
+                loop {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    theirs.read_exact(&mut buffer).await.ok();
+                }
+            };
+            let bytes_to_write = vec![0; 100_000];
+            let wrote = tokio::select! {
+                wrote = paced.write_all(&bytes_to_write) => wrote.is_ok(),
+                () = read => false,
+            };
+            assert_eq!(wrote, want, "{bytes}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_given_up() {
+        let progress = Progress::default();
+        let started = Instant::now();
+        assert_eq!(progress.stall(PATIENCE).await, Stall::NoRequest);
+        assert_eq!(started.elapsed().as_secs(), 15);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_nobody_asks_for_is_given_up() {
+        let progress = Arc::new(Progress::default());
+        progress.request();
+        let _body = WatchedBody::new(Body::from("text"), Arc::clone(&progress));
+        let started = Instant::now();
+        assert_eq!(progress.stall(PATIENCE).await, Stall::Unread);
+        assert!((60..=90).contains(&started.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_waits_for_bytes_and_an_idle_connection_stay() {
+        let progress = Arc::new(Progress::default());
+        progress.request();
+        let hour = Duration::from_hours(1);
+        assert!(tokio::time::timeout(hour, progress.stall(PATIENCE)).await.is_err());
+        let pending = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
+        let mut body = Body::new(WatchedBody::new(pending, Arc::clone(&progress))).into_data_stream();
+        tokio::select! {
+            _ = body.next() => unreachable!("it has no bytes"),
+            stall = tokio::time::timeout(hour, progress.stall(PATIENCE)) => assert!(stall.is_err()),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_stream_that_moves_does_not_hold_another_for_good() {
+        let progress = Arc::new(Progress::default());
+        progress.request();
+        let _body = WatchedBody::new(Body::from("text"), Arc::clone(&progress));
+        let moving = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                progress.written.fetch_add(10_000, Ordering::Relaxed);
+            }
+        };
+        let started = Instant::now();
+        let stall = tokio::select! {
+            stall = progress.stall(PATIENCE) => stall,
+            () = moving => unreachable!("it never ends"),
+        };
+        assert_eq!(stall, Stall::Unread);
+        assert!((600..=630).contains(&started.elapsed().as_secs()));
+    }
+}
