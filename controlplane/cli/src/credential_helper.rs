@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::SystemClock;
 use crate::error::CliError;
+use crate::registry_address::RegistryAddress;
 use crate::report::report;
 use crate::token_cache::{CachedToken, TokenCache};
 use crate::writer::write_out;
@@ -161,8 +162,8 @@ async fn settings_for(host: &str, environment: &Environment) -> Result<Option<Se
     let is_ours = match &settings.registry {
         Some(registry) => registry == host,
         // A server that does not answer is no reason to fail a pull from elsewhere.
-        None => match Client::new(&settings)?.registry().await {
-            Ok(registry) => registry.registry_uri.split('/').next() == Some(host),
+        None => match RegistryAddress::find(&Client::new(&settings)?).await {
+            Ok(registry) => registry.host == host,
             Err(_) => false,
         },
     };

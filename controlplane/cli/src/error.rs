@@ -30,7 +30,7 @@ pub(crate) enum CliError {
         hint: &'static str,
     },
     /// Something would be deleted, and nobody can be asked.
-    #[error("nobody confirms to {0}: this is not a terminal")]
+    #[error("cannot ask whether to {0}: this is not a terminal")]
     Unconfirmed(String),
     /// The user said no.
     #[error("nothing was done")]

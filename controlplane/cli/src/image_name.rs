@@ -5,10 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use hythe_client::Client;
-use hythe_client::wire::Registry;
 use hythe_model::{AccountId, Digest, ParseError, Reference, RepositoryName, Tag};
 
 use crate::error::CliError;
+use crate::registry_address::RegistryAddress;
 
 const HINT: &str =
     "an image is `REPOSITORY:TAG` or `REPOSITORY@sha256:…`, with or without the registry's host before it";
@@ -39,7 +39,7 @@ impl ImageName {
                 reference: self.reference,
             }),
             (Some((host, rest)), whole) => {
-                let repository = within(&client.registry().await?, &host, &rest, whole)?;
+                let repository = within(&RegistryAddress::find(client).await?, &host, &rest, whole)?;
                 Ok(Image {
                     repository,
                     reference: self.reference,
@@ -52,16 +52,16 @@ impl ImageName {
 
 /// What is left of a name after the registry's own host and account.
 fn within(
-    registry: &Registry,
+    registry: &RegistryAddress,
     host: &str,
     rest: &RepositoryName,
     whole: Option<RepositoryName>,
 ) -> Result<RepositoryName, CliError> {
-    if registry.registry_uri.split('/').next() != Some(host) {
+    if registry.host != host {
         return whole.ok_or_else(|| {
             usage(&format!(
                 "`{host}` is not the registry of this server, `{}`",
-                registry.registry_uri
+                registry.host
             ))
         });
     }
@@ -167,16 +167,11 @@ impl fmt::Display for Image {
 mod tests {
     use super::*;
 
-    /// The image that `text` names in a registry at `uri`.
-    fn named(text: &str, uri: &str) -> Result<String, String> {
-        let registry = Registry {
+    /// The image that `text` names in a registry at `host`.
+    fn named(text: &str, host: &str) -> Result<String, String> {
+        let registry = RegistryAddress {
             registry_id: AccountId::default(),
-            region: "local".parse().unwrap(),
-            registry_uri: uri.into(),
-            registry_arn: None,
-            endpoint: "http://127.0.0.1:8080".into(),
-            version: "1".into(),
-            capabilities: Vec::new(),
+            host: host.into(),
         };
         let name: ImageName = text.parse().map_err(|error: ParseError| error.to_string())?;
         let repository = match (name.host, name.repository) {
@@ -194,7 +189,7 @@ mod tests {
     fn image_names_come_with_or_without_the_registrys_host() {
         let digest = format!("team-a/web@sha256:{}", "0".repeat(64));
         let with_host = format!("127.0.0.1:5000/{digest}");
-        let (plain, path) = ("127.0.0.1:5000", "reg.example.com/000000000000");
+        let (plain, path) = ("127.0.0.1:5000", "reg.example.com");
         let cases = [
             ("web", plain, "web"),
             ("team-a/web:v1.0", plain, "team-a/web:v1.0"),

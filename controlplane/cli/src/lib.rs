@@ -21,6 +21,7 @@ mod human;
 mod image_name;
 mod options;
 mod progress;
+mod registry_address;
 mod report;
 mod table;
 mod token_cache;
@@ -86,7 +87,7 @@ pub enum Command {
     #[command(subcommand)]
     User(user::UserCommand),
     /// Manage the access keys of users
-    #[command(subcommand)]
+    #[command(subcommand, after_help = access_key::EXAMPLES)]
     AccessKey(access_key::AccessKeyCommand),
     /// Make and revoke authorization tokens
     #[command(subcommand)]

@@ -103,6 +103,7 @@ fn transfer_report(error: &TransferError) -> (u8, Option<&str>) {
         TransferError::Missing(_)
         | TransferError::File { .. }
         | TransferError::NotALayout { .. }
+        | TransferError::Occupied(_)
         | TransferError::Ambiguous { .. }
         | TransferError::Damaged { .. }
         | TransferError::Manifest { .. }

@@ -8,6 +8,7 @@ use comfy_table::{ContentArrangement, presets};
 pub(crate) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    wraps: bool,
 }
 
 impl Table {
@@ -16,10 +17,17 @@ impl Table {
         Self {
             header: header.into(),
             rows: rows.into_iter().map(Into::into).collect(),
+            wraps: true,
         }
     }
 
-    /// One thing, one member per row; empty members are left out.
+    /// Keeps each row on one line, however narrow the terminal: for what is meant to be copied.
+    pub(crate) fn unwrapped(mut self) -> Self {
+        self.wraps = false;
+        self
+    }
+
+    /// One thing, one member per row; empty members are left out. Never wrapped: digests and passwords get copied.
     pub(crate) fn fields<const N: usize>(fields: [(&'static str, String); N]) -> Self {
         let rows = fields
             .into_iter()
@@ -28,14 +36,15 @@ impl Table {
         Self {
             header: Vec::new(),
             rows: rows.collect(),
+            wraps: false,
         }
     }
 
-    /// The text, wrapped to `width` columns if there is one.
+    /// The text, wrapped to `width` columns if there is one and the table is of those that wrap.
     pub(crate) fn render(&self, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
-        if let Some(width) = width {
+        if let Some(width) = width.filter(|_| self.wraps) {
             table
                 .set_content_arrangement(ContentArrangement::Dynamic)
                 .set_width(width);
@@ -93,6 +102,15 @@ mod tests {
         let text = images().render(Some(40));
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
         assert!(text.lines().count() > 3, "{text}");
+    }
+
+    #[test]
+    fn what_is_meant_to_be_copied_stays_on_its_line() {
+        let password = "x".repeat(100);
+        let text = Table::fields([("password", password.clone())]).render(Some(40));
+        assert!(text.contains(&password), "{text}");
+        let text = images().unwrapped().render(Some(40));
+        assert_eq!(text.lines().count(), 3, "{text}");
     }
 
     #[test]

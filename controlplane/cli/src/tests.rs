@@ -29,6 +29,7 @@ fn commands_take_what_their_help_says() {
         "login docker --duration 1h",
         "login --print-password",
         "login --credential-helper",
+        "login docker --credential-helper",
         "logout podman",
         "logout --credential-helper --registry 127.0.0.1:5000",
         "configure --profile prod --endpoint https://a:1 --access-key-id K",

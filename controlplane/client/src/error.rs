@@ -100,6 +100,12 @@ impl ClientError {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether no policy allows the caller to do this.
+    #[must_use]
+    pub fn is_access_denied(&self) -> bool {
+        self.code() == Some(code::ACCESS_DENIED)
+    }
+
     /// Whether the resource is no longer what `If-Match` said.
     #[must_use]
     pub fn is_precondition_failed(&self) -> bool {

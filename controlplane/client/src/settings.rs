@@ -114,7 +114,8 @@ impl SettingsError {
         match self {
             Self::NoEndpoint => Some(
                 "start a server here with `hythe serve`, run `hythe configure`, set HYTHE_CREDENTIALS_FILE to a server's \
-                 `hythe-data/credentials`, or HYTHE_ENDPOINT with HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY (or HYTHE_TOKEN)",
+                 `hythe-data/credentials`, or HYTHE_ENDPOINT with HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY (or HYTHE_TOKEN); \
+                 credentials in the environment need HYTHE_ENDPOINT beside them, `hythe-data` or not",
             ),
             Self::NoCredentials(_) => Some(
                 "set HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY, or HYTHE_TOKEN, or name a profile that has credentials",

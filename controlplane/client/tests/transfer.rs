@@ -90,6 +90,13 @@ async fn handle(State(registry): State<Registry>, request: Request) -> Response 
             .into_response();
     }
     let path = parts.uri.path().to_owned();
+    if path.starts_with("/v2/forbidden/") {
+        return (
+            StatusCode::FORBIDDEN,
+            r#"{"errors":[{"code":"DENIED","message":"you may not push"}]}"#,
+        )
+            .into_response();
+    }
     let Some(rest) = path.strip_prefix("/v2/team/web/") else {
         return (
             StatusCode::NOT_FOUND,
@@ -509,6 +516,12 @@ async fn bytes_that_are_not_what_their_digest_says_are_refused() {
         "nothing of the broken pull is left"
     );
 
+    let to = folder.path().join("to");
+    let destination = Destination::folder(&to).await.unwrap();
+    let damaged = pull_into(&client, &"v1".parse().unwrap(), destination, None).await;
+    assert!(matches!(damaged, Err(TransferError::Damaged { .. })), "{damaged:?}");
+    Destination::folder(&to).await.expect("a pull that broke can go on");
+
     std::fs::write(from.join("blobs/sha256").join(root.hex()), "{}").unwrap();
     let damaged = push_from(&client, &from, "v2").await;
     assert!(
@@ -590,11 +603,21 @@ async fn a_refusal_carries_the_registrys_words() {
         matches!(&refused, Err(TransferError::Refused { code, message, .. }) if code == "NAME_UNKNOWN" && message == "no repository"),
         "{refused:?}"
     );
+    let from = folder.path().join("from");
+    layout(&from);
+    let source = Source::open(&from).await.unwrap();
+    let root = source.select(None).unwrap();
+    let tag = "v1".parse().unwrap();
+    let refused = push(&client, "forbidden", &source, root, &tag, Arc::new(Unobserved)).await;
+    assert!(
+        matches!(&refused, Err(TransferError::Refused { message, .. }) if message == "you may not push"),
+        "{refused:?}"
+    );
     std::fs::write(folder.path().join("file"), "x").unwrap();
     assert!(
         matches!(
             Destination::folder(folder.path()).await,
-            Err(TransferError::NotALayout { .. })
+            Err(TransferError::Occupied(_))
         ),
         "a folder of other things"
     );

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use hythe_server::{Config, ConfigCommand, ServeArgs};
+use hythe_server::{Config, ConfigCommand, ConfigForm, ServeArgs};
 
 /// A container registry that behaves like Amazon ECR: server and command line.
 #[derive(Debug, Parser)]
@@ -76,10 +76,12 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&format!("{error:#}")),
         },
-        Command::Config(ConfigCommand::Check(args)) => match hythe_server::check_config(&args) {
-            Ok(text) => print(&text),
-            Err(error) => fail(&error.to_string()),
-        },
+        Command::Config(ConfigCommand::Check(args)) => {
+            match hythe_server::check_config(&args, config_form(&cli.global)) {
+                Ok(text) => print(&text),
+                Err(error) => fail(&error.to_string()),
+            }
+        }
         Command::Docs { page } => print(&match page {
             Page::Cli => cli_page::cli_reference_page(Cli::command()),
             Page::Config => hythe_server::reference_page(),
@@ -100,6 +102,13 @@ fn credential_helper_verb() -> Option<String> {
 async fn serve(args: &ServeArgs) -> Result<(), hythe_server::ServeError> {
     Config::check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
     hythe_server::serve(Config::load(args)?).await
+}
+
+fn config_form(options: &hythe_cli::GlobalOptions) -> ConfigForm {
+    match options.output {
+        hythe_cli::OutputFormat::Table => ConfigForm::Toml,
+        hythe_cli::OutputFormat::Json => ConfigForm::Json,
+    }
 }
 
 fn print(text: &str) -> ExitCode {

@@ -541,7 +541,7 @@ pub fn reference_page() -> String {
         let values = if values.is_empty() || values.contains(&"`true`".to_owned()) {
             String::new()
         } else {
-            format!(" Values: {}.", values.join(", "))
+            format!(". Values: {}", values.join(", "))
         };
         let _ = writeln!(page, "| `--{flag}` | `{variable}` | {help}{values} |");
     }

@@ -28,4 +28,4 @@ pub use args::{ConfigCommand, ServeArgs};
 pub use clock::SystemClock;
 pub use config::{Config, ConfigError, reference_page};
 pub use rest_page::rest_reference_page;
-pub use serve::{ServeError, check_config, serve};
+pub use serve::{ConfigForm, ServeError, check_config, serve};

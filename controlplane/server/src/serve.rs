@@ -94,11 +94,26 @@ fn because(error: &dyn std::error::Error) -> String {
 }
 
 /// What `hythe config check` prints: the configuration in force, as a file, without secrets.
-pub fn check_config(args: &ServeArgs) -> Result<String, ConfigError> {
+pub fn check_config(args: &ServeArgs, form: ConfigForm) -> Result<String, ConfigError> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     Config::check_variables(names)?;
     let config = Config::load(args)?;
-    toml::to_string_pretty(&config).map_err(|error| ConfigError::Contradiction(error.to_string()))
+    let printed = match form {
+        ConfigForm::Toml => toml::to_string_pretty(&config).map_err(|error| error.to_string()),
+        ConfigForm::Json => serde_json::to_string_pretty(&config)
+            .map(|text| text + "\n")
+            .map_err(|error| error.to_string()),
+    };
+    printed.map_err(ConfigError::Contradiction)
+}
+
+/// How to print a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigForm {
+    /// As the file that `--config` takes.
+    Toml,
+    /// For programs.
+    Json,
 }
 
 /// Runs the server until SIGTERM or SIGINT.
@@ -420,11 +435,21 @@ fn greet(config: &Config, urls: &Urls, credentials: Option<&CredentialsFile>) {
     }
     let data_dir = config.data_dir.0.display();
     let host = urls.registry_host();
-    let mut text = format!(
-        "Hythe is ready. Registry {}, control plane {}, data in {data_dir}\n",
-        urls.registry, urls.control
-    );
-    if credentials.is_some() {
+    let planes = match config.plane {
+        Plane::All => format!("Registry {}, control plane {}", urls.registry, urls.control),
+        Plane::Registry => format!("Registry {}, health and metrics {}", urls.registry, urls.control),
+        Plane::Control => format!("Control plane {}, for the registry {}", urls.control, urls.registry),
+    };
+    let mut text = format!("Hythe is ready. {planes}, data in {data_dir}\n");
+    if config.tls.mode == TlsMode::Development {
+        let _ = write!(
+            text,
+            "\nFor container tools to trust its certificates, as root:\n\
+             \x20 install -D -m 644 {data_dir}/tls/ca.pem /etc/docker/certs.d/{host}/ca.crt\n"
+        );
+    }
+    // Logging in takes a control plane.
+    if credentials.is_some() && config.plane != Plane::Registry {
         let hint = if data_dir.to_string() == "hythe-data" {
             String::new()
         } else {

@@ -18,12 +18,13 @@ use crate::say;
 const REFERENCE: [(&str, &str); 3] = [("configuration.md", "config"), ("cli.md", "cli"), ("rest.md", "rest")];
 
 /// What the provider writes, in `docs`: the Terraform Registry's layout.
-const PROVIDER: [&str; 6] = [
+const PROVIDER: [&str; 7] = [
     "index.md",
     "resources",
     "data-sources",
     "ephemeral-resources",
     "functions",
+    "guides",
     "list-resources",
 ];
 

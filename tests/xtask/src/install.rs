@@ -143,11 +143,15 @@ fn debian(missing: &[&Need]) -> Result<()> {
         show(&mut command)
     };
     apt(&["update", "-qq"])?;
-    apt(&[
-        &["install", "-y", "-qq", "--no-install-recommends"],
-        packages.as_slice(),
-    ]
-    .concat())
+    let install = [
+        "install",
+        "-y",
+        "-qq",
+        "-o",
+        "Dpkg::Use-Pty=0",
+        "--no-install-recommends",
+    ];
+    apt(&[&install, packages.as_slice()].concat())
 }
 
 fn has(program: &str) -> bool {

@@ -11,6 +11,11 @@ use crate::error::CliError;
 use crate::human;
 use crate::table::Table;
 
+pub(crate) const EXAMPLES: &str = "To replace a key without a gap:
+  hythe access-key create ci                          # a user has two at most
+  hythe access-key deactivate ci OLD_ACCESS_KEY_ID    # once nobody uses it: see LAST USED in `hythe access-key list ci`
+  hythe access-key delete ci OLD_ACCESS_KEY_ID";
+
 /// `hythe access-key …`
 #[derive(Debug, Subcommand)]
 pub enum AccessKeyCommand {

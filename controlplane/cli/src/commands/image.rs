@@ -300,14 +300,16 @@ impl Session {
         let client = Client::new(&settings)?;
         let image = image.resolve(&client).await?;
         let (repository, reference) = (&image.repository, image.reference_or_latest()?);
-        let found = match client.repository(repository).await {
-            Ok(found) => found.value,
+        let described = match client.repository(repository).await {
+            Ok(found) => Some(found.value),
             Err(error) if create && error.is_not_found() => {
                 let request = CreateRepository::new(repository.clone());
                 let created = client.create_repository(&request, &IdempotencyKey::random()).await?;
                 context.writer.note(&format!("created repository {repository}"));
-                created.value
+                Some(created.value)
             }
+            // Who may pull or push need not be allowed to describe; the registry itself says what is amiss.
+            Err(error) if error.is_access_denied() => None,
             Err(error) => return Err(error.into()),
         };
         let token = client
@@ -316,7 +318,13 @@ impl Session {
         let endpoint: Endpoint = token.proxy_endpoint.parse()?;
         let credentials = Credentials::Token(token.password);
         let registry = RegistryClient::new(endpoint.origin(), &credentials, &Transport::from(&settings))?;
-        let uri = found.repository_uri;
+        let uri = if let Some(repository) = described {
+            repository.repository_uri
+        } else {
+            // Valid in every style of addresses.
+            let account = client.caller_identity().await?.registry_id;
+            format!("{}/{account}/{repository}", endpoint.authority())
+        };
         let path = uri
             .split_once('/')
             .map_or(repository.as_str(), |(_, path)| path)

@@ -13,6 +13,7 @@ use tokio::process::Command;
 use crate::context::Context;
 use crate::duration::token_seconds;
 use crate::error::{CliError, file};
+use crate::registry_address::RegistryAddress;
 use crate::{docker_config, helper_link, human};
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -24,7 +25,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 #[derive(Args, Debug)]
 pub struct LoginArgs {
     /// The tool to log in; without one, you are shown the ways to log in
-    #[arg(value_enum, conflicts_with_all = ["print_password", "credential_helper"])]
+    #[arg(value_enum, conflicts_with = "print_password")]
     tool: Option<Tool>,
     /// Print a password and nothing else; the user name is `AWS`
     #[arg(long, conflicts_with = "credential_helper")]
@@ -112,6 +113,12 @@ pub(crate) async fn run(args: LoginArgs, context: &Context) -> Result<(), CliErr
     let settings = context.settings()?;
     let client = Client::new(&settings)?;
     if args.credential_helper {
+        if !matches!(args.tool, None | Some(Tool::Docker)) {
+            return Err(CliError::Usage {
+                message: "only docker's configuration is set up for the credential helper".into(),
+                hint: "leave out the tool, or `--credential-helper`",
+            });
+        }
         return install_helper(&settings, &client, context).await;
     }
     if !args.print_password && args.tool.is_none() {
@@ -129,8 +136,8 @@ pub(crate) async fn run(args: LoginArgs, context: &Context) -> Result<(), CliErr
 }
 
 async fn explain(client: &Client, context: &Context) -> Result<(), CliError> {
-    let registry = client.registry().await?;
-    let host = registry.registry_uri.split('/').next().unwrap_or_default();
+    let registry = RegistryAddress::find(client).await?;
+    let host = &registry.host;
     let text = format!(
         "The registry is {host}. Log in to it with one of these:
 
@@ -176,9 +183,11 @@ async fn log_in(
             .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
             .join("\n");
         let mut problem = format!("refuses the login: {}", said.trim());
-        if said.contains("certificate") && settings.ca_bundle.is_some() {
+        if let Some(authority) = settings.ca_bundle.as_ref().filter(|_| said.contains("certificate")) {
             let trust = format!(
-                "\nit does not trust the server's certificate; container tools look for its authority in /etc/docker/certs.d/{}/ca.crt",
+                "\nit does not trust the server's certificate; copy `{}` to `/etc/docker/certs.d/{}/ca.crt`, where container \
+                 tools look for its authority",
+                authority.display(),
                 endpoint.authority()
             );
             problem.push_str(&trust);
@@ -202,8 +211,7 @@ async fn log_in(
 }
 
 async fn install_helper(settings: &Settings, client: &Client, context: &Context) -> Result<(), CliError> {
-    let registry = client.registry().await?;
-    let host = registry.registry_uri.split('/').next().unwrap_or_default().to_owned();
+    let host = RegistryAddress::find(client).await?.host;
     let config = docker_config::path(&context.environment)?;
     let is_kept = remember(settings, &host, context)?;
     let executable = std::env::current_exe().map_err(CliError::Output)?;

@@ -10,6 +10,7 @@ use super::login::Tool;
 use crate::context::Context;
 use crate::docker_config;
 use crate::error::CliError;
+use crate::registry_address::RegistryAddress;
 use crate::token_cache::TokenCache;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -19,7 +20,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 /// `hythe logout`
 #[derive(Args, Debug)]
 pub struct LogoutArgs {
-    /// The tool to log out
+    /// The tool to log out; `docker` forgets the credential helper too
     #[arg(
         value_enum,
         required_unless_present = "credential_helper",
@@ -38,17 +39,17 @@ pub(crate) async fn run(args: LogoutArgs, context: &Context) -> Result<(), CliEr
     let host = if let Some(host) = args.registry {
         host
     } else {
-        let registry = context.client()?.registry().await?;
-        registry.registry_uri.split('/').next().unwrap_or_default().to_owned()
+        RegistryAddress::find(&context.client()?).await?.host
     };
     TokenCache::of(&context.environment).erase(&host);
-    let who = if let Some(tool) = args.tool {
-        log_out(tool, &host).await?;
-        tool.program()
-    } else {
+    // Docker would go on asking a helper after `docker logout`.
+    if matches!(args.tool, None | Some(Tool::Docker)) {
         docker_config::set_helper(&docker_config::path(&context.environment)?, &host, false)?;
-        "docker"
-    };
+    }
+    if let Some(tool) = args.tool {
+        log_out(tool, &host).await?;
+    }
+    let who = args.tool.unwrap_or(Tool::Docker).program();
     context.writer.note(&format!("{who} is logged out of {host}"));
     Ok(())
 }

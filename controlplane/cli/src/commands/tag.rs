@@ -86,11 +86,11 @@ pub(crate) async fn run(command: TagCommand, context: &Context) -> Result<(), Cl
                 let rows = history.moves.iter().map(|it| {
                     [
                         human::age(context.now(), it.moved_at),
-                        shown(it.to_digest),
                         it.moved_by.clone(),
+                        shown(it.to_digest),
                     ]
                 });
-                Table::list(["MOVED", "TO", "BY"], rows)
+                Table::list(["MOVED", "BY", "TO"], rows).unwrapped()
             })
         }
         TagCommand::Set { tag, digest } => {

@@ -107,7 +107,7 @@ pub(crate) async fn run(command: UserCommand, context: &Context) -> Result<(), C
                 let rows = page.users.iter().map(|user| {
                     [
                         user.user_name.clone(),
-                        user.policies.join(", "),
+                        policies(user),
                         human::age(context.now(), user.created_at),
                     ]
                 });
@@ -131,19 +131,20 @@ pub(crate) async fn run(command: UserCommand, context: &Context) -> Result<(), C
     }
 }
 
+fn policies(user: &User) -> String {
+    if user.policies.is_empty() {
+        "none".into()
+    } else {
+        user.policies.join(", ")
+    }
+}
+
 fn show(context: &Context, user: &User) -> Result<(), CliError> {
     context.writer.answer(user, || {
         Table::fields([
             ("name", user.user_name.clone()),
             ("arn", user.arn.clone()),
-            (
-                "policies",
-                if user.policies.is_empty() {
-                    "none".into()
-                } else {
-                    user.policies.join(", ")
-                },
-            ),
+            ("policies", policies(user)),
             ("created", user.created_at.to_string()),
         ])
     })

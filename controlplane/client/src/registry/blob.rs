@@ -37,10 +37,15 @@ pub(super) async fn upload(
     progress: &SharedProgress,
 ) -> Result<BlobOutcome, TransferError> {
     progress.started(blob);
-    if client
+    let there = client
         .exists(client.request(Method::HEAD, repository, &format!("blobs/{}", blob.digest)))
-        .await?
-    {
+        .await;
+    let there = match there {
+        // The answer to HEAD has no room for a reason; that to the upload has.
+        Err(TransferError::Refused { status, .. }) if status == StatusCode::FORBIDDEN => false,
+        there => there?,
+    };
+    if there {
         progress.finished(&blob.digest, BlobOutcome::Present);
         return Ok(BlobOutcome::Present);
     }

@@ -30,11 +30,7 @@ impl Destination {
         let mut inside = tokio::fs::read_dir(path).await.map_err(file("read", path))?;
         let is_empty = inside.next_entry().await.map_err(file("read", path))?.is_none();
         if !is_layout && !is_empty {
-            let problem = "it is a folder with other things in it".into();
-            return Err(TransferError::NotALayout {
-                path: path.into(),
-                problem,
-            });
+            return Err(TransferError::Occupied(path.into()));
         }
         Ok(Self {
             folder: path.into(),
@@ -74,6 +70,8 @@ impl Destination {
         tokio::fs::create_dir_all(&folder)
             .await
             .map_err(file("create", &folder))?;
+        // From the first blob on, so that a pull that was interrupted can go on in the same folder.
+        self.write(MARKER, MARKER_TEXT.into()).await?;
         let part = tempfile::Builder::new().prefix(".part-").make_in(&folder, create_new);
         let part = part.map_err(file("write", &folder))?.into_temp_path(); // removed if this future is dropped
         blob::download(client, repository, descriptor, &part, progress).await?;

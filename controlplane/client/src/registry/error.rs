@@ -45,6 +45,9 @@ pub enum TransferError {
         /// What is missing or wrong.
         problem: String,
     },
+    /// A folder to pull into has something else in it.
+    #[error("`{}` is neither empty nor an OCI image layout", .0.display())]
+    Occupied(PathBuf),
     /// A layout holds several images, and none or no single one was asked for.
     #[error("`{}` holds {} images named {}", .path.display(), .names.len(), quoted(.names))]
     Ambiguous {
@@ -95,6 +98,7 @@ impl TransferError {
                 "make one with `docker buildx build --output type=oci,dest=image.tar`, `podman save --format oci-archive`, or \
                  `skopeo copy docker-archive:old.tar oci-archive:image.tar`",
             ),
+            Self::Occupied(_) => Some("name a new folder, or an archive that ends in `.tar`"),
             Self::Ambiguous { .. } => Some("say which with `--source-name`"),
             Self::Refused { .. }
             | Self::Stalled(_)
@@ -121,6 +125,7 @@ impl TransferError {
             Self::Stalled(_) => true,
             Self::File { .. }
             | Self::NotALayout { .. }
+            | Self::Occupied(_)
             | Self::Ambiguous { .. }
             | Self::Missing(_)
             | Self::Damaged { .. }
