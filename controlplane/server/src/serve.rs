@@ -158,7 +158,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stop = CancellationToken::new();
     let background = TaskTracker::new();
     let mut metrics = Metrics::new(clock.now());
-    let (registry_router, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
+    let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());
     }
@@ -180,7 +180,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         }
         None => control_router.merge(health),
     };
-    if let (Some(listener), Some(router)) = (listeners.registry, registry_router) {
+    if let (Some(listener), Some(registry)) = (listeners.registry, registry.clone()) {
+        let router = hythe_distribution::router(registry);
         serving.spawn(report(listener.serve(router, stop.clone(), grace)));
     }
     serving.spawn(report(listeners.control.serve(control_router, stop.clone(), grace)));
@@ -193,6 +194,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tracing::info!("stopping: requests have {} s to finish", config.limits.drain_seconds);
     stop.cancel();
     serving.wait().await;
+    if let Some(registry) = registry {
+        registry.drain().await;
+    }
     background.close();
     background.wait().await;
     if let Err(error) = plane.gate().write_last_used().await {
@@ -350,7 +354,7 @@ fn routers(
     blobs: &Arc<dyn BlobStore>,
     clock: &Arc<dyn Clock>,
     metrics: &mut Metrics,
-) -> (Option<Router>, Router) {
+) -> (Option<Registry>, Router) {
     let gate: Arc<dyn Gate> = Arc::<AccessGate>::clone(plane.gate());
     let catalog: Arc<dyn Catalog> = Arc::new(store.clone());
     let registry = (config.plane != Plane::Control).then(|| {
@@ -371,15 +375,14 @@ fn routers(
             service: urls.registry_host().into(),
             public_url: config.registry.public_url.clone(),
         };
-        let registry = Registry::new(
+        Registry::new(
             registry_config,
             gate,
             catalog,
             Arc::clone(blobs),
             Arc::clone(clock),
             counts,
-        );
-        hythe_distribution::router(registry)
+        )
     });
     let control = match config.plane {
         Plane::Registry => Router::new(),

@@ -9,6 +9,8 @@ use hythe_catalog::Catalog;
 use hythe_model::{AccountId, Clock, Region};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::oci_error::Overload;
 use crate::upload::Writers;
@@ -51,6 +53,7 @@ struct Inner {
     requests: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     manifest_pushes: Arc<Semaphore>,
+    tasks: TaskTracker,
 }
 
 impl Registry {
@@ -80,8 +83,20 @@ impl Registry {
             requests,
             uploads,
             manifest_pushes,
+            tasks: TaskTracker::new(),
         };
         Self(Arc::new(parts))
+    }
+
+    /// Waits for what goes on although its request is gone; to be called when no more requests come.
+    pub async fn drain(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Runs `work` to its end even if the request that asked for it goes away. `None` if it panicked.
+    pub(crate) async fn finish<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.0.tasks.spawn(work.in_current_span()).await.ok()
     }
 
     pub(crate) fn config(&self) -> &RegistryConfig {

@@ -4,6 +4,8 @@
 //! Bytes first, then the row, then the answer. After the bytes are published the blob store knows the session no
 //! more; if the row could not be written then, the same request finds the blob in its place and goes on.
 
+use std::io;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -117,23 +119,24 @@ pub(super) async fn commit(
     progress: Progress,
     expected: &Digest,
 ) -> Result<(), UploadError> {
-    let size = if progress.hasher.algorithm() == expected.algorithm() {
-        publish(registry, id, progress, expected).await?
-    } else {
-        rehash(registry, granted, id, progress, expected).await?
-    };
-    link(
-        registry,
-        granted.resource(),
-        id,
-        NewBlob {
-            digest: *expected,
+    let (shared, repository, expected) = (registry.clone(), granted.resource().clone(), *expected);
+    // A client that goes away between the two must not leave published bytes without a row.
+    let work = async move {
+        let size = if progress.hasher.algorithm() == expected.algorithm() {
+            publish(&shared, id, progress, &expected).await?
+        } else {
+            rehash(&shared, &repository, id, progress, &expected).await?
+        };
+        let blob = NewBlob {
+            digest: expected,
             size,
             inline: None,
             upload: Some(id),
-        },
-    )
-    .await
+        };
+        link(&shared, &repository, id, blob).await
+    };
+    let ended = registry.finish(work).await;
+    ended.unwrap_or_else(|| Err(UploadError::Store(io::Error::other("the end of the upload panicked"))))
 }
 
 async fn publish(registry: &Registry, id: UploadId, progress: Progress, expected: &Digest) -> Result<u64, UploadError> {
@@ -155,7 +158,7 @@ async fn publish(registry: &Registry, id: UploadId, progress: Progress, expected
 /// can fail, so that a row leads to the bytes whatever comes of the second. A client avoids the second pass with `digest-algorithm` when it starts the upload.
 async fn rehash(
     registry: &Registry,
-    granted: &Granted<kinds::CompleteLayerUpload>,
+    repository: &RepositoryPath,
     id: UploadId,
     progress: Progress,
     expected: &Digest,
@@ -168,10 +171,7 @@ async fn rehash(
         inline: None,
         upload: None,
     };
-    registry
-        .catalog()
-        .link_blob(granted.resource(), blob, registry.now())
-        .await?;
+    registry.catalog().link_blob(repository, blob, registry.now()).await?;
     let stream = registry
         .blobs()
         .read(&first, 0..size)

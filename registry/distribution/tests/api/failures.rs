@@ -14,12 +14,20 @@ use hythe_catalog::{
 };
 use hythe_model::{AccountId, Algorithm, Digest, Reference, RepositoryName, RepositoryPath, Tag, UploadId};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::support::{Ask, Plane, content, digest_of, sha256};
 
 /// What shall fail, and how often.
 #[derive(Debug, Default)]
-struct Faults(Mutex<Vec<&'static str>>);
+struct Faults(Mutex<Vec<&'static str>>, Pause);
+
+/// A commit that waits after its work is done.
+#[derive(Debug, Default)]
+struct Pause {
+    reached: Notify,
+    over: Notify,
+}
 
 impl Faults {
     fn plan(&self, fault: &'static str, times: usize) {
@@ -74,6 +82,27 @@ async fn a_blob_that_could_not_be_linked_is_linked_by_the_next_try() {
             assert_eq!(done.status, StatusCode::CREATED, "{size} {algorithm:?}: {done}");
             assert!(plane.get(&blob).await.body == content);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_after_the_commit_leaves_a_linked_blob() {
+    let (plane, faults) = plane();
+    let content = content(100_000);
+    let digest = sha256(&content);
+    let location = plane.begin("team/web").await;
+    plane
+        .send(Ask::patch(&location).by("admin").body(content.clone()))
+        .await;
+    faults.plan("pause", 1);
+    tokio::select! {
+        answer = plane.send(Ask::put(&format!("{location}?digest={digest}")).by("admin")) => panic!("{answer}"),
+        () = faults.1.reached.notified() => {} // the request is dropped here
+    }
+    faults.1.over.notify_one();
+    let blob = format!("/v2/team/web/blobs/{digest}");
+    while plane.get(&blob).await.status != StatusCode::OK {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -193,7 +222,12 @@ impl BlobStore for FaultyBlobs {
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
-        self.0.commit(upload, progress, expected).await
+        let done = self.0.commit(upload, progress, expected).await;
+        if self.1.is_due("pause") {
+            self.1.1.reached.notify_one();
+            self.1.1.over.notified().await;
+        }
+        done
     }
 
     async fn abandon(&self, upload: UploadId) -> Result<(), BlobError> {
