@@ -100,8 +100,7 @@ fn credential_helper_verb() -> Option<String> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), hythe_server::ServeError> {
-    Config::check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-    hythe_server::serve(Config::load(args)?).await
+    hythe_server::serve(Config::of_process(args)?).await
 }
 
 fn config_form(options: &hythe_cli::GlobalOptions) -> ConfigForm {

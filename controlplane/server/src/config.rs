@@ -353,6 +353,12 @@ const CLIENT_VARIABLES: &[&str] = &[
 ];
 
 impl Config {
+    /// The configuration of this process: [`Self::load`], after [`Self::check_variables`] on its environment.
+    pub fn of_process(args: &ServeArgs) -> Result<Self, ConfigError> {
+        Self::check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
+        Self::load(args)
+    }
+
     /// Lays `args` (flags and environment, which clap has merged) over the file they name, and checks the whole.
     pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
         let mut config = match &args.config {

@@ -8,11 +8,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hythe_operations::MasterKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
-
-/// Length of the master key, in bytes.
-pub const MASTER_KEY_BYTES: usize = 32;
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +115,7 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), DataDirError> {
 }
 
 /// Reads the master key, or makes one if the file is absent.
-pub fn master_key(path: &Path) -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, DataDirError> {
+pub fn master_key(path: &Path) -> Result<MasterKey, DataDirError> {
     match File::open(path) {
         Ok(file) => {
             let mut text = Zeroizing::new(String::new());
@@ -126,20 +124,18 @@ pub fn master_key(path: &Path) -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, Data
                 .decode(text.trim())
                 .map(Zeroizing::new)
                 .map_err(|_| DataDirError::MasterKey(path.into()))?;
-            let key: [u8; MASTER_KEY_BYTES] = bytes
+            let key = bytes
                 .as_slice()
                 .try_into()
                 .map_err(|_| DataDirError::MasterKey(path.into()))?;
-            Ok(Zeroizing::new(key))
+            Ok(MasterKey::new(key))
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = path.parent() {
                 make_private_dir(parent)?;
             }
-            let mut key = Zeroizing::new([0; MASTER_KEY_BYTES]);
-            aws_lc_rs::rand::fill(key.as_mut_slice())
-                .map_err(|_| at(path)(io::Error::other("the system gives no random numbers")))?;
-            let text = Zeroizing::new(format!("{}\n", STANDARD.encode(key.as_slice())));
+            let key = MasterKey::generate().map_err(|error| at(path)(io::Error::other(error)))?;
+            let text = Zeroizing::new(format!("{}\n", STANDARD.encode(key.expose())));
             write_private(path, text.as_bytes())?;
             Ok(key)
         }
@@ -195,7 +191,7 @@ mod tests {
         let data = DataDir::open(&dir.path().join("data")).unwrap();
         let key_path = data.join("keys/master.key");
         let key = master_key(&key_path).unwrap();
-        assert_eq!(master_key(&key_path).unwrap(), key);
+        assert_eq!(master_key(&key_path).unwrap().expose(), key.expose());
         let credentials = CredentialsFile {
             endpoint: "http://127.0.0.1:1".into(),
             registry: "127.0.0.1:2".into(),

@@ -14,7 +14,7 @@ use hythe_catalog::Catalog;
 use hythe_distribution::{Registry, RegistryConfig};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
-use hythe_operations::{AccessGate, AddressStyle, ControlPlane, MasterKey, RegistryAddress};
+use hythe_operations::{AccessGate, AddressStyle, ControlPlane, RegistryAddress};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -95,9 +95,7 @@ fn because(error: &dyn std::error::Error) -> String {
 
 /// What `hythe config check` prints: the configuration in force, as a file, without secrets.
 pub fn check_config(args: &ServeArgs, form: ConfigForm) -> Result<String, ConfigError> {
-    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    Config::check_variables(names)?;
-    let config = Config::load(args)?;
+    let config = Config::of_process(args)?;
     let printed = match form {
         ConfigForm::Toml => toml::to_string_pretty(&config).map_err(|error| error.to_string()),
         ConfigForm::Json => serde_json::to_string_pretty(&config)
@@ -122,7 +120,6 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = DataDir::open(&config.data_dir.0)?;
     let master_key = data_dir::master_key(&config.master_key_file())?;
-    let master_key = MasterKey::new(*master_key);
     let certificate = Certificate::open(&config, &data, clock.now())?;
 
     let store = Store::open(&store_config(&config, &data)).await?;
