@@ -48,7 +48,11 @@ impl Sqlite {
         let writing = shared
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(if hythe_model::Sync::Database.is_missing() {
+                SqliteSynchronous::Off
+            } else {
+                SqliteSynchronous::Full
+            })
             .foreign_keys(true)
             // What a burst of writes leaves behind is cut off at the next checkpoint, in bytes.
             .pragma("journal_size_limit", "67108864");

@@ -14,6 +14,13 @@ impl Clock for SystemClock {
         reason = "this is the clock that everything else takes as an argument"
     )]
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        #[cfg(debug_assertions)]
+        let now = now
+            .checked_add(jiff::SignedDuration::from_secs(
+                crate::test_hooks::clock_offset_seconds(),
+            ))
+            .unwrap_or(now);
+        now
     }
 }

@@ -12,6 +12,8 @@ use hythe_model::{AccountId, Region};
 use serde::{Deserialize, Serialize};
 
 use crate::ServeArgs;
+#[cfg(debug_assertions)]
+use crate::test_hooks;
 
 /// Everything that `hythe serve` can be told.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -352,22 +354,12 @@ const CLIENT_VARIABLES: &[&str] = &[
     "HYTHE_REGISTRY",
 ];
 
-/// Ends a test build at a fail point: `NAME:PASS`, such as `blob.publish.renamed:2`.
-const FAIL_POINT_VARIABLE: &str = "HYTHE_TEST_FAIL_POINT";
-
 impl Config {
     /// The configuration of this process: [`Self::load`], after [`Self::check_variables`] on its environment.
     pub fn of_process(args: &ServeArgs) -> Result<Self, ConfigError> {
         Self::check_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-        if cfg!(debug_assertions)
-            && let Some((_, armed)) = std::env::vars_os().find(|(name, _)| name == FAIL_POINT_VARIABLE)
-            && let Some((point, pass)) = armed.to_str().and_then(|text| text.rsplit_once(':'))
-        {
-            let pass = pass
-                .parse()
-                .map_err(|_| ConfigError::UnknownVariable(FAIL_POINT_VARIABLE.into()))?;
-            hythe_model::arm_fail_point(point, pass);
-        }
+        #[cfg(debug_assertions)]
+        test_hooks::of_process()?;
         Self::load(args)
     }
 

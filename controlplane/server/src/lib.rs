@@ -22,6 +22,8 @@ mod progress;
 mod rest_page;
 mod serve;
 mod tasks;
+#[cfg(debug_assertions)]
+mod test_hooks;
 mod tls;
 
 pub use args::{ConfigCommand, ServeArgs};

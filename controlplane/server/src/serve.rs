@@ -406,7 +406,7 @@ fn start_passes(
         async move { plane.gate().refresh().await }
     });
     let (store, blobs, clock) = (store.clone(), Arc::clone(blobs), Arc::clone(clock));
-    tasks::every(background, stop, "upload.expire", EXPIRY_PERIOD, move || {
+    tasks::every(background, stop, "upload.expire", expiry_period(), move || {
         let (store, blobs, clock) = (store.clone(), Arc::clone(&blobs), Arc::clone(&clock));
         async move {
             let expired = hythe_distribution::expire_uploads(&store, &*blobs, clock.now(), EXPIRY_BATCH).await?;
@@ -416,6 +416,15 @@ fn start_passes(
             Ok::<(), hythe_distribution::ExpireError>(())
         }
     });
+}
+
+/// How often expired uploads are looked for; a test may be in a hurry.
+fn expiry_period() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(period) = crate::test_hooks::expiry_period() {
+        return period;
+    }
+    EXPIRY_PERIOD
 }
 
 async fn report(serving: impl Future<Output = usize>) {
