@@ -6,6 +6,7 @@ use hythe_model::AccountId;
 use jiff::Timestamp;
 
 use crate::session::{Row, corrupt, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 /// An access key. Its secret is sealed by whoever stores it; here it is bytes.
@@ -88,7 +89,7 @@ const TOUCH: &str = "
 impl Store {
     /// Creates an access key, unless its user has `max_keys` already.
     pub async fn create_access_key(&self, key: &AccessKeyRecord, max_keys: usize) -> Result<(), CreateAccessKeyError> {
-        self.write((key.clone(), max_keys), |session, (key, max_keys)| {
+        self.write(Durability::Full, (key.clone(), max_keys), |session, (key, max_keys)| {
             Box::pin(async move {
                 let user = user_column(key.user.as_ref());
                 if key.user.is_some()
@@ -149,7 +150,11 @@ impl Store {
         is_active: bool,
     ) -> Result<Option<AccessKeyRecord>, StoreError> {
         let rows = self
-            .write_one(SET_ACTIVE, values![account, user_column(user), id, is_active])
+            .write_one(
+                Durability::Full,
+                SET_ACTIVE,
+                values![account, user_column(user), id, is_active],
+            )
             .await?;
         rows.first().map(AccessKeyRecord::read).transpose()
     }
@@ -161,7 +166,9 @@ impl Store {
         user: Option<&UserName>,
         id: &str,
     ) -> Result<Option<AccessKeyRecord>, StoreError> {
-        let rows = self.write_one(DELETE, values![account, user_column(user), id]).await?;
+        let rows = self
+            .write_one(Durability::Full, DELETE, values![account, user_column(user), id])
+            .await?;
         rows.first().map(AccessKeyRecord::read).transpose()
     }
 
@@ -170,7 +177,7 @@ impl Store {
         // By id, so that two nodes take the same rows in the same order.
         let mut uses = uses.to_vec();
         uses.sort();
-        self.write(uses, |session, uses| {
+        self.write(Durability::Full, uses, |session, uses| {
             Box::pin(async move {
                 for (id, used_at) in uses {
                     session.execute(TOUCH, values![id, *used_at]).await?;

@@ -5,6 +5,7 @@ use hythe_model::AccountId;
 use jiff::Timestamp;
 
 use crate::session::{Row, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 /// A tenant.
@@ -37,7 +38,10 @@ const LIST: &str = "SELECT id, name, created_ms FROM account WHERE id > $1 ORDER
 impl Store {
     /// Creates an account unless it is there already; says whether it is new.
     pub async fn create_account(&self, id: &AccountId, name: &str, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(!self.write_one(INSERT, values![id, name, now]).await?.is_empty())
+        Ok(!self
+            .write_one(Durability::Full, INSERT, values![id, name, now])
+            .await?
+            .is_empty())
     }
 
     /// The account.

@@ -2,11 +2,12 @@
 //! Blobs, and through which repositories they may be read.
 
 use async_trait::async_trait;
-use hythe_catalog::{BlobCatalog, BlobRecord, CatalogError, NewBlob};
+use hythe_catalog::{BlobCatalog, BlobRecord, CatalogError, NewBlob, Unlinked};
 use hythe_model::{Digest, RepositoryPath};
 use jiff::Timestamp;
 
 use crate::session::{Session, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError, repository, review, upload};
 
 const SELECT: &str = "
@@ -33,7 +34,8 @@ impl BlobCatalog for Store {
     }
 
     async fn link_blob(&self, repository: &RepositoryPath, blob: NewBlob, now: Timestamp) -> Result<(), CatalogError> {
-        self.write((repository.clone(), blob, now), |session, (repository, blob, now)| {
+        let input = (repository.clone(), blob, now);
+        self.write(Durability::Full, input, |session, (repository, blob, now)| {
             Box::pin(link(session, repository, blob, *now))
         })
         .await
@@ -46,10 +48,23 @@ impl BlobCatalog for Store {
         digest: &Digest,
         now: Timestamp,
     ) -> Result<bool, CatalogError> {
-        self.write(
-            (from.clone(), to.clone(), *digest, now),
-            |session, (from, to, digest, now)| Box::pin(mount(session, from, to, digest, *now)),
-        )
+        let input = (from.clone(), to.clone(), *digest, now);
+        self.write(Durability::Full, input, |session, (from, to, digest, now)| {
+            Box::pin(mount(session, from, to, digest, *now))
+        })
+        .await
+    }
+
+    async fn unlink_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Unlinked, CatalogError> {
+        let input = (repository.clone(), *digest, now);
+        self.write(Durability::Full, input, |session, (repository, digest, now)| {
+            Box::pin(unlink(session, repository, digest, *now))
+        })
         .await
     }
 
@@ -93,7 +108,7 @@ async fn link(
         return Err(CatalogError::RepositoryUnknown(repository.clone()));
     };
     if let Some(upload) = blob.upload
-        && !upload::finish(session, &id, upload).await?
+        && !upload::finish(session, &id, upload, &blob.digest, now).await?
     {
         return Err(CatalogError::Conflict);
     }
@@ -131,4 +146,25 @@ async fn mount(
         review::link(session, &id, digest, now).await?;
     }
     Ok(is_linked)
+}
+
+const NEEDED: &str = "SELECT image_digest FROM image_blob WHERE repository_id = $1 AND blob_digest = $2 LIMIT 1";
+const UNLINK: &str = "DELETE FROM repository_blob WHERE repository_id = $1 AND digest = $2 RETURNING digest";
+async fn unlink(
+    session: &mut Session,
+    repository: &RepositoryPath,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<Unlinked, CatalogError> {
+    let Some(id) = repository::find_id(session, repository).await? else {
+        return Err(CatalogError::RepositoryUnknown(repository.clone()));
+    };
+    if session.fetch_optional(NEEDED, values![&id, digest]).await?.is_some() {
+        return Ok(Unlinked::Needed);
+    }
+    if session.fetch_optional(UNLINK, values![&id, digest]).await?.is_none() {
+        return Ok(Unlinked::Unknown);
+    }
+    review::link(session, &id, digest, now).await?;
+    Ok(Unlinked::Done)
 }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::session::{Row, Session, Value, values};
 use crate::tag::Mover;
+use crate::writer::Durability;
 use crate::{Store, StoreError, repository, review, tag};
 
 const BY_TAG: &str = "
@@ -35,9 +36,11 @@ const REFERRERS: &str = "
 #[async_trait]
 impl ImageCatalog for Store {
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError> {
-        self.write((repository.clone(), image), |session, (repository, image)| {
-            Box::pin(put(session, repository, image))
-        })
+        self.write(
+            Durability::Full,
+            (repository.clone(), image),
+            |session, (repository, image)| Box::pin(put(session, repository, image)),
+        )
         .await
     }
 
@@ -75,7 +78,7 @@ impl ImageCatalog for Store {
         deleted_by: &str,
     ) -> Result<Option<DeletedImage>, DeleteImageError> {
         let input = (repository.clone(), reference.clone(), deleted_at, deleted_by.to_owned());
-        self.write(input, |session, (repository, reference, at, by)| {
+        self.write(Durability::Full, input, |session, (repository, reference, at, by)| {
             Box::pin(async move {
                 let Some(id) = repository::find_id(session, repository).await? else {
                     return Err(CatalogError::RepositoryUnknown(repository.clone()).into());
@@ -130,8 +133,11 @@ impl ImageCatalog for Store {
     }
 }
 
-const SELECT_MUTABILITY: &str = "
-    SELECT id, tag_mutability, tag_mutability_filters FROM repository WHERE account_id = $1 AND name = $2";
+/// Also whether an index of the repository lists the image, which was not there.
+const SELECT_SETTINGS: &str = "
+    SELECT r.id, r.tag_mutability, r.tag_mutability_filters, r.allow_sparse_indexes,
+           EXISTS (SELECT 1 FROM image_missing_child m WHERE m.repository_id = r.id AND m.child_digest = $3)
+      FROM repository r WHERE r.account_id = $1 AND r.name = $2";
 const INSERT: &str = "
     INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
                        annotations, manifest)
@@ -140,13 +146,14 @@ const INSERT: &str = "
  RETURNING digest";
 async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> Result<PutOutcome, PutImageError> {
     let Some(row) = session
-        .fetch_optional(SELECT_MUTABILITY, values![&path.account, &path.name])
+        .fetch_optional(SELECT_SETTINGS, values![&path.account, &path.name, &image.digest])
         .await?
     else {
         return Err(CatalogError::RepositoryUnknown(path.clone()).into());
     };
     let id = row.text(0)?;
     let mutability = repository::read_mutability(&row, 1)?;
+    let (allows_sparse, was_missed) = (row.bool(3)?, row.bool(4)?);
 
     let manifest = &image.manifest;
     let annotations = serde_json::to_string(manifest.annotations()).map_err(StoreError::from)?;
@@ -164,7 +171,10 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
     ];
     let is_new = session.fetch_optional(INSERT, values).await?.is_some();
     if is_new {
-        refer(session, &id, image).await?;
+        refer(session, &id, image, allows_sparse).await?;
+        if was_missed {
+            adopt(session, &id, &image.digest).await?;
+        }
     }
 
     let mover = Mover {
@@ -213,6 +223,9 @@ const REFER_CHILDREN: &str = "
        AND digest IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
                       $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
  RETURNING child_digest";
+/// Remembers a child that is not there.
+const MISS_CHILD: &str =
+    "INSERT INTO image_missing_child (repository_id, image_digest, child_digest) VALUES ($1, $2, $3)";
 /// The size of an index is that of its largest image.
 const SIZE_INDEX: &str = "
     UPDATE image SET image_bytes =
@@ -220,8 +233,8 @@ const SIZE_INDEX: &str = "
               FROM image_child c JOIN image i ON i.repository_id = c.repository_id AND i.digest = c.child_digest
              WHERE c.repository_id = $1 AND c.image_digest = $2)
      WHERE repository_id = $1 AND digest = $2";
-/// Records what a new image needs, all of which must be there.
-async fn refer(session: &mut Session, id: &str, image: &NewImage) -> Result<(), PutImageError> {
+/// Records what a new image needs, all of which must be there but for the children of a sparse index.
+async fn refer(session: &mut Session, id: &str, image: &NewImage, allows_sparse: bool) -> Result<(), PutImageError> {
     let blobs = image.manifest.required_blobs().map(|blob| blob.digest).collect();
     let missing = refer_to(session, REFER_BLOBS, id, &image.digest, blobs).await?;
     if !missing.is_empty() {
@@ -230,10 +243,44 @@ async fn refer(session: &mut Session, id: &str, image: &NewImage) -> Result<(), 
     let children: BTreeSet<_> = image.manifest.children().iter().map(|child| child.digest).collect();
     if !children.is_empty() {
         let missing = refer_to(session, REFER_CHILDREN, id, &image.digest, children).await?;
-        if !missing.is_empty() {
+        if !missing.is_empty() && !allows_sparse {
             return Err(PutImageError::ChildrenUnknown(missing));
         }
+        for child in &missing {
+            session.execute(MISS_CHILD, values![id, &image.digest, child]).await?;
+        }
         session.execute(SIZE_INDEX, values![id, &image.digest]).await?;
+    }
+    Ok(())
+}
+
+const FIND_CHILD: &str = "
+    DELETE FROM image_missing_child WHERE repository_id = $1 AND child_digest = $2
+ RETURNING image_digest";
+const ADD_CHILD: &str = "INSERT INTO image_child (repository_id, image_digest, child_digest) VALUES ($1, $2, $3)";
+const SIZE: &str = "SELECT image_bytes FROM image WHERE repository_id = $1 AND digest = $2";
+/// Gives a row if the index was smaller.
+const GROW_INDEX: &str = "
+    UPDATE image SET image_bytes = $3 WHERE repository_id = $1 AND digest = $2 AND image_bytes < $3
+ RETURNING digest";
+const PARENTS: &str = "SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2";
+/// Makes a new image a child of the indexes that listed it before it was there.
+async fn adopt(session: &mut Session, id: &str, child: &Digest) -> Result<(), StoreError> {
+    let mut grown: Vec<Digest> = Vec::new();
+    for row in session.fetch_all(FIND_CHILD, values![id, child]).await? {
+        let index = row.parsed(0)?;
+        session.execute(ADD_CHILD, values![id, &index, child]).await?;
+        grown.push(index);
+    }
+    let size = session.fetch_one(SIZE, values![id, child]).await?.size(0)?;
+    // Ends, as no index grows to the same size twice.
+    while let Some(index) = grown.pop() {
+        let values = values![id, &index, size];
+        if session.fetch_optional(GROW_INDEX, values).await?.is_some() {
+            for row in session.fetch_all(PARENTS, values![id, &index]).await? {
+                grown.push(row.parsed(0)?);
+            }
+        }
     }
     Ok(())
 }
@@ -266,8 +313,13 @@ async fn refer_to(
 const EXISTS: &str = "SELECT digest FROM image WHERE repository_id = $1 AND digest = $2";
 /// The most indexes that an error names.
 const MAX_NAMED_INDEXES: usize = 100;
+/// Also those that missed the child when they were pushed: a node of the previous version does not move the row
+/// when the child comes.
 const LISTING_INDEXES: &str = "
-    SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2 ORDER BY image_digest LIMIT $3";
+    SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2
+     UNION
+    SELECT image_digest FROM image_missing_child WHERE repository_id = $1 AND child_digest = $2
+     ORDER BY image_digest LIMIT $3";
 
 async fn delete_by_digest(
     session: &mut Session,
@@ -323,12 +375,13 @@ async fn delete_by_tag(
 }
 
 const DELETE_CHILDREN: &str = "DELETE FROM image_child WHERE repository_id = $1 AND image_digest = $2";
+const DELETE_MISSING_CHILDREN: &str = "DELETE FROM image_missing_child WHERE repository_id = $1 AND image_digest = $2";
 const DELETE_BLOBS: &str = "DELETE FROM image_blob WHERE repository_id = $1 AND image_digest = $2";
 const DELETE: &str = "DELETE FROM image WHERE repository_id = $1 AND digest = $2";
 /// Removes an image that has no tags and that no index lists.
 async fn remove(session: &mut Session, id: &str, digest: &Digest, now: Timestamp) -> Result<(), StoreError> {
     review::image(session, id, digest, now).await?;
-    for statement in [DELETE_CHILDREN, DELETE_BLOBS, DELETE] {
+    for statement in [DELETE_CHILDREN, DELETE_MISSING_CHILDREN, DELETE_BLOBS, DELETE] {
         session.execute(statement, values![id, digest]).await?;
     }
     Ok(())

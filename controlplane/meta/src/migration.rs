@@ -9,7 +9,10 @@ use crate::{OpenError, StoreError};
 
 /// The texts, version 1 first. `{collate}` after the type of a text column stands for the engine's way to
 /// sort by bytes: the one difference between the two schemas.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_sparse_and_sealed.sql"),
+];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";
 const CURRENT_VERSION: &str = "SELECT COALESCE(MAX(version), 0) FROM schema_version";

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::session::{Row, Session, corrupt, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 /// The most repositories of one account (ECR, "Service quotas": registered repositories). Creates that run at
@@ -32,6 +33,8 @@ pub struct RepositoryRecord {
     pub tag_mutability: TagMutability,
     /// Whether images are scanned when they are pushed.
     pub scan_on_push: bool,
+    /// Whether an index may be pushed before its children, or without some of them.
+    pub allow_sparse_indexes: bool,
     /// How its images are encrypted.
     pub encryption: Encryption,
     /// Its resource tags.
@@ -58,6 +61,8 @@ pub struct NewRepository {
     pub tag_mutability: TagMutability,
     /// Whether images are scanned when they are pushed.
     pub scan_on_push: bool,
+    /// Whether an index may be pushed before its children, or without some of them.
+    pub allow_sparse_indexes: bool,
     /// How its images are encrypted.
     pub encryption: Encryption,
     /// Its resource tags.
@@ -103,6 +108,8 @@ pub struct RepositoryChange {
     pub tag_mutability: Option<TagMutability>,
     /// Whether images are scanned when they are pushed.
     pub scan_on_push: Option<bool>,
+    /// Whether an index may be pushed before its children, or without some of them.
+    pub allow_sparse_indexes: Option<bool>,
     /// The resource tags.
     pub tags: Option<TagChange>,
 }
@@ -158,6 +165,7 @@ impl Found {
             },
             tags: ResourceTags::new(tags).map_err(corrupt)?,
             version: row.int(9)?,
+            allow_sparse_indexes: row.bool(10)?,
         };
         Ok(Self {
             id: row.text(0)?,
@@ -187,7 +195,8 @@ pub(crate) async fn find_id(session: &mut Session, path: &RepositoryPath) -> Res
 }
 
 const SELECT: &str = "
-    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version
+    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version,
+           allow_sparse_indexes
       FROM repository WHERE account_id = $1 AND name = $2";
 /// The row of a repository, if it exists.
 pub(crate) async fn find(session: &mut Session, path: &RepositoryPath) -> Result<Option<Found>, StoreError> {
@@ -202,15 +211,17 @@ const COUNT_IN_ACCOUNT: &str = "
     SELECT COUNT(*) FROM (SELECT 1 AS one FROM repository WHERE account_id = $1 LIMIT $2) AS counted";
 const INSERT: &str = "
     INSERT INTO repository (id, account_id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push,
-                            encryption_type, kms_key, tags, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
+                            encryption_type, kms_key, tags, allow_sparse_indexes, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
     ON CONFLICT (account_id, name) DO NOTHING
  RETURNING version";
 const LIST: &str = "
-    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version
+    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version,
+           allow_sparse_indexes
       FROM repository WHERE account_id = $1 AND name > $2 AND name >= $3 AND name < $4 ORDER BY name LIMIT $5";
 const UPDATE: &str = "
-    UPDATE repository SET tag_mutability = $2, tag_mutability_filters = $3, scan_on_push = $4, tags = $5, version = version + 1
+    UPDATE repository SET tag_mutability = $2, tag_mutability_filters = $3, scan_on_push = $4, tags = $5,
+           allow_sparse_indexes = $6, version = version + 1
      WHERE id = $1
  RETURNING version";
 const USAGE: &str = "
@@ -240,13 +251,13 @@ impl Store {
             .size(0)?;
         let remembered_since = new.idempotency.as_ref().map(|_| window_start(new.created_at));
         let record = self
-            .write((new, count), |session, (new, count)| {
+            .write(Durability::Full, (new, count), |session, (new, count)| {
                 Box::pin(create(session, new, *count))
             })
             .await?;
         // Bounds the table. The repository is there whether or not this works.
         if let Some(since) = remembered_since
-            && let Err(error) = self.write_one(FORGET_REQUESTS, values![since]).await
+            && let Err(error) = self.write_one(Durability::Full, FORGET_REQUESTS, values![since]).await
         {
             tracing::debug!(%error, "cannot forget old idempotency keys");
         }
@@ -289,6 +300,7 @@ impl Store {
         expected_version: Option<i64>,
     ) -> Result<RepositoryRecord, UpdateRepositoryError> {
         self.write(
+            Durability::Full,
             (path.clone(), change, expected_version),
             |session, (path, change, expected_version)| Box::pin(update(session, path, change, *expected_version)),
         )
@@ -340,7 +352,8 @@ async fn create(
         new.scan_on_push,
         new.encryption.kind.as_str(),
         new.encryption.kms_key.as_deref(),
-        tags
+        tags,
+        new.allow_sparse_indexes
     ];
     let Some(row) = session.fetch_optional(INSERT, values).await? else {
         return Err(CreateRepositoryError::AlreadyExists);
@@ -357,6 +370,7 @@ async fn create(
         created_at: hythe_model::from_millis(hythe_model::millis(new.created_at)),
         tag_mutability: new.tag_mutability.clone(),
         scan_on_push: new.scan_on_push,
+        allow_sparse_indexes: new.allow_sparse_indexes,
         encryption: new.encryption.clone(),
         tags: new.tags.clone(),
         version: row.int(0)?,
@@ -366,7 +380,8 @@ async fn create(
 const EARLIER_REQUEST: &str = "
     SELECT request_hash, repository_id FROM idempotency WHERE account_id = $1 AND key = $2 AND created_ms > $3";
 const SELECT_BY_ID: &str = "
-    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version
+    SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version,
+           allow_sparse_indexes
       FROM repository WHERE id = $1";
 /// What an earlier request under the same key created, if it is still there.
 async fn earlier(
@@ -420,6 +435,9 @@ async fn update(
     if let Some(scan_on_push) = change.scan_on_push {
         record.scan_on_push = scan_on_push;
     }
+    if let Some(allow_sparse_indexes) = change.allow_sparse_indexes {
+        record.allow_sparse_indexes = allow_sparse_indexes;
+    }
     match &change.tags {
         Some(TagChange::Replace(tags)) => record.tags = tags.clone(),
         Some(TagChange::Merge(tags)) => record.tags = record.tags.merged(tags)?,
@@ -429,9 +447,9 @@ async fn update(
     let mode = record.tag_mutability.mode().as_str();
     let filters = filters_json(&record.tag_mutability)?;
     let tags = serde_json::to_string(record.tags.as_map()).map_err(StoreError::from)?;
-    let row = session
-        .fetch_one(UPDATE, values![&id, mode, filters, record.scan_on_push, tags])
-        .await?;
+    let (scan_on_push, allow_sparse_indexes) = (record.scan_on_push, record.allow_sparse_indexes);
+    let values = values![&id, mode, filters, scan_on_push, tags, allow_sparse_indexes];
+    let row = session.fetch_one(UPDATE, values).await?;
     record.version = row.int(0)?;
     Ok(record)
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::repository::{Found, find};
 use crate::session::{Session, values};
+use crate::writer::Durability;
 use crate::{RepositoryRecord, Store, StoreError, review};
 
 /// Why a repository was not deleted.
@@ -29,10 +30,11 @@ const COUNT_IMAGES: &str = "SELECT COUNT(*) FROM image WHERE repository_id = $1"
 /// Whoever collects expired sessions removes their bytes too, so that these must be found by it.
 const EXPIRE_UPLOADS: &str = "UPDATE upload SET expires_ms = 0 WHERE repository_id = $1";
 /// What refers comes before what it refers to.
-const DELETE_CONTENT: [&str; 7] = [
+const DELETE_CONTENT: [&str; 8] = [
     "DELETE FROM tag_move WHERE repository_id = $1",
     "DELETE FROM tag WHERE repository_id = $1",
     "DELETE FROM image_child WHERE repository_id = $1",
+    "DELETE FROM image_missing_child WHERE repository_id = $1",
     "DELETE FROM image_blob WHERE repository_id = $1",
     "DELETE FROM image WHERE repository_id = $1",
     "DELETE FROM repository_blob WHERE repository_id = $1",
@@ -50,6 +52,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<RepositoryRecord, DeleteRepositoryError> {
         self.write(
+            Durability::Full,
             (path.clone(), force, expected_version, now),
             |session, (path, force, expected_version, now)| {
                 Box::pin(delete(session, path, *force, *expected_version, *now))

@@ -3,7 +3,9 @@
 //!
 //! Garbage is found by queue, not by walk: whoever drops a reference, or makes a link that no image refers to
 //! yet, adds a row in the same transaction. A collector looks at due rows again before it removes anything,
-//! so that a row too many does no harm.
+//! so that a row too many does no harm. A digest may be queued that has no row in `blob`: a session was sealed
+//! as it and not linked, so that its bytes may lie in the blob store. They are needed while a row of `upload` is
+//! sealed as them.
 
 use hythe_model::Digest;
 use jiff::Timestamp;

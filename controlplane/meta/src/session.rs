@@ -338,6 +338,17 @@ impl Session {
             |done| done.rows_affected(), |done| done.rows_affected())
     }
 
+    /// Runs a statement that is compiled anew each time.
+    pub(crate) async fn execute_raw(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        on_connection!(self, connection => sqlx::raw_sql(sql).execute(connection), |_| (), |_| ())
+    }
+
+    /// The row of a statement that is compiled anew each time.
+    #[cfg(test)]
+    pub(crate) async fn fetch_raw(&mut self, sql: &'static str) -> Result<Row, StoreError> {
+        on_connection!(self, connection => sqlx::raw_sql(sql).fetch_one(connection), Row::Sqlite, Row::Postgres)
+    }
+
     /// Runs several statements without values.
     pub(crate) async fn execute_script(&mut self, sql: String) -> Result<(), StoreError> {
         on_connection!(self, connection => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection),

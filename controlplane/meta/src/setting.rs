@@ -2,6 +2,7 @@
 //! Facts about the deployment as a whole, such as its id.
 
 use crate::session::{corrupt, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 const SELECT: &str = "SELECT value FROM setting WHERE name = $1";
@@ -21,7 +22,9 @@ impl Store {
     /// Stores a value if there is none yet, and returns the one that is stored now. Of several nodes that
     /// start at once, one wins and all get the same answer.
     pub async fn put_setting_if_absent(&self, name: &str, value: &str) -> Result<String, StoreError> {
-        let rows = self.write_one(INSERT_IF_ABSENT, values![name, value]).await?;
+        let rows = self
+            .write_one(Durability::Full, INSERT_IF_ABSENT, values![name, value])
+            .await?;
         rows.first().ok_or_else(|| corrupt("a setting was not stored"))?.text(0)
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::postgres::Postgres;
 use crate::session::{Row, Session, Value, values};
 use crate::sqlite::Sqlite;
+use crate::writer::Durability;
 use crate::{OpenError, StoreError};
 
 /// Which database to use.
@@ -129,9 +130,11 @@ impl Store {
         }
     }
 
-    /// Runs `body` as one transaction, durable when this returns; an `Err` rolls it back. `body` may run
-    /// several times, and must have no effects but those on the database.
-    pub(crate) async fn write<A, T, E, F>(&self, input: A, body: F) -> Result<T, E>
+    /// Runs `body` as one transaction, which is as durable as asked for when this returns; an `Err` rolls it
+    /// back. `body` may run several times, and must have no effects but those on the database.
+    ///
+    /// PostgreSQL does every write at full durability.
+    pub(crate) async fn write<A, T, E, F>(&self, durability: Durability, input: A, body: F) -> Result<T, E>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -139,20 +142,27 @@ impl Store {
         F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync + 'static,
     {
         match &self.0.engine {
-            Engine::Sqlite(sqlite) => sqlite.writer.run(input, body).await,
+            Engine::Sqlite(sqlite) => sqlite.writer.run(durability, input, body).await,
             Engine::Postgres(postgres) => postgres.run(&input, &body).await,
         }
     }
 
     /// Runs one statement as a transaction of its own and returns its rows. Only for statements that are
     /// right whatever else goes on at the same time, such as a conditional update of one row.
-    pub(crate) async fn write_one(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    pub(crate) async fn write_one(
+        &self,
+        durability: Durability,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => {
                 let values: Vec<_> = values.iter().cloned().map(Value::into_owned).collect();
                 sqlite
                     .writer
-                    .run(values, move |session, values| Box::pin(session.fetch_all(sql, values)))
+                    .run(durability, values, move |session, values| {
+                        Box::pin(session.fetch_all(sql, values))
+                    })
                     .await
             }
             Engine::Postgres(postgres) => {

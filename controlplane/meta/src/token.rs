@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::session::values;
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 const REVOKE: &str = "
@@ -30,7 +31,8 @@ impl Store {
     /// Revokes a token that would be good until `expires_at`. One that has expired is not worth a row.
     pub async fn revoke_token(&self, id: &str, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         if expires_at > now {
-            self.write_one(REVOKE, values![id, expires_at]).await?;
+            self.write_one(Durability::Full, REVOKE, values![id, expires_at])
+                .await?;
         }
         Ok(())
     }
@@ -43,21 +45,30 @@ impl Store {
 
     /// Forgets revocations and leases of tokens that have expired at `now`.
     pub async fn purge_revoked_tokens(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.write_one(PURGE_REVOKED, values![now]).await?;
-        self.write_one(PURGE_LEASES, values![now]).await.map(drop)
+        self.write_one(Durability::Full, PURGE_REVOKED, values![now]).await?;
+        self.write_one(Durability::Full, PURGE_LEASES, values![now])
+            .await
+            .map(drop)
     }
 
     /// Lets a renewable token be good until `until`; it can be extended until `expires_at`.
     pub async fn create_lease(&self, id: &str, until: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
-        self.write_one(CREATE_LEASE, values![id, until.min(expires_at), expires_at])
-            .await
-            .map(drop)
+        self.write_one(
+            Durability::Full,
+            CREATE_LEASE,
+            values![id, until.min(expires_at), expires_at],
+        )
+        .await
+        .map(drop)
     }
 
     /// Lets a renewable token be good until `until` instead, at most until it expires. `false` if the lease
     /// is unknown, has ended or was revoked.
     pub async fn extend_lease(&self, id: &str, until: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(!self.write_one(EXTEND_LEASE, values![id, until, now]).await?.is_empty())
+        Ok(!self
+            .write_one(Durability::Full, EXTEND_LEASE, values![id, until, now])
+            .await?
+            .is_empty())
     }
 
     /// Until when the token with this id is good; `None` if it has no lease.

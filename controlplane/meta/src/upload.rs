@@ -4,18 +4,19 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hythe_catalog::{CatalogError, UploadCatalog, UploadRecord, UploadState};
-use hythe_model::{Algorithm, RepositoryPath, UploadId};
+use hythe_model::{Algorithm, Digest, RepositoryPath, UploadId};
 use jiff::Timestamp;
 
-use crate::session::{Row, Session, values};
-use crate::{Store, StoreError, repository};
+use crate::session::{Row, Session, Value, values};
+use crate::writer::Durability;
+use crate::{Store, StoreError, repository, review};
 
 const BEGIN: &str = "
     INSERT INTO upload (id, repository_id, algorithm, bytes, content, version, expires_ms)
     SELECT $3, id, $4, 0, $5, 0, $6 FROM repository WHERE account_id = $1 AND name = $2
  RETURNING version";
 const SELECT: &str = "
-    SELECT u.algorithm, u.content, u.bytes, u.hash_state, u.version, u.expires_ms
+    SELECT u.algorithm, u.content, u.bytes, u.hash_state, u.version, u.expires_ms, u.sealed_digest
       FROM repository r JOIN upload u ON u.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND u.id = $3 AND u.expires_ms > $4";
 const ADVANCE: &str = "
@@ -23,14 +24,25 @@ const ADVANCE: &str = "
      WHERE id = $3 AND version = $8
        AND repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
  RETURNING version";
+const SEALED_AS: &str = "
+    SELECT sealed_digest, repository_id FROM upload
+     WHERE id = $3 AND version = $4
+       AND repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)";
+const SEAL: &str = "UPDATE upload SET sealed_digest = $2 WHERE id = $1";
 const END: &str = "
     DELETE FROM upload
      WHERE id = $3 AND repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
- RETURNING id";
+ RETURNING id, repository_id, sealed_digest, expires_ms";
 const EXPIRE: &str = "
     DELETE FROM upload
      WHERE id IN (SELECT id FROM upload WHERE expires_ms <= $1 ORDER BY expires_ms, id LIMIT $2)
- RETURNING id";
+ RETURNING id, repository_id, sealed_digest";
+/// How many ids [`KNOWN`] takes. A shorter list repeats its last one, so that the text is always the same.
+const KNOWN_CHUNK: usize = 32;
+const KNOWN: &str = "
+    SELECT id FROM upload
+     WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                  $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)";
 
 #[async_trait]
 impl UploadCatalog for Store {
@@ -50,7 +62,7 @@ impl UploadCatalog for Store {
             nothing,
             expires_at
         ];
-        if self.write_one(BEGIN, values).await?.is_empty() {
+        if self.write_one(Durability::Relaxed, BEGIN, values).await?.is_empty() {
             return Err(CatalogError::RepositoryUnknown(repository.clone()));
         }
         Ok(())
@@ -75,44 +87,154 @@ impl UploadCatalog for Store {
         state: UploadState,
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
-        let (content, hash_state): (Option<&[u8]>, Option<&[u8]>) = match &state {
-            UploadState::Buffered(content) => (Some(content), None),
-            UploadState::Stored { hash_state, .. } => (None, Some(hash_state)),
-        };
-        let RepositoryPath { account, name } = repository;
-        let values = values![
-            account,
-            name,
+        let change = Advance {
+            repository,
             upload,
-            content,
-            state.bytes(),
-            hash_state,
+            version,
+            state: &state,
             expires_at,
-            version
-        ];
-        match self.write_one(ADVANCE, values).await?.first() {
+        };
+        let rows = self.write_one(Durability::Relaxed, ADVANCE, &change.values()).await?;
+        match rows.first() {
             Some(row) => Ok(row.int(0)?),
-            None if repository::find_id(&mut self.reader().await?, repository)
-                .await?
-                .is_none() =>
-            {
-                Err(CatalogError::RepositoryUnknown(repository.clone()))
-            }
-            None => Err(CatalogError::Conflict),
+            None => Err(not_advanced(&mut self.reader().await?, repository).await?),
         }
     }
 
+    async fn seal_upload(
+        &self,
+        repository: &RepositoryPath,
+        upload: UploadId,
+        version: i64,
+        digest: &Digest,
+        state: UploadState,
+        expires_at: Timestamp,
+    ) -> Result<i64, CatalogError> {
+        let input = (repository.clone(), upload, version, *digest, state, expires_at);
+        self.write(
+            Durability::Full,
+            input,
+            |session, (repository, upload, version, digest, state, expires_at)| {
+                let change = Advance {
+                    repository,
+                    upload: *upload,
+                    version: *version,
+                    state,
+                    expires_at: *expires_at,
+                };
+                Box::pin(seal(session, change, digest))
+            },
+        )
+        .await
+    }
+
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {
-        let values = values![&repository.account, &repository.name, upload];
-        Ok(!self.write_one(END, values).await?.is_empty())
+        self.write(
+            Durability::Relaxed,
+            (repository.clone(), upload),
+            |session, (repository, upload)| {
+                Box::pin(async move {
+                    let values = values![&repository.account, &repository.name, *upload];
+                    let Some(row) = session.fetch_optional(END, values).await? else {
+                        return Ok(false);
+                    };
+                    // Whoever ends a session cannot say what time it is; it would have ended by then anyway.
+                    review_sealed(session, &row, row.time(3)?).await?;
+                    Ok(true)
+                })
+            },
+        )
+        .await
     }
 
     async fn expire_uploads(&self, now: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
-        let rows = self.write_one(EXPIRE, values![now, limit]).await?;
-        Ok(rows
-            .iter()
-            .map(|row| row.parsed(0))
-            .collect::<Result<_, StoreError>>()?)
+        self.write(Durability::Relaxed, (now, limit), |session, (now, limit)| {
+            Box::pin(async move {
+                let rows = session.fetch_all(EXPIRE, values![*now, *limit]).await?;
+                let mut expired = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    expired.push(row.parsed(0)?);
+                    review_sealed(session, row, *now).await?;
+                }
+                Ok(expired)
+            })
+        })
+        .await
+    }
+
+    async fn known_uploads(&self, uploads: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        let mut known = Vec::new();
+        for chunk in uploads.chunks(KNOWN_CHUNK) {
+            let padded = chunk.iter().chain(chunk.last().into_iter().cycle()).take(KNOWN_CHUNK);
+            let values: Vec<_> = padded.map(|upload| Value::from(*upload)).collect();
+            for row in self.reader().await?.fetch_all(KNOWN, &values).await? {
+                known.push(row.parsed(0)?);
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// A change of what a session has received.
+struct Advance<'a> {
+    repository: &'a RepositoryPath,
+    upload: UploadId,
+    version: i64,
+    state: &'a UploadState,
+    expires_at: Timestamp,
+}
+
+impl<'a> Advance<'a> {
+    /// For [`ADVANCE`].
+    fn values(&self) -> [Value<'a>; 8] {
+        let (content, hash_state): (Option<&[u8]>, Option<&[u8]>) = match self.state {
+            UploadState::Buffered(content) => (Some(content), None),
+            UploadState::Stored { hash_state, .. } => (None, Some(hash_state)),
+        };
+        [
+            (&self.repository.account).into(),
+            (&self.repository.name).into(),
+            self.upload.into(),
+            content.into(),
+            self.state.bytes().into(),
+            hash_state.into(),
+            self.expires_at.into(),
+            self.version.into(),
+        ]
+    }
+}
+
+/// Why no row was advanced.
+async fn not_advanced(session: &mut Session, repository: &RepositoryPath) -> Result<CatalogError, StoreError> {
+    let is_known = repository::find_id(session, repository).await?.is_some();
+    Ok(if is_known {
+        CatalogError::Conflict
+    } else {
+        CatalogError::RepositoryUnknown(repository.clone())
+    })
+}
+
+async fn seal(session: &mut Session, change: Advance<'_>, digest: &Digest) -> Result<i64, CatalogError> {
+    let RepositoryPath { account, name } = change.repository;
+    let values = values![account, name, change.upload, change.version];
+    let Some(row) = session.fetch_optional(SEALED_AS, values).await? else {
+        return Err(not_advanced(session, change.repository).await?);
+    };
+    if let Some(before) = row.optional_parsed::<Digest>(0)?
+        && before != *digest
+    {
+        // Its bytes may have been published.
+        review::link(session, &row.text(1)?, &before, change.expires_at).await?;
+    }
+    session.execute(SEAL, values![change.upload, digest]).await?;
+    Ok(session.fetch_one(ADVANCE, &change.values()).await?.int(0)?)
+}
+
+/// Queues what an ended session was sealed as; `row` is one of [`END`] or [`EXPIRE`].
+async fn review_sealed(session: &mut Session, row: &Row, due: Timestamp) -> Result<(), StoreError> {
+    match row.optional_parsed::<Digest>(2)? {
+        Some(digest) => review::link(session, &row.text(1)?, &digest, due).await,
+        None => Ok(()),
     }
 }
 
@@ -130,14 +252,26 @@ fn read(id: UploadId, row: &Row) -> Result<UploadRecord, StoreError> {
         state,
         version: row.int(4)?,
         expires_at: row.time(5)?,
+        sealed: row.optional_parsed(6)?,
     })
 }
 
-const FINISH: &str = "DELETE FROM upload WHERE id = $1 AND repository_id = $2 RETURNING id";
-/// Ends a session as a part of a larger transaction; says whether there was one.
-pub(crate) async fn finish(session: &mut Session, repository_id: &str, upload: UploadId) -> Result<bool, StoreError> {
-    Ok(session
-        .fetch_optional(FINISH, values![upload, repository_id])
-        .await?
-        .is_some())
+const FINISH: &str = "DELETE FROM upload WHERE id = $1 AND repository_id = $2 RETURNING sealed_digest";
+/// Ends a session that brought `digest`, as a part of a larger transaction; says whether there was one.
+pub(crate) async fn finish(
+    session: &mut Session,
+    repository_id: &str,
+    upload: UploadId,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let Some(row) = session.fetch_optional(FINISH, values![upload, repository_id]).await? else {
+        return Ok(false);
+    };
+    if let Some(sealed) = row.optional_parsed::<Digest>(0)?
+        && sealed != *digest
+    {
+        review::link(session, repository_id, &sealed, now).await?;
+    }
+    Ok(true)
 }

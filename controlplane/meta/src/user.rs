@@ -6,6 +6,7 @@ use hythe_model::AccountId;
 use jiff::Timestamp;
 
 use crate::session::{Row, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError};
 
 /// A user.
@@ -83,7 +84,7 @@ impl Store {
     pub async fn create_user(&self, user: &UserRecord) -> Result<(), CreateUserError> {
         let policies = serde_json::to_string(&user.policies).map_err(StoreError::from)?;
         let values = values![&user.account, &user.name, policies, user.created_at];
-        let rows = self.write_one(INSERT, values).await?;
+        let rows = self.write_one(Durability::Full, INSERT, values).await?;
         if rows.is_empty() {
             Err(CreateUserError::AlreadyExists)
         } else {
@@ -127,7 +128,11 @@ impl Store {
     ) -> Result<UserRecord, UpdateUserError> {
         let policies = serde_json::to_string(&policies).map_err(StoreError::from)?;
         let rows = self
-            .write_one(UPDATE_POLICIES, values![account, name, policies, expected_version])
+            .write_one(
+                Durability::Full,
+                UPDATE_POLICIES,
+                values![account, name, policies, expected_version],
+            )
             .await?;
         match rows.first() {
             Some(row) => Ok(UserRecord::read(row)?),
@@ -138,13 +143,17 @@ impl Store {
 
     /// Deletes a user with all access keys; returns what was deleted.
     pub async fn delete_user(&self, account: &AccountId, name: &UserName) -> Result<Option<UserRecord>, StoreError> {
-        self.write((account.clone(), name.clone()), |session, (account, name)| {
-            Box::pin(async move {
-                session.execute(DELETE_KEYS, values![account, name]).await?;
-                let row = session.fetch_optional(DELETE, values![account, name]).await?;
-                row.as_ref().map(UserRecord::read).transpose()
-            })
-        })
+        self.write(
+            Durability::Full,
+            (account.clone(), name.clone()),
+            |session, (account, name)| {
+                Box::pin(async move {
+                    session.execute(DELETE_KEYS, values![account, name]).await?;
+                    let row = session.fetch_optional(DELETE, values![account, name]).await?;
+                    row.as_ref().map(UserRecord::read).transpose()
+                })
+            },
+        )
         .await
     }
 }

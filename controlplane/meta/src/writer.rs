@@ -19,6 +19,26 @@ const MAX_BATCH: usize = 64;
 /// The most transactions that wait; one more is answered `Busy`.
 pub(crate) const MAX_WAITING_WRITES: usize = 1024;
 
+/// What must survive when a transaction has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Durability {
+    /// The end of the process. A power cut may undo the latest such transactions, in whole and from the end.
+    Relaxed,
+    /// A power cut too.
+    Full,
+}
+
+impl Durability {
+    /// A text, not a prepared statement: SQLite obeys this pragma when it compiles it, and does nothing when it
+    /// runs one that was compiled earlier (<https://sqlite.org/pragma.html>).
+    fn pragma(self) -> &'static str {
+        match self {
+            Self::Relaxed => "PRAGMA synchronous = NORMAL",
+            Self::Full => "PRAGMA synchronous = FULL",
+        }
+    }
+}
+
 /// Where transactions queue.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -27,10 +47,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// `session` must be at full durability.
     pub(crate) fn start(session: Session, tracker: &TaskTracker) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING_WRITES);
         let stop = CancellationToken::new();
-        tracker.spawn(serve(session, waiting, stop.clone()));
+        let committer = Committer {
+            session,
+            durability: Some(Durability::Full),
+        };
+        tracker.spawn(serve(committer, waiting, stop.clone()));
         Self { queue, stop }
     }
 
@@ -47,9 +72,9 @@ impl Writer {
         self.stop.cancel();
     }
 
-    /// Runs `body` in a transaction, which is durable when this returns. If the caller goes away, the
-    /// transaction happens as a whole or not at all.
-    pub(crate) async fn run<A, T, E, F>(&self, input: A, body: F) -> Result<T, E>
+    /// Runs `body` in a transaction, which is as durable as asked for when this returns. If the caller goes
+    /// away, the transaction happens as a whole or not at all.
+    pub(crate) async fn run<A, T, E, F>(&self, durability: Durability, input: A, body: F) -> Result<T, E>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -58,6 +83,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job = Pending {
+            durability,
             input,
             body,
             result: None,
@@ -80,6 +106,7 @@ impl Drop for Writer {
 /// A transaction that waits. It may be run more than once, if what it was batched with could not be committed.
 #[async_trait]
 trait Job: Send {
+    fn durability(&self) -> Durability;
     fn is_wanted(&self) -> bool;
     /// Runs the statements; says whether they shall be kept.
     async fn run(&mut self, session: &mut Session) -> bool;
@@ -87,6 +114,7 @@ trait Job: Send {
 }
 
 struct Pending<A, T, E, F> {
+    durability: Durability,
     input: A,
     body: F,
     result: Option<Result<T, E>>,
@@ -101,6 +129,10 @@ where
     E: From<StoreError> + Send,
     F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync,
 {
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
     fn is_wanted(&self) -> bool {
         !self.answer.is_closed()
     }
@@ -125,7 +157,14 @@ where
     }
 }
 
-async fn serve(mut session: Session, mut waiting: mpsc::Receiver<Box<dyn Job>>, stop: CancellationToken) {
+/// The connection that writes, and what it is set to.
+struct Committer {
+    session: Session,
+    // INVARIANT: what `PRAGMA synchronous` of the connection says; `None` while that is not known.
+    durability: Option<Durability>,
+}
+
+async fn serve(mut committer: Committer, mut waiting: mpsc::Receiver<Box<dyn Job>>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(MAX_BATCH);
     loop {
         tokio::select! {
@@ -136,11 +175,11 @@ async fn serve(mut session: Session, mut waiting: mpsc::Receiver<Box<dyn Job>>, 
                     break;
                 }
                 batch.retain(|job| job.is_wanted());
-                write_batch(&mut session, &mut batch).await;
+                write_batch(&mut committer, &mut batch).await;
             }
         }
     }
-    if let Connection::Sqlite(Some(connection)) = session.into_connection()
+    if let Connection::Sqlite(Some(connection)) = committer.session.into_connection()
         && let Err(error) = connection.close().await
     {
         tracing::warn!(%error, "cannot close the database");
@@ -148,8 +187,8 @@ async fn serve(mut session: Session, mut waiting: mpsc::Receiver<Box<dyn Job>>, 
 }
 
 /// Commits all jobs at once if that works, and each alone if it does not, so that one cannot spoil another.
-async fn write_batch(session: &mut Session, batch: &mut Vec<Box<dyn Job>>) {
-    let mut outcome = commit(session, batch).await;
+async fn write_batch(committer: &mut Committer, batch: &mut Vec<Box<dyn Job>>) {
+    let mut outcome = commit(committer, batch).await;
     let is_alone = batch.len() <= 1;
     for mut job in batch.drain(..) {
         match &outcome {
@@ -158,25 +197,32 @@ async fn write_batch(session: &mut Session, batch: &mut Vec<Box<dyn Job>>) {
             Err(StoreError::Busy) => job.answer(Err(StoreError::Busy)),
             Err(_) if is_alone => job.answer(std::mem::replace(&mut outcome, Ok(()))),
             Err(_) => {
-                let alone = commit(session, std::slice::from_mut(&mut job)).await;
+                let alone = commit(committer, std::slice::from_mut(&mut job)).await;
                 job.answer(alone);
             }
         }
     }
 }
 
-async fn commit(session: &mut Session, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    let done = try_commit(session, jobs).await;
+async fn commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let done = try_commit(committer, jobs).await;
     if done.is_err() {
         // Fails if SQLite has rolled back by itself, as it does when the disk is full.
-        let _ = session.execute("ROLLBACK", &[]).await;
+        let _ = committer.session.execute("ROLLBACK", &[]).await;
     }
     done
 }
 
-async fn try_commit(session: &mut Session, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-    if jobs.is_empty() {
+async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    // Syncing the log for one syncs all that lies in it, also what earlier relaxed commits left there.
+    let Some(needed) = jobs.iter().map(|job| job.durability()).max() else {
         return Ok(());
+    };
+    let Committer { session, durability } = committer;
+    if *durability != Some(needed) {
+        *durability = None;
+        session.execute_raw(needed.pragma()).await?;
+        *durability = Some(needed);
     }
     session.execute("BEGIN IMMEDIATE", &[]).await?;
     if let [job] = jobs {
@@ -233,7 +279,7 @@ mod tests {
     async fn insert(writer: &Writer, id: i64, size: usize) -> Result<u64, StoreError> {
         let input = (id, vec![7_u8; size]);
         writer
-            .run(input, |session, (id, bytes)| {
+            .run(Durability::Full, input, |session, (id, bytes)| {
                 Box::pin(session_insert(session, *id, bytes))
             })
             .await
@@ -245,7 +291,7 @@ mod tests {
 
     async fn count(writer: &Writer) -> i64 {
         writer
-            .run((), |session, ()| {
+            .run(Durability::Full, (), |session, ()| {
                 Box::pin(async move { session.fetch_one(COUNT, values![]).await?.int(0) })
             })
             .await
@@ -282,7 +328,7 @@ mod tests {
     async fn a_panic_is_an_error_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, _tracker) = writer(&folder).await;
-        let panics = writer.run((), |session, ()| {
+        let panics = writer.run(Durability::Full, (), |session, ()| {
             Box::pin(async move {
                 session_insert(session, 100, &[]).await?;
                 panic!("a mistake");
@@ -314,5 +360,58 @@ mod tests {
         tracker.wait().await;
         assert!(!writer.is_alive());
         assert!(matches!(insert(&writer, -2, 1).await, Err(StoreError::Busy)));
+    }
+
+    /// What the commit of the transaction in progress obeys: 1 is NORMAL, 2 is FULL.
+    async fn synchronous(session: &mut Session) -> Result<i64, StoreError> {
+        session.fetch_raw("PRAGMA synchronous").await?.int(0)
+    }
+
+    async fn level(writer: &Writer, durability: Durability) -> i64 {
+        let level = writer.run(durability, (), |session, ()| Box::pin(synchronous(session)));
+        level.await.unwrap_or_else(|error: StoreError| panic!("{error}"))
+    }
+
+    #[tokio::test]
+    async fn only_what_is_all_relaxed_is_committed_without_a_sync() {
+        use Durability::{Full, Relaxed};
+
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _tracker) = writer(&folder).await;
+        // Back and forth: a pragma that was prepared once would not take effect again.
+        for _ in 0..3 {
+            assert_eq!(level(&writer, Full).await, 2);
+            assert_eq!(level(&writer, Relaxed).await, 1);
+            assert_eq!(level(&writer, Relaxed).await, 1);
+        }
+        // The test runs on one thread, so that these come in one batch.
+        let batches: [&[Durability]; 4] = [
+            &[Relaxed, Relaxed],
+            &[Relaxed, Full],
+            &[Full, Relaxed, Relaxed],
+            &[Relaxed; 5],
+        ];
+        for batch in batches {
+            let expected = if batch.contains(&Full) { 2 } else { 1 };
+            let levels = join_all(batch.iter().map(|durability| level(&writer, *durability))).await;
+            assert!(levels.iter().all(|level| *level == expected), "{batch:?}: {levels:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_repeated_alone_has_the_durability_it_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, _tracker) = writer(&folder).await;
+        // Does not fit, so that all are rolled back and done one by one.
+        let large = writer.run(Durability::Full, (), |session, ()| {
+            Box::pin(async move { session_insert(session, 1, &vec![7; 1_000_000]).await })
+        });
+        let (large, relaxed, full) = tokio::join!(
+            large,
+            level(&writer, Durability::Relaxed),
+            level(&writer, Durability::Full)
+        );
+        assert!(matches!(large, Err(StoreError::Full)), "{large:?}");
+        assert_eq!((relaxed, full), (1, 2));
     }
 }

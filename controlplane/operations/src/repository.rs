@@ -52,6 +52,8 @@ pub struct NewRepositorySettings {
     pub tag_mutability: TagMutability,
     /// Whether images are scanned when they are pushed.
     pub scan_on_push: bool,
+    /// Whether an index may be pushed before its children, or without some of them.
+    pub allow_sparse_indexes: bool,
     /// How images are encrypted at rest.
     pub encryption: Encryption,
     /// Resource tags, with the permission to set them.
@@ -112,6 +114,9 @@ pub struct RepositoryUpdate {
     pub tag_mutability: Option<(Granted<kinds::PutImageTagMutability>, TagMutability)>,
     /// Whether images are scanned when they are pushed.
     pub scan_on_push: Option<(Granted<kinds::PutImageScanningConfiguration>, bool)>,
+    /// Whether an index may be pushed before its children, or without some of them. ECR has no such setting; the
+    /// action is that of the other rule about what may be pushed.
+    pub allow_sparse_indexes: Option<(Granted<kinds::PutImageTagMutability>, bool)>,
 }
 
 /// Why a repository was not updated.
@@ -179,6 +184,7 @@ impl ControlPlane {
             path: path.clone(),
             tag_mutability: settings.tag_mutability,
             scan_on_push: settings.scan_on_push,
+            allow_sparse_indexes: settings.allow_sparse_indexes,
             encryption: settings.encryption,
             tags: settings.tags.map(|(_, tags)| tags).unwrap_or_default(),
             created_at: self.clock().now(),
@@ -275,6 +281,10 @@ impl ControlPlane {
                 .scan_on_push
                 .as_ref()
                 .map(|(granted, _)| granted.resource().clone()),
+            update
+                .allow_sparse_indexes
+                .as_ref()
+                .map(|(granted, _)| granted.resource().clone()),
         ];
         let mut paths = paths.into_iter().flatten();
         let path = paths.next().ok_or(UpdateRepositoryError::Nothing)?;
@@ -284,6 +294,7 @@ impl ControlPlane {
         let change = RepositoryChange {
             tag_mutability: update.tag_mutability.map(|(_, mutability)| mutability),
             scan_on_push: update.scan_on_push.map(|(_, scan_on_push)| scan_on_push),
+            allow_sparse_indexes: update.allow_sparse_indexes.map(|(_, is_allowed)| is_allowed),
             tags: None,
         };
         self.store()

@@ -85,9 +85,8 @@ impl ControlPlane {
         expected_version: Option<i64>,
     ) -> Result<RepositoryRecord, ResourceTagsError> {
         let change = RepositoryChange {
-            tag_mutability: None,
-            scan_on_push: None,
             tags: Some(tags),
+            ..RepositoryChange::default()
         };
         self.store()
             .update_repository(path, change, expected_version)

@@ -33,6 +33,17 @@ pub struct NewBlob {
     pub upload: Option<UploadId>,
 }
 
+/// What came of taking a blob out of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// The repository does not link it any more. The bytes are queued for review: others may link them.
+    Done,
+    /// The repository did not link it.
+    Unknown,
+    /// An image of the repository needs it; it stays.
+    Needed,
+}
+
 /// Blobs and their links to repositories.
 #[async_trait]
 pub trait BlobCatalog {
@@ -54,6 +65,14 @@ pub trait BlobCatalog {
         digest: &Digest,
         now: Timestamp,
     ) -> Result<bool, CatalogError>;
+
+    /// Takes the link of a blob out of the repository, unless an image of the repository needs it.
+    async fn unlink_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Unlinked, CatalogError>;
 
     /// Links a blob that any of the account's repositories links (automatic content discovery, OCI
     /// Distribution Specification 1.1, "Mounting a blob from another repository"): the repositories of the

@@ -17,6 +17,7 @@ pub mod concurrency;
 pub mod deletions;
 pub mod images;
 pub mod listings;
+pub mod sparse;
 pub mod uploads;
 
 use std::sync::Arc;
@@ -42,6 +43,9 @@ pub trait Fixture: Send + Sync {
     /// Creates a repository, and its account if the store wants one. The suite uses the accounts
     /// `000000000000` and `111111111111`.
     async fn create_repository(&self, repository: &RepositoryPath, mutability: TagMutability);
+
+    /// Makes a repository take indexes whose children are not all there, or not.
+    async fn allow_sparse_indexes(&self, repository: &RepositoryPath, is_allowed: bool);
 }
 
 #[async_trait]
@@ -53,6 +57,10 @@ impl Fixture for Arc<crate::MemoryCatalog> {
     async fn create_repository(&self, repository: &RepositoryPath, mutability: TagMutability) {
         crate::MemoryCatalog::create_repository(self, repository.clone(), mutability);
     }
+
+    async fn allow_sparse_indexes(&self, repository: &RepositoryPath, is_allowed: bool) {
+        crate::MemoryCatalog::allow_sparse_indexes(self, repository, is_allowed);
+    }
 }
 
 /// Runs every case.
@@ -61,6 +69,7 @@ pub async fn all(fixture: &dyn Fixture) {
     blobs::all(fixture).await;
     images::all(fixture).await;
     deletions::all(fixture).await;
+    sparse::all(fixture).await;
     listings::all(fixture).await;
     concurrency::all(fixture).await;
 }

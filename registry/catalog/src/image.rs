@@ -41,7 +41,7 @@ pub enum PutImageError {
     /// The configuration or layers are not in the repository.
     #[error("layers with digests `{}` do not exist in the repository: push them first", join(.0))]
     BlobsUnknown(Vec<Digest>),
-    /// Manifests that the index lists are not in the repository.
+    /// Manifests that the index lists are not in the repository, which takes no sparse indexes.
     #[error("images with digests `{}` do not exist in the repository: push them before the index", join(.0))]
     ChildrenUnknown(Vec<Digest>),
     /// The tag exists and may not be moved. The text is ECR's.
@@ -116,6 +116,9 @@ pub trait ImageCatalog {
     /// Stores an image and points its tags to it, in one step. Checks in the same step that all blobs and
     /// children are in the repository, and that no tag moves that must not. An image that is there already
     /// keeps its first push time; a tag that already points to it stays as it is on a mutable repository.
+    ///
+    /// A repository that takes sparse indexes (OCI Distribution Specification 1.1, "Pushing Manifests") takes an
+    /// index whose children are not all there. A child that is pushed later is protected by the index from then on.
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError>;
 
     /// The image that `reference` names.

@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use hythe_model::{AccountId, RepositoryName, RepositoryPath};
 
-pub use blob::{BlobCatalog, BlobRecord, MAX_INLINE_BLOB_BYTES, NewBlob};
+pub use blob::{BlobCatalog, BlobRecord, MAX_INLINE_BLOB_BYTES, NewBlob, Unlinked};
 pub use error::CatalogError;
 pub use image::{
     DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage, PutImageError, PutOutcome,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::{
     BlobCatalog, BlobRecord, Catalog, CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord,
-    MAX_TAGS_PER_IMAGE, NewBlob, NewImage, PutImageError, PutOutcome, Referrer, UploadCatalog, UploadRecord,
+    MAX_TAGS_PER_IMAGE, NewBlob, NewImage, PutImageError, PutOutcome, Referrer, Unlinked, UploadCatalog, UploadRecord,
     UploadState,
 };
 
@@ -33,6 +33,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Repository {
     mutability: TagMutability,
+    allow_sparse_indexes: bool,
     uploads: HashMap<UploadId, UploadRecord>,
     blobs: BTreeSet<Digest>,
     images: BTreeMap<Digest, Manifest>,
@@ -52,6 +53,13 @@ impl MemoryCatalog {
         self.lock().repositories.entry(repository).or_default().mutability = mutability;
     }
 
+    /// Says whether a repository, if there is one, takes indexes whose children are not all there.
+    pub fn allow_sparse_indexes(&self, repository: &RepositoryPath, is_allowed: bool) {
+        if let Some(found) = self.lock().repositories.get_mut(repository) {
+            found.allow_sparse_indexes = is_allowed;
+        }
+    }
+
     /// Deletes a repository with everything in it; says whether there was one.
     pub fn delete_repository(&self, repository: &RepositoryPath) -> bool {
         self.lock().repositories.remove(repository).is_some()
@@ -68,6 +76,25 @@ impl State {
         self.repositories
             .get_mut(repository)
             .ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))
+    }
+
+    fn advance(
+        &mut self,
+        repository: &RepositoryPath,
+        upload: UploadId,
+        version: i64,
+        state: UploadState,
+        expires_at: Timestamp,
+    ) -> Result<i64, CatalogError> {
+        let uploads = &mut self.writable(repository)?.uploads;
+        let record = uploads.get_mut(&upload).ok_or(CatalogError::Conflict)?;
+        if record.version != version {
+            return Err(CatalogError::Conflict);
+        }
+        record.version += 1;
+        record.state = state;
+        record.expires_at = expires_at;
+        Ok(record.version)
     }
 }
 
@@ -139,6 +166,7 @@ impl UploadCatalog for MemoryCatalog {
             state,
             version: 0,
             expires_at,
+            sealed: None,
         };
         self.lock().writable(repository)?.uploads.insert(upload, record);
         Ok(())
@@ -166,19 +194,24 @@ impl UploadCatalog for MemoryCatalog {
         state: UploadState,
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
+        self.lock().advance(repository, upload, version, state, expires_at)
+    }
+
+    async fn seal_upload(
+        &self,
+        repository: &RepositoryPath,
+        upload: UploadId,
+        version: i64,
+        digest: &Digest,
+        state: UploadState,
+        expires_at: Timestamp,
+    ) -> Result<i64, CatalogError> {
         let mut catalog = self.lock();
-        let record = catalog
-            .writable(repository)?
-            .uploads
-            .get_mut(&upload)
-            .ok_or(CatalogError::Conflict)?;
-        if record.version != version {
-            return Err(CatalogError::Conflict);
+        let version = catalog.advance(repository, upload, version, state, expires_at)?;
+        if let Some(record) = catalog.writable(repository)?.uploads.get_mut(&upload) {
+            record.sealed = Some(*digest);
         }
-        record.version += 1;
-        record.state = state;
-        record.expires_at = expires_at;
-        Ok(record.version)
+        Ok(version)
     }
 
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {
@@ -205,6 +238,15 @@ impl UploadCatalog for MemoryCatalog {
             }
         }
         Ok(expired)
+    }
+
+    async fn known_uploads(&self, uploads: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        let state = self.lock();
+        let is_known = |upload: &&UploadId| {
+            let mut repositories = state.repositories.values();
+            repositories.any(|repository| repository.uploads.contains_key(*upload))
+        };
+        Ok(uploads.iter().filter(is_known).copied().collect())
     }
 }
 
@@ -255,6 +297,25 @@ impl BlobCatalog for MemoryCatalog {
         Ok(is_linked)
     }
 
+    async fn unlink_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        _now: Timestamp,
+    ) -> Result<Unlinked, CatalogError> {
+        let mut state = self.lock();
+        let target = state.writable(repository)?;
+        let mut needed = target.images.values().flat_map(Manifest::required_blobs);
+        if needed.any(|blob| blob.digest == *digest) {
+            return Ok(Unlinked::Needed);
+        }
+        Ok(if target.blobs.remove(digest) {
+            Unlinked::Done
+        } else {
+            Unlinked::Unknown
+        })
+    }
+
     async fn blob_sources(
         &self,
         repository: &RepositoryPath,
@@ -292,7 +353,8 @@ impl ImageCatalog for MemoryCatalog {
         }
         let children = manifest.children().iter().map(|child| child.digest);
         let missing: BTreeSet<_> = children.filter(|child| !target.images.contains_key(child)).collect();
-        if !missing.is_empty() {
+        let is_known = target.allow_sparse_indexes || target.images.contains_key(&digest);
+        if !missing.is_empty() && !is_known {
             return Err(PutImageError::ChildrenUnknown(missing.into_iter().collect()));
         }
         // ECR refuses a tag that may not move even if it points to this image already.

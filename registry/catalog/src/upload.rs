@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hythe_model::{Algorithm, RepositoryPath, UploadId};
+use hythe_model::{Algorithm, Digest, RepositoryPath, UploadId};
 use jiff::Timestamp;
 
 use crate::CatalogError;
@@ -46,9 +46,15 @@ pub struct UploadRecord {
     pub version: i64,
     /// When the session is given up if nothing more arrives.
     pub expires_at: Timestamp,
+    /// What its bytes were about to be published as, if a request came that far.
+    pub sealed: Option<Digest>,
 }
 
 /// Upload sessions. A session belongs to one repository and is not found through another.
+///
+/// A store may forget the latest changes of a session in a power cut, but for [`UploadCatalog::seal_upload`];
+/// it never forgets them if only the process ends. Whoever finds that the row knows less than was
+/// acknowledged tells the client where to go on.
 #[async_trait]
 pub trait UploadCatalog {
     /// Opens an empty session.
@@ -79,9 +85,27 @@ pub trait UploadCatalog {
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError>;
 
-    /// Forgets the session; says whether there was one. Its bytes in the blob store are then garbage.
+    /// Records what has arrived, as [`UploadCatalog::advance_upload`] does, and that the bytes are about to be
+    /// published as `digest`: durably, so that a crash between publishing and [`crate::BlobCatalog::link_blob`]
+    /// leaves bytes that a row names. Of a session that is sealed already, the digest it had is queued for review.
+    async fn seal_upload(
+        &self,
+        repository: &RepositoryPath,
+        upload: UploadId,
+        version: i64,
+        digest: &Digest,
+        state: UploadState,
+        expires_at: Timestamp,
+    ) -> Result<i64, CatalogError>;
+
+    /// Forgets the session; says whether there was one. Its bytes in the blob store are then garbage; what it
+    /// was sealed as is queued for review.
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError>;
 
-    /// Forgets up to `limit` sessions that expired at `now` and returns their ids.
+    /// Forgets up to `limit` sessions that expired at `now` and returns their ids. What they were sealed as is
+    /// queued for review in the same step.
     async fn expire_uploads(&self, now: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError>;
+
+    /// Those of `uploads` that are sessions, of whatever repository, expired or not; in no order.
+    async fn known_uploads(&self, uploads: &[UploadId]) -> Result<Vec<UploadId>, CatalogError>;
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use hythe_catalog::{Catalog, conformance};
-use hythe_meta::Store;
+use hythe_meta::{RepositoryChange, Store};
 use hythe_model::{RepositoryPath, TagMutability};
 
 use crate::contents::{new_repository, now};
@@ -36,6 +36,17 @@ impl conformance::Fixture for Nodes {
         new.path = repository.clone();
         new.tag_mutability = mutability;
         store.create_repository(new).await.unwrap();
+    }
+
+    async fn allow_sparse_indexes(&self, repository: &RepositoryPath, is_allowed: bool) {
+        let change = RepositoryChange {
+            allow_sparse_indexes: Some(is_allowed),
+            ..RepositoryChange::default()
+        };
+        self.stores[0]
+            .update_repository(repository, change, None)
+            .await
+            .unwrap();
     }
 }
 

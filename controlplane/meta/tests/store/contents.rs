@@ -45,6 +45,7 @@ pub fn new_repository(name: &str) -> NewRepository {
         path: path(name),
         tag_mutability: TagMutability::default(),
         scan_on_push: false,
+        allow_sparse_indexes: false,
         encryption: Encryption::default(),
         tags: ResourceTags::default(),
         created_at: now(),

@@ -19,4 +19,5 @@ mod order;
 mod repository;
 mod tag;
 mod token;
+mod upload;
 mod user;

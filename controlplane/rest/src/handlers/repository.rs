@@ -73,6 +73,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRepository>)
             kms_key: encryption.kms_key,
         },
         tags,
+        allow_sparse_indexes: false,
         idempotency: context.idempotency_key()?.map(|key| (key.to_owned(), request)),
     };
     let record = context.plane.create_repository(&granted, settings).await?;

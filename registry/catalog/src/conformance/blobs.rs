@@ -2,7 +2,7 @@
 //! Blobs and their links.
 
 use super::*;
-use crate::{BlobRecord, CatalogError};
+use crate::{BlobRecord, CatalogError, Unlinked};
 
 /// Runs every case of this module.
 pub async fn all(fixture: &dyn Fixture) {
@@ -13,6 +13,7 @@ pub async fn all(fixture: &dyn Fixture) {
     a_blob_is_visible_only_where_it_is_linked(fixture).await;
     mounting_links_what_the_source_links(fixture).await;
     sources_are_the_repositories_of_the_account(fixture).await;
+    a_blob_is_unlinked_unless_an_image_needs_it(fixture).await;
 }
 
 /// A blob is found with its bytes, or with none if the blob store has them.
@@ -192,4 +193,46 @@ pub async fn sources_are_the_repositories_of_the_account(fixture: &dyn Fixture) 
     assert_eq!(catalog.blob_sources(&asker, &blob.digest, 10).await.unwrap(), sources);
     sources.truncate(2);
     assert_eq!(catalog.blob_sources(&asker, &blob.digest, 2).await.unwrap(), sources);
+}
+
+/// Unlinking concerns one repository only, and nothing that an image of it needs.
+pub async fn a_blob_is_unlinked_unless_an_image_needs_it(fixture: &dyn Fixture) {
+    let catalog = fixture.catalog();
+    let (repository, other) = (repository(fixture).await, self::repository(fixture).await);
+    let (free, needed) = (
+        linked_blob(fixture, &repository).await,
+        linked_blob(fixture, &repository).await,
+    );
+    for digest in [free, needed] {
+        assert!(catalog.mount_blob(&repository, &other, &digest, at(0)).await.unwrap());
+    }
+    let image = manifest(&[needed]);
+    put(fixture, &repository, &image, &["v1"]).await.unwrap();
+    let unlink = async |from: &RepositoryPath, digest| catalog.unlink_blob(from, &digest, at(1)).await.unwrap();
+
+    assert_eq!(unlink(&repository, needed).await, Unlinked::Needed);
+    assert!(catalog.blob(&repository, &needed).await.unwrap().is_some());
+    assert_eq!(unlink(&repository, free).await, Unlinked::Done);
+    assert_eq!(catalog.blob(&repository, &free).await.unwrap(), None);
+    assert_eq!(unlink(&repository, free).await, Unlinked::Unknown);
+    assert_eq!(unlink(&repository, new_blob().digest).await, Unlinked::Unknown);
+    // Elsewhere nothing has changed, and no image needs it.
+    for digest in [free, needed] {
+        assert!(catalog.blob(&other, &digest).await.unwrap().is_some());
+    }
+    assert_eq!(unlink(&other, needed).await, Unlinked::Done);
+    assert!(
+        catalog.mount_blob(&other, &repository, &free, at(2)).await.unwrap(),
+        "linked there"
+    );
+    assert!(catalog.blob(&repository, &free).await.unwrap().is_some());
+
+    let deleted = catalog.delete_image(&repository, &by_tag("v1"), at(3), PUSHER).await;
+    assert!(deleted.unwrap().unwrap().is_image_gone);
+    assert_eq!(unlink(&repository, needed).await, Unlinked::Done);
+    let nowhere = catalog.unlink_blob(&path("000000000000"), &free, at(4)).await;
+    assert!(
+        matches!(nowhere, Err(CatalogError::RepositoryUnknown(_))),
+        "{nowhere:?}"
+    );
 }

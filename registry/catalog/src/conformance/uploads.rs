@@ -12,6 +12,8 @@ pub async fn all(fixture: &dyn Fixture) {
     sessions_are_bound_to_their_repository(fixture).await;
     ended_sessions_are_gone(fixture).await;
     expired_sessions_are_not_found_and_collected(fixture).await;
+    a_sealed_session_names_its_digest(fixture).await;
+    sessions_are_known_whatever_their_repository(fixture).await;
 }
 
 /// A new session has no bytes and keeps its algorithm and expiry.
@@ -31,7 +33,8 @@ pub async fn sessions_start_empty(fixture: &dyn Fixture) {
                 algorithm,
                 state,
                 version,
-                expires_at: at(60)
+                expires_at: at(60),
+                sealed: None,
             }
         );
     }
@@ -101,7 +104,8 @@ pub async fn sessions_advance_from_the_version_read(fixture: &dyn Fixture) {
                 algorithm: Algorithm::Sha512,
                 state,
                 version,
-                expires_at: at(expires_in)
+                expires_at: at(expires_in),
+                sealed: None,
             }
         );
     }
@@ -202,4 +206,95 @@ pub async fn expired_sessions_are_not_found_and_collected(fixture: &dyn Fixture)
     assert!(!collected.contains(&alive));
     assert!(catalog.upload(&repository, alive, past(50)).await.unwrap().is_some());
     assert!(catalog.end_upload(&repository, alive).await.unwrap());
+}
+
+/// Sealing is an advance that also names the digest; later changes of the state keep it.
+pub async fn a_sealed_session_names_its_digest(fixture: &dyn Fixture) {
+    let (catalog, repository, id) = (fixture.catalog(), repository(fixture).await, UploadId::generate());
+    let (first, second) = (new_blob().digest, new_blob().digest);
+    catalog
+        .begin_upload(&repository, id, Algorithm::Sha256, at(60))
+        .await
+        .unwrap();
+    let version = catalog.upload(&repository, id, at(0)).await.unwrap().unwrap().version;
+    let state = UploadState::Stored {
+        bytes: 70_000,
+        hash_state: Bytes::from_static(b"state"),
+    };
+    let sealed = catalog
+        .seal_upload(&repository, id, version, &first, state.clone(), at(61))
+        .await
+        .unwrap();
+    assert_ne!(sealed, version);
+    let late = catalog
+        .seal_upload(&repository, id, version, &second, state.clone(), at(62))
+        .await;
+    assert!(matches!(late, Err(CatalogError::Conflict)), "{late:?}");
+    let record = |version, digest, expires_in| UploadRecord {
+        id,
+        algorithm: Algorithm::Sha256,
+        state: state.clone(),
+        version,
+        expires_at: at(expires_in),
+        sealed: Some(digest),
+    };
+    let read = async || catalog.upload(&repository, id, at(0)).await.unwrap().unwrap();
+    assert_eq!(read().await, record(sealed, first, 61));
+    let again = catalog
+        .seal_upload(&repository, id, sealed, &second, state.clone(), at(63))
+        .await
+        .unwrap();
+    assert_eq!(read().await, record(again, second, 63));
+    let advanced = catalog
+        .advance_upload(&repository, id, again, state.clone(), at(64))
+        .await
+        .unwrap();
+    assert_eq!(read().await, record(advanced, second, 64));
+
+    let blob = NewBlob {
+        digest: second,
+        upload: Some(id),
+        ..new_blob()
+    };
+    catalog.link_blob(&repository, blob, at(0)).await.unwrap();
+    let gone = catalog
+        .seal_upload(&repository, id, advanced, &second, state.clone(), at(65))
+        .await;
+    assert!(matches!(gone, Err(CatalogError::Conflict)), "{gone:?}");
+    let nowhere = catalog
+        .seal_upload(&path("000000000000"), id, 0, &second, state, at(65))
+        .await;
+    assert!(
+        matches!(
+            nowhere,
+            Err(CatalogError::RepositoryUnknown(_) | CatalogError::Conflict)
+        ),
+        "{nowhere:?}"
+    );
+}
+
+/// Which of many ids are sessions, in any repository; also of more than one statement takes.
+pub async fn sessions_are_known_whatever_their_repository(fixture: &dyn Fixture) {
+    let catalog = fixture.catalog();
+    let repositories = [repository(fixture).await, repository(fixture).await];
+    let mut known = Vec::new();
+    for number in 0..40 {
+        let id = UploadId::generate();
+        catalog
+            .begin_upload(&repositories[number % 2], id, Algorithm::Sha256, at(60))
+            .await
+            .unwrap();
+        known.push(id);
+    }
+    assert!(catalog.end_upload(&repositories[0], known[0]).await.unwrap());
+    let mut asked = vec![UploadId::generate(), known[0]];
+    asked.extend(&known[1..]);
+    let found = catalog.known_uploads(&asked).await.unwrap();
+    let text = |ids: &[UploadId]| sorted(ids.iter().map(ToString::to_string));
+    assert_eq!(text(&found), text(&known[1..]));
+    assert_eq!(text(&catalog.known_uploads(&asked[..2]).await.unwrap()), text(&[]));
+    assert_eq!(text(&catalog.known_uploads(&[]).await.unwrap()), text(&[]));
+    for (number, id) in known.iter().enumerate().skip(1) {
+        assert!(catalog.end_upload(&repositories[number % 2], *id).await.unwrap());
+    }
 }

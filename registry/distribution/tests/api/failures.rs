@@ -10,7 +10,7 @@ use http::StatusCode;
 use hythe_blobs::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
 use hythe_catalog::{
     BlobCatalog, BlobRecord, Catalog, CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, NewBlob,
-    NewImage, PutImageError, PutOutcome, Referrer, UploadCatalog, UploadRecord, UploadState,
+    NewImage, PutImageError, PutOutcome, Referrer, Unlinked, UploadCatalog, UploadRecord, UploadState,
 };
 use hythe_model::{AccountId, Algorithm, Digest, Reference, RepositoryName, RepositoryPath, Tag, UploadId};
 use jiff::Timestamp;
@@ -296,12 +296,30 @@ impl UploadCatalog for FaultyCatalog {
             .await
     }
 
+    async fn seal_upload(
+        &self,
+        repository: &RepositoryPath,
+        upload: UploadId,
+        version: i64,
+        digest: &Digest,
+        state: UploadState,
+        expires_at: Timestamp,
+    ) -> Result<i64, CatalogError> {
+        self.0
+            .seal_upload(repository, upload, version, digest, state, expires_at)
+            .await
+    }
+
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {
         self.0.end_upload(repository, upload).await
     }
 
     async fn expire_uploads(&self, now: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
         self.0.expire_uploads(now, limit).await
+    }
+
+    async fn known_uploads(&self, uploads: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        self.0.known_uploads(uploads).await
     }
 }
 
@@ -329,6 +347,15 @@ impl BlobCatalog for FaultyCatalog {
         now: Timestamp,
     ) -> Result<bool, CatalogError> {
         self.0.mount_blob(from, to, digest, now).await
+    }
+
+    async fn unlink_blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Unlinked, CatalogError> {
+        self.0.unlink_blob(repository, digest, now).await
     }
 
     async fn blob_sources(
