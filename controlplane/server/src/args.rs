@@ -122,19 +122,67 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_LOG_LEVEL", value_name = "LEVEL")]
     pub log_level: Option<String>,
 
-    /// Most connections at once, on each listener.
+    /// Compare the bytes of each blob with its digest while it is read, and break off where they differ.
+    #[arg(long, env = "HYTHE_VERIFY_READS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub verify_reads: Option<bool>,
+
+    /// Bounds.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+}
+
+/// Bounds of the server.
+#[derive(Debug, Default, Args)]
+pub struct LimitArgs {
+    /// Most connections at once, on each listener; further ones get 503. Lowered if the system gives too few file descriptors.
     #[arg(long, env = "HYTHE_MAX_CONNECTIONS", value_name = "N")]
     pub max_connections: Option<usize>,
 
-    /// Most uploads that send bytes at once.
+    /// Most connections at once from one address (of IPv6: one network of 64 bits), on each listener.
+    #[arg(long, env = "HYTHE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub max_connections_per_address: Option<usize>,
+
+    /// Most registry requests that are answered at once; further ones get 503.
+    #[arg(long, env = "HYTHE_MAX_CONCURRENT_REQUESTS", value_name = "N")]
+    pub max_concurrent_requests: Option<usize>,
+
+    /// Most uploads that send bytes at once; further ones wait, then get 429.
     #[arg(long, env = "HYTHE_MAX_CONCURRENT_UPLOADS", value_name = "N")]
     pub max_concurrent_uploads: Option<usize>,
 
-    /// Seconds after which a body that sends nothing is given up.
+    /// Most manifests that are received at once; further ones wait, then get 429.
+    #[arg(long, env = "HYTHE_MAX_CONCURRENT_MANIFEST_PUSHES", value_name = "N")]
+    pub max_concurrent_manifest_pushes: Option<usize>,
+
+    /// Most memory for bodies on their way, in MiB; requests that need more wait, then get 503.
+    #[arg(long, env = "HYTHE_MAX_MIB_IN_FLIGHT", value_name = "MIB")]
+    pub max_mib_in_flight: Option<u64>,
+
+    /// Most of the registry's requests, uploads, manifests and memory that one account may take (without credentials: one address).
+    #[arg(long, env = "HYTHE_TENANT_SHARE_PERCENT", value_name = "PERCENT")]
+    pub tenant_share_percent: Option<u64>,
+
+    /// Seconds that a request waits for its turn before it is turned away.
+    #[arg(long, env = "HYTHE_MAX_WAIT_SECONDS", value_name = "SECONDS")]
+    pub max_wait_seconds: Option<u64>,
+
+    /// Most of the headers of a request.
+    #[arg(long, env = "HYTHE_MAX_HEADER_KIB", value_name = "KIB")]
+    pub max_header_kib: Option<usize>,
+
+    /// The largest blob; at most ECR's 52000.
+    #[arg(long, env = "HYTHE_MAX_BLOB_MIB", value_name = "MIB")]
+    pub max_blob_mib: Option<u64>,
+
+    /// Bytes per second that a client must send and take at least while it is waited for.
+    #[arg(long, env = "HYTHE_MIN_BYTES_PER_SECOND", value_name = "BYTES")]
+    pub min_bytes_per_second: Option<u64>,
+
+    /// Seconds after which a body that sends less than that is given up.
     #[arg(long, env = "HYTHE_BODY_IDLE_SECONDS", value_name = "SECONDS")]
     pub body_idle_seconds: Option<u64>,
 
-    /// Seconds after which a client that does not read what it asked for is given up.
+    /// Seconds after which a client that reads less than that of what it asked for is given up.
     #[arg(long, env = "HYTHE_WRITE_IDLE_SECONDS", value_name = "SECONDS")]
     pub write_idle_seconds: Option<u64>,
 

@@ -240,6 +240,8 @@ impl fmt::Debug for DatabaseUrl {
 pub struct Blobs {
     /// Folder; the data folder's `blobs` if absent.
     pub path: Option<PathBuf>,
+    /// Compare the bytes of a blob with its digest while it is read.
+    pub verify_reads: bool,
 }
 
 /// Keys.
@@ -284,13 +286,31 @@ impl Default for Log {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Most connections at once, on each listener; further ones wait to be accepted.
+    /// Most connections at once, on each listener; further ones get 503 with `Retry-After`.
     pub max_connections: usize,
-    /// Most uploads that send bytes at once; further ones get 503 with `Retry-After`.
+    /// Most connections at once from one address, on each listener.
+    pub max_connections_per_address: usize,
+    /// Most registry requests that are answered at once; further ones get 503 with `Retry-After`.
+    pub max_concurrent_requests: usize,
+    /// Most uploads that send bytes at once; further ones wait, then get 429 with `Retry-After`.
     pub max_concurrent_uploads: usize,
-    /// Seconds after which a body that sends nothing is given up.
+    /// Most manifests that are received at once; further ones wait, then get 429 with `Retry-After`.
+    pub max_concurrent_manifest_pushes: usize,
+    /// Most memory for bodies on their way, in MiB; requests that need more wait, then get 503 with `Retry-After`.
+    pub max_mib_in_flight: u64,
+    /// Most of the four above that one account (without credentials: one address) may take, in percent.
+    pub tenant_share_percent: u64,
+    /// Seconds that a request waits for its turn before it is turned away.
+    pub max_wait_seconds: u64,
+    /// Most of the headers of a request, in KiB.
+    pub max_header_kib: usize,
+    /// The largest blob, in MiB.
+    pub max_blob_mib: u64,
+    /// Bytes per second that a client must send and take at least while it is waited for.
+    pub min_bytes_per_second: u64,
+    /// Seconds after which a body that sends less than that is given up.
     pub body_idle_seconds: u64,
-    /// Seconds after which a client that does not read what it asked for is given up.
+    /// Seconds after which a client that reads less than that of what it asked for is given up.
     pub write_idle_seconds: u64,
     /// Hours after which an upload that receives nothing is given up.
     pub upload_expiry_hours: u64,
@@ -302,7 +322,16 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 4096,
+            max_connections_per_address: 2048,
+            max_concurrent_requests: 2048,
             max_concurrent_uploads: 256,
+            max_concurrent_manifest_pushes: 32,
+            max_mib_in_flight: 512,
+            tenant_share_percent: 75,
+            max_wait_seconds: 10,
+            max_header_kib: 64,
+            max_blob_mib: 52_000,
+            min_bytes_per_second: 256,
             body_idle_seconds: 60,
             write_idle_seconds: 60,
             upload_expiry_hours: 24,
@@ -437,15 +466,41 @@ impl Config {
         set(&mut self.log.format, args.log_format.as_ref());
         set(&mut self.log.level, args.log_level.as_ref());
         self.new_administrator_key = args.new_administrator_key;
-        set(&mut self.limits.max_connections, args.max_connections.as_ref());
+        set(&mut self.blobs.verify_reads, args.verify_reads.as_ref());
+        let (limits, set_limits) = (&mut self.limits, &args.limits);
+        set(&mut limits.max_connections, set_limits.max_connections.as_ref());
         set(
-            &mut self.limits.max_concurrent_uploads,
-            args.max_concurrent_uploads.as_ref(),
+            &mut limits.max_connections_per_address,
+            set_limits.max_connections_per_address.as_ref(),
         );
-        set(&mut self.limits.body_idle_seconds, args.body_idle_seconds.as_ref());
-        set(&mut self.limits.write_idle_seconds, args.write_idle_seconds.as_ref());
-        set(&mut self.limits.upload_expiry_hours, args.upload_expiry_hours.as_ref());
-        set(&mut self.limits.drain_seconds, args.drain_seconds.as_ref());
+        set(
+            &mut limits.max_concurrent_requests,
+            set_limits.max_concurrent_requests.as_ref(),
+        );
+        set(
+            &mut limits.max_concurrent_uploads,
+            set_limits.max_concurrent_uploads.as_ref(),
+        );
+        set(
+            &mut limits.max_concurrent_manifest_pushes,
+            set_limits.max_concurrent_manifest_pushes.as_ref(),
+        );
+        set(&mut limits.max_mib_in_flight, set_limits.max_mib_in_flight.as_ref());
+        set(
+            &mut limits.tenant_share_percent,
+            set_limits.tenant_share_percent.as_ref(),
+        );
+        set(&mut limits.max_wait_seconds, set_limits.max_wait_seconds.as_ref());
+        set(&mut limits.max_header_kib, set_limits.max_header_kib.as_ref());
+        set(&mut limits.max_blob_mib, set_limits.max_blob_mib.as_ref());
+        set(
+            &mut limits.min_bytes_per_second,
+            set_limits.min_bytes_per_second.as_ref(),
+        );
+        set(&mut limits.body_idle_seconds, set_limits.body_idle_seconds.as_ref());
+        set(&mut limits.write_idle_seconds, set_limits.write_idle_seconds.as_ref());
+        set(&mut limits.upload_expiry_hours, set_limits.upload_expiry_hours.as_ref());
+        set(&mut limits.drain_seconds, set_limits.drain_seconds.as_ref());
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -478,20 +533,56 @@ impl Config {
                 ));
             }
         }
-        let bounds: [(&str, u64); 6] = [
-            ("limits.max_connections", self.limits.max_connections as u64),
+        let limits = &self.limits;
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        // Name, value, least and most.
+        let bounds = [
+            ("limits.max_connections", count(limits.max_connections), 1, 1_000_000),
+            (
+                "limits.max_connections_per_address",
+                count(limits.max_connections_per_address),
+                1,
+                1_000_000,
+            ),
+            (
+                "limits.max_concurrent_requests",
+                count(limits.max_concurrent_requests),
+                1,
+                1_000_000,
+            ),
             (
                 "limits.max_concurrent_uploads",
-                self.limits.max_concurrent_uploads as u64,
+                count(limits.max_concurrent_uploads),
+                1,
+                1_000_000,
             ),
-            ("limits.body_idle_seconds", self.limits.body_idle_seconds),
-            ("limits.write_idle_seconds", self.limits.write_idle_seconds),
-            ("limits.upload_expiry_hours", self.limits.upload_expiry_hours),
-            ("database.max_connections", u64::from(self.database.max_connections)),
+            (
+                "limits.max_concurrent_manifest_pushes",
+                count(limits.max_concurrent_manifest_pushes),
+                1,
+                1_000_000,
+            ),
+            // One manifest has to fit, with its parsed form.
+            ("limits.max_mib_in_flight", limits.max_mib_in_flight, 16, 1_000_000),
+            ("limits.tenant_share_percent", limits.tenant_share_percent, 1, 100),
+            ("limits.max_wait_seconds", limits.max_wait_seconds, 0, 300),
+            ("limits.max_header_kib", count(limits.max_header_kib), 8, 1024),
+            // ECR, "Service quotas".
+            ("limits.max_blob_mib", limits.max_blob_mib, 1, 52_000),
+            ("limits.min_bytes_per_second", limits.min_bytes_per_second, 1, 1_000_000),
+            ("limits.body_idle_seconds", limits.body_idle_seconds, 1, 1_000_000),
+            ("limits.write_idle_seconds", limits.write_idle_seconds, 1, 1_000_000),
+            ("limits.upload_expiry_hours", limits.upload_expiry_hours, 1, 1_000_000),
+            (
+                "database.max_connections",
+                u64::from(self.database.max_connections),
+                1,
+                1_000_000,
+            ),
         ];
-        for (name, value) in bounds {
-            if value == 0 || value > 1_000_000 {
-                return fail(format!("`{name}` is {value}; it must be between 1 and 1000000"));
+        for (name, value, least, most) in bounds {
+            if value < least || value > most {
+                return fail(format!("`{name}` is {value}; it must be between {least} and {most}"));
             }
         }
         if self.limits.drain_seconds > 86_400 {
@@ -605,6 +696,8 @@ mod tests {
             ("[tls]\ncertificate = \"x\"", "tls.mode"),
             ("[registry]\npublic_url = \"example.com\"", "public_url"),
             ("[limits]\nmax_connections = 0", "max_connections"),
+            ("[limits]\nmax_blob_mib = 52001", "between 1 and 52000"),
+            ("[limits]\ntenant_share_percent = 101", "tenant_share_percent"),
             ("[database]\nurl = \"mysql://x\"", "postgres://"),
             ("[log]\nlevel = \"a=b=c\"", "log.level"),
         ];

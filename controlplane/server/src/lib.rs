@@ -14,6 +14,8 @@ mod args;
 mod clock;
 mod config;
 mod data_dir;
+mod descriptors;
+mod file_socket;
 mod health;
 mod listener;
 mod logs;

@@ -1,40 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The accept loop: connections, TLS, time-outs, draining.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hythe_distribution::ConnectionInfo;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hythe_distribution::{ConnectionInfo, Registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::file_socket::FileSocket;
 use crate::progress::{Paced, Patience, Progress, WatchedBody};
 
 /// Time a client has for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time a client has to send the head of a request, and to come to its first.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The largest header list of a request, counted as HTTP/2 does (RFC 9113, section 6.5.2), in bytes.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
+/// What a client of HTTP/2 may send of one body, and of all bodies of a connection, before it is read, in bytes.
+/// The second is what a connection can take of memory by sending.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// The largest frame that a client of HTTP/2 may send, in bytes.
+const MAX_FRAME_BYTES: u32 = 64 * 1024;
+/// What is handed to one stream of HTTP/2 before its client takes it, in bytes.
+const MAX_STREAM_SEND_BYTES: usize = 128 * 1024;
+/// What HTTP/1 reads and writes at once, in bytes: one chunk of a blob.
+const MAX_BUFFER_BYTES: usize = 256 * 1024;
+/// Most connections that are being told that there are too many.
+const MAX_REFUSALS: usize = 64;
+/// Time that such a client has to read it.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What it is told to wait, in seconds.
+const RETRY_AFTER_SECONDS: u32 = 1;
 /// Pause after the system gave no connection, for want of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,6 +65,36 @@ pub struct ConnectionMetrics {
     pub accepted: Counter,
     /// Handshakes that failed.
     pub failed_handshakes: Counter,
+    /// The most connections at once.
+    pub limit: Gauge,
+    /// Connections that were turned away because there were too many.
+    pub refused: Counter,
+    /// Those of them that were too many of one address.
+    pub refused_by_address: Counter,
+}
+
+/// The bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most connections at once.
+    pub max_connections: usize,
+    /// Most connections at once from one address.
+    pub max_connections_per_address: usize,
+    /// The largest header list of a request, counted as HTTP/2 does (RFC 9113, section 6.5.2), in bytes.
+    pub max_header_bytes: usize,
+    /// Time that a client has to take what it asked for.
+    pub write_idle: Duration,
+    /// The least that it must take meanwhile, in bytes per second.
+    pub min_bytes_per_second: u64,
+}
+
+/// What answers requests.
+#[derive(Clone, Debug)]
+pub enum Service {
+    /// Anything.
+    Router(Router),
+    /// The data plane, without a router in between.
+    Registry(Registry),
 }
 
 /// A bound address with what it serves.
@@ -56,31 +104,38 @@ pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     connections: Arc<Semaphore>,
+    addresses: Arc<Addresses>,
+    refusals: Arc<Semaphore>,
     patience: Patience,
     metrics: ConnectionMetrics,
 }
 
 impl Listener {
-    /// Binds `address`. A client that does not read what it asked for within `write_idle` loses its connection.
+    /// Binds `address`. A client that does not read what it asked for in time loses its connection.
     pub async fn bind(
         name: &'static str,
         address: SocketAddr,
         tls: Option<Arc<ServerConfig>>,
-        max_connections: usize,
-        write_idle: Duration,
+        bounds: Bounds,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        let connections = Arc::new(Semaphore::new(max_connections));
+        let max_connections = bounds.max_connections.min(Semaphore::MAX_PERMITS);
+        let metrics = ConnectionMetrics::default();
+        metrics.limit.set(i64::try_from(max_connections).unwrap_or(i64::MAX));
         Ok(Self {
             name,
             socket,
             tls,
-            connections,
+            connections: Arc::new(Semaphore::new(max_connections)),
+            addresses: Arc::new(Addresses::new(bounds.max_connections_per_address)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             patience: Patience {
                 first_request: HEADER_TIMEOUT,
-                write: write_idle,
+                write: bounds.write_idle,
+                min_bytes_per_second: bounds.min_bytes_per_second,
+                max_header_bytes: bounds.max_header_bytes,
             },
-            metrics: ConnectionMetrics::default(),
+            metrics,
         })
     }
 
@@ -94,17 +149,12 @@ impl Listener {
         self.metrics.clone()
     }
 
-    /// Serves `router` until `stop`, then lets requests finish for at most `grace`. Returns how many
-    /// connections it gave up.
-    pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) -> usize {
+    /// Serves until `stop`, then lets requests finish for at most `grace`. Returns how many connections it gave up.
+    pub async fn serve(self, service: Service, stop: CancellationToken, grace: Duration) -> usize {
         let tasks = TaskTracker::new();
         let abort = CancellationToken::new();
         let graceful = GracefulShutdown::new();
         loop {
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                permit = Arc::clone(&self.connections).acquire_owned() => permit,
-            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = self.socket.accept() => accepted,
@@ -117,17 +167,21 @@ impl Listener {
                     continue;
                 }
             };
-            let (router, tls, metrics) = (router.clone(), self.tls.clone(), self.metrics.clone());
+            self.metrics.accepted.inc();
+            let Some(place) = self.admit(peer) else {
+                self.refuse(stream, &tasks);
+                continue;
+            };
+            let (service, tls, metrics) = (service.clone(), self.tls.clone(), self.metrics.clone());
             let (abort, watcher, patience) = (abort.clone(), graceful.watcher(), self.patience);
-            metrics.accepted.inc();
             metrics.open.inc();
             tasks.spawn(async move {
                 tokio::select! {
                     () = abort.cancelled() => {}
-                    () = connection(stream, peer, tls, router, watcher, patience, &metrics) => {}
+                    () = connection(stream, peer, tls, service, watcher, patience, &metrics) => {}
                 }
                 metrics.open.dec();
-                drop(permit);
+                drop(place);
             });
         }
         drop(self.socket);
@@ -144,14 +198,111 @@ impl Listener {
         tasks.wait().await;
         given_up
     }
+
+    /// A place for a connection, unless there are too many.
+    fn admit(&self, peer: SocketAddr) -> Option<(OwnedSemaphorePermit, AddressPlace)> {
+        let Some(place) = self.addresses.enter(peer.ip()) else {
+            self.metrics.refused_by_address.inc();
+            self.metrics.refused.inc();
+            return None;
+        };
+        let permit = Arc::clone(&self.connections).try_acquire_owned();
+        let permit = permit.inspect_err(|_| {
+            self.metrics.refused.inc();
+        });
+        Some((permit.ok()?, place))
+    }
+
+    /// Tells a client that there are too many connections, as far as that can be done without much work: one that
+    /// wants TLS is not told, and neither is anybody while many others are.
+    fn refuse(&self, mut stream: TcpStream, tasks: &TaskTracker) {
+        tracing::debug!(listener = self.name, "a connection was turned away");
+        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            return;
+        };
+        if self.tls.is_some() {
+            return;
+        }
+        tasks.spawn(async move {
+            let body = r#"{"errors":[{"code":"UNAVAILABLE","message":"too many connections: try again"}]}"#;
+            let answer = format!(
+                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let telling = async {
+                stream.write_all(answer.as_bytes()).await?;
+                stream.shutdown().await?;
+                // What the client sent has to be read, or the system throws the answer away with it.
+                let mut sink = [0; 1024];
+                while stream.read(&mut sink).await? > 0 {}
+                Ok::<_, io::Error>(())
+            };
+            let _told = tokio::time::timeout(REFUSAL_TIMEOUT, telling).await;
+            drop(permit);
+        });
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug)]
+struct Addresses {
+    max: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Addresses {
+    fn new(max: usize) -> Self {
+        Self {
+            max,
+            open: Mutex::default(),
+        }
+    }
+
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
+        let address = match address {
+            // One host has a network of 64 bits to itself.
+            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
+            IpAddr::V4(_) => address,
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPlace {
+            addresses: Arc::clone(self),
+            address,
+        })
+    }
+}
+
+/// A connection of an address.
+#[derive(Debug)]
+struct AddressPlace {
+    addresses: Arc<Addresses>,
+    address: IpAddr,
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = open.entry(self.address) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    service: Service,
+    watcher: Watcher,
     patience: Patience,
     metrics: &ConnectionMetrics,
 ) {
@@ -159,15 +310,25 @@ async fn connection(
     let info = ConnectionInfo {
         peer,
         is_tls: tls.is_some(),
+        sends_files: tls.is_none(),
     };
     let progress = Arc::new(Progress::default());
-    let stream = Paced::new(stream, Arc::clone(&progress), patience);
+    let client = Client {
+        info,
+        service,
+        progress: Arc::clone(&progress),
+        max_header_bytes: patience.max_header_bytes,
+    };
     let serving = async {
         match tls {
-            None => http(TokioIo::new(stream), info, router, watcher, Arc::clone(&progress)).await,
+            None => {
+                let stream = Paced::new(FileSocket::new(stream), Arc::clone(&progress), patience);
+                client.serve(TokioIo::new(stream), watcher).await
+            }
             Some(config) => {
+                let stream = Paced::new(stream, Arc::clone(&progress), patience);
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-                    Ok(Ok(stream)) => http(TokioIo::new(stream), info, router, watcher, Arc::clone(&progress)).await,
+                    Ok(Ok(stream)) => client.serve(TokioIo::new(stream), watcher).await,
                     Ok(Err(error)) => {
                         metrics.failed_handshakes.inc();
                         Err(error.into())
@@ -196,50 +357,135 @@ fn header_bytes(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-async fn http<I>(
-    io: I,
+/// One connection, as far as its requests go.
+#[derive(Clone)]
+struct Client {
     info: ConnectionInfo,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    service: Service,
     progress: Arc<Progress>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(info);
-        request.extensions_mut().insert(hythe_rest::Connection {
-            peer: info.peer.ip(),
-            is_secure: info.is_tls,
-        });
-        progress.request();
-        let (router, progress) = (router.clone(), Arc::clone(&progress));
-        async move {
-            if header_bytes(request.headers()) > MAX_HEADER_BYTES {
-                let mut refusal = Response::new(Body::empty());
-                *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-                return Ok(refusal.map(|body| WatchedBody::new(body, progress)));
-            }
-            let response = router.oneshot(request.map(Body::new)).await?;
-            Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, progress)))
+    max_header_bytes: usize,
+}
+
+impl Client {
+    async fn serve<I>(self, io: I, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let max_header_bytes = u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX);
+        let service = hyper::service::service_fn(move |request| self.clone().answer(request));
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_BUFFER_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .max_header_list_size(max_header_bytes)
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_send_buf_size(MAX_STREAM_SEND_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        watcher
+            .watch(builder.serve_connection_with_upgrades(io, service).into_owned())
+            .await
+    }
+
+    async fn answer(self, mut request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
+        self.progress.request(request.version() == Version::HTTP_2);
+        if header_bytes(request.headers()) > self.max_header_bytes {
+            let mut refusal = Response::new(Body::empty());
+            *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Ok(refusal.map(|body| WatchedBody::new(body, self.progress)));
         }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(512 * 1024);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    watcher
-        .watch(builder.serve_connection_with_upgrades(io, service).into_owned())
-        .await
+        request.extensions_mut().insert(self.info);
+        let response = match self.service {
+            Service::Registry(registry) => hythe_distribution::answer(registry, request.map(Body::new)).await,
+            Service::Router(router) => {
+                request.extensions_mut().insert(hythe_rest::Connection {
+                    peer: self.info.peer.ip(),
+                    is_secure: self.info.is_tls,
+                });
+                router.oneshot(request.map(Body::new)).await?
+            }
+        };
+        Ok(response.map(|body| WatchedBody::new(body, self.progress)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn listen(
+        max_connections: usize,
+        max_connections_per_address: usize,
+    ) -> (SocketAddr, CancellationToken, TaskTracker) {
+        let bounds = Bounds {
+            max_connections,
+            max_connections_per_address,
+            max_header_bytes: 64 * 1024,
+            write_idle: Duration::from_mins(1),
+            min_bytes_per_second: 256,
+        };
+        let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), None, bounds)
+            .await
+            .unwrap();
+        let address = listener.address().unwrap();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let router = Router::new().route("/", axum::routing::get(async || "hello"));
+        tasks.spawn(listener.serve(Service::Router(router), stop.clone(), Duration::ZERO));
+        tasks.close();
+        (address, stop, tasks)
+    }
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") && !answer.ends_with(b"}") {
+            let mut buffer = [0; 1024];
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(read > 0, "the server closed the connection");
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_bounds_are_told_to_try_again() {
+        for (max_connections, max_connections_per_address) in [(2, 10), (10, 2)] {
+            let (address, stop, tasks) = listen(max_connections, max_connections_per_address).await;
+            let mut kept = Vec::new();
+            for _ in 0..2 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200"));
+                kept.push(stream);
+            }
+            let mut third = TcpStream::connect(address).await.unwrap();
+            let refusal = ask(&mut third).await;
+            assert!(refusal.starts_with("HTTP/1.1 503"), "{refusal}");
+            assert!(
+                refusal.contains("Retry-After: 1\r\n") && refusal.contains("UNAVAILABLE"),
+                "{refusal}"
+            );
+            // Those that are there go on, and one that leaves makes room.
+            assert!(ask(&mut kept[1]).await.starts_with("HTTP/1.1 200"));
+            kept.pop();
+            loop {
+                let mut next = TcpStream::connect(address).await.unwrap();
+                if ask(&mut next).await.starts_with("HTTP/1.1 200") {
+                    break;
+                }
+            }
+            stop.cancel();
+            tasks.wait().await;
+        }
+    }
 }

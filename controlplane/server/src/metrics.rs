@@ -80,6 +80,21 @@ impl Metrics {
             metrics.accepted.clone(),
         );
         listener.register(
+            "hythe_connections_limit",
+            "The most connections at once",
+            metrics.limit.clone(),
+        );
+        listener.register(
+            "hythe_connections_refused",
+            "Connections that were turned away because there were too many",
+            metrics.refused.clone(),
+        );
+        listener.register(
+            "hythe_connections_refused_by_address",
+            "Those of them that were too many of one address",
+            metrics.refused_by_address.clone(),
+        );
+        listener.register(
             "hythe_tls_handshakes_failed",
             "TLS handshakes that failed",
             metrics.failed_handshakes.clone(),

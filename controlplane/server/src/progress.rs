@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// The least that a client must take while it is waited for, in bytes per second.
-const MIN_BYTES_PER_SECOND: u64 = 256;
+/// What may follow the head of a request in the bytes that are read with it.
+const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// After so many times the time that a client has, a body that nobody asks for its next bytes is given up,
 /// even if others of the connection go on: a client may not buy the place of many with the speed of one.
 const MAX_TIMES: u32 = 10;
@@ -31,12 +31,16 @@ pub(crate) struct Patience {
     pub(crate) first_request: Duration,
     /// For taking what was sent.
     pub(crate) write: Duration,
+    /// The least that it must take while it is waited for, in bytes per second.
+    pub(crate) min_bytes_per_second: u64,
+    /// The most bytes that it may send before they make a request.
+    pub(crate) max_header_bytes: usize,
 }
 
 impl Patience {
     fn min_bytes(&self) -> u64 {
         let millis = u64::try_from(self.write.as_millis()).unwrap_or(u64::MAX);
-        (MIN_BYTES_PER_SECOND.saturating_mul(millis) / 1000).max(1)
+        (self.min_bytes_per_second.saturating_mul(millis) / 1000).max(1)
     }
 }
 
@@ -49,6 +53,9 @@ pub(crate) enum Stall {
     /// It does not read an answer.
     #[error("the client does not read what it asked for")]
     Unread,
+    /// It sends a head that does not end.
+    #[error("the client sent more than the head of a request may have")]
+    Endless,
 }
 
 /// What is known of one connection.
@@ -56,6 +63,9 @@ pub(crate) enum Stall {
 pub(crate) struct Progress {
     written: AtomicU64,
     has_request: AtomicBool,
+    is_http2: AtomicBool,
+    /// Requests that are not answered to the end.
+    open_requests: AtomicUsize,
     bodies: Mutex<Bodies>,
 }
 
@@ -68,9 +78,16 @@ struct Bodies {
 }
 
 impl Progress {
-    /// Notes a request.
-    pub(crate) fn request(&self) {
+    /// Notes a request, until its body is dropped.
+    pub(crate) fn request(&self, is_http2: bool) {
+        self.is_http2.store(is_http2, Ordering::Relaxed);
         self.has_request.store(true, Ordering::Relaxed);
+        self.open_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    // Frames of HTTP/2 come between requests too; its heads are bounded where they are put together.
+    fn expects_head(&self) -> bool {
+        self.open_requests.load(Ordering::Relaxed) == 0 && !self.is_http2.load(Ordering::Relaxed)
     }
 
     /// Returns when the client has kept the connection waiting for too long.
@@ -105,21 +122,30 @@ impl Progress {
     }
 }
 
-/// The body of an answer, which notes when it is asked for bytes.
+/// The body of an answer, which notes when it is asked for bytes. Of HTTP/1 it only notes its end: such a client
+/// has one body at a time, and does not take it exactly when the system does not take more.
 #[derive(Debug)]
 pub(crate) struct WatchedBody {
     body: Body,
-    id: u64,
+    id: Option<u64>,
     progress: Arc<Progress>,
 }
 
 impl WatchedBody {
     pub(crate) fn new(body: Body, progress: Arc<Progress>) -> Self {
+        if !progress.is_http2.load(Ordering::Relaxed) {
+            return Self {
+                body,
+                id: None,
+                progress,
+            };
+        }
         let mut bodies = progress.bodies();
         let id = bodies.next;
         bodies.next += 1;
         bodies.unread_since.insert(id, Some(Instant::now()));
         drop(bodies);
+        let id = Some(id);
         Self { body, id, progress }
     }
 }
@@ -131,8 +157,10 @@ impl HttpBody for WatchedBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(context);
-        let since = polled.is_ready().then(Instant::now);
-        this.progress.bodies().unread_since.insert(this.id, since);
+        if let Some(id) = this.id {
+            let since = polled.is_ready().then(Instant::now);
+            this.progress.bodies().unread_since.insert(id, since);
+        }
         polled
     }
 
@@ -147,7 +175,10 @@ impl HttpBody for WatchedBody {
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.progress.bodies().unread_since.remove(&self.id);
+        self.progress.open_requests.fetch_sub(1, Ordering::Relaxed);
+        if let Some(id) = self.id {
+            self.progress.bodies().unread_since.remove(&id);
+        }
     }
 }
 
@@ -159,6 +190,8 @@ pub(crate) struct Paced<I> {
     patience: Patience,
     waited: Duration,
     taken: u64,
+    /// Bytes that came since there was a request, and make none yet.
+    unheard: usize,
     waiting_since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -171,6 +204,7 @@ impl<I> Paced<I> {
             patience,
             waited: Duration::ZERO,
             taken: 0,
+            unheard: 0,
             waiting_since: None,
             alarm: None,
         }
@@ -216,7 +250,18 @@ impl<I> Paced<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_read(context, buffer)
+        let this = self.get_mut();
+        if this.progress.expects_head() {
+            if this.unheard > this.patience.max_header_bytes.saturating_add(READ_AHEAD_BYTES) {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Stall::Endless)));
+            }
+        } else {
+            this.unheard = 0;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+        this.unheard = this.unheard.saturating_add(buffer.filled().len() - before);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -260,6 +305,8 @@ mod tests {
     const PATIENCE: Patience = Patience {
         first_request: Duration::from_secs(15),
         write: Duration::from_mins(1),
+        min_bytes_per_second: 256,
+        max_header_bytes: 64 * 1024,
     };
 
     #[tokio::test(start_paused = true)]
@@ -302,10 +349,40 @@ mod tests {
         assert_eq!(started.elapsed().as_secs(), 15);
     }
 
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_cut_off() {
+        let progress = Arc::new(Progress::default());
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let mut paced = Paced::new(ours, Arc::clone(&progress), PATIENCE);
+        let mut buffer = [0; 4096];
+        let send = async { while theirs.write_all(&[b'x'; 4096]).await.is_ok() {} };
+        let receive = async {
+            // The body of a request may be long.
+            progress.request(false);
+            for _ in 0..100 {
+                paced.read_exact(&mut buffer).await.unwrap();
+            }
+            drop(WatchedBody::new(Body::empty(), Arc::clone(&progress)));
+            let mut received = 0;
+            loop {
+                match paced.read(&mut buffer).await {
+                    Ok(bytes) => received += bytes,
+                    Err(error) => return (error.kind(), received),
+                }
+            }
+        };
+        let (kind, received) = tokio::select! {
+            () = send => unreachable!("nobody reads to the end"),
+            end = receive => end,
+        };
+        assert_eq!(kind, io::ErrorKind::InvalidData);
+        assert!((64 * 1024..100 * 1024).contains(&received), "{received}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_nobody_asks_for_is_given_up() {
         let progress = Arc::new(Progress::default());
-        progress.request();
+        progress.request(true);
         let _body = WatchedBody::new(Body::from("text"), Arc::clone(&progress));
         let started = Instant::now();
         assert_eq!(progress.stall(PATIENCE).await, Stall::Unread);
@@ -315,7 +392,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_waits_for_bytes_and_an_idle_connection_stay() {
         let progress = Arc::new(Progress::default());
-        progress.request();
+        progress.request(true);
         let hour = Duration::from_hours(1);
         assert!(tokio::time::timeout(hour, progress.stall(PATIENCE)).await.is_err());
         let pending = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
@@ -329,7 +406,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_stream_that_moves_does_not_hold_another_for_good() {
         let progress = Arc::new(Progress::default());
-        progress.request();
+        progress.request(true);
         let _body = WatchedBody::new(Body::from("text"), Arc::clone(&progress));
         let moving = async {
             loop {

@@ -22,15 +22,16 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
 use crate::data_dir::{self, CredentialsFile, DataDir, DataDirError};
 use crate::health::{self, Health};
-use crate::listener::Listener;
+use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, TlsError};
-use crate::{ServeArgs, SystemClock, logs, tasks};
+use crate::{ServeArgs, SystemClock, descriptors, logs, tasks};
 
 /// How often the set of revoked tokens is read again; bounds how long another node accepts a revoked one.
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
 /// How often expired uploads are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
+const MIB: u64 = 1024 * 1024;
 /// Most uploads that one pass gives up.
 const EXPIRY_BATCH: usize = 1000;
 
@@ -115,8 +116,9 @@ pub enum ConfigForm {
 }
 
 /// Runs the server until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> Result<(), ServeError> {
+pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     logs::start(&config.log);
+    descriptors::fit(&mut config, descriptors::raise());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = DataDir::open(&config.data_dir.0)?;
     let master_key = data_dir::master_key(&config.master_key_file())?;
@@ -172,16 +174,18 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let serving = TaskTracker::new();
     let control_router = match listeners.health {
         Some(listener) => {
-            serving.spawn(report(listener.serve(health, stop.clone(), grace)));
+            let service = Service::Router(health);
+            serving.spawn(report(listener.serve(service, stop.clone(), grace)));
             control_router
         }
         None => control_router.merge(health),
     };
     if let (Some(listener), Some(registry)) = (listeners.registry, registry.clone()) {
-        let router = hythe_distribution::router(registry);
-        serving.spawn(report(listener.serve(router, stop.clone(), grace)));
+        let service = Service::Registry(registry);
+        serving.spawn(report(listener.serve(service, stop.clone(), grace)));
     }
-    serving.spawn(report(listeners.control.serve(control_router, stop.clone(), grace)));
+    let control = Service::Router(control_router);
+    serving.spawn(report(listeners.control.serve(control, stop.clone(), grace)));
     serving.close();
 
     tracing::info!(registry.url = %urls.registry, control.url = %urls.control, database = %config.database.url, "ready");
@@ -226,10 +230,15 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config, certificate: Option<&Arc<Certificate>>) -> Result<Self, ServeError> {
         let tls = || certificate.map(Certificate::server_config);
-        let max = config.limits.max_connections;
-        let write_idle = Duration::from_secs(config.limits.write_idle_seconds);
+        let bounds = Bounds {
+            max_connections: config.limits.max_connections,
+            max_connections_per_address: config.limits.max_connections_per_address,
+            max_header_bytes: config.limits.max_header_kib * 1024,
+            write_idle: Duration::from_secs(config.limits.write_idle_seconds),
+            min_bytes_per_second: config.limits.min_bytes_per_second,
+        };
         let bind = async |name, address, tls| {
-            Listener::bind(name, address, tls, max, write_idle)
+            Listener::bind(name, address, tls, bounds)
                 .await
                 .map_err(|cause| ServeError::Bind { name, address, cause })
         };
@@ -358,9 +367,16 @@ fn routers(
         let counts = hythe_distribution::Metrics::new();
         counts.register(metrics.registry());
         let limits = hythe_distribution::Limits {
-            max_concurrent_uploads: config.limits.max_concurrent_uploads,
-            body_stall_timeout: Duration::from_secs(config.limits.body_idle_seconds),
+            max_blob_bytes: config.limits.max_blob_mib * MIB,
             upload_idle_timeout: Duration::from_hours(config.limits.upload_expiry_hours),
+            body_stall_timeout: Duration::from_secs(config.limits.body_idle_seconds),
+            min_body_bytes_per_second: config.limits.min_bytes_per_second,
+            max_concurrent_requests: config.limits.max_concurrent_requests,
+            max_concurrent_uploads: config.limits.max_concurrent_uploads,
+            max_concurrent_manifest_pushes: config.limits.max_concurrent_manifest_pushes,
+            max_bytes_in_flight: config.limits.max_mib_in_flight * MIB,
+            tenant_share_percent: config.limits.tenant_share_percent,
+            max_wait: Duration::from_secs(config.limits.max_wait_seconds),
             ..hythe_distribution::Limits::default()
         };
         let registry_config = RegistryConfig {

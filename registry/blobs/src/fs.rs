@@ -6,6 +6,7 @@ mod content;
 mod disk;
 mod header;
 mod layout;
+mod mapping;
 mod open_blobs;
 mod publish;
 #[cfg(test)]
@@ -25,11 +26,13 @@ use tokio::sync::Semaphore;
 
 use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
 use append::Writer;
-use content::{BlobFile, Buffers};
+use content::{BlobFile, Buffers, Form};
 use disk::{Disk, SystemDisk};
 use layout::Layout;
 use open_blobs::OpenBlobs;
 use uploads::Uploads;
+
+pub use mapping::{FilePart, file_part};
 
 /// A [`BlobStore`] in a folder of its own: one file for each blob, one for each upload.
 ///
@@ -111,11 +114,16 @@ impl BlobStore for FsBlobStore {
         let Some(file) = self.blob(blob).await? else {
             return Ok(None);
         };
-        Ok(Some(Box::pin(content::stream(
-            file,
-            bytes,
-            Arc::clone(&self.inner.buffers),
-        ))))
+        let buffers = Arc::clone(&self.inner.buffers);
+        Ok(Some(Box::pin(content::stream(file, bytes, buffers, Form::Copied))))
+    }
+
+    async fn read_to_send(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError> {
+        let Some(file) = self.blob(blob).await? else {
+            return Ok(None);
+        };
+        let buffers = Arc::clone(&self.inner.buffers);
+        Ok(Some(Box::pin(content::stream(file, bytes, buffers, Form::MayBeMapped))))
     }
 
     async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended {

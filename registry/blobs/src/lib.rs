@@ -14,6 +14,6 @@ mod fs;
 mod hash;
 mod store;
 
-pub use fs::FsBlobStore;
+pub use fs::{FilePart, FsBlobStore, file_part};
 pub use hash::{HashStateError, Hasher};
 pub use store::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};

@@ -94,6 +94,12 @@ pub trait BlobStore: Debug + Send + Sync {
     /// A part of a blob, as a stream of chunks of at most 256 KiB. A range past the end is cut at the end.
     async fn read(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError>;
 
+    /// As [`Self::read`], for a connection that lets the kernel send files: chunks may be parts of a file that only
+    /// [`crate::file_part`] should look at. For those who need to see the bytes, `read` is right.
+    async fn read_to_send(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError> {
+        self.read(blob, bytes).await
+    }
+
     /// Appends a body to an upload that has come as far as `from`; the first append creates it. Whatever the
     /// store holds behind `from` is overwritten. At most `max_bytes` in all.
     async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended;

@@ -13,6 +13,7 @@ use hythe_model::RepositoryPath;
 
 use crate::account::{Named, Site};
 use crate::input::InputError;
+use crate::turns::Tenant;
 use crate::{ConnectionInfo, Registry};
 
 /// The sender of a request, where it arrived, and what it is answered from.
@@ -22,6 +23,8 @@ pub(crate) struct Visitor {
     pub(crate) caller: Caller,
     pub(crate) site: Site,
     pub(crate) presented: Presented,
+    /// Whether the connection lets the kernel send files.
+    pub(crate) sends_files: bool,
 }
 
 /// How credentials were presented.
@@ -136,7 +139,16 @@ impl Visitor {
             caller,
             site,
             presented,
+            sends_files: connection.is_some_and(|connection| connection.sends_files),
         })
+    }
+
+    /// Whose request this is when turns are shared out.
+    pub(crate) fn tenant(&self) -> Tenant {
+        match self.caller.principal.account() {
+            Some(account) => Tenant::Account(account.clone()),
+            None => Tenant::anonymous(self.caller.source_ip),
+        }
     }
 
     /// The repository that the client wrote.

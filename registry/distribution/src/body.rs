@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::Registry;
 use crate::metrics::Observation;
+use crate::turns::Turn;
 
 /// After a body that is too large, this many bytes more are read and thrown away, so that a client that
 /// sends first and reads later gets to see the answer.
@@ -200,20 +201,42 @@ impl Stream for Incoming {
     }
 }
 
-/// The body of an answer: counts its bytes and keeps the request's place until it is sent or given up.
+/// What a request takes until its answer is sent or given up.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) request: Option<OwnedSemaphorePermit>,
+    pub(crate) tenant: Option<Turn>,
+    pub(crate) bytes: Option<Turn>,
+}
+
+/// The body of an answer: counts its bytes, hands them out in bounded frames, and keeps the request's place until
+/// it is sent or given up.
 pub(crate) struct Outgoing {
     body: Body,
     observation: Observation,
-    _place: Option<OwnedSemaphorePermit>,
+    frame_bytes: usize,
+    /// What is left of a chunk that was larger than a frame may be.
+    rest: Bytes,
+    _place: Place,
 }
 
 impl Outgoing {
-    pub(crate) fn new(body: Body, observation: Observation, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub(crate) fn new(body: Body, observation: Observation, place: Place, frame_bytes: usize) -> Self {
         Self {
             body,
             observation,
+            frame_bytes,
+            rest: Bytes::new(),
             _place: place,
         }
+    }
+
+    fn next_part(&mut self, mut chunk: Bytes) -> Frame<Bytes> {
+        if chunk.len() > self.frame_bytes {
+            self.rest = chunk.split_off(self.frame_bytes);
+        }
+        self.observation.sent(chunk.len());
+        Frame::data(chunk)
     }
 }
 
@@ -223,20 +246,32 @@ impl http_body::Body for Outgoing {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            this.observation.sent(data.len());
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            return Poll::Ready(Some(Ok(this.next_part(rest))));
         }
-        polled
+        let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(context)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame.map(|frame| match frame.into_data() {
+            Ok(chunk) => this.next_part(chunk),
+            Err(other) => other,
+        });
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower() + rest);
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }

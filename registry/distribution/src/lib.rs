@@ -35,11 +35,12 @@ mod route;
 mod router;
 mod tags;
 mod token;
+mod turns;
 mod upload;
 
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::{Registry, RegistryConfig};
 pub use route::{Route, routes};
-pub use router::{ConnectionInfo, router};
+pub use router::{ConnectionInfo, answer, router};
 pub use upload::{ExpireError, expire_uploads};

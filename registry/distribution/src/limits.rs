@@ -21,12 +21,25 @@ pub struct Limits {
     pub max_concurrent_requests: usize,
     /// The most uploads whose bytes are received at once; others wait, then get 429.
     pub max_concurrent_uploads: usize,
-    /// The most manifests that are received and checked at once (each takes up to 4 MiB and its parsed form);
-    /// others wait, then get 429.
+    /// The most manifests that are received and checked at once; others wait, then get 429.
     pub max_concurrent_manifest_pushes: usize,
-    /// How long a push waits for its turn before it gets 429.
+    /// The most memory that bodies may take, in bytes: what is received and not stored yet, what is read and not
+    /// sent yet. Requests reserve what they may need ([`UPLOAD_BYTES`], [`DOWNLOAD_BYTES`], twice the size of a manifest
+    /// that is pushed, the size of an answer that is in memory); others wait, then get 503.
+    pub max_bytes_in_flight: u64,
+    /// The most of each of the four above that one account, or one address without credentials, may take, in
+    /// percent. The rest is for others.
+    pub tenant_share_percent: u64,
+    /// How long a request waits for its turn before it is turned away.
     pub max_wait: Duration,
 }
+
+/// What an upload reserves, in bytes: what hyper reads at once, a chunk, and bytes in the receiving window.
+pub(crate) const UPLOAD_BYTES: u64 = 1024 * 1024;
+/// What a blob that is read from the store reserves, in bytes: a chunk that is sent and one that is read.
+pub(crate) const DOWNLOAD_BYTES: u64 = 512 * 1024;
+/// An answer in memory up to this size, in bytes, reserves nothing: the bound on requests is one on these too.
+pub(crate) const FREE_BYTES: u64 = 64 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -39,6 +52,8 @@ impl Default for Limits {
             max_concurrent_requests: 2048,
             max_concurrent_uploads: 256,
             max_concurrent_manifest_pushes: 32,
+            max_bytes_in_flight: 512 * 1024 * 1024,
+            tenant_share_percent: 75,
             max_wait: Duration::from_secs(10),
         }
     }

@@ -2,6 +2,7 @@
 //! What the data plane counts.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hythe_access::Action;
@@ -12,14 +13,23 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::route::{Route, routes};
+use crate::turns::Counts;
+
 /// The status that stands for "the client went away before it was answered", which is never sent.
 const CLIENT_GONE: u16 = 499;
 
 /// The counters of the data plane. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct Metrics(Arc<Counters>);
+
+/// The counters themselves.
+#[derive(Debug)]
+pub struct Counters {
     requests: Family<RequestLabels, Counter>,
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    /// The counters of each known route, found once; the last are of those that are not known.
+    routes: Box<[RouteCounters]>,
     active_requests: Gauge,
     active_uploads: Gauge,
     pub(crate) received_bytes: Counter<u64, AtomicU64>,
@@ -29,6 +39,51 @@ pub struct Metrics {
     pub(crate) blobs_received: Counter,
     pub(crate) blobs_mounted: Counter,
     denied: Family<ActionLabels, Counter>,
+    taken: Family<BoundLabels, Gauge>,
+    bounds: Family<BoundLabels, Gauge>,
+    refused: Family<BoundLabels, Counter>,
+}
+
+/// What is counted of one route, so that a request looks nothing up by its labels.
+#[derive(Debug, Default)]
+struct RouteCounters {
+    duration: OnceLock<Histogram>,
+    statuses: [OnceLock<Counter>; COMMON_STATUSES.len()],
+}
+
+/// Statuses whose counters are kept at hand.
+const COMMON_STATUSES: [u16; 12] = [200, 201, 202, 204, 206, 304, 401, 403, 404, 429, 503, CLIENT_GONE];
+
+/// Something that there is only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Requests that are answered at once.
+    Requests,
+    /// The same, by what one account may take of them.
+    TenantRequests,
+    /// Uploads that receive bytes at once.
+    Uploads,
+    /// Manifests that are received at once.
+    ManifestPushes,
+    /// Memory for bodies, in bytes.
+    Bytes,
+}
+
+impl Bound {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::TenantRequests => "tenant_requests",
+            Self::Uploads => "uploads",
+            Self::ManifestPushes => "manifest_pushes",
+            Self::Bytes => "bytes_in_flight",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BoundLabels {
+    bound: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -49,6 +104,14 @@ struct ActionLabels {
     action: &'static str,
 }
 
+impl std::ops::Deref for Metrics {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -59,9 +122,10 @@ impl Metrics {
     /// All counters at zero.
     #[must_use]
     pub fn new() -> Self {
-        Self {
+        Self(Arc::new(Counters {
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
+            routes: (0..=routes().len()).map(|_| RouteCounters::default()).collect(),
             active_requests: Gauge::default(),
             active_uploads: Gauge::default(),
             received_bytes: Counter::default(),
@@ -71,6 +135,20 @@ impl Metrics {
             blobs_received: Counter::default(),
             blobs_mounted: Counter::default(),
             denied: Family::default(),
+            taken: Family::default(),
+            bounds: Family::default(),
+            refused: Family::default(),
+        }))
+    }
+
+    /// The counts of a bound of `limit` units.
+    pub(crate) fn bound(&self, bound: Bound, limit: u64) -> Counts {
+        let labels = BoundLabels { bound: bound.as_str() };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.bounds.get_or_create(&labels).set(limit);
+        Counts {
+            taken: self.taken.get_or_create(&labels).clone(),
+            refused: self.refused.get_or_create(&labels).clone(),
         }
     }
 
@@ -116,6 +194,13 @@ impl Metrics {
             "Requests that were refused permission, by action",
             self.denied.clone(),
         );
+        registry.register("bound_taken", "What is taken of each bound", self.taken.clone());
+        registry.register("bound_limit", "How much there is of each bound", self.bounds.clone());
+        registry.register(
+            "bound_refused",
+            "Requests that were turned away because a bound was reached",
+            self.refused.clone(),
+        );
     }
 
     pub(crate) fn deny(&self, action: Action) {
@@ -133,14 +218,41 @@ impl Metrics {
     }
 
     /// Follows a request until the observation is dropped with the last byte of its answer.
-    pub(crate) fn observe(&self, method: &http::Method, route: &'static str) -> Observation {
+    pub(crate) fn observe(&self, method: &http::Method, route: Option<&'static Route>) -> Observation {
         self.active_requests.inc();
-        let method = method_label(method);
         Observation {
             metrics: self.clone(),
-            labels: RouteLabels { method, route },
+            route: route.map_or(routes().len(), Route::index),
+            labels: RouteLabels {
+                method: method_label(method),
+                route: route.map_or("unknown", |route| route.template),
+            },
             status: CLIENT_GONE,
             started: Instant::now(),
+        }
+    }
+
+    fn count(&self, route: usize, labels: &RouteLabels, status: u16, seconds: f64) {
+        let find = || {
+            let RouteLabels { method, route } = *labels;
+            let status = status.into();
+            let labels = RequestLabels { method, route, status };
+            self.requests.get_or_create(&labels).clone()
+        };
+        let find_duration = || self.durations.get_or_create(labels).clone();
+        // Methods of an unknown route differ, so that its counters have no one place.
+        let counters = self.routes.get(route).filter(|_| route < routes().len());
+        let slot = COMMON_STATUSES.iter().position(|common| *common == status);
+        let at_hand = counters
+            .zip(slot)
+            .and_then(|(counters, slot)| counters.statuses.get(slot));
+        match at_hand {
+            Some(counter) => counter.get_or_init(find).inc(),
+            None => find().inc(),
+        };
+        match counters {
+            Some(counters) => counters.duration.get_or_init(find_duration).observe(seconds),
+            None => find_duration().observe(seconds),
         }
     }
 }
@@ -175,6 +287,7 @@ impl Drop for ActiveUpload {
 #[derive(Debug)]
 pub(crate) struct Observation {
     metrics: Metrics,
+    route: usize,
     labels: RouteLabels,
     status: u16,
     started: Instant,
@@ -192,17 +305,8 @@ impl Observation {
 
 impl Drop for Observation {
     fn drop(&mut self) {
-        let RouteLabels { method, route } = self.labels;
-        let labels = RequestLabels {
-            method,
-            route,
-            status: self.status.into(),
-        };
         self.metrics.active_requests.dec();
-        self.metrics.requests.get_or_create(&labels).inc();
-        self.metrics
-            .durations
-            .get_or_create(&self.labels)
-            .observe(self.started.elapsed().as_secs_f64());
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.metrics.count(self.route, &self.labels, self.status, seconds);
     }
 }

@@ -33,8 +33,14 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub(crate) enum Overload {
     #[error("the registry is answering as many requests as it can: try again")]
     Requests,
+    /// This account, or this address, holds all that one may hold.
+    #[error("Rate exceeded: too many requests of this account at once")]
+    TenantRequests,
     #[error("Rate exceeded")]
     Pushes,
+    /// The memory for bodies is taken.
+    #[error("the registry is moving as many bytes as it can: try again")]
+    Bytes,
 }
 
 /// A code of the error document.
@@ -194,8 +200,8 @@ fn list(digests: &[Digest]) -> String {
 impl From<Overload> for OciError {
     fn from(error: Overload) -> Self {
         let (status, code) = match error {
-            Overload::Requests => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
-            Overload::Pushes => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests),
+            Overload::Requests | Overload::Bytes => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Overload::TenantRequests | Overload::Pushes => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests),
         };
         Self::new(status, code, error).with_retry()
     }

@@ -5,43 +5,102 @@ use std::ops::Range;
 
 use crate::input::InputError;
 
+/// The most ranges that a read may name. RFC 9110, section 14.2: many small ranges are a sign of an attack.
+const MAX_RANGES: usize = 32;
+/// Two ranges with at most this many bytes between them are sent as one: the head of a part costs as much
+/// (RFC 9110, section 15.3.7.2).
+const MAX_GAP_BYTES: u64 = 128;
+
 /// Which bytes of a blob a read is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Whole,
     Part(Range<u64>),
+    /// At least two parts that do not overlap, in the order in which they were asked for unless some were joined.
+    Parts(Vec<Range<u64>>),
     Unsatisfiable,
 }
 
-/// Reads a `Range` header for a blob of `size` bytes. A header that is no range of bytes, or names several,
-/// is passed over, as RFC 9110 allows: the answer is then the whole blob.
+/// Reads a `Range` header for a blob of `size` bytes.
+///
+/// A header that is no range of bytes is passed over: the answer is then the whole blob. A range whose last byte
+/// comes before its first, and a set of more than [`MAX_RANGES`], are refused as if they lay behind the end (RFC 9110,
+/// section 14.2, leaves it open). Ranges behind the end are left out of a set as long as there are others.
 pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let spec = header
+    let set = header
         .and_then(|text| text.split_once('='))
         .filter(|(unit, _)| unit.trim().eq_ignore_ascii_case("bytes"));
-    let Some((first, last)) = spec.and_then(|(_, spec)| spec.trim().split_once('-')) else {
+    let Some((_, set)) = set else {
         return Wanted::Whole;
     };
-    match (number(first), number(last)) {
-        (None, Some(suffix)) if first.is_empty() => {
-            if suffix == 0 || size == 0 {
-                Wanted::Unsatisfiable
-            } else {
-                Wanted::Part(size.saturating_sub(suffix)..size)
-            }
+    let mut ranges = Vec::new();
+    let mut count = 0;
+    // A list may have empty members (RFC 9110, section 5.6.1).
+    for spec in set.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
+        count += 1;
+        if count > MAX_RANGES {
+            return Wanted::Unsatisfiable;
         }
-        (Some(first), None) if last.is_empty() => part(first, size, size),
-        (Some(first), Some(last)) if first <= last => part(first, last.saturating_add(1), size),
-        _ => Wanted::Whole,
+        match one(spec, size) {
+            One::Bytes(range) => ranges.push(range),
+            One::BehindTheEnd => {}
+            One::Reversed => return Wanted::Unsatisfiable,
+            One::Invalid => return Wanted::Whole,
+        }
+    }
+    if count == 0 {
+        return Wanted::Whole;
+    }
+    let mut ranges = joined(ranges);
+    match ranges.len() {
+        0 => Wanted::Unsatisfiable,
+        1 => ranges.pop().map_or(Wanted::Unsatisfiable, Wanted::Part),
+        _ => Wanted::Parts(ranges),
     }
 }
 
-fn part(start: u64, end: u64, size: u64) -> Wanted {
-    if start >= size {
-        Wanted::Unsatisfiable
+enum One {
+    Bytes(Range<u64>),
+    BehindTheEnd,
+    Reversed,
+    Invalid,
+}
+
+fn one(spec: &str, size: u64) -> One {
+    let Some((first, last)) = spec.split_once('-') else {
+        return One::Invalid;
+    };
+    let range = match (number(first), number(last)) {
+        (None, Some(suffix)) if first.is_empty() => size.saturating_sub(suffix)..size,
+        (Some(first), None) if last.is_empty() => first..size,
+        (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
+        (Some(_), Some(_)) => return One::Reversed,
+        _ => return One::Invalid,
+    };
+    if range.is_empty() {
+        One::BehindTheEnd
     } else {
-        Wanted::Part(start..end.min(size))
+        One::Bytes(range)
     }
+}
+
+/// Joins ranges that overlap or nearly touch, so that no byte is sent twice. Where none do, the order stays.
+fn joined(ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    let mut sorted = ranges.clone();
+    sorted.sort_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::with_capacity(sorted.len());
+    for range in sorted {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end.saturating_add(MAX_GAP_BYTES) => last.end = last.end.max(range.end),
+            Some(_) | None => joined.push(range),
+        }
+    }
+    if joined.len() == ranges.len() { ranges } else { joined }
+}
+
+/// The value of `Content-Range` for a part that is not empty.
+pub(crate) fn content_range(part: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", part.start, part.end.saturating_sub(1))
 }
 
 /// Digits only: no sign, no white space, no list. A number beyond 64 bits is as good as the largest.
@@ -96,8 +155,23 @@ mod tests {
             (Some("bytes=0-"), 0, Wanted::Unsatisfiable),
             (Some("bytes=-1"), 0, Wanted::Unsatisfiable),
             (Some("bytes=99999999999999999999-"), 10, Wanted::Unsatisfiable),
-            (Some("bytes=3-1"), 10, Wanted::Whole),
-            (Some("bytes=0-1,3-4"), 10, Wanted::Whole),
+            (Some("bytes=3-1"), 10, Wanted::Unsatisfiable),
+            (Some("bytes=0-1,3-1"), 10, Wanted::Unsatisfiable),
+            (Some("bytes=0-1,3-4"), 10, Wanted::Part(0..5)),
+            (Some("bytes=0-1, 500-504"), 1000, Wanted::Parts(vec![0..2, 500..505])),
+            (Some("bytes=500-504,0-1"), 1000, Wanted::Parts(vec![500..505, 0..2])),
+            (
+                Some("bytes=500-504,0-1,-500"),
+                1000,
+                Wanted::Parts(vec![0..2, 500..1000]),
+            ),
+            (Some("bytes=0-1,,-1,"), 1000, Wanted::Parts(vec![0..2, 999..1000])),
+            (Some("bytes=0-1,2000-"), 1000, Wanted::Part(0..2)),
+            (Some("bytes=1000-,2000-"), 1000, Wanted::Unsatisfiable),
+            (Some("bytes=0-,0-,0-"), 1000, Wanted::Part(0..1000)),
+            (Some("bytes=0-1,x"), 10, Wanted::Whole),
+            (Some("bytes=,"), 10, Wanted::Whole),
+            (Some("bytes="), 10, Wanted::Whole),
             (Some("bytes=a-b"), 10, Wanted::Whole),
             (Some("bytes=-"), 10, Wanted::Whole),
             (Some("bytes=+1-2"), 10, Wanted::Whole),
@@ -107,6 +181,16 @@ mod tests {
         for (header, size, want) in cases {
             assert_eq!(wanted(header, size), want, "{header:?} of {size}");
         }
+    }
+
+    #[test]
+    fn a_set_of_many_ranges_is_refused() {
+        let set = |count: u64| {
+            let ranges: Vec<String> = (0..count).map(|n| format!("{0}-{0}", n * 1000)).collect();
+            wanted(Some(&format!("bytes={}", ranges.join(","))), 1_000_000)
+        };
+        assert!(matches!(set(MAX_RANGES as u64), Wanted::Parts(parts) if parts.len() == MAX_RANGES));
+        assert_eq!(set(MAX_RANGES as u64 + 1), Wanted::Unsatisfiable);
     }
 
     #[test]
@@ -136,6 +220,17 @@ mod tests {
                 prop_assert!(range.start < range.end && range.end <= size);
             }
             let _ = ContentRange::parse(&header);
+        }
+
+        #[test]
+        fn no_byte_is_sent_twice(bounds in prop::collection::vec((0u64..3000, 0u64..3000), 1..12), size in 1u64..3000) {
+            let specs: Vec<String> = bounds.iter().map(|(a, b)| format!("{}-{}", a.min(b), a.max(b))).collect();
+            if let Wanted::Parts(parts) = wanted(Some(&format!("bytes={}", specs.join(","))), size) {
+                let mut sorted = parts.clone();
+                sorted.sort_by_key(|part| part.start);
+                prop_assert!(parts.len() > 1 && sorted.iter().all(|part| part.start < part.end && part.end <= size));
+                prop_assert!(sorted.windows(2).all(|pair| pair[0].end < pair[1].start));
+            }
         }
     }
 }

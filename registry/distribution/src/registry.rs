@@ -12,9 +12,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::limits::UPLOAD_BYTES;
+use crate::metrics::Bound;
 use crate::oci_error::Overload;
+use crate::turns::{Size, Tenant, Turn, Turns};
 use crate::upload::Writers;
 use crate::{Limits, Metrics};
+
+/// How many wait for a turn of uploads, manifests or bytes each, for each that has one.
+const WAITING_PER_TURN: usize = 2;
+/// The most that wait for bytes.
+const MAX_WAITING_FOR_BYTES: usize = 1024;
 
 /// How the data plane presents itself.
 #[derive(Clone, Debug)]
@@ -51,8 +59,11 @@ struct Inner {
     metrics: Metrics,
     writers: Writers,
     requests: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
-    manifest_pushes: Arc<Semaphore>,
+    refused_requests: prometheus_client::metrics::counter::Counter,
+    tenant_requests: Turns,
+    uploads: Turns,
+    manifest_pushes: Turns,
+    bytes: Turns,
     tasks: TaskTracker,
 }
 
@@ -67,10 +78,25 @@ impl Registry {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        let requests = semaphore(config.limits.max_concurrent_requests);
-        let uploads = semaphore(config.limits.max_concurrent_uploads);
-        let manifest_pushes = semaphore(config.limits.max_concurrent_manifest_pushes);
+        let limits = &config.limits;
+        let share_percent = limits.tenant_share_percent.clamp(1, 100);
+        let turns = |bound, units: u64, max_waiting| {
+            let size = Size {
+                units,
+                share_percent,
+                max_waiting,
+            };
+            Turns::new(size, metrics.bound(bound, units))
+        };
+        let waiting = |turns: usize| turns.saturating_mul(WAITING_PER_TURN);
+        let max_requests = limits.max_concurrent_requests.clamp(1, Semaphore::MAX_PERMITS);
+        let (max_uploads, max_manifests) = (limits.max_concurrent_uploads, limits.max_concurrent_manifest_pushes);
+        let requests = Arc::new(Semaphore::new(max_requests));
+        let refused_requests = metrics.bound(Bound::Requests, max_requests as u64).refused;
+        let tenant_requests = turns(Bound::TenantRequests, max_requests as u64, 0);
+        let uploads = turns(Bound::Uploads, max_uploads as u64, waiting(max_uploads));
+        let manifest_pushes = turns(Bound::ManifestPushes, max_manifests as u64, waiting(max_manifests));
+        let bytes = turns(Bound::Bytes, limits.max_bytes_in_flight, MAX_WAITING_FOR_BYTES);
         let writers = Writers::default();
         let parts = Inner {
             config,
@@ -81,8 +107,11 @@ impl Registry {
             metrics,
             writers,
             requests,
+            refused_requests,
+            tenant_requests,
             uploads,
             manifest_pushes,
+            bytes,
             tasks: TaskTracker::new(),
         };
         Self(Arc::new(parts))
@@ -139,26 +168,45 @@ impl Registry {
 
     /// A place among the requests that are answered now.
     pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Overload> {
-        Arc::clone(&self.0.requests)
-            .try_acquire_owned()
-            .map_err(|_| Overload::Requests)
+        Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
+            self.0.refused_requests.inc();
+            Overload::Requests
+        })
     }
 
-    /// A turn to receive the bytes of a blob.
-    pub(crate) async fn upload_turn(&self) -> Result<OwnedSemaphorePermit, Overload> {
-        self.turn(&self.0.uploads).await
+    /// A place among those of a tenant, as soon as it is known whose the request is.
+    pub(crate) fn enter_as(&self, tenant: &Tenant) -> Result<Turn, Overload> {
+        let turn = self.0.tenant_requests.try_take(tenant, 1);
+        turn.map_err(|_| Overload::TenantRequests)
     }
 
-    /// A turn to receive and check a manifest.
-    pub(crate) async fn manifest_turn(&self) -> Result<OwnedSemaphorePermit, Overload> {
-        self.turn(&self.0.manifest_pushes).await
+    /// A turn to receive bytes of a blob, `length` if that is known.
+    pub(crate) async fn upload_turn(&self, tenant: &Tenant, length: Option<u64>) -> Result<[Turn; 2], Overload> {
+        let bytes = length.unwrap_or(UPLOAD_BYTES).min(UPLOAD_BYTES);
+        self.turn(&self.0.uploads, tenant, bytes).await
     }
 
-    // The queue is bounded too: everybody in it holds a place among the requests.
-    async fn turn(&self, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Overload> {
-        match tokio::time::timeout(self.limits().max_wait, Arc::clone(of).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Overload::Pushes),
-        }
+    /// A turn to receive and check a manifest of at most `bytes` bytes.
+    pub(crate) async fn manifest_turn(&self, tenant: &Tenant, bytes: u64) -> Result<[Turn; 2], Overload> {
+        // As it came, and parsed.
+        self.turn(&self.0.manifest_pushes, tenant, bytes.saturating_mul(2))
+            .await
+    }
+
+    /// Memory for an answer that is read piece by piece.
+    pub(crate) async fn reserve(&self, tenant: &Tenant, bytes: u64) -> Result<Turn, Overload> {
+        let turn = self.0.bytes.take(tenant, bytes, self.limits().max_wait).await;
+        turn.map_err(|_| Overload::Bytes)
+    }
+
+    /// Memory for an answer that takes it already: now, or the answer is given up.
+    pub(crate) fn reserve_now(&self, tenant: &Tenant, bytes: u64) -> Result<Turn, Overload> {
+        self.0.bytes.try_take(tenant, bytes).map_err(|_| Overload::Bytes)
+    }
+
+    async fn turn(&self, of: &Turns, tenant: &Tenant, bytes: u64) -> Result<[Turn; 2], Overload> {
+        let turn = of.take(tenant, 1, self.limits().max_wait).await;
+        let turn = turn.map_err(|_| Overload::Pushes)?;
+        Ok([turn, self.reserve(tenant, bytes).await?])
     }
 }

@@ -193,6 +193,16 @@ static ROUTES: [Route; 18] = [
     ),
 ];
 
+impl Route {
+    /// Its place among [`routes`].
+    pub(crate) fn index(&'static self) -> usize {
+        ROUTES
+            .iter()
+            .position(|route| std::ptr::eq(route, self))
+            .unwrap_or(ROUTES.len())
+    }
+}
+
 /// Every route of the data plane.
 #[must_use]
 pub fn routes() -> &'static [Route] {

@@ -10,18 +10,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, Version, header};
+use http_body::Body as _;
 use hythe_access::Credentials;
 use serde_json::json;
 
 use crate::account::Site;
 use crate::auth::{Visitor, scope_of};
-use crate::body::Outgoing;
+use crate::body::{Outgoing, Place};
 use crate::input::{Input, InputError};
+use crate::limits::{DOWNLOAD_BYTES, FREE_BYTES};
 use crate::oci_error::OciError;
 use crate::response::{Answer, DOCKER_API_VERSION};
 use crate::route::{Operation, Path, Route, allowed, find, parse};
+use crate::turns::{Tenant, Turn};
 use crate::{Registry, blob, catalog, manifest, referrers, tags, token, upload};
+
+/// The most bytes of an answer that are handed to HTTP/2 at once.
+const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// How a request reached the server, which adds this to the request's extensions. Without it, the address is
 /// unknown and the connection counts as not encrypted.
@@ -31,6 +37,9 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// Whether the connection is encrypted.
     pub is_tls: bool,
+    /// Whether what writes this connection knows chunks that are parts of files (`hythe_blobs::file_part`) and lets
+    /// the kernel send them. They are only given out for HTTP/1.
+    pub sends_files: bool,
 }
 
 /// The routes of the data plane, see [`crate::routes`]. Whatever it does not know is answered with 404 too.
@@ -46,16 +55,28 @@ pub fn router(registry: Registry) -> Router {
 }
 
 async fn serve(State(registry): State<Registry>, request: Request) -> Response {
+    answer(registry, request).await
+}
+
+/// Answers one request, whatever its path.
+pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
+    let frame_bytes = match request.version() {
+        // A client of HTTP/2 can open a stream's window byte by byte: what it waits for may not be much.
+        Version::HTTP_2 => MAX_FRAME_BYTES,
+        _ => usize::MAX,
+    };
     let path = parse(request.uri().path());
     let route = path.as_ref().and_then(|path| find(path.shape, request.method()));
-    let mut observation = registry
-        .metrics()
-        .observe(request.method(), route.map_or("unknown", |route| route.template));
+    let mut observation = registry.metrics().observe(request.method(), route);
 
-    let (place, result) = match registry.enter() {
-        Ok(place) => (Some(place), Box::pin(answer(registry, path, route, request)).await),
-        Err(overload) => (None, Err(overload.into())),
+    let mut place = Place::default();
+    let result = match registry.enter() {
+        Ok(permit) => {
+            place.request = Some(permit);
+            Box::pin(run(registry, path, route, request, &mut place)).await
+        }
+        Err(overload) => Err(overload.into()),
     };
     let mut response = result.unwrap_or_else(|error| {
         tracing::debug!(error.code = error.code(), "a request was refused");
@@ -71,14 +92,15 @@ async fn serve(State(registry): State<Registry>, request: Request) -> Response {
     headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     observation.answered(response.status());
-    response.map(|body| Body::new(Outgoing::new(body, observation, place)))
+    response.map(|body| Body::new(Outgoing::new(body, observation, place, frame_bytes)))
 }
 
-async fn answer(
+async fn run(
     registry: Registry,
     path: Option<Path>,
     route: Option<&'static Route>,
     request: Request,
+    place: &mut Place,
 ) -> Result<Response, OciError> {
     let Some(path) = path else {
         return Err(InputError::RouteUnknown(request.uri().path().chars().take(256).collect()).into());
@@ -91,7 +113,10 @@ async fn answer(
         }
         .into());
     };
-    let connection = request.extensions().get::<ConnectionInfo>().copied();
+    let connection = request.extensions().get::<ConnectionInfo>().map(|info| ConnectionInfo {
+        sends_files: info.sends_files && request.version() <= Version::HTTP_11,
+        ..*info
+    });
     let (parts, body) = request.into_parts();
     let is_tls = connection.is_some_and(|connection| connection.is_tls);
     let site = Site::new(registry.config(), &parts.headers, &parts.uri, is_tls);
@@ -119,7 +144,21 @@ async fn answer(
         .zip(named)
         .map(|(action, named)| scope_of(action, &named.written));
     let visitor = Visitor::identify(registry, site, &input.headers, connection, scope).await?;
-    dispatch(route.operation, &visitor, input).await
+    let tenant = visitor.tenant();
+    place.tenant = Some(visitor.registry.enter_as(&tenant)?);
+    let response = dispatch(route.operation, &visitor, input).await?;
+    let in_memory = response.body().size_hint().exact();
+    place.bytes = reserve(&visitor.registry, &tenant, in_memory).await?;
+    Ok(response)
+}
+
+/// The memory that an answer takes while it is sent: of so many bytes, or piece by piece.
+async fn reserve(registry: &Registry, tenant: &Tenant, in_memory: Option<u64>) -> Result<Option<Turn>, OciError> {
+    match in_memory {
+        Some(bytes) if bytes <= FREE_BYTES => Ok(None),
+        Some(bytes) => Ok(Some(registry.reserve_now(tenant, bytes)?)),
+        None => Ok(Some(registry.reserve(tenant, DOWNLOAD_BYTES).await?)),
+    }
 }
 
 async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {

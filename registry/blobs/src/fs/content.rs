@@ -7,29 +7,41 @@ use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures::Stream;
 use hythe_model::Digest;
 
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
+use super::mapping::Mapping;
 
 /// The most bytes of one chunk.
 pub(super) const CHUNK_BYTES: usize = 256 * 1024;
 /// How far the kernel is asked to read ahead, in bytes, when a reader comes to a part that is not in memory.
-const READ_AHEAD_BYTES: u64 = 2 * 1024 * 1024;
+/// Half-way through, it is asked for as much again.
+const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
+/// The most bytes of one chunk that the kernel sends from the file.
+const MAPPED_CHUNK_BYTES: u64 = 1024 * 1024;
+/// The least bytes for which that is worth it.
+const MIN_MAPPED_BYTES: u64 = 256 * 1024;
+/// In what steps it is found out whether a chunk is in memory, in bytes: what the kernel reads at once is about this.
+const PROBE_STEP_BYTES: usize = 128 * 1024;
 /// The most buffers of [`CHUNK_BYTES`] that are kept for the next chunk: 4 MiB.
 const MAX_IDLE_BUFFERS: usize = 16;
 
 /// A blob that is open for reading, and whose header was checked.
 #[derive(Debug)]
 pub(super) struct BlobFile {
-    file: File,
+    file: Arc<File>,
     size: u64,
     /// Cleared when the file system turns out not to know reads that do not wait.
     can_try: AtomicBool,
+    /// How many streams there are of this blob now.
+    readers: AtomicUsize,
+    /// Made for the first stream that the kernel is to send; `None` if the system refused.
+    mapping: OnceLock<Option<Mapping>>,
 }
 
 impl BlobFile {
@@ -62,9 +74,11 @@ impl BlobFile {
             .into());
         }
         Ok(Some(Self {
-            file,
+            file: Arc::new(file),
             size: header.size,
             can_try: AtomicBool::new(true),
+            readers: AtomicUsize::new(0),
+            mapping: OnceLock::new(),
         }))
     }
 
@@ -101,6 +115,67 @@ impl BlobFile {
             }
         }
     }
+
+    /// Whether these bytes are in memory, as far as a few looks tell.
+    fn is_in_memory(&self, at: u64, length: u64) -> bool {
+        let mut probe = [0; 1];
+        (at..at + length)
+            .step_by(PROBE_STEP_BYTES)
+            .chain([at + length - 1])
+            .all(|at| matches!(self.try_read(&mut probe, at), Ok(Some(1))))
+    }
+
+    fn mapping(&self) -> Option<&Mapping> {
+        let map = || Mapping::new(&self.file, HEADER_BYTES + self.size).ok();
+        self.mapping.get_or_init(map).as_ref()
+    }
+}
+
+/// A part of the mapping of a blob, which it keeps open.
+struct MappedChunk {
+    file: Arc<BlobFile>,
+    at: u64,
+    length: usize,
+}
+
+impl MappedChunk {
+    /// The next chunk of a stream, if it is better sent by the kernel than copied: if nobody else reads this blob
+    /// (what many read is in the processor's cache after the first copy), and it does not wait for the disk.
+    fn next(file: &Arc<BlobFile>, at: u64, end: u64) -> Option<Bytes> {
+        let length = (end - at).min(MAPPED_CHUNK_BYTES);
+        let is_alone = file.readers.load(Ordering::Relaxed) <= 1;
+        if !is_alone || length < MIN_MAPPED_BYTES || !file.is_in_memory(at, length) {
+            return None;
+        }
+        let length = usize::try_from(length).ok()?;
+        file.mapping()?.slice(HEADER_BYTES + at, length)?;
+        let file = Arc::clone(file);
+        Some(Bytes::from_owner(Self { file, at, length }))
+    }
+}
+
+impl AsRef<[u8]> for MappedChunk {
+    fn as_ref(&self) -> &[u8] {
+        let mapping = self.file.mapping();
+        let slice = mapping.and_then(|mapping| mapping.slice(HEADER_BYTES + self.at, self.length));
+        slice.unwrap_or_default() // was there when this was made
+    }
+}
+
+/// Counts as a reader of a blob until it is dropped.
+struct Reader(Arc<BlobFile>);
+
+impl Reader {
+    fn new(file: Arc<BlobFile>) -> Self {
+        file.readers.fetch_add(1, Ordering::Relaxed);
+        Self(file)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -127,42 +202,88 @@ fn read_ahead(file: &File, offset: u64) {
 #[cfg(not(target_os = "linux"))]
 fn read_ahead(_file: &File, _offset: u64) {}
 
+/// How the chunks of a stream are handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In memory of this process.
+    Copied,
+    /// As parts of the file where that is better, see [`super::mapping::file_part`].
+    MayBeMapped,
+}
+
 /// The bytes of a range, which is cut at the end of the blob. What is in memory is read at once, the rest on
 /// a thread that may wait for the disk.
 pub(super) fn stream(
     file: Arc<BlobFile>,
     bytes: Range<u64>,
     buffers: Arc<Buffers>,
+    form: Form,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let end = bytes.end.min(file.size);
-    futures::stream::try_unfold(bytes.start, move |at| {
-        let (file, buffers) = (Arc::clone(&file), Arc::clone(&buffers));
-        async move {
-            if at >= end {
-                return Ok(None);
-            }
-            let wanted = usize::try_from(end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-            let mut buffer = buffers.take(wanted);
-            let mut read = file.try_read(buffer.space(), at)?;
-            if read.is_none() {
-                let result = tokio::task::spawn_blocking(move || {
-                    let read = file.read(buffer.space(), at);
-                    (buffer, read)
-                });
-                let (returned, count) = result.await.map_err(io::Error::other)?;
-                buffer = returned;
-                read = Some(count?);
-            }
-            let read = read.unwrap_or_default();
-            if read == 0 {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "the blob file has become shorter",
-                ));
-            }
-            Ok(Some((buffer.into_bytes(read), at + read as u64)))
+    let reading = Reading {
+        reader: Reader::new(file),
+        buffers,
+        form,
+        at: bytes.start,
+        end,
+        ahead: 0..0,
+    };
+    futures::stream::try_unfold(reading, Reading::next)
+}
+
+/// How far a stream has come.
+struct Reading {
+    reader: Reader,
+    buffers: Arc<Buffers>,
+    form: Form,
+    at: u64,
+    end: u64,
+    /// Behind the start of this, the kernel is asked for more than up to its end. Empty until something had to be waited for.
+    ahead: Range<u64>,
+}
+
+impl Reading {
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.at >= self.end {
+            return Ok(None);
         }
-    })
+        let file = &self.reader.0;
+        let at = self.at;
+        if self.form == Form::MayBeMapped
+            && let Some(bytes) = MappedChunk::next(file, at, self.end)
+        {
+            self.at += bytes.len() as u64;
+            return Ok(Some((bytes, self)));
+        }
+        let left = usize::try_from(self.end - at).unwrap_or(CHUNK_BYTES);
+        let mut buffer = self.buffers.take(left.min(CHUNK_BYTES));
+        let wants_more = !self.ahead.is_empty() && at >= self.ahead.start && self.ahead.end < self.end;
+        let mut read = if wants_more {
+            None
+        } else {
+            file.try_read(buffer.space(), at)?
+        };
+        if read.is_none() {
+            let file = Arc::clone(file);
+            let result = tokio::task::spawn_blocking(move || {
+                let read = file.read(buffer.space(), at);
+                (buffer, read)
+            });
+            let (returned, count) = result.await.map_err(io::Error::other)?;
+            buffer = returned;
+            read = Some(count?);
+            self.ahead = at + READ_AHEAD_BYTES / 2..at + READ_AHEAD_BYTES;
+        }
+        let read = read.unwrap_or_default();
+        if read == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the blob file has become shorter",
+            ));
+        }
+        self.at += read as u64;
+        Ok(Some((buffer.into_bytes(read), self)))
+    }
 }
 
 /// Buffers that have been used, for the next chunks: neither allocated nor cleared again.

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading a blob (OCI Distribution Specification 1.1, "Pulling blobs").
 
+use std::io;
 use std::ops::Range;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::stream;
 use http::{StatusCode, header};
 use hythe_access::{Granted, kinds};
-use hythe_blobs::BlobError;
+use hythe_blobs::{BlobError, ByteStream};
 use hythe_catalog::{BlobRecord, CatalogError};
 use hythe_model::{Digest, MediaType, RepositoryPath};
 
+use super::multipart::Multipart;
 use crate::Registry;
 use crate::auth::Visitor;
 use crate::input::Input;
 use crate::oci_error::OciError;
-use crate::range::{Wanted, wanted};
+use crate::range::{Wanted, content_range, wanted};
 use crate::response::{Answer, DOCKER_CONTENT_DIGEST, etag, is_cached};
 
 /// Why a blob was not read.
@@ -63,17 +67,40 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
         .is_some_and(|tag| tag.trim() != etag(&digest));
     let range = if is_other { None } else { input.header(&header::RANGE) };
     let size = record.size;
-    let (status, bytes) = match wanted(range, size) {
-        Wanted::Whole => (StatusCode::OK, 0..size),
-        Wanted::Part(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
+    let (answer, body) = match wanted(range, size) {
+        Wanted::Whole => {
+            let body = read_blob(visitor, &granted, &digest, record, 0..size).await?;
+            (describe(StatusCode::OK, &digest, size), body)
+        }
+        Wanted::Part(part) => {
+            let answer = describe(StatusCode::PARTIAL_CONTENT, &digest, part.end - part.start);
+            let answer = answer.with(header::CONTENT_RANGE, content_range(&part, size));
+            (answer, read_blob(visitor, &granted, &digest, record, part).await?)
+        }
+        Wanted::Parts(parts) => {
+            let message = Multipart::new(&digest, size, &parts);
+            let answer = Answer::new(StatusCode::PARTIAL_CONTENT)
+                .with(header::CONTENT_TYPE, message.media_type())
+                .with(header::CONTENT_LENGTH, message.bytes())
+                .with(header::ACCEPT_RANGES, "bytes")
+                .with(header::ETAG, etag(&digest))
+                .with(DOCKER_CONTENT_DIGEST, digest);
+            let registry = visitor.registry.clone();
+            let read = move |part| {
+                let (registry, record) = (registry.clone(), record.clone());
+                async move {
+                    open(&registry, &digest, record, part, false)
+                        .await
+                        .map_err(io::Error::other)
+                }
+            };
+            (answer, Body::from_stream(message.stream(parts, read)))
+        }
         Wanted::Unsatisfiable => return Err(BlobReadError::RangeUnsatisfiable { size }.into()),
     };
-    let mut answer = describe(status, &digest, bytes.end - bytes.start);
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
-        answer = answer.with(header::CONTENT_RANGE, range);
-    }
-    let body = read_blob(&visitor.registry, &granted, &digest, record, bytes).await?;
+    // Off unless asked for: a pull changes nothing, and a log of each costs more than the pull.
+    tracing::debug!(target: "hythe::audit", action = "ecr:GetDownloadUrlForLayer", principal = %visitor.caller.principal,
+        account.id = %granted.resource().account, repository.name = %granted.resource().name, blob.digest = %digest, "blob read");
     Ok(answer.with_body(body).into_response())
 }
 
@@ -101,7 +128,7 @@ async fn find_blob(
     account.id = %granted.resource().account, repository.name = %granted.resource().name, blob.digest = %digest,
     blob.size_bytes = record.size))]
 async fn read_blob(
-    registry: &Registry,
+    visitor: &Visitor,
     granted: &Granted<kinds::GetDownloadUrlForLayer>,
     digest: &Digest,
     record: BlobRecord,
@@ -110,16 +137,39 @@ async fn read_blob(
     if bytes.is_empty() {
         return Ok(Body::empty());
     }
-    if let Some(inline) = record.inline {
-        let part = usize::try_from(bytes.start).ok().zip(usize::try_from(bytes.end).ok());
-        let is_there = part.filter(|(start, end)| start <= end && *end <= inline.len());
-        let (start, end) = is_there.ok_or(BlobReadError::BytesMissing(*digest))?;
-        return Ok(Body::from(inline.slice(start..end)));
+    if let Some(inline) = &record.inline {
+        return Ok(Body::from(part_of(inline, &bytes, digest)?)); // of known size, so that it is sent with its head
     }
-    let stream = registry.blobs().read(digest, bytes).await?;
-    stream
-        .map(Body::from_stream)
-        .ok_or(BlobReadError::BytesMissing(*digest))
+    let stream = open(&visitor.registry, digest, record, bytes, visitor.sends_files).await?;
+    Ok(Body::from_stream(stream))
+}
+
+/// The bytes of a part, from memory or from the store.
+async fn open(
+    registry: &Registry,
+    digest: &Digest,
+    record: BlobRecord,
+    bytes: Range<u64>,
+    sends_files: bool,
+) -> Result<ByteStream, BlobReadError> {
+    if let Some(inline) = &record.inline {
+        let part = part_of(inline, &bytes, digest)?;
+        return Ok(Box::pin(stream::iter([Ok(part)])));
+    }
+    let blobs = registry.blobs();
+    let stream = if sends_files {
+        blobs.read_to_send(digest, bytes).await?
+    } else {
+        blobs.read(digest, bytes).await?
+    };
+    stream.ok_or(BlobReadError::BytesMissing(*digest))
+}
+
+fn part_of(inline: &Bytes, bytes: &Range<u64>, digest: &Digest) -> Result<Bytes, BlobReadError> {
+    let part = usize::try_from(bytes.start).ok().zip(usize::try_from(bytes.end).ok());
+    let is_there = part.filter(|(start, end)| start <= end && *end <= inline.len());
+    let (start, end) = is_there.ok_or(BlobReadError::BytesMissing(*digest))?;
+    Ok(inline.slice(start..end))
 }
 
 async fn lookup(

@@ -3,6 +3,7 @@
 
 mod get;
 mod mount;
+mod multipart;
 
 pub(crate) use get::{BlobReadError, get, head};
 pub(crate) use mount::mount;

@@ -54,9 +54,12 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     let reference = parse_reference(&input, InputError::Tag)?;
     let tags = tag_parameters(&input.query, &reference)?;
     let granted = visitor.permit::<kinds::PutImage>(&named).await?;
-    let _turn = registry.manifest_turn().await?;
     let content_type = input.header(&header::CONTENT_TYPE).map(|text| text.trim().to_owned());
     let length = input.content_length();
+    let most = MAX_MANIFEST_BYTES as u64;
+    let _turn = registry
+        .manifest_turn(&visitor.tenant(), length.unwrap_or(most).min(most))
+        .await?;
     let bytes = read_all(registry, input.body, length, MAX_MANIFEST_BYTES as u64).await?;
     let stored = put_manifest(registry, &granted, &reference, tags.clone(), bytes, content_type).await?;
     let mut answer = Answer::new(StatusCode::CREATED)

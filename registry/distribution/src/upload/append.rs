@@ -64,7 +64,7 @@ pub(crate) async fn append(visitor: &Visitor, input: Input) -> Result<Response, 
     let id = session_id(&input)?;
     let granted = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
     let chunk = Chunk::from_input(registry, input)?;
-    let _turn = registry.upload_turn().await?;
+    let _turn = registry.upload_turn(&visitor.tenant(), chunk.length).await?;
     let received = append_chunk(registry, &granted, id, chunk)
         .await
         .map_err(|error| session_error(error, &named, id))?;

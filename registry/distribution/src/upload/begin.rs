@@ -41,8 +41,8 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
     } else if let Some(digest) = whole {
         let part = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
-        let _turn = registry.upload_turn().await?;
         let length = input.content_length();
+        let _turn = registry.upload_turn(&visitor.tenant(), length).await?;
         let body = incoming(registry, input.body, length);
         push_whole(registry, &granted, &part, &target, &digest, body, length).await?;
         return Ok(created(&named, &digest).into_response());

@@ -37,7 +37,7 @@ pub(crate) async fn finish(visitor: &Visitor, input: Input) -> Result<Response, 
         None
     };
     let chunk = Chunk::from_input(registry, input)?;
-    let _turn = registry.upload_turn().await?;
+    let _turn = registry.upload_turn(&visitor.tenant(), chunk.length).await?;
     finish_upload(registry, &granted, last.as_ref(), id, &digest, chunk)
         .await
         .map_err(|error| session_error(error, &named, id))?;

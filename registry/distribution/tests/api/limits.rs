@@ -236,3 +236,152 @@ async fn requests_beyond_the_limit_are_turned_away_until_an_answer_is_sent() {
     drop(answer);
     assert_eq!(plane.get("/v2/").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn an_account_that_uploads_much_leaves_turns_to_others() {
+    let plane = Arc::new(Plane::with(|config| {
+        config.limits.max_concurrent_uploads = 4;
+        config.limits.tenant_share_percent = 50;
+        config.limits.max_wait = Duration::from_millis(50);
+    }));
+    let mut feeds = Vec::new();
+    let mut tasks = JoinSet::new();
+    for _ in 0..2 {
+        let location = plane.begin("team/web").await;
+        let (mut feed, body) = fed_body();
+        let patch = Ask {
+            body,
+            ..Ask::patch(&location).by("admin")
+        };
+        let shared = Arc::clone(&plane);
+        tasks.spawn(async move { shared.send(patch).await });
+        feed.send(Ok(Bytes::from_static(b"a"))).await.unwrap();
+        feed.send(Ok(Bytes::from_static(b"b"))).await.unwrap(); // the first is being received
+        feeds.push(feed);
+    }
+    let location = plane.begin("team/web").await;
+    let full = plane.send(Ask::patch(&location).by("admin").body("x")).await;
+    assert_eq!(full.status, StatusCode::TOO_MANY_REQUESTS, "{full}");
+    assert_eq!(full.header(&header::RETRY_AFTER), "1");
+    let begun = plane
+        .send(Ask::post("/v2/999999999999/stranger/web/blobs/uploads/").by("stranger"))
+        .await;
+    let patch = Ask::patch(&begun.header(&header::LOCATION)).by("stranger").body("x");
+    assert_eq!(plane.send(patch).await.status, StatusCode::ACCEPTED);
+    let text = plane.metrics_text();
+    for line in [
+        "hythe_registry_bound_taken{bound=\"uploads\"} 2",
+        "hythe_registry_bound_limit{bound=\"uploads\"} 4",
+        "hythe_registry_bound_refused_total{bound=\"uploads\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    drop(feeds);
+    while tasks.join_next().await.is_some() {}
+    assert!(
+        plane
+            .metrics_text()
+            .contains("hythe_registry_bound_taken{bound=\"uploads\"} 0")
+    );
+}
+
+#[tokio::test]
+async fn an_account_that_asks_much_leaves_requests_to_others() {
+    use tower::ServiceExt as _;
+    let plane = Plane::with(|config| {
+        config.limits.max_concurrent_requests = 4;
+        config.limits.tenant_share_percent = 50;
+    });
+    let digest = plane.push_blob("team/web", &content(1_000_000)).await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let get = Ask::get(&format!("/v2/team/web/blobs/{digest}")).by("admin");
+        answers.push(plane.router.clone().oneshot(get.into_request()).await.unwrap());
+    }
+    let full = plane.get("/v2/").await;
+    assert_eq!(full.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(full.code(), "TOOMANYREQUESTS");
+    assert_eq!(full.header(&header::RETRY_AFTER), "1");
+    let other = plane.send(Ask::get("/v2/").by("stranger")).await;
+    assert_eq!(other.status, StatusCode::OK);
+    drop(answers);
+    assert_eq!(plane.get("/v2/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn answers_that_are_not_read_do_not_take_more_memory_than_they_may() {
+    use tower::ServiceExt as _;
+    // Room for four chunks of what is on disk; one account may have half.
+    let plane = Plane::with(|config| {
+        config.limits.max_bytes_in_flight = 2 * 1024 * 1024;
+        config.limits.tenant_share_percent = 50;
+        config.limits.max_wait = Duration::from_millis(20);
+    });
+    let large = plane.push_blob("team/web", &content(3_000_000)).await;
+    let small = plane.push_blob("team/web", b"hello").await;
+    let path = format!("/v2/team/web/blobs/{large}");
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let get = Ask::get(&path).by("admin").into_request();
+        answers.push(plane.router.clone().oneshot(get).await.unwrap());
+    }
+    let full = plane.get(&path).await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE, "{full}");
+    assert_eq!(
+        (full.code().as_str(), full.header(&header::RETRY_AFTER)),
+        ("UNAVAILABLE", "1".into())
+    );
+    // What is in memory anyway, and small, goes on.
+    assert_eq!(plane.get(&format!("/v2/team/web/blobs/{small}")).await.body, "hello");
+    drop(answers);
+    assert_eq!(plane.get(&path).await.body.len(), 3_000_000);
+    let text = plane.metrics_text();
+    assert!(
+        text.contains("hythe_registry_bound_taken{bound=\"bytes_in_flight\"} 0"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn many_large_requests_do_not_grow_memory() {
+    const REQUESTS: usize = 200;
+    // One byte short of what a manifest may be, for all at once: 800 MiB if they were all taken in.
+    let plane = Arc::new(Plane::with(|config| {
+        config.limits.max_bytes_in_flight = 64 * 1024 * 1024;
+        config.limits.max_concurrent_manifest_pushes = 100;
+        config.limits.max_wait = Duration::from_millis(20);
+    }));
+    let before = resident_bytes();
+    let chunk = Bytes::from(vec![b' '; 4 * 1024 * 1024 - 1]);
+    let mut tasks = JoinSet::new();
+    let mut feeds = Vec::new();
+    for number in 0..REQUESTS {
+        let (mut feed, body) = fed_body();
+        feed.try_send(Ok(chunk.clone())).unwrap();
+        feeds.push(feed);
+        let put = Ask {
+            body,
+            ..Ask::put(&format!("/v2/team/web/manifests/v{number}")).by("admin")
+        };
+        let put = put.header(header::CONTENT_TYPE, MediaType::OCI_MANIFEST);
+        let shared = Arc::clone(&plane);
+        tasks.spawn(async move { shared.send(put).await });
+    }
+    // All but those that fit are turned away while those wait for the rest of their bodies.
+    let fitting = 64 * 75 / 100 / 8;
+    for _ in 0..REQUESTS - fitting {
+        let refused = tasks.join_next().await.unwrap().unwrap();
+        let statuses = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        assert!(statuses.contains(&refused.status), "{refused}");
+        assert_eq!(refused.header(&header::RETRY_AFTER), "1");
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 200 * 1024 * 1024, "{grown}");
+    drop(feeds);
+    while tasks.join_next().await.is_some() {}
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
