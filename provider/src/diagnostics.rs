@@ -140,6 +140,7 @@ fn place(problem: &Problem) -> Path {
         // Elements of a set have no place of their own.
         ("imageTagMutabilityExclusionFilters", ..) => Path::new("image_tag_mutability_exclusion_filter"),
         ("imageScanningConfiguration", ..) => Path::new("scan_on_push"),
+        ("allowSparseIndexes", ..) => Path::new("allow_sparse_indexes"),
         ("encryptionConfiguration", Some("kmsKey"), _) => Path::new("encryption").attribute("key"),
         ("encryptionConfiguration", Some("encryptionType"), _) => Path::new("encryption").attribute("type"),
         ("encryptionConfiguration", ..) => Path::new("encryption"),
@@ -242,6 +243,7 @@ mod tests {
                 "image_tag_mutability_exclusion_filter",
             ),
             ("/imageScanningConfiguration/scanOnPush", "scan_on_push"),
+            ("/allowSparseIndexes", "allow_sparse_indexes"),
             ("/encryptionConfiguration", "encryption"),
             ("/encryptionConfiguration/kmsKey", "encryption.key"),
             ("/encryptionConfiguration/encryptionType", "encryption.type"),

@@ -30,6 +30,10 @@ pub struct Repository {
     pub image_tag_mutability_exclusion_filters: Vec<ImageTagMutabilityExclusionFilter>,
     /// How images are scanned.
     pub image_scanning_configuration: ImageScanningConfiguration,
+    /// Whether an index may list images that the repository does not hold (OCI Distribution Specification, sparse
+    /// indexes); ECR refuses them.
+    #[serde(default)]
+    pub allow_sparse_indexes: bool,
     /// How images are encrypted at rest.
     pub encryption_configuration: EncryptionConfiguration,
     /// The resource tags, by key.
@@ -53,6 +57,9 @@ pub struct CreateRepository {
     /// How images are scanned; not on push by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_scanning_configuration: Option<ImageScanningConfiguration>,
+    /// Whether an index may list images that the repository does not hold; not by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_sparse_indexes: Option<bool>,
     /// How images are encrypted at rest; `AES256` by default. Cannot be changed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption_configuration: Option<EncryptionConfiguration>,
@@ -71,6 +78,7 @@ impl CreateRepository {
             image_tag_mutability: None,
             image_tag_mutability_exclusion_filters: None,
             image_scanning_configuration: None,
+            allow_sparse_indexes: None,
             encryption_configuration: None,
             tags: None,
         }
@@ -91,6 +99,9 @@ pub struct UpdateRepository {
     /// How images are scanned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_scanning_configuration: Option<ImageScanningConfiguration>,
+    /// Whether an index may list images that the repository does not hold. Indexes that are there stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_sparse_indexes: Option<bool>,
 }
 
 /// Parameters of the deletion of a repository.
@@ -220,7 +231,7 @@ mod tests {
         let text = concat!(
             r#"{"repositoryArn":"arn:aws:ecr:local:000000000000:repository/web","registryId":"000000000000","repositoryName":"web","#,
             r#""repositoryUri":"127.0.0.1:5000/web","createdAt":"2026-11-01T00:00:00Z","imageTagMutability":"IMMUTABLE_WITH_EXCLUSION","#,
-            r#""imageTagMutabilityExclusionFilters":[{"filterType":"WILDCARD","filter":"dev-*"}],"imageScanningConfiguration":{"scanOnPush":false},"#,
+            r#""imageTagMutabilityExclusionFilters":[{"filterType":"WILDCARD","filter":"dev-*"}],"imageScanningConfiguration":{"scanOnPush":false},"allowSparseIndexes":true,"#,
             r#""encryptionConfiguration":{"encryptionType":"AES256"},"tags":[{"Key":"team","Value":"a"}]}"#
         );
         let repository: Repository = serde_json::from_str(text).unwrap();

@@ -43,6 +43,9 @@ pub struct RepositoryData {
     /// Whether an image is scanned when it is pushed.
     #[tf(computed)]
     pub scan_on_push: Attr<bool>,
+    /// Whether an index may list images that the repository does not hold.
+    #[tf(computed)]
+    pub allow_sparse_indexes: Attr<bool>,
     /// The resource tags, without those that the provider's `ignore_tags` names.
     #[tf(computed)]
     pub tags: Attr<Tags>,
@@ -69,6 +72,8 @@ pub struct FoundRepository {
     pub encryption: FoundEncryption,
     /// Whether an image is scanned when it is pushed.
     pub scan_on_push: bool,
+    /// Whether an index may list images that the repository does not hold.
+    pub allow_sparse_indexes: bool,
     /// The resource tags, without those that the provider's `ignore_tags` names.
     pub tags: Tags,
 }
@@ -125,6 +130,7 @@ impl DataSource for RepositoryData {
             image_tag_mutability_exclusion_filter: found.image_tag_mutability_exclusion_filter.into(),
             encryption: found.encryption.into(),
             scan_on_push: found.scan_on_push.into(),
+            allow_sparse_indexes: found.allow_sparse_indexes.into(),
             tags: found.tags.into(),
         })
     }
@@ -156,6 +162,7 @@ impl FoundRepository {
                 key: server.encryption_configuration.kms_key,
             },
             scan_on_push: server.image_scanning_configuration.scan_on_push,
+            allow_sparse_indexes: server.allow_sparse_indexes,
             tags: rules.visible(server.tags, &Attr::Null),
         }
     }

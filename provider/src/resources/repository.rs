@@ -49,6 +49,10 @@ pub struct Repository {
     /// Whether an image is scanned when it is pushed.
     #[tf(optional, default = false)]
     pub scan_on_push: Attr<bool>,
+    /// Whether an index may list images that the repository does not hold, as when only some platforms of a
+    /// multi-platform image are copied. Amazon ECR refuses such indexes.
+    #[tf(optional, default = false)]
+    pub allow_sparse_indexes: Attr<bool>,
     /// Whether destroying the repository deletes its images too; without it, a repository that holds images is not
     /// destroyed. It is kept in the state only, and read from there when the repository is destroyed: a change has to be
     /// applied before it counts.

@@ -190,6 +190,7 @@ async fn an_aws_repository_moves_here_with_its_arguments() {
         "image_tag_mutability_exclusion_filter",
         "encryption",
         "scan_on_push",
+        "allow_sparse_indexes",
         "force_delete",
         "tags",
     ] {

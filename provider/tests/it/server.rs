@@ -316,6 +316,7 @@ fn described(request: &Value) -> Value {
         "createdAt": "2026-11-01T00:00:00Z",
         "imageTagMutability": or("imageTagMutability", json!("MUTABLE")),
         "imageScanningConfiguration": or("imageScanningConfiguration", json!({ "scanOnPush": false })),
+        "allowSparseIndexes": or("allowSparseIndexes", json!(false)),
         "encryptionConfiguration": or("encryptionConfiguration", json!({ "encryptionType": "AES256" })),
         "tags": or("tags", json!([])),
     });

@@ -81,6 +81,8 @@ actions! {
     PutImageTagMutability("ecr", RepositoryPath),
     /// Change whether images are scanned when they are pushed.
     PutImageScanningConfiguration("ecr", RepositoryPath),
+    /// Change whether an index may list images that the repository does not hold. An action of our own.
+    PutSparseIndexSetting("ecr", RepositoryPath),
     /// Set resource tags.
     TagResource("ecr", RepositoryPath),
     /// Remove resource tags.

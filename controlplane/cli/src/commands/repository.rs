@@ -97,6 +97,9 @@ pub struct CreateArgs {
     /// Scan images when they are pushed
     #[arg(long)]
     scan_on_push: bool,
+    /// Let an index list images that the repository does not hold
+    #[arg(long)]
+    allow_sparse_indexes: bool,
     /// How images are encrypted at rest: AES256, KMS or `KMS_DSSE`
     #[arg(long, value_name = "TYPE")]
     encryption_type: Option<EncryptionType>,
@@ -123,6 +126,9 @@ pub struct UpdateArgs {
     /// Whether to scan images when they are pushed
     #[arg(long, value_name = "BOOL", group = "settings")]
     scan_on_push: Option<bool>,
+    /// Whether an index may list images that the repository does not hold
+    #[arg(long, value_name = "BOOL", group = "settings")]
+    allow_sparse_indexes: Option<bool>,
 }
 
 /// The modes of tag mutability, as options are spelt.
@@ -249,6 +255,7 @@ impl From<CreateArgs> for CreateRepository {
             image_scanning_configuration: args
                 .scan_on_push
                 .then_some(ImageScanningConfiguration { scan_on_push: true }),
+            allow_sparse_indexes: args.allow_sparse_indexes.then_some(true),
             encryption_configuration: encryption,
             tags: Some(args.resource_tags).filter(|tags| !tags.is_empty()),
         }
@@ -264,6 +271,7 @@ impl From<UpdateArgs> for UpdateRepository {
             image_scanning_configuration: args
                 .scan_on_push
                 .map(|scan_on_push| ImageScanningConfiguration { scan_on_push }),
+            allow_sparse_indexes: args.allow_sparse_indexes,
         }
     }
 }
@@ -303,13 +311,9 @@ fn describe(repository: &Repository, holds: String) -> Table {
         ("exclusion filters", filters.join(", ")),
         (
             "scan on push",
-            if repository.image_scanning_configuration.scan_on_push {
-                "yes"
-            } else {
-                "no"
-            }
-            .into(),
+            yes_or_no(repository.image_scanning_configuration.scan_on_push),
         ),
+        ("sparse indexes", yes_or_no(repository.allow_sparse_indexes)),
         (
             "encryption",
             repository.encryption_configuration.encryption_type.as_str().to_owned(),
@@ -320,6 +324,10 @@ fn describe(repository: &Repository, holds: String) -> Table {
         ),
         ("resource tags", tags.join(", ")),
     ])
+}
+
+fn yes_or_no(is_so: bool) -> String {
+    if is_so { "yes" } else { "no" }.to_owned()
 }
 
 fn show_tags(context: &Context, list: &ResourceTagList) -> Result<(), CliError> {

@@ -36,6 +36,8 @@ impl Repository {
                 key: text(encryption.and_then(|it| it.get("kms_key"))),
             }),
             scan_on_push: truth(scanning.and_then(|it| it.get("scan_on_push"))).into(),
+            // Nothing of the kind there: what Amazon ECR does.
+            allow_sparse_indexes: false.into(),
             force_delete: truth(state.get("force_delete")).into(),
             tags: tags(state.get("tags")),
             ..Self::default()

@@ -24,6 +24,7 @@ impl Repository {
             image_tag_mutability,
             image_tag_mutability_exclusion_filters,
             image_scanning_configuration,
+            allow_sparse_indexes,
             encryption_configuration,
             tags: _,
         } = server;
@@ -39,6 +40,7 @@ impl Repository {
             };
         self.encryption = Attr::Known(encryption_configuration.into());
         self.scan_on_push = image_scanning_configuration.scan_on_push.into();
+        self.allow_sparse_indexes = allow_sparse_indexes.into();
         self.arn = repository_arn.into();
         self.registry_id = String::from(registry_id).into();
         self.repository_url = repository_uri.into();
@@ -54,6 +56,8 @@ impl Repository {
             image_tag_mutability: Some(self.mode()?),
             image_tag_mutability_exclusion_filters: self.filters()?,
             image_scanning_configuration: Some(self.scanning()),
+            // Left out where it is the default, so that servers that do not know it yet take the request.
+            allow_sparse_indexes: self.allow_sparse_indexes.known().copied().filter(|allowed| *allowed),
             encryption_configuration: encryption,
             tags: tags.filter(|tags| !tags.is_empty()).map(to_wire),
         })
@@ -70,6 +74,9 @@ impl Repository {
         }
         if self.scan_on_push != prior.scan_on_push {
             request.image_scanning_configuration = Some(self.scanning());
+        }
+        if self.allow_sparse_indexes != prior.allow_sparse_indexes {
+            request.allow_sparse_indexes = Some(self.allow_sparse_indexes.unwrap_or_default());
         }
         Ok(request)
     }
