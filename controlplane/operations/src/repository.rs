@@ -119,11 +119,19 @@ pub struct RepositoryUpdate {
     pub allow_sparse_indexes: Option<(Granted<kinds::PutImageTagMutability>, bool)>,
 }
 
+impl RepositoryUpdate {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tag_mutability.is_none() && self.scan_on_push.is_none() && self.allow_sparse_indexes.is_none()
+    }
+}
+
 /// Why a repository was not updated.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateRepositoryError {
     /// Nothing was to be changed.
-    #[error("the request changes nothing: give imageTagMutability or imageScanningConfiguration")]
+    #[error("the request changes nothing: give imageTagMutability, imageScanningConfiguration or allowSparseIndexes")]
     Nothing,
     /// The permissions are for different repositories.
     #[error("the permissions are for different repositories")]

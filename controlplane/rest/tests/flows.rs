@@ -17,6 +17,7 @@ async fn a_repository_lives_from_create_to_delete() {
         "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
         "imageTagMutabilityExclusionFilters": [{ "filterType": "WILDCARD", "filter": "dev-*" }],
         "imageScanningConfiguration": { "scanOnPush": true },
+        "allowSparseIndexes": true,
         "encryptionConfiguration": { "encryptionType": "AES256" },
         "tags": [{ "Key": "team", "Value": "a" }],
     });
@@ -24,6 +25,8 @@ async fn a_repository_lives_from_create_to_delete() {
     shown.push(world.post("/api/v1/repositories", create).await.show());
     shown.push(world.get(WEB).await.show());
     let update = json!({ "imageTagMutability": "MUTABLE", "imageScanningConfiguration": { "scanOnPush": false } });
+    shown.push(world.call(&world.root, "PATCH", WEB).json(&update).send().await.show());
+    let update = json!({ "allowSparseIndexes": false });
     shown.push(world.call(&world.root, "PATCH", WEB).json(&update).send().await.show());
     shown.push(world.get(&format!("{WEB}/usage")).await.show());
     shown.push(world.call(&world.root, "DELETE", WEB).send().await.show());

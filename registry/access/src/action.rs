@@ -77,12 +77,10 @@ actions! {
     DescribeRepositories("ecr", RepositoryPath),
     /// Delete a repository.
     DeleteRepository("ecr", RepositoryPath),
-    /// Change whether tags may move.
+    /// Change whether tags may move, or whether an index may list images that are not there.
     PutImageTagMutability("ecr", RepositoryPath),
     /// Change whether images are scanned when they are pushed.
     PutImageScanningConfiguration("ecr", RepositoryPath),
-    /// Change whether an index may list images that the repository does not hold. An action of our own.
-    PutSparseIndexSetting("ecr", RepositoryPath),
     /// Set resource tags.
     TagResource("ecr", RepositoryPath),
     /// Remove resource tags.

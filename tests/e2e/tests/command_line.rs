@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use e2e::image::ImageRecipe;
 use e2e::process::{Finished, run, run_with_input};
+use e2e::registry::OCI_MANIFEST;
 use e2e::{RegistryClient, Server, binary, http};
 use serde_json::Value;
 
@@ -39,6 +40,49 @@ fn repositories_are_created_listed_described_and_deleted() -> Result<()> {
 
     hythe(&server, &["repository", "delete", "team-a/api", "--yes"])?.ok()?;
     ensure!(server.repository("team-a/api")?.is_none());
+    Ok(())
+}
+
+#[test]
+fn a_repository_takes_sparse_indexes_if_it_is_told_to() -> Result<()> {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let server = Server::start()?;
+    let created = json(&server, &["repository", "create", "web", "--allow-sparse-indexes"])?;
+    ensure!(created["allowSparseIndexes"] == true, "{created}");
+    let client = RegistryClient::new(&server);
+    let there = client.push_image("web", "amd64", b"a platform")?;
+    let size = client.manifest("web", &there)?.expect(200)?.body.len();
+    // The image of the other platform stays where it is.
+    let index = |size: usize| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{{"mediaType":"{OCI_MANIFEST}","digest":"{there}","size":{size}}},{{"mediaType":"{OCI_MANIFEST}","digest":"sha256:{}","size":7}}]}}"#,
+            "5".repeat(64)
+        )
+    };
+    client
+        .put_manifest("web", "all", INDEX, index(size).as_bytes())?
+        .expect(201)?;
+    ensure!(client.manifest("web", "all")?.expect(200)?.body == index(size).as_bytes());
+    // The child that is there is protected, as in any index.
+    let path = format!("/v2/web/manifests/{there}");
+    ensure!(client.call("DELETE", &path, &[], &[])?.status == 405);
+
+    let updated = json(
+        &server,
+        &["repository", "update", "web", "--allow-sparse-indexes", "false"],
+    )?;
+    ensure!(updated["allowSparseIndexes"] == false, "{updated}");
+    let refused = client.put_manifest("web", "all2", INDEX, (index(size) + "\n").as_bytes())?;
+    ensure!(
+        refused.status == 400 && refused.text().contains("MANIFEST_BLOB_UNKNOWN"),
+        "{} {}",
+        refused.status,
+        refused.text()
+    );
+    ensure!(
+        client.manifest("web", "all")?.status == 200,
+        "an index that was there is gone"
+    );
     Ok(())
 }
 

@@ -87,6 +87,7 @@ fn a_minimal_repository_has_every_default_and_can_be_imported() -> Result<()> {
         ("name", json!("acc/basic")),
         ("image_tag_mutability", json!("MUTABLE")),
         ("scan_on_push", json!(false)),
+        ("allow_sparse_indexes", json!(false)),
         ("arn", server["repositoryArn"].clone()),
         ("registry_id", json!("000000000000")),
         (
@@ -120,6 +121,7 @@ fn every_argument_changes_in_place_or_replaces_as_documented() -> Result<()> {
         ]
         encryption   = { type = \"AES256\" }
         scan_on_push = true
+        allow_sparse_indexes = true
         force_delete = true
         tags         = { team = \"a\", stage = \"test\" }";
     stage.apply(full)?;
@@ -135,6 +137,7 @@ fn every_argument_changes_in_place_or_replaces_as_documented() -> Result<()> {
         "{server}"
     );
     ensure!(server["imageScanningConfiguration"]["scanOnPush"] == true, "{server}");
+    ensure!(server["allowSparseIndexes"] == true, "{server}");
     ensure!(server["tags"].as_array().is_some_and(|it| it.len() == 2), "{server}");
     stage.verify_import("acc/full")?;
     stage.apply(full)?;
@@ -154,6 +157,13 @@ fn every_argument_changes_in_place_or_replaces_as_documented() -> Result<()> {
             "scan_on_push = false",
             "update",
             &["scan_on_push"],
+        ),
+        (
+            "sparse indexes",
+            "allow_sparse_indexes = true",
+            "allow_sparse_indexes = false",
+            "update",
+            &["allow_sparse_indexes"],
         ),
         ("a tag", "team = \"a\"", "team = \"b\"", "update", &["tags", "tags_all"]),
         (

@@ -73,7 +73,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRepository>)
             kms_key: encryption.kms_key,
         },
         tags,
-        allow_sparse_indexes: false,
+        allow_sparse_indexes: body.allow_sparse_indexes.unwrap_or_default(),
         idempotency: context.idempotency_key()?.map(|key| (key.to_owned(), request)),
     };
     let record = context.plane.create_repository(&granted, settings).await?;
@@ -111,10 +111,17 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRepository>)
     }
     if let Some(scanning) = body.image_scanning_configuration {
         let granted = context
-            .authorize::<kinds::PutImageScanningConfiguration>(repository)
+            .authorize::<kinds::PutImageScanningConfiguration>(repository.clone())
             .await?;
         update.scan_on_push = Some((granted, scanning.scan_on_push));
-    } else if update.tag_mutability.is_none() {
+    }
+    if let Some(is_allowed) = body.allow_sparse_indexes {
+        let granted = context
+            .authorize::<kinds::PutImageTagMutability>(repository.clone())
+            .await?;
+        update.allow_sparse_indexes = Some((granted, is_allowed));
+    }
+    if update.is_empty() {
         // Nothing to change, and nothing to be told to whom may not even see it.
         context.authorize::<kinds::DescribeRepositories>(repository).await?;
     }
@@ -189,6 +196,7 @@ fn shape(plane: &ControlPlane, record: &RepositoryRecord) -> Repository {
         image_scanning_configuration: ImageScanningConfiguration {
             scan_on_push: record.scan_on_push,
         },
+        allow_sparse_indexes: record.allow_sparse_indexes,
         encryption_configuration: EncryptionConfiguration {
             encryption_type: record.encryption.kind,
             kms_key: record.encryption.kms_key.clone(),
