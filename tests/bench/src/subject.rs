@@ -1,51 +1,122 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The servers that are compared.
+//! The servers that are compared: each in a folder of its own on the same file system, on loopback, one beside the other.
 
-use std::net::TcpListener;
+pub mod docker_registry;
+pub mod hythe;
+pub mod nginx;
+
 use std::path::Path;
-use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use e2e::process::Daemon;
-use e2e::{RegistryClient, Server, client, http};
-use serde_json::json;
+use e2e::{Server, client};
 use tempfile::TempDir;
 
-use crate::report;
+use crate::load::connection::Connection;
+use crate::load::endpoint::Endpoint;
+use crate::load::tls::Identity;
+use crate::process::Tree;
 
-/// The repository that is pushed to.
-pub const REPOSITORY: &str = "bench";
+/// The repository of everything that needs no other.
+pub const REPOSITORY: &str = "bench/web";
+/// Further repositories, so that the catalog has something to list.
+pub const CATALOG_REPOSITORIES: usize = 100;
+/// How long a peer may take to start.
+pub const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// The name of one of the further repositories.
+#[must_use]
+pub fn catalog_repository(number: usize) -> String {
+    format!("bench/catalog-{number:03}")
+}
 
 /// Which server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Ours, as it comes: SQLite, authentication, metrics, logs.
+    /// Ours, as it comes: SQLite, authorization, metrics, logs.
     Hythe,
     /// Debian's `docker-registry`: files, no authentication.
     DockerRegistry,
+    /// nginx with plain files: the limit for GET.
+    Nginx,
+    /// One that runs already.
+    Other {
+        /// Its name in the tables.
+        name: String,
+        /// `http://[user:password@]host:port`.
+        url: String,
+        /// Its process.
+        pid: u32,
+    },
 }
 
 impl Kind {
-    /// Those that are installed; ours always is.
+    /// Its name in the tables.
     #[must_use]
-    pub fn available() -> Vec<Self> {
-        if client::path_of("docker-registry").is_some() {
-            return vec![Self::Hythe, Self::DockerRegistry];
-        }
-        report::line("docker-registry is not installed (Debian: docker-registry): Hythe is measured alone");
-        vec![Self::Hythe]
-    }
-
-    /// Its name in the table.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Self::Hythe => "hythe",
             Self::DockerRegistry => "docker-registry",
+            Self::Nginx => "nginx",
+            Self::Other { name, .. } => name,
         }
     }
+
+    /// Whether it is a registry; else it serves files only.
+    #[must_use]
+    pub fn is_registry(&self) -> bool {
+        !matches!(self, Self::Nginx)
+    }
+
+    /// Whether we can start it, and in front of TLS.
+    #[must_use]
+    pub fn is_ours_to_start(&self) -> bool {
+        !matches!(self, Self::Other { .. })
+    }
+
+    /// Whether its program is installed.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        match self {
+            Self::DockerRegistry | Self::Nginx => client::path_of(self.name()).is_some(),
+            Self::Hythe | Self::Other { .. } => true,
+        }
+    }
+
+    /// The version that it calls itself.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        let (program, arguments) = match self {
+            Self::Hythe => (e2e::binary::hythe().ok()?, ["--version"]),
+            Self::DockerRegistry => (client::path_of("docker-registry")?, ["--version"]),
+            Self::Nginx => (client::path_of("nginx")?, ["-v"]),
+            Self::Other { .. } => return None,
+        };
+        let finished = e2e::process::run(std::process::Command::new(program).args(arguments)).ok()?;
+        let text = finished.both();
+        // `docker-registry github.com/docker/distribution 2.8.2+ds1`, `nginx version: nginx/1.22.1`, `hythe 0.1.0`.
+        let version = text
+            .split([' ', '/', '\n'])
+            .map(str::trim)
+            .rfind(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        version.map(str::to_owned)
+    }
+}
+
+/// What keeps a server's processes and files.
+#[derive(Debug)]
+enum Running {
+    /// `_data` is a stopped server, whose folder the running one uses.
+    Hythe {
+        server: Box<Server>,
+        _data: Option<Box<Server>>,
+    },
+    Daemon {
+        daemon: Daemon,
+        folder: TempDir,
+    },
+    Other,
 }
 
 /// A running server.
@@ -53,108 +124,83 @@ impl Kind {
 pub struct Subject {
     /// Which one.
     pub kind: Kind,
-    /// How long it took from its start to the first good answer.
+    /// Where it is, for somebody who may push and pull.
+    pub endpoint: Endpoint,
+    /// Its processes.
+    pub tree: Tree,
+    /// From its start to its first good answer.
     pub ready_after: Duration,
-    /// A client that may push and pull.
-    pub client: RegistryClient,
     running: Running,
 }
 
-#[derive(Debug)]
-enum Running {
-    Hythe(Box<Server>),
-    DockerRegistry { daemon: Daemon, _folder: TempDir },
-}
-
 impl Subject {
-    /// Starts one in an empty folder.
-    pub fn start(kind: Kind) -> Result<Self> {
-        match kind {
-            Kind::Hythe => Self::hythe(),
-            Kind::DockerRegistry => Self::docker_registry(),
-        }
-    }
-
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        match &self.running {
-            Running::Hythe(server) => server.pid(),
-            Running::DockerRegistry { daemon, .. } => daemon.pid(),
-        }
-    }
-
-    fn hythe() -> Result<Self> {
-        let started = Instant::now();
-        let server = Server::start()?;
-        let ready_after = started.elapsed();
-        server.create_repository(REPOSITORY)?;
-        // As an engine does it: a password once, then a bearer token for the repository.
-        let (password, _) = server.authorization_token(&json!({}))?;
-        let authorization = http::basic("AWS", &password);
-        let scope = format!("repository:{REPOSITORY}:pull,push");
-        let target = format!(
-            "/token?service={}&scope={}",
-            http::percent_encode(server.registry()),
-            http::percent_encode(&scope)
-        );
-        let headers = [("Authorization", authorization.as_str())];
-        let answer = http::request(server.registry(), "GET", &target, &headers, &[])?
-            .expect(200)?
-            .json()?;
-        let token = answer
-            .get("token")
-            .and_then(serde_json::Value::as_str)
-            .context("no token")?;
-        let client = RegistryClient::with(server.registry(), Some(format!("Bearer {token}")));
-        Ok(Self {
-            kind: Kind::Hythe,
-            ready_after,
-            client,
-            running: Running::Hythe(Box::new(server)),
-        })
-    }
-
-    fn docker_registry() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("hythe-bench-").tempdir()?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let config = folder.path().join("config.yml");
-        std::fs::write(&config, config_text(folder.path(), &address))?;
-        let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&config);
-        let started = Instant::now();
-        let daemon = Daemon::start("docker-registry", &mut command, &folder.path().join("log"))?;
-        let client = RegistryClient::with(&address, None);
-        while !client
-            .call("GET", "/v2/", &[], &[])
-            .is_ok_and(|response| response.status == 200)
-        {
-            anyhow::ensure!(
-                started.elapsed() < Duration::from_secs(30),
-                "docker-registry does not start: {}",
-                daemon.log()
-            );
-            sleep(Duration::from_millis(1));
-        }
-        let ready_after = started.elapsed();
-        let running = Running::DockerRegistry {
-            daemon,
-            _folder: folder,
+    /// Starts one in an empty folder, with its repositories.
+    pub fn start(kind: &Kind) -> Result<Self> {
+        let started = match kind {
+            Kind::Hythe => hythe::start(),
+            Kind::DockerRegistry => docker_registry::start(),
+            Kind::Nginx => nginx::start(),
+            Kind::Other { url, pid, .. } => Ok(Self {
+                kind: kind.clone(),
+                endpoint: Endpoint::from_url(url)?,
+                tree: Tree::of(&[*pid])?,
+                ready_after: Duration::ZERO,
+                running: Running::Other,
+            }),
         };
-        Ok(Self {
-            kind: Kind::DockerRegistry,
-            ready_after,
-            client,
-            running,
-        })
+        started.with_context(|| format!("cannot start {}", kind.name()))
+    }
+
+    /// Starts it again on the same data, with TLS.
+    pub fn into_tls(self, identity: &Identity) -> Result<Self> {
+        match self.kind {
+            Kind::Hythe => hythe::into_tls(self, identity),
+            Kind::DockerRegistry => docker_registry::into_tls(self, identity),
+            Kind::Nginx => nginx::into_tls(self, identity),
+            Kind::Other { .. } => anyhow::bail!("another server's TLS is its own"),
+        }
+    }
+
+    /// The folder whose files it serves, for what cannot be pushed to.
+    #[must_use]
+    pub fn files(&self) -> Option<&Path> {
+        match &self.running {
+            Running::Daemon { folder, .. } if self.kind == Kind::Nginx => Some(folder.path()),
+            _ => None,
+        }
+    }
+
+    /// Our own server.
+    #[must_use]
+    pub fn server(&self) -> Option<&Server> {
+        match &self.running {
+            Running::Hythe { server, .. } => Some(server),
+            Running::Daemon { .. } | Running::Other => None,
+        }
     }
 }
 
-fn config_text(folder: &Path, address: &str) -> String {
-    let root = folder.join("registry");
-    format!(
-        "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: {}\n  \
-         cache:\n    blobdescriptor: inmemory\nhttp:\n  addr: {address}\n",
-        root.display()
-    )
+/// Waits until a daemon answers `target` with 200, and answers how long it took.
+fn wait_until_ready(daemon: &mut Daemon, endpoint: &Endpoint, target: &str) -> Result<Duration> {
+    let started = std::time::Instant::now();
+    daemon.wait_until("it is ready", START_LIMIT, || {
+        Connection::open(endpoint)
+            .and_then(|mut connection| connection.call("GET", target, "", &[]))
+            .is_ok_and(|answer| answer.status == 200)
+    })?;
+    Ok(started.elapsed())
+}
+
+/// A free port on loopback. Between this and its use somebody else might take it; the start fails then, and says so.
+fn free_address() -> Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+fn folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("hythe-bench-").tempdir()?;
+    ensure!(
+        folder.path().to_str().is_some(),
+        "the temporary folder has no plain name"
+    );
+    Ok(folder)
 }

@@ -86,21 +86,38 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What the benchmarks measure beside ours, and nothing else needs.
+const PEERS: &[Need] = &[
+    Need {
+        what: "docker-registry",
+        package: "docker-registry",
+        is_there: || has("docker-registry"),
+    },
+    Need {
+        what: "nginx",
+        package: "nginx-light",
+        is_there: || has("nginx"),
+    },
+];
+
+/// Installs the servers that are measured beside ours, where that can be done; says which are missing.
+pub fn peers() -> Result<()> {
+    install(PEERS)?;
+    for need in PEERS.iter().filter(|need| !(need.is_there)()) {
+        say::loudly(&format!(
+            "NOT MEASURED: {} is not installed ({})",
+            need.what, need.package
+        ));
+    }
+    Ok(())
+}
+
 /// Terraform is in no Debian release: it has to be there.
 const TERRAFORM: &str = "terraform (https://developer.hashicorp.com/terraform/install)";
 
 /// Installs what is missing and can be installed here; answers what is still missing.
 pub fn everything() -> Result<Vec<String>> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.is_there)()).collect();
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
-        say::line(&format!("    missing: {}", names.join(", ")));
-        if client::is_root() && has("apt-get") {
-            debian(&missing)?;
-        } else {
-            say::line("    they can be installed by root on Debian only; elsewhere please install them by hand");
-        }
-    }
+    install(NEEDS)?;
     let mut still: Vec<String> = NEEDS
         .iter()
         .filter(|need| !(need.is_there)())
@@ -112,6 +129,20 @@ pub fn everything() -> Result<Vec<String>> {
     tool("nextest", "cargo-nextest", "^0.9")?;
     tool("deny", "cargo-deny", "^0.20")?;
     Ok(still)
+}
+
+fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !(need.is_there)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|need| need.what).collect();
+    say::line(&format!("    missing: {}", names.join(", ")));
+    if client::is_root() && has("apt-get") {
+        return debian(&missing);
+    }
+    say::line("    they can be installed by root on Debian only; elsewhere please install them by hand");
+    Ok(())
 }
 
 /// Makes `cargo NAME` work, by installing it into our own folder if need be.

@@ -30,7 +30,7 @@ enum Task {
     Test(test::Options),
     /// Show the whole thing at work: server, Terraform, push, pull; then clean up.
     Demo(demo::Options),
-    /// Measure Hythe beside Debian's docker-registry.
+    /// Measure Hythe beside Debian's docker-registry, nginx and others.
     Bench(bench::Options),
     /// Generate the reference pages from the binaries.
     Docs(docs::Options),

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the servers are made to do, beyond single requests.
+
+pub mod fill;
+pub mod image;
+pub mod open_loop;
