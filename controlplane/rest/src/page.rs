@@ -43,7 +43,7 @@ impl PageRequest {
         }
         let after = next_token
             .map(|token| {
-                open(gate, &list, token).ok_or_else(|| {
+                open(|text| gate.page_mac(text), &list, token).ok_or_else(|| {
                     Problem::invalid(
                         "nextToken",
                         "it must be the nextToken of the page before, of the same list",
@@ -69,22 +69,27 @@ impl PageRequest {
 
     /// The token of the page after `last`.
     pub(crate) fn token(&self, gate: &AccessGate, last: Option<impl ToString>) -> Option<String> {
-        let key = last?.to_string();
-        let mac = mac(gate, &self.list, key.as_bytes());
-        Some(URL_SAFE_NO_PAD.encode([&[VERSION], mac.as_slice(), key.as_bytes()].concat()))
+        Some(seal(|text| gate.page_mac(text), &self.list, &last?.to_string()))
     }
 }
 
-fn open(gate: &AccessGate, list: &str, token: &str) -> Option<String> {
+/// The token of the page of `list` after `key`.
+pub(crate) fn seal(mac: impl Fn(&[u8]) -> [u8; MAC_BYTES], list: &str, key: &str) -> String {
+    let mac = mac(&covered(list, key.as_bytes()));
+    URL_SAFE_NO_PAD.encode([&[VERSION], mac.as_slice(), key.as_bytes()].concat())
+}
+
+/// The key in a token of `list`; `None` if it is none.
+pub(crate) fn open(mac: impl Fn(&[u8]) -> [u8; MAC_BYTES], list: &str, token: &str) -> Option<String> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
     let (sent, key) = bytes.strip_prefix(&[VERSION])?.split_at_checked(MAC_BYTES)?;
     // Not in constant time: the token guards against mistakes; what it reveals is the client's own list.
-    (sent == mac(gate, list, key)).then(|| String::from_utf8(key.to_vec()).ok())?
+    (sent == mac(&covered(list, key))).then(|| String::from_utf8(key.to_vec()).ok())?
 }
 
-fn mac(gate: &AccessGate, list: &str, key: &[u8]) -> [u8; MAC_BYTES] {
-    gate.page_mac(&[list.as_bytes(), &[0], key].concat())
+fn covered(list: &str, key: &[u8]) -> Vec<u8> {
+    [list.as_bytes(), &[0], key].concat()
 }

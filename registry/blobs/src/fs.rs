@@ -4,6 +4,8 @@
 mod append;
 mod content;
 mod disk;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod header;
 mod layout;
 mod mapping;

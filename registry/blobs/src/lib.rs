@@ -14,6 +14,9 @@ mod fs;
 mod hash;
 mod store;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use fs::fuzzing;
 pub use fs::{FilePart, FsBlobStore, file_part};
 pub use hash::{HashStateError, Hasher};
 pub use store::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};

@@ -219,7 +219,7 @@ pub(crate) fn scope_of(action: Action, written: &str) -> String {
 }
 
 /// Reads `Authorization`; `None` if there is one that cannot be read.
-fn credentials(headers: &HeaderMap) -> Option<Credentials> {
+pub(crate) fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Some(Credentials::None);

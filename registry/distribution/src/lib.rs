@@ -21,6 +21,9 @@ mod auth;
 mod blob;
 mod body;
 mod catalog;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod limits;
 mod manifest;

@@ -104,7 +104,7 @@ fn scopes(parameters: &str) -> Result<Vec<String>, InputError> {
 }
 
 /// What a scope stands for. One that means nothing here gives no right, and is no error: the token is then good for less.
-fn entry(scope: &str) -> Option<ScopeEntry> {
+pub(crate) fn entry(scope: &str) -> Option<ScopeEntry> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, rights) = rest.rsplit_once(':')?;
     let (repository, actions) = match kind.split('(').next() {

@@ -146,7 +146,7 @@ fn install(needs: &[Need]) -> Result<()> {
 }
 
 /// Makes `cargo NAME` work, by installing it into our own folder if need be.
-fn tool(name: &str, krate: &str, version: &str) -> Result<()> {
+pub fn tool(name: &str, krate: &str, version: &str) -> Result<()> {
     if works(&mut cargo(&[name, "--version"])) {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod demo;
 mod docs;
+mod fuzz;
 mod install;
 mod interrupt;
 mod say;
@@ -32,6 +33,8 @@ enum Task {
     Demo(demo::Options),
     /// Measure Hythe beside Debian's docker-registry, nginx and others.
     Bench(bench::Options),
+    /// Fuzz everything that reads what clients send.
+    Fuzz(fuzz::Options),
     /// Generate the reference pages from the binaries.
     Docs(docs::Options),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Docs(options) => docs::run(&options),
     };
     match outcome {

@@ -90,6 +90,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("tests/e2e", &[]),
     ("tests/bench", &["tests/e2e"]),
+    (
+        "tests/fuzz-targets",
+        &[
+            "registry/model",
+            "registry/blobs",
+            "registry/catalog",
+            "registry/access",
+            "registry/distribution",
+            "controlplane/rules",
+            "controlplane/rest",
+        ],
+    ),
     ("tests/xtask", &["tests/e2e"]),
 ];
 

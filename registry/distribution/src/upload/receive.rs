@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, stream};
-use hythe_blobs::{AppendError, ByteStream, Hasher, Progress};
+use hythe_blobs::{AppendError, ByteStream, HashStateError, Hasher, Progress};
 use hythe_catalog::{MAX_INLINE_BLOB_BYTES, UploadState};
 use hythe_model::{Algorithm, UploadId};
 
@@ -34,10 +34,15 @@ impl Held {
     pub(super) fn from_state(state: UploadState) -> Result<Self, UploadError> {
         match state {
             UploadState::Buffered(bytes) => Ok(Self::Buffered(bytes)),
-            UploadState::Stored { bytes, hash_state } => Ok(Self::Stored(Box::new(Progress {
-                bytes,
-                hasher: Hasher::from_state(&hash_state)?,
-            }))),
+            UploadState::Stored { bytes, hash_state } => {
+                let hasher = Hasher::from_state(&hash_state)?;
+                // A hash over other bytes than those that count would let them pass for what they are not.
+                if hasher.bytes() == bytes {
+                    Ok(Self::Stored(Box::new(Progress { bytes, hasher })))
+                } else {
+                    Err(HashStateError::Damaged.into())
+                }
+            }
         }
     }
 
@@ -112,5 +117,28 @@ pub(super) async fn receive(
         // The store failed before it had what the row has: the row is still right.
         Some(prefix) if appended.progress.bytes < prefix.len() as u64 => (Held::Buffered(prefix), appended.failure),
         Some(_) | None => (Held::Stored(Box::new(appended.progress)), appended.failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_whose_hash_is_over_other_bytes_is_damaged() {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(b"four");
+        let state = |bytes| UploadState::Stored {
+            bytes,
+            hash_state: hasher.to_state(),
+        };
+        assert_eq!(Held::from_state(state(4)).unwrap().bytes(), 4);
+        for bytes in [0, 3, 5, u64::MAX] {
+            let error = Held::from_state(state(bytes)).unwrap_err();
+            assert!(
+                matches!(error, UploadError::HashState(HashStateError::Damaged)),
+                "{bytes}"
+            );
+        }
     }
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Manifests and indexes of every format.
+
+use bytes::Bytes;
+use hythe_model::{MAX_MANIFEST_BYTES, Manifest, ManifestKind, MediaType};
+use serde_json::Value;
+
+use crate::first_line;
+
+/// The first line is the `Content-Type` (empty: none), the rest the body.
+pub fn manifests(input: &[u8]) {
+    let at = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
+    let (head, body) = input.split_at(at);
+    let Some(content_type) = crate::text(head).map(|head| first_line(head).0) else {
+        return;
+    };
+    let content_type = Some(content_type).filter(|text| !text.is_empty());
+    let body = Bytes::copy_from_slice(body.get(1..).unwrap_or_default());
+    let Ok(manifest) = Manifest::parse(body.clone(), content_type) else {
+        return;
+    };
+
+    assert_eq!(manifest.bytes(), &body, "the bytes stay as they came");
+    assert!(body.len() <= MAX_MANIFEST_BYTES);
+    let media_type = manifest.media_type().as_str();
+    match manifest.kind() {
+        ManifestKind::Image => assert!(manifest.children().is_empty()),
+        ManifestKind::Index => assert_eq!(manifest.required_blobs().count(), 0),
+    }
+    if let Some(content_type) = content_type.filter(|text| *text != MediaType::OCTET_STREAM) {
+        assert_eq!(media_type, content_type);
+    }
+    // As it was sent, as its own type, and in another form: the same manifest.
+    let again = Manifest::parse(body.clone(), Some(media_type)).expect("it names its own type");
+    assert_same(&manifest, &again);
+    let value: Value = serde_json::from_slice(&body).expect("a manifest is JSON");
+    assert!(value.is_object(), "a manifest is an object");
+    let pretty = serde_json::to_vec_pretty(&value).unwrap();
+    if pretty.len() <= MAX_MANIFEST_BYTES {
+        assert_same(
+            &manifest,
+            &Manifest::parse(pretty.into(), Some(media_type)).expect("the form makes no difference"),
+        );
+    }
+}
+
+fn assert_same(one: &Manifest, other: &Manifest) {
+    assert_eq!(one.media_type(), other.media_type());
+    assert_eq!(one.kind(), other.kind());
+    assert_eq!(one.children(), other.children());
+    assert!(one.required_blobs().eq(other.required_blobs()));
+    assert_eq!(one.subject(), other.subject());
+    assert_eq!(one.artifact_type(), other.artifact_type());
+    assert_eq!(one.annotations(), other.annotations());
+}
