@@ -7,6 +7,7 @@
 //! `MSG_MORE`, so that it shares a packet with what follows.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -50,13 +51,28 @@ impl FileSocket {
         let sent = ready!(self.poll_call(context, |socket| {
             let mut offset = part.offset;
             rustix::fs::sendfile(socket, &part.file, Some(&mut offset), length)
-        }))?;
-        if sent == 0 && length > 0 {
-            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the blob file has become shorter");
-            return Poll::Ready(Err(error));
+        }));
+        match sent {
+            Ok(0) if length > 0 => {
+                let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the blob file has become shorter");
+                report(part, &error);
+                Poll::Ready(Err(error))
+            }
+            // Of the disk: a client that went away is another error.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                report(part, &error);
+                Poll::Ready(Err(error))
+            }
+            sent => Poll::Ready(sent),
         }
-        Poll::Ready(Ok(sent))
     }
+}
+
+/// The head of the answer is on its way: all that is left is to break the body off, and to say why.
+fn report(part: &FilePart, error: &io::Error) {
+    // The file is open, and its name says which blob it is.
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", part.file.as_raw_fd())).unwrap_or_default();
+    tracing::error!(blob.path = %path.display(), error = %error, "a blob cannot be read to its end");
 }
 
 impl AsyncRead for FileSocket {

@@ -46,6 +46,12 @@ pub fn skip(why: &str) -> Result<()> {
     Ok(())
 }
 
+/// Says something that belongs into a test's output, such as how much was examined.
+#[allow(clippy::print_stderr, reason = "the output of a test is where it is looked for")]
+pub fn say(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Whether this process is root.
 #[must_use]
 pub fn is_root() -> bool {

@@ -10,19 +10,28 @@
 //! - Nothing is skipped silently: see [`client::find`].
 
 pub mod binary;
+pub mod churn;
 pub mod client;
 pub mod docker;
 pub mod http;
 pub mod image;
+pub mod ledger;
+pub mod leftovers;
+pub mod loop_disk;
+pub mod oracle;
 pub mod postgres;
+pub mod power_disk;
 pub mod process;
 pub mod proxy;
+pub mod recorder;
 pub mod registry;
 pub mod server;
 pub mod terraform;
 
 pub use docker::DockerEngine;
+pub use ledger::Ledger;
 pub use postgres::PostgresCluster;
+pub use recorder::Recorder;
 pub use registry::RegistryClient;
 pub use server::{Server, ServerOptions};
 pub use terraform::Terraform;

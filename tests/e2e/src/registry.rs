@@ -152,11 +152,26 @@ pub fn digest(bytes: &[u8]) -> String {
     digest_text(&Sha256::digest(bytes))
 }
 
+/// Whether a digest of any algorithm is that of some bytes.
+#[must_use]
+pub fn is_digest_of(wanted: &str, bytes: &[u8]) -> bool {
+    if wanted.starts_with("sha512:") {
+        return wanted.strip_prefix("sha512:") == Some(hex(&sha2::Sha512::digest(bytes)).as_str());
+    }
+    digest(bytes) == wanted
+}
+
 /// The text of a sha256 digest.
 #[must_use]
 pub fn digest_text(hash: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in hash {
+    format!("sha256:{}", hex(hash))
+}
+
+/// Bytes in lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
         let _ = write!(text, "{byte:02x}");
     }
     text

@@ -30,6 +30,8 @@ pub struct ServerOptions {
     pub credentials: Option<Credentials>,
     /// Whether it stays out of this process's group, so that Ctrl-C in the terminal reaches only us.
     pub has_own_group: bool,
+    /// Variables of its environment, such as `HYTHE_TEST_FAIL_POINTS`.
+    pub environment: Vec<(String, String)>,
 }
 
 /// The name of the log in the server's folder.
@@ -222,6 +224,22 @@ impl Server {
             .wait_until("the server is ready again", START_LIMIT, || is_ready(credentials))
     }
 
+    /// How it ended, if it has.
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+        self.daemon.exit_status()
+    }
+
+    /// Sets a variable of its environment for the next [`Self::restart`].
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.options.environment.retain(|(known, _)| known != name);
+        self.options.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Result<Response> {
+        http::request(self.credentials.control_address(), "GET", "/readyz", &[], &[])
+    }
+
     /// Waits until the log holds `text`.
     pub fn wait_for_log(&self, text: &str) -> Result<()> {
         wait_until(&format!("the server logs `{text}`"), Duration::from_secs(10), || {
@@ -378,6 +396,7 @@ fn launch(
         "json",
     ]);
     command.args(&options.arguments).current_dir(folder);
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     if options.has_own_group {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }

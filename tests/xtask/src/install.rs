@@ -80,6 +80,26 @@ const NEEDS: &[Need] = &[
         is_there: || has("psql"),
     },
     Need {
+        what: "btrfs (power cuts)",
+        package: "btrfs-progs",
+        is_there: || has("mkfs.btrfs"),
+    },
+    Need {
+        what: "ext4 (disks of the tests)",
+        package: "e2fsprogs",
+        is_there: || has("mkfs.ext4"),
+    },
+    Need {
+        what: "xfs_io (disks that fail)",
+        package: "xfsprogs",
+        is_there: || has("xfs_io"),
+    },
+    Need {
+        what: "sqlite3 (what a crash leaves over)",
+        package: "sqlite3",
+        is_there: || has("sqlite3"),
+    },
+    Need {
         what: "docker-registry (benchmarks)",
         package: "docker-registry",
         is_there: || has("docker-registry"),

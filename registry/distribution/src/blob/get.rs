@@ -7,7 +7,7 @@ use std::ops::Range;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures::stream;
+use futures::{TryStreamExt as _, stream};
 use http::{StatusCode, header};
 use hythe_access::{Granted, kinds};
 use hythe_blobs::{BlobError, ByteStream};
@@ -162,7 +162,11 @@ async fn open(
     } else {
         blobs.read(digest, bytes).await?
     };
-    stream.ok_or(BlobReadError::BytesMissing(*digest))
+    let (stream, digest) = (stream.ok_or(BlobReadError::BytesMissing(*digest))?, *digest);
+    // The head of the answer is on its way: all that is left is to break the body off, and to say why.
+    Ok(Box::pin(stream.inspect_err(move |error| {
+        tracing::error!(blob.digest = %digest, error = %error, "a blob cannot be read to its end");
+    })))
 }
 
 fn part_of(inline: &Bytes, bytes: &Range<u64>, digest: &Digest) -> Result<Bytes, BlobReadError> {
