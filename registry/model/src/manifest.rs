@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MediaType};
+use crate::object::{Object, inner, inners};
+use crate::{Digest, MediaType, schema1};
 
 /// The longest manifest, in bytes (ECR API, `ImageManifest`; OCI Distribution Specification 1.1 asks for at least this).
 pub const MAX_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
@@ -85,9 +87,14 @@ pub enum ManifestError {
     Syntax(String),
     /// A media type that no manifest has, or with parameters.
     #[error(
-        "media type `{0}` is not one of a manifest: push an OCI image manifest or index, or a Docker schema 2 manifest or list"
+        "media type `{0}` is not one of a manifest: push an OCI image manifest or index, or a Docker manifest or list"
     )]
     MediaType(String),
+    /// An artifact manifest from before OCI 1.1.
+    #[error(
+        "media type `{0}` is of a draft that OCI 1.1 does not have: push the artifact as an OCI image manifest with `artifactType`"
+    )]
+    ArtifactManifest(String),
     /// The `mediaType` member and the `Content-Type` differ.
     #[error("the manifest says it is `{body}`, the request says it is `{header}`")]
     MediaTypeMismatch {
@@ -99,6 +106,9 @@ pub enum ManifestError {
     /// A member that the media type needs is absent, or one that it excludes is there.
     #[error("{0}")]
     Shape(&'static str),
+    /// A schema 1 manifest whose history cannot be read; the number counts from the top layer, which is 0.
+    #[error("`history[{0}].v1Compatibility` is not the text of a JSON object: {1}")]
+    History(usize, String),
 }
 
 #[derive(Deserialize)]
@@ -110,75 +120,61 @@ struct Body {
     #[serde(default)]
     artifact_type: Option<String>,
     #[serde(default)]
-    config: Option<Descriptor>,
+    config: Option<Object<Descriptor>>,
     #[serde(default)]
-    layers: Option<Vec<Descriptor>>,
+    layers: Option<Vec<Object<Descriptor>>>,
     #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Object<Descriptor>>>,
     #[serde(default)]
-    subject: Option<Descriptor>,
+    subject: Option<Object<Descriptor>>,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
+    /// Of schema 1 only; elsewhere an unknown member like any other.
+    #[serde(default)]
+    signatures: Option<IgnoredAny>,
 }
 
 impl Manifest {
-    /// Reads a manifest that was sent as `content_type` (none or empty: its own `mediaType` decides).
+    /// Reads a manifest that was sent as `content_type` (none or empty: its own `mediaType` decides, or, for schema 1,
+    /// its form). The signatures of schema 1 are not looked at: that is `hythe-formats`' work.
     pub fn parse(bytes: Bytes, content_type: Option<&str>) -> Result<Self, ManifestError> {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
-        let body: Body = serde_json::from_slice(&bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
-        let header = content_type.filter(|text| !text.is_empty() && *text != MediaType::OCTET_STREAM);
-        let named = match (header, body.media_type.as_deref()) {
-            (Some(header), Some(member)) if header != member => {
-                return Err(ManifestError::MediaTypeMismatch {
-                    body: quoted(member),
-                    header: quoted(header),
-                });
-            }
-            (Some(text), _) | (None, Some(text)) => text,
-            (None, None) => {
-                return Err(ManifestError::Shape(
-                    "the manifest has no `mediaType` and the request no usable `Content-Type`: send one of them",
-                ));
-            }
-        };
+        let Object(body) =
+            serde_json::from_slice::<Object<Body>>(&bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+        let named = name_type(&body, content_type)?;
         let kind = match named {
-            MediaType::OCI_MANIFEST | MediaType::DOCKER_MANIFEST => ManifestKind::Image,
+            MediaType::OCI_MANIFEST
+            | MediaType::DOCKER_MANIFEST
+            | MediaType::DOCKER_SCHEMA1
+            | MediaType::DOCKER_SCHEMA1_SIGNED => ManifestKind::Image,
             MediaType::OCI_INDEX | MediaType::DOCKER_LIST => ManifestKind::Index,
+            MediaType::OCI_ARTIFACT | MediaType::ORAS_ARTIFACT => {
+                return Err(ManifestError::ArtifactManifest(named.to_owned()));
+            }
             other => return Err(ManifestError::MediaType(quoted(other))),
         };
         let media_type: MediaType = named.parse().map_err(|_| ManifestError::MediaType(quoted(named)))?;
-        if body.schema_version != 2 {
-            return Err(ManifestError::Shape("`schemaVersion` must be 2"));
-        }
-        // A document that is both could be read as one by a scanner and as the other by an engine (CVE-2021-41190).
-        match kind {
-            ManifestKind::Image if body.manifests.is_some() => {
-                return Err(ManifestError::Shape("an image manifest must not have `manifests`"));
+        let layers = if matches!(named, MediaType::DOCKER_SCHEMA1 | MediaType::DOCKER_SCHEMA1_SIGNED) {
+            if body.config.is_some() || body.layers.is_some() || body.manifests.is_some() || body.subject.is_some() {
+                return Err(ManifestError::Shape(
+                    "a schema 1 manifest must not have `config`, `layers`, `manifests` or `subject`",
+                ));
             }
-            ManifestKind::Image if body.config.is_none() => {
-                return Err(ManifestError::Shape("an image manifest must have `config`"));
-            }
-            ManifestKind::Image if body.layers.is_none() => {
-                return Err(ManifestError::Shape("an image manifest must have `layers`"));
-            }
-            ManifestKind::Index if body.config.is_some() || body.layers.is_some() => {
-                return Err(ManifestError::Shape("an index must not have `config` or `layers`"));
-            }
-            ManifestKind::Index if body.manifests.is_none() => {
-                return Err(ManifestError::Shape("an index must have `manifests`"));
-            }
-            ManifestKind::Image | ManifestKind::Index => {}
-        }
+            schema1::layers(&bytes, body.schema_version)?
+        } else {
+            check_shape(&body, kind)?;
+            inners(body.layers)
+        };
         Ok(Self {
             bytes,
             media_type,
             kind,
-            config: body.config,
-            layers: body.layers.unwrap_or_default(),
-            children: body.manifests.unwrap_or_default(),
-            subject: body.subject,
+            config: inner(body.config),
+            layers,
+            children: inners(body.manifests),
+            subject: inner(body.subject),
             artifact_type: body.artifact_type.filter(|text| !text.is_empty()),
             annotations: body.annotations.unwrap_or_default(),
         })
@@ -200,6 +196,27 @@ impl Manifest {
     #[must_use]
     pub fn kind(&self) -> ManifestKind {
         self.kind
+    }
+
+    /// Whether it is Docker schema 1: its layers are known by digest alone, their size and type are not.
+    #[must_use]
+    pub fn is_schema1(&self) -> bool {
+        matches!(
+            self.media_type.as_str(),
+            MediaType::DOCKER_SCHEMA1 | MediaType::DOCKER_SCHEMA1_SIGNED
+        )
+    }
+
+    /// The configuration; none in an index and in schema 1.
+    #[must_use]
+    pub fn config(&self) -> Option<&Descriptor> {
+        self.config.as_ref()
+    }
+
+    /// The layers, from the bottom to the top; none in an index.
+    #[must_use]
+    pub fn layers(&self) -> &[Descriptor] {
+        &self.layers
     }
 
     /// The blobs that must be in the repository before the manifest: the configuration and all distributable layers.
@@ -236,7 +253,8 @@ impl Manifest {
         &self.annotations
     }
 
-    /// The size of the image as ECR counts it: the sum of its layers' sizes, in bytes; 0 for an index.
+    /// The size of the image as ECR counts it: the sum of its layers' sizes, in bytes; 0 for an index, and for schema 1,
+    /// which does not say it.
     #[must_use]
     pub fn image_bytes(&self) -> u64 {
         self.config
@@ -244,6 +262,47 @@ impl Manifest {
             .chain(&self.layers)
             .fold(0, |sum, descriptor| sum.saturating_add(descriptor.size))
     }
+}
+
+/// The media type, of the header and the member that should agree, or as the form shows it.
+fn name_type<'a>(body: &'a Body, content_type: Option<&'a str>) -> Result<&'a str, ManifestError> {
+    // Engines up to 1.9 say nothing, others that it is JSON (ECR, `PutImage`: schema 1 is inferred).
+    let is_old = body.schema_version == 1;
+    let says_nothing =
+        |text: &str| text.is_empty() || text == MediaType::OCTET_STREAM || is_old && text == MediaType::JSON;
+    let header = content_type.filter(|text| !says_nothing(text));
+    match (header, body.media_type.as_deref()) {
+        (Some(header), Some(member)) if header != member => Err(ManifestError::MediaTypeMismatch {
+            body: quoted(member),
+            header: quoted(header),
+        }),
+        (Some(text), _) | (None, Some(text)) => Ok(text),
+        (None, None) if is_old && body.signatures.is_some() => Ok(MediaType::DOCKER_SCHEMA1_SIGNED),
+        (None, None) if is_old => Ok(MediaType::DOCKER_SCHEMA1),
+        (None, None) => Err(ManifestError::Shape(
+            "the manifest has no `mediaType` and the request no usable `Content-Type`: send one of them",
+        )),
+    }
+}
+
+/// Whether the members are those of the kind. A document that is both could be read as one by a scanner and as the
+/// other by an engine (CVE-2021-41190).
+fn check_shape(body: &Body, kind: ManifestKind) -> Result<(), ManifestError> {
+    let wrong = if body.schema_version == 2 {
+        match kind {
+            ManifestKind::Image if body.manifests.is_some() => "an image manifest must not have `manifests`",
+            ManifestKind::Image if body.config.is_none() => "an image manifest must have `config`",
+            ManifestKind::Image if body.layers.is_none() => "an image manifest must have `layers`",
+            ManifestKind::Index if body.config.is_some() || body.layers.is_some() => {
+                "an index must not have `config` or `layers`"
+            }
+            ManifestKind::Index if body.manifests.is_none() => "an index must have `manifests`",
+            ManifestKind::Image | ManifestKind::Index => return Ok(()),
+        }
+    } else {
+        "`schemaVersion` must be 2"
+    };
+    Err(ManifestError::Shape(wrong))
 }
 
 fn quoted(text: &str) -> String {
@@ -335,6 +394,14 @@ mod tests {
             ),
             ("image as an index", image.clone(), Some(MediaType::OCI_INDEX)),
             ("not an object", json!([]), oci),
+            ("members without names", json!([2, null, null, descriptor(), []]), oci),
+            (
+                "a descriptor without names",
+                with("config", json!(["a/b", format!("sha256:{}", "0".repeat(64)), 2])),
+                oci,
+            ),
+            ("a draft's artifact", image.clone(), Some(MediaType::OCI_ARTIFACT)),
+            ("ORAS's artifact", image.clone(), Some(MediaType::ORAS_ARTIFACT)),
         ];
         for (what, body, content_type) in cases {
             assert!(parse(&body, content_type).is_err(), "{what}");

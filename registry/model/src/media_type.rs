@@ -22,6 +22,18 @@ impl MediaType {
     pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
     /// A Docker manifest list.
     pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// A Docker image manifest, version 2, schema 1, without signatures.
+    pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+    /// A Docker image manifest, version 2, schema 1, with signatures over its text.
+    pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    /// The layers of a schema 1 manifest, which does not say itself.
+    pub const DOCKER_SCHEMA1_LAYER: &str = "application/vnd.docker.container.image.rootfs.diff+x-gtar";
+    /// The artifact manifest of drafts of OCI 1.1, which the specification does not have.
+    pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+    /// The artifact manifest of ORAS, from before OCI 1.1.
+    pub const ORAS_ARTIFACT: &str = "application/vnd.cncf.oras.artifact.manifest.v1+json";
+    /// JSON of which nothing else is known.
+    pub const JSON: &str = "application/json";
     /// The media type of a blob of which nothing else is known.
     pub const OCTET_STREAM: &str = "application/octet-stream";
 

@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry/blobs", &["registry/model"]),
     ("registry/catalog", &["registry/model"]),
     ("registry/access", &["registry/model"]),
+    ("registry/formats", &["registry/model"]),
     (
         "registry/distribution",
         &[
@@ -22,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "registry/blobs",
             "registry/catalog",
             "registry/access",
+            "registry/formats",
         ],
     ),
     ("controlplane/rules", &["registry/model", "registry/access"]),
