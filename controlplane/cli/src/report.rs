@@ -108,6 +108,7 @@ fn transfer_report(error: &TransferError) -> (u8, Option<&str>) {
         | TransferError::Damaged { .. }
         | TransferError::Manifest { .. }
         | TransferError::TooLarge(_)
+        | TransferError::Schema1(_)
         | TransferError::NoPlatform { .. } => (FAILED, error.hint()),
     }
 }

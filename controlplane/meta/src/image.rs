@@ -233,12 +233,22 @@ const SIZE_INDEX: &str = "
               FROM image_child c JOIN image i ON i.repository_id = c.repository_id AND i.digest = c.child_digest
              WHERE c.repository_id = $1 AND c.image_digest = $2)
      WHERE repository_id = $1 AND digest = $2";
+/// Schema 1 does not say how large its layers are.
+const SIZE_SCHEMA1: &str = "
+    UPDATE image SET image_bytes =
+           (SELECT COALESCE(SUM(b.size), 0)
+              FROM image_blob u JOIN blob b ON b.digest = u.blob_digest
+             WHERE u.repository_id = $1 AND u.image_digest = $2)
+     WHERE repository_id = $1 AND digest = $2";
 /// Records what a new image needs, all of which must be there but for the children of a sparse index.
 async fn refer(session: &mut Session, id: &str, image: &NewImage, allows_sparse: bool) -> Result<(), PutImageError> {
     let blobs = image.manifest.required_blobs().map(|blob| blob.digest).collect();
     let missing = refer_to(session, REFER_BLOBS, id, &image.digest, blobs).await?;
     if !missing.is_empty() {
         return Err(PutImageError::BlobsUnknown(missing));
+    }
+    if image.manifest.is_schema1() {
+        session.execute(SIZE_SCHEMA1, values![id, &image.digest]).await?;
     }
     let children: BTreeSet<_> = image.manifest.children().iter().map(|child| child.digest).collect();
     if !children.is_empty() {

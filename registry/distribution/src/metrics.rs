@@ -36,6 +36,7 @@ pub struct Counters {
     pub(crate) sent_bytes: Counter<u64, AtomicU64>,
     pub(crate) pushes: Counter,
     pub(crate) pulls: Counter,
+    pub(crate) manifests_translated: Counter,
     pub(crate) blobs_received: Counter,
     pub(crate) blobs_mounted: Counter,
     denied: Family<ActionLabels, Counter>,
@@ -132,6 +133,7 @@ impl Metrics {
             sent_bytes: Counter::default(),
             pushes: Counter::default(),
             pulls: Counter::default(),
+            manifests_translated: Counter::default(),
             blobs_received: Counter::default(),
             blobs_mounted: Counter::default(),
             denied: Family::default(),
@@ -179,6 +181,11 @@ impl Metrics {
         registry.register("sent_bytes", "Bytes of answers", self.sent_bytes.clone());
         registry.register("pushes", "Manifests stored", self.pushes.clone());
         registry.register("pulls", "Manifests read, not counting HEAD", self.pulls.clone());
+        registry.register(
+            "manifests_translated",
+            "Manifests given out in another form than they are stored in",
+            self.manifests_translated.clone(),
+        );
         registry.register(
             "blobs_received",
             "Blobs stored by an upload",

@@ -19,7 +19,7 @@ use crate::blob::BlobReadError;
 use crate::body::ReadError;
 use crate::catalog::ListRepositoriesError;
 use crate::input::InputError;
-use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError};
+use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError, TranslateError};
 use crate::referrers::ListReferrersError;
 use crate::response::Answer;
 use crate::tags::ListTagsError;
@@ -351,9 +351,12 @@ impl From<PutManifestError> for OciError {
             | PutManifestError::Invalid(
                 ManifestError::Syntax(_)
                 | ManifestError::MediaType(_)
+                | ManifestError::ArtifactManifest(_)
                 | ManifestError::MediaTypeMismatch { .. }
-                | ManifestError::Shape(_),
-            ) => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
+                | ManifestError::Shape(_)
+                | ManifestError::History(..),
+            )
+            | PutManifestError::Unverified(_) => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),
             PutManifestError::Stopped(_) => return Self::internal(&error),
             PutManifestError::Put { cause, repository } => return Self::from_put(cause, &repository),
         };
@@ -393,6 +396,20 @@ impl From<GetManifestError> for OciError {
             GetManifestError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
             GetManifestError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
             GetManifestError::Catalog(error) => error.into(),
+            GetManifestError::Translate(error) => error.into(),
+        }
+    }
+}
+
+impl From<TranslateError> for OciError {
+    fn from(error: TranslateError) -> Self {
+        match error {
+            TranslateError::Overload(error) => error.into(),
+            TranslateError::Catalog(error) => error.into(),
+            TranslateError::Blobs(_)
+            | TranslateError::BytesMissing(_)
+            | TranslateError::Sign(_)
+            | TranslateError::Stopped(_) => Self::internal(&error),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::limits::UPLOAD_BYTES;
+use crate::manifest::Translations;
 use crate::metrics::Bound;
 use crate::oci_error::Overload;
 use crate::turns::{Size, Tenant, Turn, Turns};
@@ -58,6 +59,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     writers: Writers,
+    translations: Translations,
     requests: Arc<Semaphore>,
     refused_requests: prometheus_client::metrics::counter::Counter,
     tenant_requests: Turns,
@@ -106,6 +108,7 @@ impl Registry {
             clock,
             metrics,
             writers,
+            translations: Translations::default(),
             requests,
             refused_requests,
             tenant_requests,
@@ -154,6 +157,10 @@ impl Registry {
 
     pub(crate) fn writers(&self) -> &Writers {
         &self.0.writers
+    }
+
+    pub(crate) fn translations(&self) -> &Translations {
+        &self.0.translations
     }
 
     pub(crate) fn now(&self) -> Timestamp {

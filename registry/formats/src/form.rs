@@ -21,9 +21,10 @@ pub enum Form {
     Schema1,
 }
 
-/// The `Accept` headers of a request: their values, each a list of media ranges. Nothing is allocated to look at them.
-#[derive(Clone, Debug)]
-pub struct Accept<I>(pub I);
+/// The `Accept` headers of a request: what gives their values, each a list of media ranges. They are gone through more
+/// than once, and nothing is allocated for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Accept<F>(pub F);
 
 impl Form {
     /// The media type of manifests of this form.
@@ -51,9 +52,10 @@ impl Form {
     /// unless the client says what it takes, the stored type is not among it, and a form that it can become is.
     ///
     /// Engines up to 1.9 take schema 1 alone and send no `Accept`; they are known by their `user_agent`.
-    pub fn wanted<'a, I>(stored: &str, accept: &Accept<I>, user_agent: Option<&str>) -> Option<Self>
+    pub fn wanted<'a, F, I>(stored: &str, accept: &Accept<F>, user_agent: Option<&str>) -> Option<Self>
     where
-        I: Iterator<Item = &'a str> + Clone,
+        F: Fn() -> I,
+        I: Iterator<Item = &'a str>,
     {
         let forms = Self::of(stored);
         if forms.is_empty() {
@@ -89,10 +91,10 @@ enum Wildcards {
     Ignore,
 }
 
-impl<'a, I: Iterator<Item = &'a str> + Clone> Accept<I> {
+impl<'a, F: Fn() -> I, I: Iterator<Item = &'a str>> Accept<F> {
     /// The media ranges, each with its parameters.
     fn ranges(&self) -> impl Iterator<Item = &'a str> {
-        let ranges = self.0.clone().flat_map(|value| value.split(','));
+        let ranges = (self.0)().flat_map(|value| value.split(','));
         ranges.map(str::trim).filter(|range| !range.is_empty())
     }
 
@@ -159,7 +161,7 @@ mod tests {
     use super::*;
 
     fn wanted(stored: &str, accept: &[&str], user_agent: &str) -> Option<Form> {
-        Form::wanted(stored, &Accept(accept.iter().copied()), Some(user_agent))
+        Form::wanted(stored, &Accept(|| accept.iter().copied()), Some(user_agent))
     }
 
     #[test]

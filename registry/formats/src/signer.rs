@@ -30,7 +30,7 @@ pub struct Signer {
 /// The cryptographic library refused; it does so only when it is out of memory or randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the manifest cannot be signed: {0}")]
-pub struct SignerError(&'static str);
+pub struct SignerError(pub &'static str);
 
 impl Signer {
     /// A signer with a new key. Takes a good part of a second: not for an async thread.

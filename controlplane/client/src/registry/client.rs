@@ -251,6 +251,9 @@ impl RegistryClient {
         }
         let manifest = Manifest::parse(bytes, content_type.as_deref());
         let manifest = manifest.map_err(|source| TransferError::Manifest { digest, source })?;
+        if manifest.is_schema1() {
+            return Err(TransferError::Schema1(digest));
+        }
         Ok((digest, manifest))
     }
 

@@ -75,6 +75,9 @@ pub enum TransferError {
         /// What is wrong with it.
         source: ManifestError,
     },
+    /// The image is of a form that no OCI layout holds.
+    #[error("image `{0}` is Docker schema 1, which an OCI layout cannot hold")]
+    Schema1(Digest),
     /// An index nests too deep or holds too much.
     #[error("the index is too large: {0}")]
     TooLarge(&'static str),
@@ -99,6 +102,9 @@ impl TransferError {
                  `skopeo copy docker-archive:old.tar oci-archive:image.tar`",
             ),
             Self::Occupied(_) => Some("name a new folder, or an archive that ends in `.tar`"),
+            Self::Schema1(_) => Some(
+                "convert it on the way: `skopeo copy --format oci docker://REGISTRY/NAME:TAG oci-archive:image.tar`",
+            ),
             Self::Ambiguous { .. } => Some("say which with `--source-name`"),
             Self::Refused { .. }
             | Self::Stalled(_)
@@ -127,6 +133,7 @@ impl TransferError {
             | Self::NotALayout { .. }
             | Self::Occupied(_)
             | Self::Ambiguous { .. }
+            | Self::Schema1(_)
             | Self::Missing(_)
             | Self::Damaged { .. }
             | Self::Manifest { .. }

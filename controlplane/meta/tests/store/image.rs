@@ -12,6 +12,7 @@ use crate::harness::{Database, on_each_engine};
 on_each_engine!(
     an_image_is_described_with_its_tags,
     an_index_is_as_large_as_its_largest_image,
+    schema_1_is_as_large_as_its_layers,
     images_are_listed_by_tag_status_and_page,
     images_with_many_layers_need_all_of_them,
     deleting_an_image_queues_its_blobs_for_review,
@@ -62,6 +63,27 @@ async fn an_image_is_described_with_its_tags(database: &Database) {
             .unwrap(),
         None
     );
+}
+
+async fn schema_1_is_as_large_as_its_layers(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    for number in [1, 2] {
+        link(store, "web", number).await;
+    }
+    let layers = [1, 2, 1].map(|number| json!({ "blobSum": digest(number) }));
+    let history = [1, 2, 3].map(|_| json!({ "v1Compatibility": "{}" }));
+    let body = json!({
+        "schemaVersion": 1, "name": "web", "tag": "v1", "architecture": "amd64", "fsLayers": layers, "history": history,
+    });
+    push(store, "web", image_of(10, &body, MediaType::DOCKER_SCHEMA1, &["v1"])).await;
+    let detail = store
+        .image_detail(&path("web"), &Reference::Tag(tag("v1")))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(detail.media_type.as_str(), MediaType::DOCKER_SCHEMA1);
+    assert_eq!((detail.image_bytes, detail.artifact_type), (8, None));
 }
 
 async fn an_index_is_as_large_as_its_largest_image(database: &Database) {

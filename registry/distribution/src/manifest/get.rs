@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading a manifest (OCI Distribution Specification 1.1, "Pulling manifests").
 //!
-//! The stored form is returned whatever `Accept` says: clients check the digest, and one that cannot read the
-//! form says so better than a 404 would.
+//! By digest the stored form is returned whatever `Accept` says: clients check the digest, and one that cannot read
+//! the form says so better than a 404 would. By tag it may be another form (`translate`).
 
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use hythe_access::{Granted, kinds};
 use hythe_catalog::{CatalogError, ImageRecord};
-use hythe_model::{Reference, RepositoryPath};
+use hythe_model::{MediaType, Reference, RepositoryPath};
 
 use super::existing_reference;
-use crate::Registry;
+use super::translate::{TranslateError, recall, translate, wanted};
 use crate::auth::Visitor;
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
@@ -26,67 +26,110 @@ pub(crate) enum GetManifestError {
     Unknown(Reference),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Translate(#[from] TranslateError),
+}
+
+/// What is given out.
+#[derive(Debug)]
+struct Pulled {
+    image: ImageRecord,
+    /// What else than the path decided on it (RFC 9110, section 12.5.5).
+    vary: Option<&'static str>,
 }
 
 /// Answers a GET for a manifest.
 pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let image = read(visitor, &input.name, existing_reference(&input)).await?;
-    if is_cached(&input.headers, &image.digest) {
-        return Ok(not_modified(&image));
+    let pulled = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    if is_cached(&input.headers, &pulled.image.digest) {
+        return Ok(pulled.not_modified());
     }
     visitor.registry.metrics().pulls.inc();
-    Ok(describe(&image).with_body(image.bytes).into_response())
+    Ok(pulled.describe().with_body(pulled.image.bytes).into_response())
 }
 
 /// Answers a HEAD for a manifest.
 pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let image = read(visitor, &input.name, existing_reference(&input)).await?;
-    if is_cached(&input.headers, &image.digest) {
-        return Ok(not_modified(&image));
+    let pulled = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    if is_cached(&input.headers, &pulled.image.digest) {
+        return Ok(pulled.not_modified());
     }
-    Ok(describe(&image).into_response())
+    Ok(pulled.describe().into_response())
 }
 
 async fn read(
     visitor: &Visitor,
     name: &str,
     reference: Result<Reference, InputError>,
-) -> Result<ImageRecord, OciError> {
+    headers: &HeaderMap,
+) -> Result<Pulled, OciError> {
     let named = visitor.repository(name)?;
     let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
-    Ok(get_manifest(&visitor.registry, &granted, &reference?).await?)
+    Ok(get_manifest(visitor, &granted, &reference?, &named.written, headers).await?)
 }
 
 #[tracing::instrument(name = "manifest.get", level = "debug", skip_all, fields(
     account.id = %granted.resource().account, repository.name = %granted.resource().name,
     manifest.reference = %reference))]
 async fn get_manifest(
-    registry: &Registry,
+    visitor: &Visitor,
     granted: &Granted<kinds::BatchGetImage>,
     reference: &Reference,
-) -> Result<ImageRecord, GetManifestError> {
-    let repository = granted.resource();
-    if let Some(image) = registry.catalog().image(repository, reference).await? {
-        return Ok(image);
+    written: &str,
+    headers: &HeaderMap,
+) -> Result<Pulled, GetManifestError> {
+    let (registry, repository) = (&visitor.registry, granted.resource());
+    let stored = registry.catalog().image(repository, reference).await?;
+    match (stored, reference) {
+        (Some(image), Reference::Digest(_)) => Ok(Pulled { image, vary: None }),
+        (Some(image), Reference::Tag(tag)) => {
+            let vary = Some(vary(&image));
+            let image = match wanted(&image, headers) {
+                Some(form) => translate(visitor, granted, image, form, written, tag).await?,
+                None => image,
+            };
+            Ok(Pulled { image, vary })
+        }
+        (None, _) if !registry.catalog().repository_exists(repository).await? => {
+            Err(GetManifestError::RepositoryUnknown(repository.clone()))
+        }
+        (None, Reference::Digest(digest)) => match recall(visitor, granted, digest).await? {
+            Some(image) => Ok(Pulled { image, vary: None }),
+            None => Err(GetManifestError::Unknown(reference.clone())),
+        },
+        (None, Reference::Tag(_)) => Err(GetManifestError::Unknown(reference.clone())),
     }
-    if registry.catalog().repository_exists(repository).await? {
-        Err(GetManifestError::Unknown(reference.clone()))
+}
+
+/// Engines that say nothing are told apart by their name, and only where it matters.
+fn vary(stored: &ImageRecord) -> &'static str {
+    if stored.media_type.as_str() == MediaType::DOCKER_MANIFEST {
+        "Accept, User-Agent"
     } else {
-        Err(GetManifestError::RepositoryUnknown(repository.clone()))
+        "Accept"
     }
 }
 
-fn describe(image: &ImageRecord) -> Answer {
-    Answer::new(StatusCode::OK)
-        .with(header::CONTENT_TYPE, &image.media_type)
-        .with(header::CONTENT_LENGTH, image.bytes.len())
-        .with(header::ETAG, etag(&image.digest))
-        .with(DOCKER_CONTENT_DIGEST, image.digest)
-}
+impl Pulled {
+    fn describe(&self) -> Answer {
+        let image = &self.image;
+        self.name(StatusCode::OK)
+            .with(header::CONTENT_TYPE, &image.media_type)
+            .with(header::CONTENT_LENGTH, image.bytes.len())
+    }
 
-fn not_modified(image: &ImageRecord) -> Response {
-    Answer::new(StatusCode::NOT_MODIFIED)
-        .with(header::ETAG, etag(&image.digest))
-        .with(DOCKER_CONTENT_DIGEST, image.digest)
-        .into_response()
+    fn not_modified(&self) -> Response {
+        self.name(StatusCode::NOT_MODIFIED).into_response()
+    }
+
+    fn name(&self, status: StatusCode) -> Answer {
+        let digest = self.image.digest;
+        let answer = Answer::new(status)
+            .with(header::ETAG, etag(&digest))
+            .with(DOCKER_CONTENT_DIGEST, digest);
+        match self.vary {
+            Some(headers) => answer.with(header::VARY, headers),
+            None => answer,
+        }
+    }
 }

@@ -7,10 +7,13 @@ use http::{StatusCode, header};
 use hythe_access::{Granted, kinds};
 use hythe_blobs::Hasher;
 use hythe_catalog::{CatalogError, NewImage, PutImageError};
-use hythe_model::{Algorithm, Digest, MAX_MANIFEST_BYTES, Manifest, ManifestError, Reference, RepositoryPath, Tag};
+use hythe_formats::SignatureError;
+use hythe_model::{
+    Algorithm, Digest, MAX_MANIFEST_BYTES, Manifest, ManifestError, MediaType, Reference, RepositoryPath, Tag,
+};
 use tokio::task::JoinError;
 
-use super::{MAX_ATTEMPTS, parse_reference};
+use super::{MAX_ATTEMPTS, MAX_INLINE_CHECK_BYTES, parse_reference};
 use crate::Registry;
 use crate::auth::Visitor;
 use crate::body::read_all;
@@ -20,16 +23,17 @@ use crate::response::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG};
 
 /// The most `tag` parameters of one push (the OCI Distribution Specification asks for at least 10).
 const MAX_TAG_PARAMETERS: usize = 100;
-/// Manifests above this size, in bytes, are checked on another thread: they hold a core for more than a millisecond.
-const MAX_INLINE_CHECK_BYTES: usize = 256 * 1024;
 
 /// Why a manifest was not stored. Nothing was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PutManifestError {
     #[error("Image digest '{expected}' does not match the image digest '{actual}' that the registry has calculated.")]
-    DigestMismatch { expected: Digest, actual: Digest },
+    DigestMismatch { expected: Box<Digest>, actual: Box<Digest> },
     #[error(transparent)]
-    Invalid(ManifestError),
+    Invalid(#[from] ManifestError),
+    /// Of schema 1: what is signed is not what was sent.
+    #[error(transparent)]
+    Unverified(#[from] SignatureError),
     #[error("the check of the manifest was stopped")]
     Stopped(#[source] JoinError),
     #[error("cannot store the manifest")]
@@ -117,11 +121,11 @@ async fn put_manifest(
         && *expected != digest
     {
         return Err(PutManifestError::DigestMismatch {
-            expected: *expected,
-            actual: digest,
+            expected: Box::new(*expected),
+            actual: Box::new(digest),
         });
     }
-    let manifest = manifest.map_err(PutManifestError::Invalid)?;
+    let manifest = manifest?;
     tracing::Span::current().record("manifest.digest", tracing::field::display(digest));
     let subject = manifest.subject().map(|subject| subject.digest);
     let pushed_at = registry.now();
@@ -162,12 +166,12 @@ async fn check(
     algorithm: Algorithm,
     bytes: Bytes,
     content_type: Option<String>,
-) -> Result<(Digest, Result<Manifest, ManifestError>), PutManifestError> {
+) -> Result<(Digest, Result<Manifest, PutManifestError>), PutManifestError> {
     let is_large = bytes.len() > MAX_INLINE_CHECK_BYTES;
     let check = move || {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(&bytes);
-        (hasher.finish(), Manifest::parse(bytes, content_type.as_deref()))
+        (hasher.finish(), read(bytes, content_type.as_deref()))
     };
     if is_large {
         tokio::task::spawn_blocking(check)
@@ -176,4 +180,13 @@ async fn check(
     } else {
         Ok(check())
     }
+}
+
+fn read(bytes: Bytes, content_type: Option<&str>) -> Result<Manifest, PutManifestError> {
+    let manifest = Manifest::parse(bytes, content_type)?;
+    if manifest.is_schema1() {
+        let must_be_signed = manifest.media_type().as_str() == MediaType::DOCKER_SCHEMA1_SIGNED;
+        hythe_formats::verify(manifest.bytes(), must_be_signed)?;
+    }
+    Ok(manifest)
 }

@@ -6,6 +6,7 @@ use std::io;
 
 use hythe_blobs::{BlobError, HashStateError};
 use hythe_catalog::MAX_TAGS_PER_IMAGE;
+use hythe_formats::{SignatureError, SignerError};
 use hythe_model::{AccountId, ParseError, Reference, UploadId};
 
 use super::*;
@@ -120,8 +121,8 @@ fn put_errors() -> Vec<PutManifestError> {
     causes.extend(catalog_errors());
     let mut errors = vec![
         PutManifestError::DigestMismatch {
-            expected: digest(),
-            actual: digest(),
+            expected: Box::new(digest()),
+            actual: Box::new(digest()),
         },
         PutManifestError::Invalid(ManifestError::TooLarge),
         PutManifestError::Invalid(ManifestError::Syntax("at line 1".into())),
@@ -131,6 +132,10 @@ fn put_errors() -> Vec<PutManifestError> {
             header: "c/d".into(),
         }),
         PutManifestError::Invalid(ManifestError::Shape("an index must have `manifests`")),
+        PutManifestError::Invalid(ManifestError::ArtifactManifest("a/b".into())),
+        PutManifestError::Invalid(ManifestError::History(2, "at line 1".into())),
+        PutManifestError::Unverified(SignatureError::Absent),
+        PutManifestError::Unverified(SignatureError::Rejected(0)),
     ];
     errors.extend(causes.into_iter().map(|cause| PutManifestError::Put {
         cause,
@@ -203,6 +208,15 @@ fn every_error_has_a_status_a_code_and_a_message() {
     ];
     for error in get.into_iter().chain(catalog_errors()) {
         add("get", error.into());
+    }
+    let translate = [
+        TranslateError::Overload(Overload::Pushes),
+        TranslateError::Blobs(BlobError(failure())),
+        TranslateError::BytesMissing(digest()),
+        TranslateError::Sign(SignerError("no key could be made")),
+    ];
+    for error in translate.into_iter().chain(catalog_errors()) {
+        add("translate", error.into());
     }
     for error in delete_errors() {
         add("delete", error.into());

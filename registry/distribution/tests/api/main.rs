@@ -9,6 +9,7 @@
 mod access;
 mod bad_input;
 mod failures;
+mod formats;
 mod fuzz;
 mod limits;
 mod listing;
@@ -18,3 +19,4 @@ mod sockets;
 mod specification;
 mod support;
 mod token;
+mod translation;
