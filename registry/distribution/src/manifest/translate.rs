@@ -23,7 +23,7 @@ use crate::Registry;
 use crate::auth::Visitor;
 use crate::oci_error::Overload;
 
-/// How many translations are remembered; the oldest is forgotten first. Each takes under 1 KiB.
+/// How many translations are remembered; the oldest is forgotten first. Each takes under 2 KiB.
 const MAX_REMEMBERED: usize = 4096;
 
 /// Why a manifest was not translated although it could be.
@@ -189,13 +189,9 @@ async fn make(
             let Ok(manifest) = Manifest::parse(bytes, Some(stored.media_type.as_str())) else {
                 return Ok(None);
             };
-            let config_length = manifest
-                .config()
-                .map_or(0, |config| config.size)
-                .min(MAX_CONFIG_BYTES as u64);
-            let _turn = registry
-                .manifest_turn(&visitor.tenant(), length + config_length)
-                .await?;
+            // The configuration may be as large, whatever the manifest says of it.
+            let length = length + MAX_CONFIG_BYTES as u64;
+            let _turn = registry.manifest_turn(&visitor.tenant(), length).await?;
             let Some(config) = read_config(registry, granted, manifest.config()).await? else {
                 return Ok(None);
             };
