@@ -33,8 +33,10 @@ use crate::progress::{Paced, Patience, Progress, WatchedBody};
 
 /// Time a client has for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time a client has to send the head of a request, and to come to its first.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time a client has to come to its first request.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time a client of HTTP/1 has from the end of an answer to the end of the next request's head, at least.
+const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
 /// What a client of HTTP/2 may send of one body, and of all bodies of a connection, before it is read, in bytes.
@@ -130,7 +132,8 @@ impl Listener {
             addresses: Arc::new(Addresses::new(bounds.max_connections_per_address)),
             refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             patience: Patience {
-                first_request: HEADER_TIMEOUT,
+                first_request: FIRST_REQUEST_TIMEOUT,
+                next_request: NEXT_REQUEST_TIMEOUT,
                 write: bounds.write_idle,
                 min_bytes_per_second: bounds.min_bytes_per_second,
                 max_header_bytes: bounds.max_header_bytes,
@@ -376,8 +379,8 @@ impl Client {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            // Timed for the connection as a whole, see `progress`: a timer for each request costs more than a small answer.
+            .header_read_timeout(None)
             .max_buf_size(MAX_BUFFER_BYTES);
         builder
             .http2()

@@ -29,6 +29,8 @@ const MAX_TIMES: u32 = 10;
 pub(crate) struct Patience {
     /// For its first request.
     pub(crate) first_request: Duration,
+    /// For each request after that, from the end of the answer before; counted in steps of a quarter of `write`.
+    pub(crate) next_request: Duration,
     /// For taking what was sent.
     pub(crate) write: Duration,
     /// The least that it must take while it is waited for, in bytes per second.
@@ -59,8 +61,11 @@ pub(crate) enum Stall {
 }
 
 /// What is known of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
+    started: Instant,
+    /// When the last answer ended, in milliseconds since the start.
+    idle_since: AtomicU64,
     written: AtomicU64,
     has_request: AtomicBool,
     is_http2: AtomicBool,
@@ -77,12 +82,41 @@ struct Bodies {
     unread_since: HashMap<u64, Option<Instant>>,
 }
 
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            idle_since: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            has_request: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            open_requests: AtomicUsize::new(0),
+            bodies: Mutex::default(),
+        }
+    }
+}
+
 impl Progress {
     /// Notes a request, until its body is dropped.
     pub(crate) fn request(&self, is_http2: bool) {
         self.is_http2.store(is_http2, Ordering::Relaxed);
         self.has_request.store(true, Ordering::Relaxed);
         self.open_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.idle_since.store(now, Ordering::Relaxed);
+        self.open_requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    // A connection of HTTP/2 answers pings while it is idle.
+    fn idle(&self) -> Duration {
+        if !self.expects_head() {
+            return Duration::ZERO;
+        }
+        let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(since)
     }
 
     // Frames of HTTP/2 come between requests too; its heads are bounded where they are put together.
@@ -100,6 +134,9 @@ impl Progress {
         let mut before = [self.written.load(Ordering::Relaxed); 4];
         loop {
             tokio::time::sleep(patience.write / 4).await;
+            if self.idle() >= patience.next_request {
+                return Stall::NoRequest;
+            }
             let now = self.written.load(Ordering::Relaxed);
             let [first, second, third, fourth] = before;
             before = [second, third, fourth, now];
@@ -175,7 +212,7 @@ impl HttpBody for WatchedBody {
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.progress.open_requests.fetch_sub(1, Ordering::Relaxed);
+        self.progress.answered();
         if let Some(id) = self.id {
             self.progress.bodies().unread_since.remove(&id);
         }
@@ -304,6 +341,7 @@ mod tests {
 
     const PATIENCE: Patience = Patience {
         first_request: Duration::from_secs(15),
+        next_request: Duration::from_secs(30),
         write: Duration::from_mins(1),
         min_bytes_per_second: 256,
         max_header_bytes: 64 * 1024,
@@ -377,6 +415,19 @@ mod tests {
         };
         assert_eq!(kind, io::ErrorKind::InvalidData);
         assert!((64 * 1024..100 * 1024).contains(&received), "{received}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_http_1_without_a_next_request_is_given_up() {
+        let progress = Arc::new(Progress::default());
+        progress.request(false);
+        let body = WatchedBody::new(Body::empty(), Arc::clone(&progress));
+        let hour = Duration::from_hours(1);
+        assert!(tokio::time::timeout(hour, progress.stall(PATIENCE)).await.is_err());
+        drop(body);
+        let started = Instant::now();
+        assert_eq!(progress.stall(PATIENCE).await, Stall::NoRequest);
+        assert!((30..=60).contains(&started.elapsed().as_secs()));
     }
 
     #[tokio::test(start_paused = true)]

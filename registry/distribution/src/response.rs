@@ -17,6 +17,9 @@ pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-
 pub(crate) const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 pub(crate) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 
+/// How many headers an answer has at most, as a rule; more make the map grow.
+const USUAL_HEADERS: usize = 12;
+
 /// An answer in the making.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -29,7 +32,7 @@ impl Answer {
     pub(crate) fn new(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: HeaderMap::with_capacity(USUAL_HEADERS),
             body: Body::empty(),
         }
     }
