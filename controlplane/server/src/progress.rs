@@ -71,6 +71,8 @@ pub(crate) struct Progress {
     is_http2: AtomicBool,
     /// Requests that are not answered to the end.
     open_requests: AtomicUsize,
+    /// Requests that there were.
+    requests: AtomicU64,
     bodies: Mutex<Bodies>,
 }
 
@@ -91,6 +93,7 @@ impl Default for Progress {
             has_request: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             open_requests: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
             bodies: Mutex::default(),
         }
     }
@@ -102,6 +105,7 @@ impl Progress {
         self.is_http2.store(is_http2, Ordering::Relaxed);
         self.has_request.store(true, Ordering::Relaxed);
         self.open_requests.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     fn answered(&self) {
@@ -229,6 +233,8 @@ pub(crate) struct Paced<I> {
     taken: u64,
     /// Bytes that came since there was a request, and make none yet.
     unheard: usize,
+    /// How many requests there had been then.
+    heard_requests: u64,
     waiting_since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -242,6 +248,7 @@ impl<I> Paced<I> {
             waited: Duration::ZERO,
             taken: 0,
             unheard: 0,
+            heard_requests: 0,
             waiting_since: None,
             alarm: None,
         }
@@ -288,6 +295,11 @@ impl<I> Paced<I> {
 impl<I: AsyncRead + Unpin> AsyncRead for Paced<I> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Nobody may have read while the last request was answered.
+        let requests = this.progress.requests.load(Ordering::Relaxed);
+        if std::mem::replace(&mut this.heard_requests, requests) != requests {
+            this.unheard = 0;
+        }
         if this.progress.expects_head() {
             if this.unheard > this.patience.max_header_bytes.saturating_add(READ_AHEAD_BYTES) {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Stall::Endless)));
@@ -401,6 +413,12 @@ mod tests {
                 paced.read_exact(&mut buffer).await.unwrap();
             }
             drop(WatchedBody::new(Body::empty(), Arc::clone(&progress)));
+            // So may requests that are answered before anything else is read.
+            for _ in 0..100 {
+                paced.read_exact(&mut buffer).await.unwrap();
+                progress.request(false);
+                drop(WatchedBody::new(Body::empty(), Arc::clone(&progress)));
+            }
             let mut received = 0;
             loop {
                 match paced.read(&mut buffer).await {
