@@ -10,11 +10,13 @@
 //! - Nothing that a measurement needs is made inside its clock.
 
 mod figures;
+mod interrupt;
 mod load;
 mod measure;
 mod process;
 mod report;
 mod run;
+mod soak;
 mod subject;
 mod work;
 
@@ -65,6 +67,9 @@ enum Command {
     /// Measure Hythe beside docker-registry, nginx and others.
     #[command(name = "run", bin_name = "cargo xtask bench --", long_about = ABOUT, after_long_help = EXAMPLES)]
     Run(Box<Options>),
+    /// Keep Hythe under mixed load with restarts, and watch for what grows.
+    #[command(name = "soak", bin_name = "cargo xtask soak", long_about = SOAK)]
+    Soak(soak::Options),
 }
 
 const ABOUT: &str = "Measure Hythe beside Debian's docker-registry, nginx (the limit for GET) and others.
@@ -74,6 +79,12 @@ from one server after the other, forwards in even rounds and backwards in odd on
 Hythe runs as it comes: authorization, metrics and logs on. Shown are medians of the rounds, and ratios round by round.
 
 Use a machine that does nothing else: client and servers share its cores.";
+
+const SOAK: &str = "Keep Hythe under mixed load with restarts, and watch for what grows.
+
+Four clients push, pull, move tags, delete, list, and leave in the middle of uploads. The server is restarted again and again, \
+by SIGTERM and by kill -9 in turn; after each start every image that was acknowledged is pulled and checked. Once a second memory, \
+descriptors and latency are looked at: the run fails if one of them trends upwards, or if anything acknowledged is lost.";
 
 const EXAMPLES: &str = "Examples:
   cargo xtask bench                         everything, five rounds, about 20 minutes; writes docs/benchmarks
@@ -134,9 +145,11 @@ fn known_server(name: &str) -> Result<Kind, String> {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let command = Arguments::parse().command;
+    let outcome = interrupt::watch().and_then(|()| match command {
         Command::Run(options) => measure(&options),
-    };
+        Command::Soak(options) => soak::run(&options),
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,6 +11,7 @@ mod interrupt;
 mod say;
 #[cfg(test)]
 mod shape;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Task {
     Bench(bench::Options),
     /// Fuzz everything that reads what clients send.
     Fuzz(fuzz::Options),
+    /// Keep a server under mixed load with restarts, and watch for what grows.
+    Soak(soak::Options),
     /// Generate the reference pages from the binaries.
     Docs(docs::Options),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Docs(options) => docs::run(&options),
     };
     match outcome {

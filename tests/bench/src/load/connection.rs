@@ -140,6 +140,13 @@ impl Connection {
         self.answer(false)
     }
 
+    /// Sends the head of a request with a body of `length` bytes, and only the beginning of that body.
+    pub fn begin(&mut self, method: &str, target: &str, length: usize, beginning: &[u8]) -> Result<()> {
+        let mut bytes = self.request(method, target, "", length);
+        bytes.extend_from_slice(beginning);
+        self.write(&bytes)
+    }
+
     /// Gets something of which only the digest and the size matter, hashed as it comes.
     pub fn digest_of(&mut self, target: &str, headers: &str) -> Result<(String, u64)> {
         let bytes = self.endpoint.head("GET", target, headers);

@@ -26,6 +26,7 @@ impl Machine {
     /// Looks around.
     #[must_use]
     pub fn look(versions: Vec<(String, String)>) -> Self {
+        let uname = rustix::system::uname().release().to_string_lossy().into_owned();
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let line = |text: &str, name: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_once(':'));
@@ -48,7 +49,8 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: line(&processors, "model name"),
             memory_gib: kibibytes.unwrap_or(0).div_ceil(1024 * 1024),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            // What a distribution puts behind the version is about its builds, not about the kernel.
+            kernel: uname.split('-').next().unwrap_or_default().to_owned(),
             file_system: file_system(),
             congestion_control: first_word("/proc/sys/net/ipv4/tcp_congestion_control"),
             versions,

@@ -238,7 +238,7 @@ impl Lines {
             "#222222",
             &self.across,
         );
-        text(&mut svg, (LEFT, TOP - 6.0), "end", "#222222", &self.up);
+        text(&mut svg, (WIDTH - 40.0, TOP - 6.0), "end", "#222222", &self.up);
         for ((_, points), colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
             let path: Vec<String> = points
                 .iter()

@@ -37,6 +37,9 @@ pub fn steps(plan: &Plan) -> usize {
 /// Names of the rows, which say how much was stored.
 #[must_use]
 pub fn start_row(manifests: u64) -> String {
+    if manifests == 1 {
+        return "start to ready, one image".to_owned();
+    }
     format!("start to ready, {} manifests", grouped(manifests))
 }
 

@@ -54,7 +54,7 @@ impl Seeded {
             let layer = content.layers.of(Size::Small)?.make();
             let pushed = image::push(&mut connection, REPOSITORY, TAG, &layer, How::Monolith)?;
             image::pull(&mut connection, REPOSITORY, TAG)?;
-            seeded.manifest = Some((pushed.digest, pushed.manifest_bytes));
+            seeded.manifest = Some((pushed.digest, pushed.manifest.len()));
         }
         if plan.wants(Section::Images) {
             for size in Size::ALL {

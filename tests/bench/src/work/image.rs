@@ -113,8 +113,8 @@ impl Layers {
 pub struct Pushed {
     /// The digest of the manifest.
     pub digest: String,
-    /// The length of the manifest.
-    pub manifest_bytes: usize,
+    /// The manifest.
+    pub manifest: Vec<u8>,
     /// Bytes that went over the wire, heads aside.
     pub bytes: u64,
 }
@@ -142,8 +142,8 @@ pub fn push(connection: &mut Connection, repository: &str, tag: &str, layer: &Bo
     put_manifest(connection, repository, tag, &manifest)?;
     Ok(Pushed {
         digest: digest(&manifest),
-        manifest_bytes: manifest.len(),
         bytes: (layer.bytes() + config.len() + manifest.len()) as u64,
+        manifest,
     })
 }
 
