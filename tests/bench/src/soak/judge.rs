@@ -16,6 +16,9 @@ use crate::report::terminal::{self, number};
 /// One in about thirty thousand runs without any trend rises so steadily by chance.
 pub const MIN_SIGNIFICANCE: f64 = 4.0;
 
+/// So many blobs the server keeps open for the next reader; a run of some minutes ends before that cache is full.
+const OPEN_BLOBS: f64 = 256.0;
+
 /// A figure and what is allowed.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
@@ -27,7 +30,7 @@ struct Rule {
 }
 
 /// Memory: caches hold tens of MiB at most (blobs, manifests, SQLite's pages), and fill while the load goes on.
-/// Descriptors: pools of connections and cached files, some dozens. Latency: half as much again, and 5 ms, which is what
+/// Descriptors: the blobs that are kept open, and pools of connections. Latency: half as much again, and 5 ms, which is what
 /// writing back to a disk that others use may add.
 const RULES: [Rule; 4] = [
     Rule {
@@ -37,8 +40,8 @@ const RULES: [Rule; 4] = [
     },
     Rule {
         what: Watched::Descriptors,
-        allowance: 32.0,
-        share: 0.1,
+        allowance: OPEN_BLOBS + 32.0,
+        share: 0.0,
     },
     Rule {
         what: Watched::P50,
