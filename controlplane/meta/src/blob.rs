@@ -6,6 +6,7 @@ use hythe_catalog::{BlobCatalog, BlobRecord, CatalogError, NewBlob, Unlinked};
 use hythe_model::{Digest, RepositoryPath};
 use jiff::Timestamp;
 
+use crate::cache::{Fact, Known};
 use crate::session::{Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError, repository, review, upload};
@@ -23,14 +24,23 @@ const SOURCES: &str = "
 #[async_trait]
 impl BlobCatalog for Store {
     async fn blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Option<BlobRecord>, CatalogError> {
+        let fact = Fact::Blob(digest);
+        let cached = self.cache().map(|cache| (cache, cache.get(repository, fact)));
+        if let Some((_, Ok(Known::Blob(blob)))) = cached {
+            return Ok(Some(blob));
+        }
         let values = values![&repository.account, &repository.name, digest];
         let Some(row) = self.reader().await?.fetch_optional(SELECT, values).await? else {
             return Ok(None);
         };
-        Ok(Some(BlobRecord {
+        let blob = BlobRecord {
             size: row.size(0)?,
             inline: row.optional_bytes(1)?,
-        }))
+        };
+        if let Some((cache, Err(ticket))) = cached {
+            cache.put(ticket, repository, fact, Known::Blob(blob.clone()));
+        }
+        Ok(Some(blob))
     }
 
     async fn link_blob(&self, repository: &RepositoryPath, blob: NewBlob, now: Timestamp) -> Result<(), CatalogError> {
@@ -166,5 +176,6 @@ async fn unlink(
         return Ok(Unlinked::Unknown);
     }
     review::link(session, &id, digest, now).await?;
+    session.touch(repository, Fact::Blob(digest));
     Ok(Unlinked::Done)
 }

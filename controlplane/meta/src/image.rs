@@ -11,6 +11,7 @@ use hythe_catalog::{
 use hythe_model::{Digest, Reference, RepositoryPath, Tag};
 use jiff::Timestamp;
 
+use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, Value, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
@@ -50,6 +51,11 @@ impl ImageCatalog for Store {
         reference: &Reference,
     ) -> Result<Option<ImageRecord>, CatalogError> {
         let RepositoryPath { account, name } = repository;
+        let fact = Fact::from(reference);
+        let cached = self.cache().map(|cache| (cache, cache.get(repository, fact)));
+        if let Some((_, Ok(Known::Image(image)))) = cached {
+            return Ok(Some(image));
+        }
         let mut session = self.reader().await?;
         let row = match reference {
             Reference::Tag(tag) => session.fetch_optional(BY_TAG, values![account, name, tag]).await?,
@@ -67,7 +73,11 @@ impl ImageCatalog for Store {
                 bytes,
             })
         };
-        Ok(row.map(read).transpose()?)
+        let image = row.map(read).transpose()?;
+        if let (Some((cache, Err(ticket))), Some(image)) = (cached, &image) {
+            cache.put(ticket, repository, fact, Known::Image(image.clone()));
+        }
+        Ok(image)
     }
 
     async fn delete_image(
@@ -84,10 +94,17 @@ impl ImageCatalog for Store {
                     return Err(CatalogError::RepositoryUnknown(repository.clone()).into());
                 };
                 let mover = Mover { at: *at, by };
-                match reference {
-                    Reference::Tag(tag) => Ok(delete_by_tag(session, &id, tag, mover).await?),
-                    Reference::Digest(digest) => delete_by_digest(session, &id, digest, mover).await,
+                let deleted = match reference {
+                    Reference::Tag(tag) => delete_by_tag(session, &id, tag, mover).await?,
+                    Reference::Digest(digest) => delete_by_digest(session, &id, digest, mover).await?,
+                };
+                if let Some(deleted) = &deleted {
+                    session.touch(repository, Fact::Image(&deleted.digest));
+                    for tag in &deleted.tags {
+                        session.touch(repository, Fact::Tag(tag));
+                    }
                 }
+                Ok(deleted)
             })
         })
         .await
@@ -192,6 +209,9 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
             });
         }
         if from != Some(image.digest) {
+            if from.is_some() {
+                session.touch(path, Fact::Tag(tag));
+            }
             tag::point(session, &id, tag, from.as_ref(), &image.digest, mover).await?;
             has_more_tags = true;
         }

@@ -8,7 +8,9 @@
 //! - Both engines run the same text of every statement. What differs (how a connection is made, how
 //!   transactions are run, the guard around migrations) is in `sqlite.rs`, `writer.rs` and `postgres.rs`.
 //! - One method is one transaction: it happens as a whole or not at all, and is durable when it returns.
-//! - Nothing is remembered between calls: every read asks the database.
+//! - PostgreSQL is asked at every read. On SQLite, where this process is the only writer, what the data plane reads is
+//!   remembered (`cache.rs`): whoever changes or removes a tag, an image, a link or a repository must say so with
+//!   `Session::touch` in the same transaction.
 //! - Time comes in as an argument; ids are made here, never by the database.
 //! - A row that cannot be read is [`StoreError::Corrupt`], never a panic.
 //!
@@ -17,6 +19,7 @@
 mod access_key;
 mod account;
 mod blob;
+mod cache;
 mod error;
 mod image;
 mod image_detail;
@@ -37,6 +40,7 @@ mod writer;
 
 pub use access_key::{AccessKeyRecord, CreateAccessKeyError};
 pub use account::AccountRecord;
+pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
 pub use image_detail::{ImageDetail, TagStatus};
 pub use repository::{

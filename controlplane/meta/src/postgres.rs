@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use hythe_model::fail_point;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _, Transaction};
 
@@ -140,7 +141,7 @@ impl Postgres {
                     }
                     true
                 }
-                (Ok(value), Connection::PostgresTransaction(transaction)) => match transaction.commit().await {
+                (Ok(value), Connection::PostgresTransaction(transaction)) => match commit(transaction).await {
                     Ok(()) => return Ok(value),
                     Err(error) if is_conflict(&error) && attempt < MAX_ATTEMPTS => true,
                     Err(error) => return Err(StoreError::from(error).into()),
@@ -153,6 +154,13 @@ impl Postgres {
             tokio::time::sleep(backoff(attempt)).await;
         }
     }
+}
+
+async fn commit(transaction: Transaction<'static, sqlx::Postgres>) -> Result<(), sqlx::Error> {
+    fail_point("meta.commit.before");
+    let committed = transaction.commit().await;
+    fail_point("meta.commit.after");
+    committed
 }
 
 async fn rollback(transaction: Transaction<'static, sqlx::Postgres>) {

@@ -12,6 +12,7 @@ use hythe_model::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, corrupt, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -460,8 +461,16 @@ const LIST_NAMES: &str = "SELECT name FROM repository WHERE account_id = $1 AND 
 #[async_trait]
 impl Catalog for Store {
     async fn repository_exists(&self, repository: &RepositoryPath) -> Result<bool, CatalogError> {
+        let cached = self.cache().map(|cache| (cache, cache.get(repository, Fact::Exists)));
+        if let Some((_, Ok(_))) = cached {
+            return Ok(true);
+        }
         let values = values![&repository.account, &repository.name];
-        Ok(self.reader().await?.fetch_optional(EXISTS, values).await?.is_some())
+        let exists = self.reader().await?.fetch_optional(EXISTS, values).await?.is_some();
+        if let (Some((cache, Err(ticket))), true) = (cached, exists) {
+            cache.put(ticket, repository, Fact::Exists, Known::Exists);
+        }
+        Ok(exists)
     }
 
     async fn repository_names(

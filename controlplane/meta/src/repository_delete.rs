@@ -4,6 +4,7 @@
 use hythe_model::RepositoryPath;
 use jiff::Timestamp;
 
+use crate::cache::Fact;
 use crate::repository::{Found, find};
 use crate::session::{Session, values};
 use crate::writer::Durability;
@@ -86,5 +87,6 @@ async fn delete(
     for statement in DELETE_CONTENT {
         session.execute(statement, values![&id]).await?;
     }
+    session.touch(path, Fact::Exists);
     Ok(record)
 }

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hythe_access::UserName;
-use hythe_model::{AccountId, Digest, MediaType, RepositoryName, Tag, UploadId, from_millis, millis};
+use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag, UploadId, from_millis, millis};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgRow;
@@ -15,6 +16,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, SqliteConnection, Transaction, Type};
 
 use crate::StoreError;
+use crate::cache::{Cache, Fact, Touched};
 use crate::error::is_conflict;
 use crate::sqlite::ReaderSlot;
 
@@ -248,6 +250,9 @@ pub(crate) struct Session {
     is_mid_statement: bool,
     is_in_snapshot: bool,
     has_conflict: bool,
+    /// Of the connection that writes to an embedded database.
+    cache: Option<Arc<Cache>>,
+    touched: Vec<Touched>,
 }
 
 macro_rules! bound {
@@ -296,6 +301,37 @@ impl Session {
             is_mid_statement: false,
             is_in_snapshot: false,
             has_conflict: false,
+            cache: None,
+            touched: Vec::new(),
+        }
+    }
+
+    /// A session whose transactions change what is in `cache`.
+    pub(crate) fn with_cache(mut self, cache: Arc<Cache>) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Notes that the transaction changes or removes this, so that nobody reads it from memory after the commit.
+    /// What it adds need not be noted: absence is not remembered.
+    pub(crate) fn touch(&mut self, repository: &RepositoryPath, fact: Fact<'_>) {
+        if let Some(cache) = &self.cache {
+            self.touched.push(cache.touched(repository, fact));
+        }
+    }
+
+    /// What was noted since the last call, each once.
+    pub(crate) fn take_touched(&mut self) -> Vec<Touched> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
+    /// Counts up what a commit changes: before it, and once more after it.
+    pub(crate) fn turn(&self, touched: &[Touched]) {
+        if let Some(cache) = &self.cache {
+            cache.turn(touched);
         }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::cache::{Cache, DEFAULT_CACHE_BYTES};
 use crate::error::is_busy;
 use crate::session::{Connection, Session};
 use crate::writer::Writer;
@@ -30,6 +31,7 @@ const MAX_READERS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     pub(crate) writer: Writer,
+    pub(crate) cache: Arc<Cache>,
     readers: Arc<Readers>,
 }
 
@@ -69,8 +71,10 @@ impl Sqlite {
             permits: Arc::new(Semaphore::new(count)),
             idle: Mutex::new(Vec::with_capacity(count)),
         });
+        let cache = Arc::new(Cache::new(DEFAULT_CACHE_BYTES));
         Ok(Self {
-            writer: Writer::start(session, tracker),
+            writer: Writer::start(session.with_cache(Arc::clone(&cache)), tracker),
+            cache,
             readers,
         })
     }

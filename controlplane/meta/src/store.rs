@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use hythe_model::fail_point;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::{Cache, CacheStats};
 use crate::postgres::Postgres;
 use crate::session::{Row, Session, Value, values};
 use crate::sqlite::Sqlite;
@@ -17,7 +19,8 @@ use crate::{OpenError, StoreError};
 /// Which database to use.
 #[derive(Clone)]
 pub enum StoreConfig {
-    /// A file, which is created if it is not there. Its folder must exist.
+    /// A file, which is created if it is not there. Its folder must exist. Only one store at a time may have it
+    /// open, or none may cache: see [`Store::set_cache_bytes`].
     Sqlite {
         /// The file.
         path: PathBuf,
@@ -110,6 +113,27 @@ impl Store {
         }
     }
 
+    /// Bounds what of an embedded database is kept in memory, in bytes; [`crate::DEFAULT_CACHE_BYTES`] at first. With 0
+    /// nothing is, which it must be if others write to the file. PostgreSQL is always asked.
+    pub fn set_cache_bytes(&self, max_bytes: usize) {
+        if let Some(cache) = self.cache() {
+            cache.set_max_bytes(max_bytes);
+        }
+    }
+
+    /// How well the cache does; all 0 on PostgreSQL.
+    #[must_use]
+    pub fn cache_stats(&self) -> CacheStats {
+        self.cache().map(Cache::stats).unwrap_or_default()
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => Some(&sqlite.cache),
+            Engine::Postgres(_) => None,
+        }
+    }
+
     /// A connection for one read.
     pub(crate) async fn reader(&self) -> Result<Session, StoreError> {
         match &self.0.engine {
@@ -167,7 +191,11 @@ impl Store {
             }
             Engine::Postgres(postgres) => {
                 let _entered = postgres.enter()?;
-                postgres.session().await?.fetch_all(sql, values).await
+                // The statement commits by itself.
+                fail_point("meta.commit.before");
+                let rows = postgres.session().await?.fetch_all(sql, values).await;
+                fail_point("meta.commit.after");
+                rows
             }
         }
     }

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hythe_model::fail_point;
 use sqlx::Connection as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -227,12 +228,16 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
         session.execute_raw(needed.pragma()).await?;
         *durability = Some(needed);
     }
+    // Of a batch that was rolled back.
+    drop(session.take_touched());
     session.execute("BEGIN IMMEDIATE", &[]).await?;
     if let [job] = jobs {
-        let end = if job.run(session).await { "COMMIT" } else { "ROLLBACK" };
-        let ended = session.execute(end, &[]).await.map(drop);
+        if job.run(session).await {
+            return end(session).await;
+        }
         // A job that failed because SQLite rolled back has its own error to tell.
-        return if end == "COMMIT" { ended } else { Ok(()) };
+        let _ = session.execute("ROLLBACK", &[]).await;
+        return Ok(());
     }
     for job in jobs {
         session.execute("SAVEPOINT job", &[]).await?;
@@ -242,7 +247,18 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
         }
         session.execute("RELEASE job", &[]).await?;
     }
-    session.execute("COMMIT", &[]).await.map(drop)
+    end(session).await
+}
+
+async fn end(session: &mut Session) -> Result<(), StoreError> {
+    let touched = session.take_touched();
+    // Between the two nothing of this is read from memory; after the second, only what was read after the commit.
+    session.turn(&touched);
+    fail_point("meta.commit.before");
+    let committed = session.execute("COMMIT", &[]).await.map(drop);
+    fail_point("meta.commit.after");
+    session.turn(&touched);
+    committed
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The gate: who sends a request, and whether they may.
 //!
-//! A token is verified without the store: its signature, its time, and what is in memory about revocations and
+//! A token is verified without the store: its signature (once), its time, and what is in memory about revocations and
 //! leases. Whether the access key behind it and the user still exist is asked of the store, with answers
 //! that are forgotten when this node changes them and after a second otherwise, so that a right that was taken away
 //! stops at once here and within a second elsewhere.
@@ -11,6 +11,7 @@ mod fresh;
 mod keys;
 mod revocations;
 mod token;
+mod verified;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -24,7 +25,7 @@ use hythe_access::{
 };
 use hythe_meta::{AccessKeyRecord, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
-use hythe_rules::{ManagedPolicy, Policies, Policy, Request};
+use hythe_rules::{ManagedPolicy, Policies, Policy, Request, is_allowed_by_managed};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
@@ -36,6 +37,7 @@ use self::fresh::Fresh;
 use self::keys::{ACCESS_KEY_ID_CHARS, ACCESS_KEY_PREFIX, Keys};
 use self::revocations::Revocations;
 use self::token::Claims;
+use self::verified::VerifiedTokens;
 
 /// The user that goes with a token as password (ECR, `GetAuthorizationToken`).
 const TOKEN_USER: &str = "AWS";
@@ -60,8 +62,9 @@ pub struct AccessGate {
     region: Region,
     keys: Keys,
     revocations: Revocations,
-    access_keys: Fresh<String, AccessKeyRecord>,
-    users: Fresh<(AccountId, UserName), Arc<[ManagedPolicy]>>,
+    tokens: VerifiedTokens,
+    access_keys: Fresh<String, Arc<AccessKeyRecord>>,
+    users: Fresh<Principal, Arc<[ManagedPolicy]>>,
     last_used: Mutex<HashMap<String, Timestamp>>,
     last_used_written_at: AtomicI64,
     purged_at: AtomicI64,
@@ -118,6 +121,7 @@ impl AccessGate {
             region,
             keys: Keys::derive(master)?,
             revocations: Revocations::default(),
+            tokens: VerifiedTokens::default(),
             access_keys: Fresh::new(),
             users: Fresh::new(),
             last_used: Mutex::new(HashMap::new()),
@@ -223,38 +227,32 @@ impl AccessGate {
     }
 
     async fn by_token(&self, token: &Secret) -> Result<Caller, AuthenticationError> {
-        let claims = Claims::verify(token.expose(), &self.keys).ok_or(AuthenticationError::Rejected)?;
         let now = self.clock.now();
-        if now >= seconds(claims.exp) {
+        let verified = self
+            .tokens
+            .verify(token, &self.keys, now)
+            .ok_or(AuthenticationError::Rejected)?;
+        if now >= verified.expires_at {
             return Err(AuthenticationError::Expired);
         }
-        for id in &claims.ids {
-            if self.revocations.is_revoked(id) {
-                return Err(AuthenticationError::Revoked);
-            }
-            if TokenId::is_leased(id) && !self.has_lease(id, now).await? {
+        let caller = &verified.caller;
+        if self.revocations.is_any_revoked(&caller.lineage.token_ids) {
+            return Err(AuthenticationError::Revoked);
+        }
+        for id in &verified.leased {
+            if !self.has_lease(id, now).await? {
                 return Err(AuthenticationError::Expired);
             }
         }
-        let principal = claims.principal().ok_or(AuthenticationError::Rejected)?;
-        if let Some(id) = &claims.key {
+        if let Some(id) = &caller.lineage.access_key_id {
             match self.access_key(id).await? {
                 None => return Err(AuthenticationError::Revoked),
-                Some(key) if principal_of(&key) != principal => return Err(AuthenticationError::Revoked),
+                Some(key) if !is_key_of(&key, &caller.principal) => return Err(AuthenticationError::Revoked),
                 Some(key) if !key.is_active => return Err(AuthenticationError::Inactive),
                 Some(_) => {}
             }
         }
-        Ok(Caller {
-            scopes: claims.scopes,
-            token_id: claims.ids.last().cloned(),
-            lineage: Lineage {
-                access_key_id: claims.key,
-                token_ids: claims.ids,
-                expires_at: Some(seconds(claims.exp)),
-            },
-            ..Caller::of(principal)
-        })
+        Ok(caller.clone())
     }
 
     async fn by_access_key(&self, id: &str, secret: &Secret) -> Result<Caller, AuthenticationError> {
@@ -262,7 +260,7 @@ impl AccessGate {
             return Err(AuthenticationError::Rejected);
         }
         let key = self.access_key(id).await?.ok_or(AuthenticationError::Rejected)?;
-        // Unsealing takes about as long as a hash would, so its result is not kept.
+        // Unsealing takes about as long as a MAC over the presented secret would, so its result is not kept.
         let expected = self
             .keys
             .unseal(id, &key.sealed_secret)
@@ -274,10 +272,10 @@ impl AccessGate {
         }
         self.note_use(id);
         Ok(Caller {
-            lineage: Lineage {
+            lineage: Arc::new(Lineage {
                 access_key_id: Some(id.to_owned()),
                 ..Lineage::default()
-            },
+            }),
             ..Caller::of(principal_of(&key))
         })
     }
@@ -297,15 +295,15 @@ impl AccessGate {
         }
     }
 
-    async fn access_key(&self, id: &str) -> Result<Option<AccessKeyRecord>, AuthenticationError> {
+    async fn access_key(&self, id: &str) -> Result<Option<Arc<AccessKeyRecord>>, AuthenticationError> {
         let now = self.clock.now();
-        let generation = match self.access_keys.get(&id.to_owned(), now) {
+        let generation = match self.access_keys.get(id, now) {
             Ok(key) => return Ok(Some(key)),
             Err(generation) => generation,
         };
-        let key = self.store.access_key(id).await.map_err(unavailable)?;
+        let key = self.store.access_key(id).await.map_err(unavailable)?.map(Arc::new);
         if let Some(key) = &key {
-            self.access_keys.put(generation, id.to_owned(), key.clone(), now);
+            self.access_keys.put(generation, id.to_owned(), Arc::clone(key), now);
         }
         Ok(key)
     }
@@ -313,12 +311,12 @@ impl AccessGate {
     /// The policies of a user; `None` if there is no such user.
     async fn user_policies(
         &self,
+        principal: &Principal,
         account: &AccountId,
         name: &UserName,
     ) -> Result<Option<Arc<[ManagedPolicy]>>, StoreError> {
         let now = self.clock.now();
-        let key = (account.clone(), name.clone());
-        let generation = match self.users.get(&key, now) {
+        let generation = match self.users.get(principal, now) {
             Ok(policies) => return Ok(Some(policies)),
             Err(generation) => generation,
         };
@@ -327,14 +325,18 @@ impl AccessGate {
         };
         // A name that this version does not know gives no rights; all managed policies only allow.
         let policies: Arc<[ManagedPolicy]> = user.policies.iter().filter_map(|name| name.parse().ok()).collect();
-        self.users.put(generation, key, Arc::clone(&policies), now);
+        self.users
+            .put(generation, principal.clone(), Arc::clone(&policies), now);
         Ok(Some(policies))
     }
 
     fn note_use(&self, id: &str) {
         let mut waiting = self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < MAX_LAST_USED || waiting.contains_key(id) {
-            waiting.insert(id.to_owned(), self.clock.now());
+        let now = self.clock.now();
+        if let Some(last) = waiting.get_mut(id) {
+            *last = now;
+        } else if waiting.len() < MAX_LAST_USED {
+            waiting.insert(id.to_owned(), now);
         }
     }
 }
@@ -351,15 +353,33 @@ impl Gate for AccessGate {
     }
 
     async fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Result<Decision, GateError> {
-        let (owner, arn) = match resource {
-            Resource::Repository(path) => {
-                let arn = RepositoryArn {
-                    region: self.region.clone(),
-                    repository: path.clone(),
-                };
-                (&path.account, arn.to_string())
+        let owner = match resource {
+            Resource::Repository(path) => &path.account,
+            Resource::Registry(account) => account,
+        };
+        let is_in_scope = caller.scopes.iter().all(|scope| scope.allows(action, resource));
+        let managed = match &caller.principal {
+            Principal::User(account, name) if is_in_scope => self
+                .user_policies(&caller.principal, account, name)
+                .await
+                .map_err(|error| GateError(error.into()))?,
+            Principal::Anonymous | Principal::Root(_) | Principal::User(..) => Some(Arc::default()),
+        };
+        // Most requests end here, without a text having been made.
+        if let Some(managed) = &managed
+            && is_in_scope
+            && is_allowed_by_managed(&caller.principal, action, owner, managed)
+        {
+            return Ok(Decision::Allowed);
+        }
+
+        let arn = match resource {
+            Resource::Repository(path) => RepositoryArn {
+                region: self.region.clone(),
+                repository: path.clone(),
             }
-            Resource::Registry(account) => (account, "*".to_owned()),
+            .to_string(),
+            Resource::Registry(_) => "*".to_owned(),
         };
         let request = Request {
             principal: &caller.principal,
@@ -367,28 +387,14 @@ impl Gate for AccessGate {
             resource: &arn,
             owner,
         };
-        if !caller.scopes.iter().all(|scope| scope.allows(action, resource)) {
+        if !is_in_scope {
             let because = format!("because no session policy allows the {action} action");
             return Ok(Decision::Denied(request.denial(&because)));
         }
-        let managed = match &caller.principal {
-            Principal::Anonymous | Principal::Root(_) => None,
-            Principal::User(account, name) => {
-                match self
-                    .user_policies(account, name)
-                    .await
-                    .map_err(|error| GateError(error.into()))?
-                {
-                    None => return Ok(Decision::Denied(request.denial("because the user does not exist"))),
-                    some => some,
-                }
-            }
+        let Some(managed) = managed else {
+            return Ok(Decision::Denied(request.denial("because the user does not exist")));
         };
-        let identity: Vec<&Policy> = managed
-            .iter()
-            .flat_map(|names| names.iter())
-            .map(|name| name.policy())
-            .collect();
+        let identity: Vec<&Policy> = managed.iter().map(|name| name.policy()).collect();
         let policies = Policies {
             identity: &identity,
             ..Policies::default()
@@ -431,6 +437,14 @@ fn principal_of(key: &AccessKeyRecord) -> Principal {
     match &key.user {
         None => Principal::Root(key.account.clone()),
         Some(user) => Principal::User(key.account.clone(), user.clone()),
+    }
+}
+
+fn is_key_of(key: &AccessKeyRecord, principal: &Principal) -> bool {
+    match (principal, &key.user) {
+        (Principal::Root(account), None) => *account == key.account,
+        (Principal::User(account, name), Some(user)) => *account == key.account && name == user,
+        (Principal::Anonymous | Principal::Root(_) | Principal::User(..), _) => false,
     }
 }
 

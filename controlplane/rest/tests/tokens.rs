@@ -333,8 +333,8 @@ async fn a_token_never_outlives_the_one_it_was_made_with() {
         .await
         .unwrap()
         .lineage
-        .token_ids
-        .remove(0);
+        .token_ids[0]
+        .clone();
     let mut flow = bearer(&auth);
     for _ in 0..20 {
         let caller = world.plane.gate().authenticate(&flow).await.unwrap();

@@ -7,7 +7,7 @@ use hythe_access::{Action, Principal};
 use hythe_model::AccountId;
 
 use crate::policy::Naming;
-use crate::{Effect, Policy};
+use crate::{Effect, ManagedPolicy, Policy};
 
 /// What is to be decided.
 #[derive(Clone, Copy, Debug)]
@@ -187,6 +187,22 @@ pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     }
 }
 
+/// Whether [`decide`] says yes if there are no policies but managed ones of the principal; without the reason, and
+/// without making a text.
+#[must_use]
+pub fn is_allowed_by_managed(
+    principal: &Principal,
+    action: Action,
+    owner: &AccountId,
+    managed: &[ManagedPolicy],
+) -> bool {
+    match principal {
+        Principal::Anonymous => false,
+        Principal::Root(account) => account == owner,
+        Principal::User(account, _) => account == owner && managed.iter().any(|policy| policy.allows(action)),
+    }
+}
+
 impl Policies<'_> {
     /// The first statement of any kind with this effect on the request.
     fn find(&self, request: &Request<'_>, effect: Effect, naming: Naming) -> Option<StatementRef> {
@@ -279,6 +295,42 @@ mod tests {
             return None;
         }
         Some(Policy::parse_resource(&format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)).unwrap())
+    }
+
+    #[test]
+    fn the_short_way_says_what_the_long_way_says() {
+        for subset in 0..1_u32 << ManagedPolicy::ALL.len() {
+            let names = ManagedPolicy::ALL.iter().enumerate();
+            let managed: Vec<_> = names
+                .filter(|(at, _)| subset & (1 << at) != 0)
+                .map(|(_, policy)| *policy)
+                .collect();
+            let identity: Vec<_> = managed.iter().map(|policy| policy.policy()).collect();
+            for (who, action) in ["nobody", "1", "1/ada", "2", "2/bob"]
+                .iter()
+                .flat_map(|who| Action::ALL.iter().map(move |action| (who, *action)))
+            {
+                let (principal, owner) = (principal(who), OWNER.parse().unwrap());
+                let is_root = matches!(principal, Principal::Root(_));
+                for resource in [WEB, "*"] {
+                    let request = Request {
+                        principal: &principal,
+                        action,
+                        resource,
+                        owner: &owner,
+                    };
+                    let policies = Policies {
+                        identity: if is_root { &[] } else { &identity },
+                        ..Policies::default()
+                    };
+                    assert_eq!(
+                        is_allowed_by_managed(&principal, action, &owner, &managed),
+                        decide(&request, &policies).is_allowed(),
+                        "{who} {action} {managed:?}"
+                    );
+                }
+            }
+        }
     }
 
     const ALLOW_PULL: &str = r#"{"Effect":"Allow","Action":"ecr:batchgetimage","Resource":"*"}"#;

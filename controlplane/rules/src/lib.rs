@@ -17,6 +17,6 @@ mod managed;
 mod pattern;
 mod policy;
 
-pub use evaluate::{Decision, Missing, Policies, PolicyKind, Request, StatementRef, decide};
+pub use evaluate::{Decision, Missing, Policies, PolicyKind, Request, StatementRef, decide, is_allowed_by_managed};
 pub use managed::ManagedPolicy;
 pub use policy::{Effect, MAX_POLICY_BYTES, Policy, PolicyError, Statement};

@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
+use hythe_access::Action;
 use hythe_model::ParseError;
 
-use crate::Policy;
+use crate::{Effect, Policy};
 
 /// A ready-made policy, by the name of its ECR model without the common prefix (ECR, "AWS managed policies
 /// for Amazon ECR").
@@ -55,6 +56,21 @@ static POWER_USER: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("PowerUs
 static PULL_ONLY: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("PullOnly", PULL));
 static READ_ONLY: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("ReadOnly", READ));
 
+/// For each policy, in the order of [`ManagedPolicy::ALL`], whether it allows each action, in the order of [`Action::ALL`].
+static ALLOWED: LazyLock<Vec<Vec<bool>>> = LazyLock::new(|| {
+    let allows = |policy: &Policy, action: Action| {
+        let mut statements = policy.statements().iter();
+        statements.any(|statement| statement.effect() == Effect::Allow && statement.is_about(action, "*"))
+    };
+    let row = |policy: &ManagedPolicy| {
+        Action::ALL
+            .iter()
+            .map(|action| allows(policy.policy(), *action))
+            .collect()
+    };
+    ManagedPolicy::ALL.iter().map(row).collect()
+});
+
 impl ManagedPolicy {
     /// All of them, by name.
     pub const ALL: &[Self] = &[Self::FullAccess, Self::PowerUser, Self::PullOnly, Self::ReadOnly];
@@ -68,6 +84,13 @@ impl ManagedPolicy {
             Self::PullOnly => "PullOnly",
             Self::ReadOnly => "ReadOnly",
         }
+    }
+
+    /// Whether it allows an action. Managed policies are about all resources, and none denies anything.
+    #[must_use]
+    pub fn allows(self, action: Action) -> bool {
+        let row = ALLOWED.get(self as usize);
+        row.and_then(|row| row.get(action as usize)).copied().unwrap_or(false)
     }
 
     /// What it says.

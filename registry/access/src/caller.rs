@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hythe_model::{AccountId, ParseError};
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use crate::TokenScope;
 /// Invariant: 1 to 64 of letters, digits and `_+=,.@-` (IAM, "IAM object quotas").
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UserName(Box<str>);
+pub struct UserName(Arc<str>);
 
 impl UserName {
     /// The name.
@@ -52,7 +53,7 @@ impl TryFrom<String> for UserName {
 
 impl From<UserName> for String {
     fn from(name: UserName) -> Self {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 
@@ -112,17 +113,18 @@ pub struct Lineage {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A request's sender: the principal, what its token is limited to, and the request's circumstances.
+/// A request's sender: the principal, what its token is limited to, and the request's circumstances. Clones are
+/// cheap: they share everything.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Whose rights count.
     pub principal: Principal,
     /// What the token allows at most, each entry a further limit; empty for no limit.
-    pub scopes: Vec<TokenScope>,
+    pub scopes: Arc<Vec<TokenScope>>,
     /// The id of the token, if the request carried one; for its revocation.
-    pub token_id: Option<String>,
+    pub token_id: Option<Arc<str>>,
     /// Where the credentials come from; filled in and read by the gate.
-    pub lineage: Lineage,
+    pub lineage: Arc<Lineage>,
     /// The address of the client.
     pub source_ip: Option<IpAddr>,
     /// Whether the request came over TLS.
@@ -141,9 +143,9 @@ impl Caller {
     pub fn of(principal: Principal) -> Self {
         Self {
             principal,
-            scopes: Vec::new(),
+            scopes: Arc::default(),
             token_id: None,
-            lineage: Lineage::default(),
+            lineage: Arc::default(),
             source_ip: None,
             is_secure: false,
         }

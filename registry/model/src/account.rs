@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tenants and the region they are in.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ParseError;
@@ -11,7 +13,7 @@ use crate::text::parsed_text;
 /// Invariant: exactly twelve ASCII digits (ECR API, `RegistryId`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AccountId(Box<str>);
+pub struct AccountId(Arc<str>);
 
 impl AccountId {
     /// Whether `text` has the form of an account id.
@@ -43,7 +45,7 @@ parsed_text!(AccountId, "account id", "^[0-9]{12}$");
 /// Invariant: 2 to 25 of lower-case letters, digits and hyphens (ECR API, `Region`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Region(Box<str>);
+pub struct Region(Arc<str>);
 
 impl Region {
     fn check(text: &str) -> Result<(), ParseError> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Media types of manifests, configurations and layers.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ParseError;
@@ -11,7 +13,7 @@ use crate::text::parsed_text;
 /// Invariant: `type/subtype` of at most 255 characters, each part as in RFC 6838, section 4.2.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct MediaType(Box<str>);
+pub struct MediaType(Arc<str>);
 
 impl MediaType {
     /// An OCI image manifest.

@@ -2,6 +2,7 @@
 //! The name of a repository, alone and within its account.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::{AccountId, ParseError};
 /// one or two `_` or any run of `-` stands between letters and digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RepositoryName(Box<str>);
+pub struct RepositoryName(Arc<str>);
 
 const PATTERN: &str = r"^(?=.{2,256}$)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$";
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names that people give to images.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ParseError;
@@ -11,7 +13,7 @@ use crate::text::parsed_text;
 /// Invariant: 1 to 128 characters of `[a-zA-Z0-9_][a-zA-Z0-9._-]*` (OCI Distribution Specification 1.1, "Pulling manifests").
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Tag(Box<str>);
+pub struct Tag(Arc<str>);
 
 impl Tag {
     fn check(text: &str) -> Result<(), ParseError> {

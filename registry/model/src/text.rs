@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What all parsed texts have in common: conversion, display, serde and JSON schema.
 
-/// Implements the conversions of a newtype over `Box<str>` that has a `check(&str) -> Result<(), ParseError>`.
+/// Implements the conversions of a newtype over `Arc<str>` that has a `check(&str) -> Result<(), ParseError>`.
 macro_rules! parsed_text {
     ($type:ident, $what:literal, $pattern:expr) => {
         impl $type {
@@ -32,7 +32,7 @@ macro_rules! parsed_text {
 
         impl From<$type> for String {
             fn from(value: $type) -> Self {
-                value.0.into()
+                value.as_str().to_owned()
             }
         }
 

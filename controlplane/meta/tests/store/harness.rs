@@ -66,13 +66,17 @@ impl Database {
         })
     }
 
-    /// Another store on the same database, as another node has one.
+    /// Another store on the same database, as another node has one. From then on none may cache what is in a file.
     pub async fn another(&self) -> Store {
-        Store::open(&self.config).await.unwrap()
+        self.store.set_cache_bytes(0);
+        let store = Store::open(&self.config).await.unwrap();
+        store.set_cache_bytes(0);
+        store
     }
 
     /// Runs a statement behind the store's back.
     pub async fn execute(&self, sql: impl Into<String>) {
+        self.store.set_cache_bytes(0);
         let sql = AssertSqlSafe(sql.into());
         match &self.config {
             StoreConfig::Sqlite { path } => {

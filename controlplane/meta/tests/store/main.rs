@@ -9,6 +9,7 @@
 )]
 
 mod access_key;
+mod cache;
 mod catalog;
 mod concurrency;
 mod contents;

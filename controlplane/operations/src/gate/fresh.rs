@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers of the store that may be a second old.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
@@ -34,7 +35,11 @@ impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
     }
 
     /// The value, if it is fresh; else the generation to name when it has been read.
-    pub(crate) fn get(&self, key: &K, now: Timestamp) -> Result<V, u64> {
+    pub(crate) fn get<Q>(&self, key: &Q, now: Timestamp) -> Result<V, u64>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
         let entries = self.lock();
         match entries.values.get(key) {
             Some((read_at, value)) if is_fresh(*read_at, now) => Ok(value.clone()),

@@ -24,10 +24,11 @@ struct Known {
 }
 
 impl Revocations {
-    /// Whether the token was revoked.
-    pub(crate) fn is_revoked(&self, id: &str) -> bool {
+    /// Whether any of the tokens was revoked.
+    pub(crate) fn is_any_revoked(&self, ids: &[String]) -> bool {
         let known = self.read();
-        known.revoked.contains(id) || known.recently_revoked.contains_key(id)
+        ids.iter()
+            .any(|id| known.revoked.contains(id) || known.recently_revoked.contains_key(id))
     }
 
     /// Until when the lease runs, as far as this node knows.

@@ -122,7 +122,7 @@ impl Gate for TestGate {
         let expires_at = issued_at + SignedDuration::from_mins(5);
         let token = format!("token-{}", self.serial.fetch_add(1, Ordering::SeqCst));
         let mut limited = caller.clone();
-        limited.scopes.push(scope);
+        Arc::make_mut(&mut limited.scopes).push(scope);
         self.tokens.lock().unwrap().insert(token.clone(), (limited, expires_at));
         Ok(IssuedToken {
             token: Secret::new(token),
