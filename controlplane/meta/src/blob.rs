@@ -17,9 +17,11 @@ const SELECT: &str = "
       JOIN repository_blob l ON l.repository_id = r.id
       JOIN blob b ON b.digest = l.digest
      WHERE r.account_id = $1 AND r.name = $2 AND l.digest = $3";
-const SOURCES: &str = "
+/// In the order of the index: sorted by name, a blob that every repository links would have to be sorted anew for
+/// each question.
+pub(crate) const SOURCES: &str = "
     SELECT r.name FROM repository_blob l JOIN repository r ON r.id = l.repository_id
-     WHERE l.digest = $1 AND r.account_id = $2 ORDER BY r.name LIMIT $3";
+     WHERE l.digest = $1 AND r.account_id = $2 ORDER BY l.repository_id LIMIT $3";
 
 #[async_trait]
 impl BlobCatalog for Store {
@@ -114,14 +116,12 @@ async fn link(
     blob: &NewBlob,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
-    let Some(id) = repository::find_id(session, repository).await? else {
-        return Err(CatalogError::RepositoryUnknown(repository.clone()));
+    let id = match blob.upload {
+        Some(upload) => upload::finish(session, repository, upload, &blob.digest, now).await?,
+        None => repository::find_id(session, repository)
+            .await?
+            .ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))?,
     };
-    if let Some(upload) = blob.upload
-        && !upload::finish(session, &id, upload, &blob.digest, now).await?
-    {
-        return Err(CatalogError::Conflict);
-    }
     session
         .execute(INSERT, values![&blob.digest, blob.size, now, blob.inline.as_deref()])
         .await?;

@@ -340,18 +340,13 @@ impl Shard {
         self.shrink_to(max_bytes.saturating_sub(entry.bytes));
         self.bytes += entry.bytes;
         let hash = entry.ticket.hash;
-        let at = match self.free.pop() {
-            Some(at) => {
-                if let Some(slot) = self.slots.get_mut(at) {
-                    *slot = Some(entry);
-                }
-                at
-            }
-            None => {
-                self.slots.push(Some(entry));
-                self.slots.len() - 1
-            }
-        };
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(entry);
+        }
         self.index.insert(hash, at);
     }
 

@@ -27,12 +27,12 @@ const BY_DIGEST: &str = "
     SELECT i.digest, i.media_type, i.manifest
       FROM repository r JOIN image i ON i.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND i.digest = $3";
-const REFERRERS: &str = "
-    SELECT i.digest, i.media_type, i.manifest_bytes, i.artifact_type, i.annotations
-      FROM repository r JOIN image i ON i.repository_id = r.id
-     WHERE r.account_id = $1 AND r.name = $2 AND i.subject = $3 AND i.digest > $4
-       AND ($5 IS NULL OR i.artifact_type = $5)
-     ORDER BY i.digest LIMIT $6";
+pub(crate) const REFERRERS: &str = "
+    SELECT digest, media_type, manifest_bytes, artifact_type, annotations
+      FROM image
+     WHERE repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+       AND subject = $3 AND digest > $4 AND ($5 IS NULL OR artifact_type = $5)
+     ORDER BY digest LIMIT $6";
 
 #[async_trait]
 impl ImageCatalog for Store {

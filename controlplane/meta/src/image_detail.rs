@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use hythe_model::{Digest, MediaType, Reference, RepositoryPath, Tag};
 use jiff::Timestamp;
 
+use crate::repository::find_id;
 use crate::session::{Row, Session, values};
 use crate::{Store, StoreError};
 
@@ -67,14 +68,14 @@ impl ImageDetail {
     }
 }
 
-/// `$5` is a [`TagStatus`]. One row with NULLs if nothing is found, none if there is no repository.
-const LIST: &str = "
-    SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
-      FROM repository r
-      LEFT JOIN image i ON i.repository_id = r.id AND i.digest > $3
-       AND ($5 = 0 OR $5 = CASE WHEN EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = i.repository_id AND t.digest = i.digest)
+/// `$4` is a [`TagStatus`].
+pub(crate) const LIST: &str = "
+    SELECT i.repository_id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
+      FROM image i
+     WHERE i.repository_id = $1 AND i.digest > $2
+       AND ($4 = 0 OR $4 = CASE WHEN EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = i.repository_id AND t.digest = i.digest)
                                 THEN 1 ELSE 2 END)
-     WHERE r.account_id = $1 AND r.name = $2 ORDER BY i.digest LIMIT $4";
+     ORDER BY i.digest LIMIT $3";
 const BY_DIGEST: &str = "
     SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
       FROM repository r JOIN image i ON i.repository_id = r.id
@@ -96,28 +97,22 @@ impl Store {
         limit: usize,
     ) -> Result<Option<Vec<ImageDetail>>, StoreError> {
         let after = after.map(ToString::to_string).unwrap_or_default();
-        let values = values![
-            &repository.account,
-            &repository.name,
-            after,
-            limit.max(1),
-            status.as_int()
-        ];
         let mut session = self.snapshot().await?;
-        let rows = session.fetch_all(LIST, values).await?;
-        let Some(first) = rows.first() else {
+        let Some(id) = find_id(&mut session, repository).await? else {
             session.end_snapshot().await?;
             return Ok(None);
         };
-        if first.optional_text(1)?.is_none() {
+        let rows = session
+            .fetch_all(LIST, values![&id, after, limit, status.as_int()])
+            .await?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             session.end_snapshot().await?;
             return Ok(Some(Vec::new()));
-        }
-        let last = rows.last().unwrap_or(first);
+        };
         let mut tags = tags_between(&mut session, &first.text(0)?, &first.text(1)?, &last.text(1)?).await?;
         session.end_snapshot().await?;
         let read = |row: &Row| ImageDetail::read(row, tags.remove(&row.text(1)?).unwrap_or_default());
-        rows.iter().take(limit).map(read).collect::<Result<_, _>>().map(Some)
+        rows.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
     /// The image that `reference` names.

@@ -38,6 +38,20 @@ mod upload;
 mod user;
 mod writer;
 
+/// Every statement that reads or removes a part of many rows, for the test that none of them looks at the others.
+#[doc(hidden)]
+pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
+    ("tags", tag::LIST),
+    ("tag names", tag::LIST_NAMES),
+    ("moves of a tag", tag::HISTORY),
+    ("referrers", image::REFERRERS),
+    ("images", image_detail::LIST),
+    ("repositories", repository::LIST),
+    ("repository names", repository::LIST_NAMES),
+    ("sources of a blob", blob::SOURCES),
+    ("expired uploads", upload::EXPIRE),
+];
+
 pub use access_key::{AccessKeyRecord, CreateAccessKeyError};
 pub use account::AccountRecord;
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};

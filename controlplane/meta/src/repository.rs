@@ -216,7 +216,7 @@ const INSERT: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
     ON CONFLICT (account_id, name) DO NOTHING
  RETURNING version";
-const LIST: &str = "
+pub(crate) const LIST: &str = "
     SELECT id, name, created_ms, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, kms_key, tags, version,
            allow_sparse_indexes
       FROM repository WHERE account_id = $1 AND name > $2 AND name >= $3 AND name < $4 ORDER BY name LIMIT $5";
@@ -456,7 +456,8 @@ async fn update(
 }
 
 const EXISTS: &str = "SELECT version FROM repository WHERE account_id = $1 AND name = $2";
-const LIST_NAMES: &str = "SELECT name FROM repository WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+pub(crate) const LIST_NAMES: &str =
+    "SELECT name FROM repository WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3";
 
 #[async_trait]
 impl Catalog for Store {

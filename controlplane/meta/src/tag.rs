@@ -4,6 +4,7 @@
 use hythe_model::{Digest, RepositoryPath, Tag};
 use jiff::Timestamp;
 
+use crate::repository::find_id;
 use crate::session::{Row, Session, values};
 use crate::{Store, StoreError};
 
@@ -61,24 +62,23 @@ impl TagMove {
     }
 }
 
-/// One row with NULLs if the repository has no tags, none if there is no repository.
-const LIST: &str = "
-    SELECT t.name, t.digest, t.moved_ms, t.version
-      FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name > $3
-     WHERE r.account_id = $1 AND r.name = $2 ORDER BY t.name LIMIT $4";
-const LIST_NAMES: &str = "
-    SELECT t.name
-      FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name > $3
-     WHERE r.account_id = $1 AND r.name = $2 ORDER BY t.name LIMIT $4";
+/// By the key of the repository, not by a join with it: PostgreSQL does not see that a join with one row keeps the
+/// order of the index, and would sort all tags for each page.
+pub(crate) const LIST: &str = "
+    SELECT name, digest, moved_ms, version
+      FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+pub(crate) const LIST_NAMES: &str =
+    "SELECT name FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
 const SELECT: &str = "
     SELECT t.name, t.digest, t.moved_ms, t.version
       FROM repository r JOIN tag t ON t.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND t.name = $3";
-const HISTORY: &str = "
-    SELECT m.name, m.sequence, m.moved_ms, m.from_digest, m.to_digest, m.moved_by
-      FROM repository r JOIN tag_move m ON m.repository_id = r.id
-     WHERE r.account_id = $1 AND r.name = $2 AND m.name = $3 AND m.sequence < $4
-     ORDER BY m.sequence DESC LIMIT $5";
+pub(crate) const HISTORY: &str = "
+    SELECT name, sequence, moved_ms, from_digest, to_digest, moved_by
+      FROM tag_move
+     WHERE repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+       AND name = $3 AND sequence < $4
+     ORDER BY sequence DESC LIMIT $5";
 
 impl Store {
     /// The tags of a repository after `after`, by bytes, at most `limit` of them; `None` if there is no repository.
@@ -108,22 +108,17 @@ impl Store {
     async fn page<T>(
         &self,
         sql: &'static str,
-        RepositoryPath { account, name }: &RepositoryPath,
+        repository: &RepositoryPath,
         after: &str,
         limit: usize,
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Option<Vec<T>>, StoreError> {
-        // At least one row, to see whether there is a repository.
-        let rows = self
-            .reader()
-            .await?
-            .fetch_all(sql, values![account, name, after, limit.max(1)])
-            .await?;
-        match rows.first() {
-            None => Ok(None),
-            Some(first) if first.optional_text(0)?.is_none() => Ok(Some(Vec::new())),
-            Some(_) => rows.iter().take(limit).map(read).collect::<Result<_, _>>().map(Some),
-        }
+        let mut session = self.reader().await?;
+        let Some(id) = find_id(&mut session, repository).await? else {
+            return Ok(None);
+        };
+        let rows = session.fetch_all(sql, values![&id, after, limit]).await?;
+        rows.iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
     /// The tag.

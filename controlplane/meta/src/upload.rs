@@ -33,7 +33,7 @@ const END: &str = "
     DELETE FROM upload
      WHERE id = $3 AND repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
  RETURNING id, repository_id, sealed_digest, expires_ms";
-const EXPIRE: &str = "
+pub(crate) const EXPIRE: &str = "
     DELETE FROM upload
      WHERE id IN (SELECT id FROM upload WHERE expires_ms <= $1 ORDER BY expires_ms, id LIMIT $2)
  RETURNING id, repository_id, sealed_digest";
@@ -256,22 +256,23 @@ fn read(id: UploadId, row: &Row) -> Result<UploadRecord, StoreError> {
     })
 }
 
-const FINISH: &str = "DELETE FROM upload WHERE id = $1 AND repository_id = $2 RETURNING sealed_digest";
-/// Ends a session that brought `digest`, as a part of a larger transaction; says whether there was one.
+/// Ends a session that brought `digest`, as a part of a larger transaction; gives the key of the repository.
 pub(crate) async fn finish(
     session: &mut Session,
-    repository_id: &str,
+    repository: &RepositoryPath,
     upload: UploadId,
     digest: &Digest,
     now: Timestamp,
-) -> Result<bool, StoreError> {
-    let Some(row) = session.fetch_optional(FINISH, values![upload, repository_id]).await? else {
-        return Ok(false);
+) -> Result<String, CatalogError> {
+    let values = values![&repository.account, &repository.name, upload];
+    let Some(row) = session.fetch_optional(END, values).await? else {
+        return Err(not_advanced(session, repository).await?);
     };
-    if let Some(sealed) = row.optional_parsed::<Digest>(0)?
-        && sealed != *digest
+    if row
+        .optional_parsed::<Digest>(2)?
+        .is_some_and(|sealed| sealed != *digest)
     {
-        review::link(session, repository_id, &sealed, now).await?;
+        review_sealed(session, &row, now).await?;
     }
-    Ok(true)
+    Ok(row.text(1)?)
 }

@@ -230,32 +230,36 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
     }
     // Of a batch that was rolled back.
     drop(session.take_touched());
-    session.execute("BEGIN IMMEDIATE", &[]).await?;
     if let [job] = jobs {
+        session.execute("BEGIN IMMEDIATE", &[]).await?;
         if job.run(session).await {
-            return end(session).await;
+            return end(session, "COMMIT").await;
         }
         // A job that failed because SQLite rolled back has its own error to tell.
         let _ = session.execute("ROLLBACK", &[]).await;
         return Ok(());
     }
+    // Several statements in one text, as each text costs a switch to the thread of the connection and back.
+    session.execute("BEGIN IMMEDIATE; SAVEPOINT job", &[]).await?;
+    let mut is_first = true;
     for job in jobs {
-        session.execute("SAVEPOINT job", &[]).await?;
+        if !std::mem::take(&mut is_first) {
+            session.execute("RELEASE job; SAVEPOINT job", &[]).await?;
+        }
         if !job.run(session).await {
             // Fails if the whole transaction is gone, which the caller then repeats job by job.
             session.execute("ROLLBACK TO job", &[]).await?;
         }
-        session.execute("RELEASE job", &[]).await?;
     }
-    end(session).await
+    end(session, "RELEASE job; COMMIT").await
 }
 
-async fn end(session: &mut Session) -> Result<(), StoreError> {
+async fn end(session: &mut Session, commit: &'static str) -> Result<(), StoreError> {
     let touched = session.take_touched();
     // Between the two nothing of this is read from memory; after the second, only what was read after the commit.
     session.turn(&touched);
     fail_point("meta.commit.before");
-    let committed = session.execute("COMMIT", &[]).await.map(drop);
+    let committed = session.execute(commit, &[]).await.map(drop);
     fail_point("meta.commit.after");
     session.turn(&touched);
     committed

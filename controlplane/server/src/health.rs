@@ -97,7 +97,10 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    match health.metrics.encode(health.store.queue_depth()) {
+    match health
+        .metrics
+        .encode(health.store.queue_depth(), health.store.cache_stats())
+    {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,

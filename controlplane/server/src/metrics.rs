@@ -2,8 +2,11 @@
 //! Everything that `/metrics` shows.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
+use hythe_meta::CacheStats;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -15,6 +18,16 @@ pub struct Metrics {
     registry: Registry,
     queue_depth: Gauge,
     memory: Gauge,
+    cache: CacheMetrics,
+}
+
+/// What of the metadata is read from memory.
+#[derive(Debug, Default)]
+struct CacheMetrics {
+    hits: Counter,
+    misses: Counter,
+    bytes: Gauge,
+    entries: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -53,10 +66,13 @@ impl Metrics {
             Unit::Bytes,
             memory.clone(),
         );
+        let cache = CacheMetrics::default();
+        cache.register(&mut registry);
         Self {
             registry,
             queue_depth,
             memory,
+            cache,
         }
     }
 
@@ -102,12 +118,44 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub fn encode(&self, waiting_writes: usize) -> Result<String, fmt::Error> {
+    pub fn encode(&self, waiting_writes: usize, cache: CacheStats) -> Result<String, fmt::Error> {
+        self.cache.set(cache);
         self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));
         self.memory.set(resident_bytes().unwrap_or(0));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl CacheMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("hythe_metadata_cache");
+        registry.register(
+            "hits",
+            "Reads of metadata that were answered from memory",
+            self.hits.clone(),
+        );
+        registry.register(
+            "misses",
+            "Reads of metadata that asked the database",
+            self.misses.clone(),
+        );
+        registry.register_with_unit(
+            "size",
+            "What the cache of metadata takes",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register("entries", "Entries of the cache of metadata", self.entries.clone());
+    }
+
+    /// Takes over what the store has counted.
+    fn set(&self, stats: CacheStats) {
+        self.hits.inner().store(stats.hits, Ordering::Relaxed);
+        self.misses.inner().store(stats.misses, Ordering::Relaxed);
+        self.bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
+        self.entries.set(i64::try_from(stats.entries).unwrap_or(i64::MAX));
     }
 }
 

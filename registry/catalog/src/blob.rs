@@ -76,7 +76,7 @@ pub trait BlobCatalog {
 
     /// Links a blob that any of the account's repositories links (automatic content discovery, OCI
     /// Distribution Specification 1.1, "Mounting a blob from another repository"): the repositories of the
-    /// account that link it, at most `limit`, by name. The operation decides which of them the caller may read.
+    /// account that link it, at most `limit` of them, whichever. The operation decides which the caller may read.
     async fn blob_sources(
         &self,
         repository: &RepositoryPath,

@@ -18,10 +18,10 @@ use crate::response::Answer;
 
 /// What a token must be asked for to list repositories.
 const SCOPE: &str = "registry:catalog:*";
-/// Names are read in portions of this many.
-const PORTION_ITEMS: usize = 1000;
-/// The most repositories that one request looks at (ECR, "Service quotas": repositories per registry).
-const MAX_EXAMINED: usize = 100_000;
+/// Names are read in portions of at least and at most this many: for the first page the least that can do, and many
+/// from then on.
+const MIN_PORTION_ITEMS: usize = 100;
+const MAX_PORTION_ITEMS: usize = 1001;
 
 /// Why repositories were not listed.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,8 @@ pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, Oc
 }
 
 /// The repositories after `after` that the caller may describe. The gate is asked about each, so that a page is
-/// full however many repositories lie between those that the caller may see, and no other name is shown.
+/// full however many repositories lie between those that the caller may see, and no other name is shown. An account
+/// has a limited number of repositories, and so has the work for a page.
 #[tracing::instrument(name = "catalog.list", level = "debug", skip_all, fields(account.id = %account))]
 async fn list_repositories(
     registry: &Registry,
@@ -88,14 +89,15 @@ async fn list_repositories(
         items: Vec::new(),
         has_more: false,
     };
-    let mut examined = 0;
-    while limit > 0 && examined < MAX_EXAMINED {
+    // One more than the page wants says whether there is another page.
+    let mut portion = limit.saturating_add(1).clamp(MIN_PORTION_ITEMS, MAX_PORTION_ITEMS);
+    while limit > 0 {
         let names = registry
             .catalog()
-            .repository_names(account, after.as_ref(), PORTION_ITEMS)
+            .repository_names(account, after.as_ref(), portion)
             .await?;
-        let is_last = names.len() < PORTION_ITEMS;
-        examined += names.len();
+        let is_last = names.len() < portion;
+        portion = MAX_PORTION_ITEMS;
         after = names.last().cloned();
         for name in names {
             let path = RepositoryPath {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hythe_meta::{Store, StoreConfig};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -100,6 +100,24 @@ impl Database {
             StoreConfig::Postgres { url, .. } => {
                 let mut connection = PgConnectOptions::from_str(url).unwrap().connect().await.unwrap();
                 sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+            }
+        }
+    }
+
+    /// How the engine would run a statement, as it runs those of the store.
+    pub async fn explain(&self, sql: &str) -> Vec<String> {
+        match &self.config {
+            StoreConfig::Sqlite { path } => {
+                let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+                let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+                let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
+                rows.iter().map(|row| row.get("detail")).collect()
+            }
+            StoreConfig::Postgres { url, .. } => {
+                let options = PgConnectOptions::from_str(url).unwrap();
+                let mut connection = options.options([("enable_seqscan", "off")]).connect().await.unwrap();
+                let sql = AssertSqlSafe(format!("EXPLAIN {sql}"));
+                sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
             }
         }
     }

@@ -17,6 +17,7 @@ mod durability;
 mod harness;
 mod image;
 mod order;
+mod plan;
 mod repository;
 mod tag;
 mod token;

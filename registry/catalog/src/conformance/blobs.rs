@@ -175,7 +175,7 @@ pub async fn mounting_links_what_the_source_links(fixture: &dyn Fixture) {
     put(fixture, &to, &manifest(&[digest]), &["mounted"]).await.unwrap();
 }
 
-/// The sources of a blob are the repositories of the same account that link it, by name.
+/// The sources of a blob are the repositories of the same account that link it, or some of them.
 pub async fn sources_are_the_repositories_of_the_account(fixture: &dyn Fixture) {
     let (catalog, asker) = (fixture.catalog(), repository(fixture).await);
     let blob = new_blob();
@@ -190,9 +190,13 @@ pub async fn sources_are_the_repositories_of_the_account(fixture: &dyn Fixture) 
     fixture.create_repository(&stranger, TagMutability::default()).await;
     catalog.link_blob(&stranger, blob.clone(), at(0)).await.unwrap();
     sources.sort();
-    assert_eq!(catalog.blob_sources(&asker, &blob.digest, 10).await.unwrap(), sources);
-    sources.truncate(2);
-    assert_eq!(catalog.blob_sources(&asker, &blob.digest, 2).await.unwrap(), sources);
+    let found = catalog.blob_sources(&asker, &blob.digest, 10).await.unwrap();
+    assert_eq!(sorted(found), sources);
+    let some = sorted(catalog.blob_sources(&asker, &blob.digest, 2).await.unwrap());
+    assert!(
+        some.len() == 2 && some[0] != some[1] && some.iter().all(|found| sources.contains(found)),
+        "{some:?}"
+    );
 }
 
 /// Unlinking concerns one repository only, and nothing that an image of it needs.

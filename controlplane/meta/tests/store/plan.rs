@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A page costs what it holds, however much there is.
+
+use hythe_catalog::{Catalog, ImageCatalog};
+use hythe_meta::{PAGED_STATEMENTS, StoreConfig};
+use hythe_model::{RepositoryName, Tag};
+
+use crate::contents::{account, create, digest, image, link, path, push};
+use crate::harness::{Database, on_each_engine};
+
+on_each_engine!(pages_look_at_nothing_else, pages_of_much_are_whole);
+
+/// So many rows in every table that is paged.
+const ROWS: u64 = 5000;
+
+/// Fills the tables that are paged.
+async fn fill(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &[])).await;
+    let (blob, image) = (digest(1), digest(10));
+    let columns =
+        "account_id, tag_mutability, tag_mutability_filters, scan_on_push, encryption_type, tags, version, created_ms";
+    for statement in [
+        format!(
+            "INSERT INTO repository (id, name, {columns})
+             SELECT 'r' || n.text, 'r' || n.text, {columns} FROM repository, n WHERE name = 'web'"
+        ),
+        format!(
+            "INSERT INTO repository_blob (repository_id, digest, linked_ms)
+             SELECT 'r' || n.text, '{blob}', 0 FROM n"
+        ),
+        format!(
+            "INSERT INTO tag (repository_id, name, digest, moved_ms, version)
+             SELECT id, 't' || n.text, '{image}', 0, 1 FROM repository, n WHERE name = 'web'"
+        ),
+        "INSERT INTO tag_move (repository_id, name, sequence, moved_ms, moved_by)
+         SELECT id, 't', CAST(n.text AS BIGINT), 0, 'me' FROM repository, n WHERE name = 'web'"
+            .to_owned(),
+        format!(
+            "INSERT INTO image (repository_id, digest, media_type, subject, manifest_bytes, image_bytes, pushed_ms,
+                                annotations, manifest)
+             SELECT id, 'i' || n.text, 'a/b', '{image}', 1, 1, 0, '{{}}', manifest
+               FROM n, repository r JOIN image i ON i.repository_id = r.id AND i.digest = '{image}' WHERE name = 'web'"
+        ),
+        "INSERT INTO upload (id, repository_id, algorithm, bytes, version, expires_ms)
+         SELECT 'u' || n.text, id, 'sha256', 0, 0, CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
+            .to_owned(),
+    ] {
+        let numbers = format!(
+            "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {ROWS}),
+                            n(text) AS (SELECT CAST(i + 100000 AS TEXT) FROM c) "
+        );
+        database.execute(numbers + &statement).await;
+    }
+    // SQLite plans without statistics, as nobody makes any.
+    if let StoreConfig::Postgres { .. } = database.config {
+        database.execute("ANALYZE").await;
+    }
+}
+
+async fn pages_look_at_nothing_else(database: &Database) {
+    fill(database).await;
+    let (account, blob, image) = (account(), digest(1), digest(10));
+    let account = account.as_str();
+    let (blob, image) = (blob.to_string(), image.to_string());
+    let key = "00000000-0000-0000-0000-000000000000";
+    for (what, sql) in PAGED_STATEMENTS {
+        let values: &[&str] = match *what {
+            "tags" | "tag names" => &[key, "t104000", "10"],
+            "moves of a tag" => &[account, "web", "t", "104000", "10"],
+            "referrers" => &[account, "web", &image, "i104000", "NULL", "10"],
+            "images" => &[key, "i104000", "10", "0"],
+            "repositories" => &[account, "r104000", "r", "s", "10"],
+            "repository names" => &[account, "r104000", "10"],
+            "sources of a blob" => &[&blob, account, "10"],
+            "expired uploads" => &["104000", "10"],
+            other => panic!("what are the values of `{other}`?"),
+        };
+        let mut text = (*sql).to_owned();
+        for (at, value) in values.iter().enumerate().rev() {
+            let is_number = value.len() < 9 && value.bytes().all(|byte| byte.is_ascii_digit());
+            let literal = if is_number || *value == "NULL" {
+                (*value).to_owned()
+            } else {
+                format!("'{value}'")
+            };
+            text = text.replace(&format!("${}", at + 1), &literal);
+        }
+        let plan = database.explain(&text).await;
+        let is_whole = |line: &String| {
+            let line = line.trim_start_matches([' ', '-', '>']);
+            [
+                "SCAN ",
+                "Seq Scan",
+                "USE TEMP B-TREE",
+                "Sort",
+                "Incremental Sort",
+                "Bitmap",
+            ]
+            .iter()
+            .any(|start| line.starts_with(start))
+        };
+        assert!(
+            !plan.is_empty() && !plan.iter().any(is_whole),
+            "{what}:\n{}",
+            plan.join("\n")
+        );
+    }
+}
+
+async fn pages_of_much_are_whole(database: &Database) {
+    fill(database).await;
+    let store = &database.store;
+    let (mut names, mut tags): (Vec<RepositoryName>, Vec<Tag>) = (Vec::new(), Vec::new());
+    loop {
+        let page = store.repository_names(&account(), names.last(), 999).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        names.extend(page);
+    }
+    loop {
+        let page = store
+            .tags(&path("web"), tags.last().map(Tag::as_str), 999)
+            .await
+            .unwrap();
+        let page = page.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        tags.extend(page);
+    }
+    assert_eq!((names.len() as u64, tags.len() as u64), (ROWS + 1, ROWS));
+    assert!(names.is_sorted() && tags.is_sorted());
+}
