@@ -91,7 +91,10 @@ async fn list_repositories(
     };
     // One more than the page wants says whether there is another page.
     let mut portion = limit.saturating_add(1).clamp(MIN_PORTION_ITEMS, MAX_PORTION_ITEMS);
-    while limit > 0 {
+    if limit == 0 {
+        return Ok(page);
+    }
+    loop {
         let names = registry
             .catalog()
             .repository_names(account, after.as_ref(), portion)
