@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use hythe_access::Credentials;
 use hythe_distribution::fuzzing::{credentials, is_cached, site};
-use hythe_model::{AccountId, Algorithm, Digest};
+use hythe_formats::{Accept, Form};
+use hythe_model::{AccountId, Algorithm, Digest, MediaType};
 
 use crate::plane;
 
@@ -14,6 +15,7 @@ use crate::plane;
 pub fn headers(input: &[u8]) {
     let headers = read(input);
     authorization(&headers);
+    accept(&headers);
 
     let (url, account) = site(&plane::config(), &headers, &Uri::from_static("/v2/"));
     assert!(account.parse::<AccountId>().is_ok());
@@ -32,6 +34,29 @@ pub fn headers(input: &[u8]) {
         text.contains('*') || text.contains(&format!("\"{digest}\""))
     };
     assert!(!is_cached(&headers, &digest) || known.iter().any(names_it));
+}
+
+/// A form is given out instead of the stored one only to those who name it, or cover it, or are old.
+fn accept(headers: &HeaderMap) {
+    let texts = |name| {
+        headers
+            .get_all(name)
+            .into_iter()
+            .filter_map(|value| value.to_str().ok())
+    };
+    let agent = texts(header::USER_AGENT).next();
+    for stored in [MediaType::DOCKER_MANIFEST, MediaType::OCI_MANIFEST] {
+        let form = Form::wanted(stored, &Accept(|| texts(header::ACCEPT)), agent);
+        let Some(form) = form else {
+            continue;
+        };
+        assert_ne!(form.media_type(), stored);
+        let is_named = |text: &str| {
+            let text = text.to_ascii_lowercase();
+            text.contains(form.media_type()) || text.contains("*/*") || text.contains("application/*")
+        };
+        assert!(texts(header::ACCEPT).any(is_named) || agent.is_some_and(|agent| agent.starts_with("docker/1.")));
+    }
 }
 
 /// Headers that HTTP lets through; at most as many as a server takes.

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::first_line;
 
+/// A configuration with one layer, and an entry without.
+const CONFIG: &[u8] = br#"{"history":[{"created_by":"a"},{"empty_layer":true}],"rootfs":{"diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"]}}"#;
+
 /// The first line is the `Content-Type` (empty: none), the rest the body.
 pub fn manifests(input: &[u8]) {
     let at = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
@@ -36,6 +39,7 @@ pub fn manifests(input: &[u8]) {
     // As it was sent, as its own type, and in another form: the same manifest.
     let again = Manifest::parse(body.clone(), Some(media_type)).expect("it names its own type");
     assert_same(&manifest, &again);
+    translate(&manifest);
     let value: Value = serde_json::from_slice(&body).expect("a manifest is JSON");
     assert!(value.is_object(), "a manifest is an object");
     let pretty = serde_json::to_vec_pretty(&value).unwrap();
@@ -43,6 +47,34 @@ pub fn manifests(input: &[u8]) {
         assert_same(
             &manifest,
             &Manifest::parse(pretty.into(), Some(media_type)).expect("the form makes no difference"),
+        );
+    }
+}
+
+/// What is done with a manifest that was taken: its signatures are checked, and it is given out in other forms.
+fn translate(manifest: &Manifest) {
+    let bytes = manifest.bytes();
+    if manifest.is_schema1() {
+        let _ = hythe_formats::verify(bytes, true);
+        return;
+    }
+    let _ = hythe_formats::Downgrade::new(manifest, CONFIG, "team/web", "v1");
+    let oci = hythe_formats::to_oci(bytes);
+    let there = oci.as_ref().map(|oci| hythe_formats::to_docker(oci));
+    if let Ok(Ok(back)) = there {
+        // The type is named and comes second, whether or not it was there.
+        let mut stored: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
+        stored["mediaType"] = MediaType::DOCKER_MANIFEST.into();
+        let back: Value = serde_json::from_slice(&back).expect("a translation is JSON");
+        assert_eq!(back, stored, "there and back is the same document");
+    }
+    if let Ok(oci) = oci {
+        let parsed = Manifest::parse(oci.into(), None).expect("a translation is a manifest");
+        assert!(
+            parsed
+                .required_blobs()
+                .map(|it| it.digest)
+                .eq(manifest.required_blobs().map(|it| it.digest))
         );
     }
 }

@@ -99,6 +99,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "registry/blobs",
             "registry/catalog",
             "registry/access",
+            "registry/formats",
             "registry/distribution",
             "controlplane/rules",
             "controlplane/rest",
