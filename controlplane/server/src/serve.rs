@@ -168,7 +168,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         metrics: Arc::new(metrics),
         checked: health::Checked::default(),
     });
-    start_passes(&background, &stop, &plane, &store, &blobs, &clock);
+    let upload_idle = Duration::from_hours(config.limits.upload_expiry_hours);
+    start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
 
     let grace = Duration::from_secs(config.limits.drain_seconds);
     let serving = TaskTracker::new();
@@ -415,6 +416,7 @@ fn start_passes(
     store: &Store,
     blobs: &Arc<dyn BlobStore>,
     clock: &Arc<dyn Clock>,
+    upload_idle: Duration,
 ) {
     let refreshed = plane.clone();
     tasks::every(background, stop, "access.refresh", REFRESH_PERIOD, move || {
@@ -428,6 +430,10 @@ fn start_passes(
             let expired = hythe_distribution::expire_uploads(&store, &*blobs, clock.now(), EXPIRY_BATCH).await?;
             if expired > 0 {
                 tracing::info!(uploads = expired, "gave up uploads that received nothing for too long");
+            }
+            let stale = hythe_distribution::discard_stale_uploads(&store, &*blobs, upload_idle, EXPIRY_BATCH).await?;
+            if stale > 0 {
+                tracing::info!(uploads = stale, "threw away bytes that no upload leads to");
             }
             Ok::<(), hythe_distribution::ExpireError>(())
         }

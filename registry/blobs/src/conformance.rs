@@ -48,6 +48,7 @@ pub async fn all(store: &dyn BlobStore) {
     large_bodies_arrive_whole(store).await;
     broken_bodies_keep_what_arrived(store).await;
     bodies_above_the_limit_are_refused(store).await;
+    stale_uploads_are_those_that_nobody_touches(store).await;
     store.check().await.expect("a healthy store says so");
 }
 
@@ -260,8 +261,11 @@ pub async fn two_uploads_of_one_content_both_commit(store: &dyn BlobStore) {
     assert_eq!((second.unwrap(), third.unwrap()), (200_000, 200_000));
     assert_eq!(read(store, &digest, 0..u64::MAX).await, Some(content));
     for (upload, progress) in [one, two, three].into_iter().zip(progress) {
-        let again = store.commit(upload, progress, &digest).await;
-        assert!(matches!(again, Err(CommitError::UploadUnknown)), "{again:?}");
+        // Whoever did not come to know that it is done may ask again, as long as the blob is there.
+        let again = store.commit(upload, progress.clone(), &digest).await;
+        assert_eq!(again.unwrap(), 200_000);
+        let other = store.commit(upload, progress, &digest_of(Sha256, b"other")).await;
+        assert!(matches!(other, Err(CommitError::UploadUnknown)), "{other:?}");
     }
 
     let (one, two) = futures::join!(push(store, Sha512, b"the same"), push(store, Sha512, b"the same"));
@@ -392,6 +396,46 @@ pub async fn bodies_above_the_limit_are_refused(store: &dyn BlobStore) {
         .append(upload, progress, body(&[&[2; 300], &[3; 100]]), 1000)
         .await;
     assert_eq!(finished(appended).bytes, 1000);
+}
+
+/// Uploads that nobody touches are listed, those under way and those that are over are not.
+pub async fn stale_uploads_are_those_that_nobody_touches(store: &dyn BlobStore) {
+    let stale = async |seconds| {
+        let untouched_for = Duration::from_secs(seconds);
+        store.stale_uploads(untouched_for, usize::MAX).await.unwrap()
+    };
+    let content = content(100_000);
+    let (left, ended) = (UploadId::generate(), UploadId::generate());
+    for upload in [left, ended] {
+        append(store, upload, start(Sha256), &content[..70_000]).await;
+        assert!(stale(0).await.contains(&upload));
+        assert!(!stale(3600).await.contains(&upload));
+    }
+    assert_eq!(store.stale_uploads(Duration::ZERO, 1).await.unwrap().len(), 1);
+    assert_eq!(store.stale_uploads(Duration::ZERO, 0).await.unwrap(), []);
+
+    let (sender, receiver) = futures::channel::mpsc::channel::<io::Result<Bytes>>(0);
+    let writing = store.append(left, start(Sha256), Box::pin(receiver), NO_LIMIT);
+    let watching = async {
+        let mut sender = sender;
+        for part in content.chunks(50_000) {
+            // A channel without room: when the second part is taken, the writer has begun.
+            futures::SinkExt::send(&mut sender, Ok(Bytes::copy_from_slice(part)))
+                .await
+                .unwrap();
+        }
+        assert!(!stale(0).await.contains(&left), "a request is writing to it");
+    };
+    let (appended, ()) = futures::join!(writing, watching);
+    let progress = finished(appended);
+    assert!(stale(0).await.contains(&left));
+    store
+        .commit(left, progress, &digest_of(Sha256, &content))
+        .await
+        .unwrap();
+    store.abandon(ended).await.unwrap();
+    let found = stale(0).await;
+    assert!(!found.contains(&left) && !found.contains(&ended));
 }
 
 fn start(algorithm: Algorithm) -> Progress {

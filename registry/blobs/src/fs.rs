@@ -2,6 +2,7 @@
 //! Blobs as files of a local file system.
 
 mod append;
+mod buffer;
 mod content;
 mod disk;
 #[cfg(feature = "fuzzing")]
@@ -11,6 +12,8 @@ mod layout;
 mod mapping;
 mod open_blobs;
 mod publish;
+mod stale;
+mod sys;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -21,17 +24,22 @@ use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use hythe_model::{Digest, UploadId};
+use hythe_model::{Digest, UploadId, fail_point};
 use tokio::sync::Semaphore;
 
 use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
-use append::Writer;
+use append::{Means, Writer};
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) use buffer::BLOCK_BYTES;
 use content::{BlobFile, Buffers, Form};
-use disk::{Disk, SystemDisk};
+pub(crate) use disk::{Disk, SystemDisk};
 use layout::Layout;
 use open_blobs::OpenBlobs;
+use publish::Doubtful;
 use uploads::Uploads;
 
 pub use mapping::{FilePart, file_part};
@@ -53,8 +61,9 @@ struct Inner {
     uploads: Arc<Uploads>,
     open_blobs: OpenBlobs,
     buffers: Arc<Buffers>,
-    /// One permit for each upload that may have a thread of its own.
-    threads: Arc<Semaphore>,
+    means: Means,
+    /// Blobs whose name may not be on the disk.
+    doubtful: Doubtful,
 }
 
 impl FsBlobStore {
@@ -64,16 +73,23 @@ impl FsBlobStore {
         Self::open_on(root, Arc::new(SystemDisk))
     }
 
-    fn open_on(root: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
+    pub(crate) fn open_on(root: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
         let layout = Layout::create(root, &*disk)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let means = Means {
+            disk: Arc::clone(&disk),
+            buffers: Arc::default(),
+            hashers: Arc::new(Semaphore::new(cores - 1)),
+            can_bypass: Arc::new(AtomicBool::new(true)),
+        };
         let inner = Inner {
             layout,
             disk,
             uploads: Arc::default(),
             open_blobs: OpenBlobs::default(),
             buffers: Arc::default(),
-            threads: Arc::new(Semaphore::new(cores)),
+            means,
+            doubtful: Doubtful::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -137,15 +153,13 @@ impl BlobStore for FsBlobStore {
             };
         };
         // Bytes before `from` stay as they are, so whoever was vouched for up to there still is.
-        let is_vouched = from.bytes == 0 && from.hasher.bytes() == 0 || inner.uploads.vouches(upload, &from);
-        if is_vouched {
-            inner.uploads.vouch(upload, from.hasher.clone());
-        } else {
-            inner.uploads.forget(upload);
-        }
-        let writer = match Writer::open(Arc::clone(&inner.disk), &inner.layout.upload(upload), &from, claim) {
+        let known = inner.uploads.vouched(upload, &from);
+        let is_vouched = from.bytes == 0 && from.hasher.bytes() == 0 || known.is_some();
+        let path = inner.layout.upload(upload);
+        let writer = match Writer::open(inner.means.clone(), &path, &from, known, claim) {
             Ok(writer) => writer,
             Err(error) => {
+                inner.uploads.forget(upload);
                 let is_full = disk::is_full(&error);
                 let failure = if is_full {
                     AppendError::Full(error)
@@ -158,12 +172,27 @@ impl BlobStore for FsBlobStore {
                 };
             }
         };
-        let (appended, claim) = writer.receive(body, max_bytes, &inner.threads).await;
-        // While the claim is held: afterwards somebody else may have written something else.
-        if is_vouched && claim.is_some() {
-            inner.uploads.vouch(upload, appended.progress.hasher.clone());
+        if is_vouched {
+            let (hasher, file) = (from.hasher.clone(), Arc::clone(writer.file()));
+            inner.uploads.vouch(upload, hasher, file);
+        } else {
+            inner.uploads.forget(upload);
         }
-        appended
+        let received = writer.receive(body, max_bytes).await;
+        if received.is_tainted {
+            inner.discard(upload, &path);
+            return Appended {
+                progress: from,
+                failure: received.appended.failure,
+            };
+        }
+        // While the claim is held: afterwards somebody else may have written something else.
+        if is_vouched && let Some((file, _claim)) = received.rest {
+            inner
+                .uploads
+                .vouch(upload, received.appended.progress.hasher.clone(), file);
+        }
+        received.appended
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
@@ -181,7 +210,9 @@ impl BlobStore for FsBlobStore {
     async fn abandon(&self, upload: UploadId) -> Result<(), BlobError> {
         self.blocking(move |inner| {
             inner.uploads.forget(upload);
-            inner.disk.remove(&inner.layout.upload(upload))
+            inner.disk.remove(&inner.layout.upload(upload))?;
+            fail_point("blob.abandon.removed");
+            Ok::<(), io::Error>(())
         })
         .await??;
         Ok(())
@@ -194,11 +225,18 @@ impl BlobStore for FsBlobStore {
             let removed = inner.disk.remove(&path);
             inner.open_blobs.remove(&blob);
             if removed? && let Some(dir) = path.parent() {
+                fail_point("blob.delete.removed");
                 inner.disk.sync_dir(dir)?;
+                fail_point("blob.delete.dir_synced");
             }
             Ok(())
         })
         .await?
+    }
+
+    async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError> {
+        let work = move |inner: &Inner| inner.stale_uploads(untouched_for, limit);
+        Ok(self.blocking(work).await??)
     }
 
     async fn check(&self) -> Result<(), BlobError> {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -105,11 +106,16 @@ pub trait BlobStore: Debug + Send + Sync {
     async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended;
 
     /// Publishes the first `progress.bytes` bytes of the upload as `expected`, atomically and durably, if
-    /// they hash to it, and forgets the upload. A blob that is there already stays as it is.
+    /// they hash to it, and forgets the upload. A blob that is there already stays as it is. If an earlier call
+    /// published these bytes, and nobody came to know, this one succeeds as well.
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError>;
 
     /// Throws the bytes of an upload away, if there are any.
     async fn abandon(&self, upload: UploadId) -> Result<(), BlobError>;
+
+    /// Up to `limit` uploads whose bytes nobody has touched for so long, those first that were left first. None
+    /// that a request is writing to. To be thrown away if nobody knows them any more.
+    async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError>;
 
     /// Throws a blob away, if it is there.
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError>;

@@ -21,6 +21,7 @@ mod auth;
 mod blob;
 mod body;
 mod catalog;
+mod fail_points;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -41,9 +42,10 @@ mod token;
 mod turns;
 mod upload;
 
+pub use fail_points::FAIL_POINTS;
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::{Registry, RegistryConfig};
 pub use route::{Route, routes};
 pub use router::{ConnectionInfo, answer, router};
-pub use upload::{ExpireError, expire_uploads};
+pub use upload::{ExpireError, discard_stale_uploads, expire_uploads};

@@ -8,10 +8,18 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 
+use super::sys;
+
 /// What changes the disk.
-pub(super) trait Disk: Debug + Send + Sync {
+pub(crate) trait Disk: Debug + Send + Sync {
     /// Writes all of `bytes` at `offset`, into the page cache.
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`, past the page cache: memory, offset and length are multiples of
+    /// [`BLOCK_BYTES`](super::buffer::BLOCK_BYTES). Nobody else may use the descriptor meanwhile. The bytes still
+    /// need [`Disk::sync_file`].
+    fn write_past_cache(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Lets the kernel begin to write what is in the page cache. An error means that bytes were lost.
+    fn start_write_back(&self, file: &File, offset: u64, length: u64) -> io::Result<()>;
     /// Brings a file's bytes and its length to the disk.
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Renames within the file system, in one step.
@@ -26,11 +34,34 @@ pub(super) trait Disk: Debug + Send + Sync {
 
 /// The disk itself.
 #[derive(Debug)]
-pub(super) struct SystemDisk;
+pub(crate) struct SystemDisk;
 
 impl Disk for SystemDisk {
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         file.write_all_at(bytes, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_past_cache(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        let flags = fcntl_getfl(file)?;
+        fcntl_setfl(file, flags | OFlags::DIRECT)?;
+        let written = file.write_all_at(bytes, offset);
+        fcntl_setfl(file, flags)?;
+        written
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write_past_cache(&self, _file: &File, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn start_write_back(&self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        match sys::start_write_back(file, offset, length) {
+            // A hint that is not understood is not needed either.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            result => result,
+        }
     }
 
     fn sync_file(&self, file: &File) -> io::Result<()> {

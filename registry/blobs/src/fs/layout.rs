@@ -61,6 +61,11 @@ impl Layout {
         self.root.join("uploads").join(upload.to_string())
     }
 
+    /// The directory of the uploads.
+    pub(super) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     /// The file that [`check`](crate::BlobStore::check) writes to.
     pub(super) fn probe(&self) -> PathBuf {
         self.root.join("probe")

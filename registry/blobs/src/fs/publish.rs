@@ -5,12 +5,14 @@
     reason = "two digests in an error that is returned once for each upload"
 )]
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hythe_model::{Digest, UploadId};
+use hythe_model::{Digest, UploadId, fail_point};
 
 use super::Inner;
 use super::content::BlobFile;
@@ -21,6 +23,8 @@ use crate::{CommitError, Hasher, Progress};
 
 /// How many bytes are read at a time to hash a file again.
 const REHASH_BYTES: usize = 1024 * 1024;
+/// The most blobs that are remembered as doubtful.
+const MAX_DOUBTFUL: usize = 1024;
 
 impl Inner {
     /// Publishes an upload. The order is what makes it durable: bytes and header to the disk, the name, then
@@ -33,21 +37,25 @@ impl Inner {
         _claim: Claim,
     ) -> Result<u64, CommitError> {
         let path = self.layout.upload(upload);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(CommitError::UploadUnknown),
-            Err(error) => return Err(failed(error)),
+        let known = self.uploads.vouched(upload, progress);
+        let is_known = known.is_some() && progress.hasher.algorithm() == expected.algorithm();
+        let file = match known {
+            Some(file) => file,
+            None => match OpenOptions::new().read(true).write(true).open(&path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return self.join(progress, expected),
+                Err(error) => return Err(failed(error)),
+            },
         };
         let length = file.metadata().map_err(failed)?.len();
         let end = progress
             .bytes
             .checked_add(HEADER_BYTES)
             .ok_or(CommitError::UploadUnknown)?;
-        if length < end {
+        if length < end && progress.bytes > 0 {
             return Err(CommitError::UploadUnknown);
         }
 
-        let is_known = progress.hasher.algorithm() == expected.algorithm() && self.uploads.vouches(upload, progress);
         let actual = if is_known {
             progress.hasher.finish()
         } else {
@@ -63,9 +71,11 @@ impl Inner {
         let target = self.layout.blob(expected);
         let dir = target.parent().unwrap_or(&target);
         self.layout.prepare(dir, &*self.disk).map_err(failed)?;
-        if is_published(&target, expected)? {
+        fail_point("blob.publish.prepared");
+        if !self.doubtful.contains(expected) && published(&target, expected)?.is_some() {
             // Whoever published it may not have come to this yet, and may fail at it.
             self.disk.sync_dir(dir).map_err(failed)?;
+            fail_point("blob.publish.joined");
             self.discard(upload, &path);
             return Ok(progress.bytes);
         }
@@ -79,23 +89,54 @@ impl Inner {
         }
         .encode();
         self.disk.write(&file, &header, 0).map_err(failed)?;
+        fail_point("blob.publish.written");
         if let Err(error) = self.disk.sync_file(&file) {
             // The kernel may have dropped the bytes that it could not write, and would report the next
             // attempt as a success (fsync(2)). They cannot be trusted any more.
             self.discard(upload, &path);
             return Err(failed(error));
         }
-        drop(file);
+        fail_point("blob.publish.synced");
         self.disk.rename(&path, &target).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CommitError::UploadUnknown, // abandoned in the meantime
             _ => failed(error),
         })?;
-        self.disk.sync_dir(dir).map_err(failed)?;
+        fail_point("blob.publish.renamed");
+        if self.open_blobs.get(expected).is_some() {
+            // Of a file that was damaged while it was open for readers.
+            self.open_blobs.remove(expected);
+        }
         self.uploads.forget(upload);
+        if let Err(error) = self.disk.sync_dir(dir) {
+            // As with the file: the next attempt may succeed without having written anything.
+            self.doubtful.insert(*expected);
+            return Err(failed(error));
+        }
+        self.doubtful.remove(expected);
+        fail_point("blob.publish.dir_synced");
         Ok(progress.bytes)
     }
 
-    fn discard(&self, upload: UploadId, path: &Path) {
+    /// An earlier request may have published the bytes, and come no further. The progress says what they were.
+    fn join(&self, progress: &Progress, expected: &Digest) -> Result<u64, CommitError> {
+        let is_same = progress.hasher.bytes() == progress.bytes
+            && progress.hasher.algorithm() == expected.algorithm()
+            && progress.hasher.finish() == *expected;
+        if !is_same || self.doubtful.contains(expected) {
+            return Err(CommitError::UploadUnknown);
+        }
+        let target = self.layout.blob(expected);
+        if published(&target, expected)? != Some(progress.bytes) {
+            return Err(CommitError::UploadUnknown);
+        }
+        let dir = target.parent().unwrap_or(&target);
+        self.layout.prepare(dir, &*self.disk).map_err(failed)?;
+        self.disk.sync_dir(dir).map_err(failed)?;
+        fail_point("blob.publish.joined");
+        Ok(progress.bytes)
+    }
+
+    pub(super) fn discard(&self, upload: UploadId, path: &Path) {
         self.uploads.forget(upload);
         if let Err(error) = self.disk.remove(path) {
             // The file is garbage that the collector finds by its expired session.
@@ -104,15 +145,44 @@ impl Inner {
     }
 }
 
-/// Whether the blob is there and its header says so. A damaged file counts as absent, so that the next push repairs it.
-fn is_published(path: &Path, digest: &Digest) -> Result<bool, CommitError> {
+/// The size of the blob, if it is there and its header says so. A damaged file counts as absent, so that the next
+/// push repairs it.
+fn published(path: &Path, digest: &Digest) -> Result<Option<u64>, CommitError> {
     match BlobFile::open(path, digest) {
-        Ok(found) => Ok(found.is_some()),
+        Ok(found) => Ok(found.map(|file| file.size())),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error, "replaces a damaged blob");
-            Ok(false)
+            tracing::warn!(blob.digest = %digest, error = &error as &dyn std::error::Error, "a damaged blob is replaced");
+            Ok(None)
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Blobs whose directory could not be synced after they were renamed into it. Their bytes are right, but their name
+/// may vanish in a power cut, so that nobody may rely on them until they were renamed and synced again.
+#[derive(Debug, Default)]
+pub(super) struct Doubtful(Mutex<HashSet<Digest>>);
+
+impl Doubtful {
+    fn contains(&self, blob: &Digest) -> bool {
+        let blobs = self.lock();
+        // Beyond the bound, which takes a disk that fails for long, every blob is doubtful.
+        blobs.len() >= MAX_DOUBTFUL || blobs.contains(blob)
+    }
+
+    fn insert(&self, blob: Digest) {
+        let mut blobs = self.lock();
+        if blobs.len() < MAX_DOUBTFUL {
+            blobs.insert(blob);
+        }
+    }
+
+    fn remove(&self, blob: &Digest) {
+        self.lock().remove(blob);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

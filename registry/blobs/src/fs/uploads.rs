@@ -2,14 +2,16 @@
 //! What this process knows of uploads: who writes to one now, and which hashes it can vouch for.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hythe_model::UploadId;
 
 use crate::{Hasher, Progress};
 
-/// The most uploads whose hash is vouched for; of others, the bytes are hashed again before they are published.
-const MAX_VOUCHED: usize = 4096;
+/// The most uploads whose hash is vouched for, each with an open descriptor; of others, the bytes are hashed
+/// again before they are published. Together with the descriptors of blobs far below the usual limit of 1024.
+const MAX_VOUCHED: usize = 256;
 
 /// Uploads in this process.
 #[derive(Debug, Default)]
@@ -23,9 +25,18 @@ struct State {
     /// The hash over exactly the bytes that the file holds up to [`Hasher::bytes`], all of them written by
     /// this process. Without it a hash is only somebody's word: after a power cut the file may have lost
     /// bytes that the caller remembers, and a request that lost a race may have overwritten them.
-    vouched: HashMap<UploadId, Hasher>,
+    vouched: HashMap<UploadId, Vouched>,
     /// The keys of `vouched`, oldest first.
     order: VecDeque<UploadId>,
+}
+
+/// An upload whose hash this process knows.
+#[derive(Debug)]
+struct Vouched {
+    hasher: Hasher,
+    /// Open since the bytes were written: only then is it certain that the next `fdatasync` tells of every byte
+    /// that the kernel could not write (fsync(2), errors are reported to the descriptors that are open).
+    file: Arc<File>,
 }
 
 /// The right to change an upload, which nobody else has until it is dropped.
@@ -45,20 +56,23 @@ impl Uploads {
         })
     }
 
-    /// Whether the file's bytes are known to hash to this progress.
-    pub(super) fn vouches(&self, upload: UploadId, progress: &Progress) -> bool {
-        progress.hasher.bytes() == progress.bytes
-            && self
-                .lock()
-                .vouched
-                .get(&upload)
-                .is_some_and(|hasher| *hasher == progress.hasher)
+    /// Whether somebody has the upload now.
+    pub(super) fn is_claimed(&self, upload: UploadId) -> bool {
+        self.lock().claimed.contains(&upload)
+    }
+
+    /// The file of the upload, if its bytes are known to hash to this progress.
+    pub(super) fn vouched(&self, upload: UploadId, progress: &Progress) -> Option<Arc<File>> {
+        let state = self.lock();
+        let vouched = state.vouched.get(&upload)?;
+        let is_known = progress.hasher.bytes() == progress.bytes && vouched.hasher == progress.hasher;
+        is_known.then(|| Arc::clone(&vouched.file))
     }
 
     /// Vouches for `hasher` from now on, instead of any other.
-    pub(super) fn vouch(&self, upload: UploadId, hasher: Hasher) {
+    pub(super) fn vouch(&self, upload: UploadId, hasher: Hasher, file: Arc<File>) {
         let mut state = self.lock();
-        if state.vouched.insert(upload, hasher).is_some() {
+        if state.vouched.insert(upload, Vouched { hasher, file }).is_some() {
             return;
         }
         state.order.push_back(upload);
@@ -107,6 +121,7 @@ mod tests {
     #[test]
     fn only_the_newest_uploads_are_vouched_for() {
         let uploads = Uploads::default();
+        let file = Arc::new(tempfile::tempfile().unwrap());
         let hasher = Hasher::new(Algorithm::Sha256);
         let progress = Progress {
             bytes: 0,
@@ -114,13 +129,13 @@ mod tests {
         };
         let ids: Vec<_> = (0..=MAX_VOUCHED).map(|_| UploadId::generate()).collect();
         for id in &ids {
-            uploads.vouch(*id, hasher.clone());
-            uploads.vouch(*id, hasher.clone());
+            uploads.vouch(*id, hasher.clone(), Arc::clone(&file));
+            uploads.vouch(*id, hasher.clone(), Arc::clone(&file));
         }
-        assert!(!uploads.vouches(ids[0], &progress));
-        assert!(uploads.vouches(ids[1], &progress));
+        assert!(uploads.vouched(ids[0], &progress).is_none());
+        assert!(uploads.vouched(ids[1], &progress).is_some());
         uploads.forget(ids[1]);
-        assert!(!uploads.vouches(ids[1], &progress));
+        assert!(uploads.vouched(ids[1], &progress).is_none());
         let state = uploads.lock();
         assert_eq!(
             (state.order.len(), state.vouched.len()),

@@ -5,9 +5,10 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use hythe_access::{Granted, kinds};
 use hythe_blobs::{AppendError, ByteStream};
-use hythe_catalog::{CatalogError, UploadRecord};
-use hythe_model::{Algorithm, RepositoryPath, UploadId};
+use hythe_catalog::UploadRecord;
+use hythe_model::{Algorithm, RepositoryPath, UploadId, fail_point};
 
+use super::alive::{changed_meanwhile, keep_alive};
 use super::receive::{Held, receive};
 use super::status::give_up;
 use super::{UploadError, chunk_range, session_answer, session_error, session_id};
@@ -82,17 +83,19 @@ async fn append_chunk(
 ) -> Result<u64, UploadError> {
     let _active = registry.metrics().upload();
     let _writer = registry.writers().claim(id)?;
-    let record = find(registry, granted.resource(), id).await?;
+    let mut record = find(registry, granted.resource(), id).await?;
     chunk.check(registry, record.state.bytes())?;
     let algorithm = record.algorithm;
-    let (held, failure) = take_in(registry, granted.resource(), &record, algorithm, chunk.body).await?;
+    let (held, failure) = take_in(registry, granted.resource(), &mut record, algorithm, chunk.body).await?;
     let received = held.bytes();
+    fail_point("upload.append.received");
     if let Some(error) = failure {
         return Err(UploadError::from_append(error, id, received));
     }
     // An empty chunk changes nothing.
     if received > record.state.bytes() {
         save(registry, granted.resource(), &record, &held).await?;
+        fail_point("upload.append.recorded");
     }
     Ok(received)
 }
@@ -101,12 +104,13 @@ async fn append_chunk(
 pub(super) async fn take_in(
     registry: &Registry,
     repository: &RepositoryPath,
-    record: &UploadRecord,
+    record: &mut UploadRecord,
     algorithm: Algorithm,
     body: ByteStream,
 ) -> Result<(Held, Option<AppendError>), UploadError> {
     let held = Held::from_state(record.state.clone())?;
-    let (held, failure) = receive(registry, record.id, algorithm, held, body).await;
+    let receiving = receive(registry, record.id, algorithm, held, body);
+    let (held, failure) = keep_alive(registry, repository, record, receiving).await?;
     match &failure {
         // The session makes no sense any more.
         Some(AppendError::TooLarge(_)) => give_up(registry, repository, record.id).await,
@@ -132,14 +136,9 @@ async fn save(
     held: &Held,
 ) -> Result<(), UploadError> {
     let expiry = registry.upload_expiry();
-    match registry
+    let saved = registry
         .catalog()
         .advance_upload(repository, record.id, record.version, held.to_state(), expiry)
-        .await
-    {
-        Ok(_) => Ok(()),
-        // The writer's claim keeps this process out, so the session ended or another node goes on with it.
-        Err(CatalogError::Conflict | CatalogError::RepositoryUnknown(_)) => Err(UploadError::Unknown(record.id)),
-        Err(error @ (CatalogError::Busy | CatalogError::Full | CatalogError::Store(_))) => Err(error.into()),
-    }
+        .await;
+    saved.map(|_| ()).map_err(|error| changed_meanwhile(error, record.id))
 }

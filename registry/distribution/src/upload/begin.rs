@@ -7,8 +7,10 @@ use http::StatusCode;
 use hythe_access::{Granted, kinds};
 use hythe_blobs::{ByteStream, Hasher, Progress};
 use hythe_catalog::NewBlob;
-use hythe_model::{Algorithm, Digest, UploadId};
+use hythe_model::{Algorithm, Digest, UploadId, fail_point};
 
+use super::alive::keep_alive;
+use super::append::find;
 use super::finish::{check_digest, commit};
 use super::receive::{Gathered, gather};
 use super::status::give_up;
@@ -69,6 +71,7 @@ async fn begin_upload(
         .catalog()
         .begin_upload(granted.resource(), id, algorithm, registry.upload_expiry())
         .await?;
+    fail_point("upload.begin.recorded");
     Ok(id)
 }
 
@@ -105,6 +108,7 @@ async fn push_whole(
                 .catalog()
                 .link_blob(target.resource(), blob, registry.now())
                 .await?;
+            fail_point("upload.whole.linked");
             registry.metrics().blobs_received.inc();
             Ok(())
         }
@@ -132,12 +136,13 @@ async fn spill(
         bytes: 0,
         hasher: Hasher::new(digest.algorithm()),
     };
-    let appended = registry
-        .blobs()
-        .append(id, from, body, registry.limits().max_blob_bytes)
-        .await;
+    let mut record = find(registry, target.resource(), id).await?;
+    let max_bytes = registry.limits().max_blob_bytes;
+    let appending = registry.blobs().append(id, from, body, max_bytes);
+    let appended = keep_alive(registry, target.resource(), &mut record, appending).await?;
     if let Some(error) = appended.failure {
         return Err(UploadError::from_append(error, id, appended.progress.bytes));
     }
-    commit(registry, target, id, appended.progress, digest).await
+    fail_point("upload.whole.received");
+    commit(registry, target, record, appended.progress, digest).await
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finishing an upload: the last bytes, the check of the digest, and the link to the repository.
 //!
-//! Bytes first, then the row, then the answer. After the bytes are published the blob store knows the session no
-//! more; if the row could not be written then, the same request finds the blob in its place and goes on.
+//! The row is sealed, then the bytes are published, then they are linked, then comes the answer. If they could not
+//! be linked, the same request once more finds them published and goes on from there.
 
 use std::io;
 
@@ -11,10 +11,11 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body::Body as _;
 use hythe_access::{Granted, kinds};
-use hythe_blobs::{CommitError, Hasher, Progress};
-use hythe_catalog::{CatalogError, NewBlob, UploadState};
-use hythe_model::{Digest, RepositoryPath, UploadId};
+use hythe_blobs::{Hasher, Progress};
+use hythe_catalog::{CatalogError, NewBlob, UploadRecord, UploadState};
+use hythe_model::{Digest, RepositoryPath, UploadId, fail_point};
 
+use super::alive::changed_meanwhile;
 use super::append::{Chunk, find, take_in};
 use super::receive::Held;
 use super::{UploadError, created, session_error, session_id};
@@ -58,17 +59,17 @@ async fn finish_upload(
 ) -> Result<(), UploadError> {
     let _active = registry.metrics().upload();
     let _writer = registry.writers().claim(id)?;
-    let record = find(registry, granted.resource(), id).await?;
+    let mut record = find(registry, granted.resource(), id).await?;
     chunk.check(registry, record.state.bytes())?;
     let held = match last {
-        None => Held::from_state(record.state)?,
+        None => Held::from_state(record.state.clone())?,
         Some(part) => {
             // Nothing is hashed yet, so that the digest may choose.
             let algorithm = match record.state {
                 UploadState::Buffered(_) => digest.algorithm(),
                 UploadState::Stored { .. } => record.algorithm,
             };
-            let (held, failure) = take_in(registry, part.resource(), &record, algorithm, chunk.body).await?;
+            let (held, failure) = take_in(registry, part.resource(), &mut record, algorithm, chunk.body).await?;
             if let Some(error) = failure {
                 return Err(UploadError::from_append(error, id, held.bytes()));
             }
@@ -80,7 +81,9 @@ async fn finish_upload(
         Held::Buffered(bytes) => {
             check_digest(&bytes, digest)?;
             // A request that was cut off may have left bytes in the store that the row does not know of.
-            registry.blobs().abandon(id).await?;
+            if registry.writers().take_spilled(id) {
+                registry.blobs().abandon(id).await?;
+            }
             let size = bytes.len() as u64;
             link(
                 registry,
@@ -95,7 +98,10 @@ async fn finish_upload(
             )
             .await
         }
-        Held::Stored(progress) => commit(registry, granted, id, *progress, digest).await,
+        Held::Stored(progress) => {
+            registry.writers().take_spilled(id);
+            commit(registry, granted, record, *progress, digest).await
+        }
     }
 }
 
@@ -115,56 +121,85 @@ pub(super) fn check_digest(bytes: &Bytes, expected: &Digest) -> Result<(), Uploa
 pub(super) async fn commit(
     registry: &Registry,
     granted: &Granted<kinds::CompleteLayerUpload>,
-    id: UploadId,
+    mut record: UploadRecord,
     progress: Progress,
     expected: &Digest,
 ) -> Result<(), UploadError> {
+    let is_hashed = progress.hasher.algorithm() == expected.algorithm();
+    if is_hashed && progress.hasher.finish() != *expected {
+        return Err(UploadError::digest_mismatch(*expected, progress.hasher.finish()));
+    }
     let (shared, repository, expected) = (registry.clone(), granted.resource().clone(), *expected);
-    // A client that goes away between the two must not leave published bytes without a row.
+    // A client that goes away in between must not leave published bytes that are not linked.
     let work = async move {
-        let size = if progress.hasher.algorithm() == expected.algorithm() {
-            publish(&shared, id, progress, &expected).await?
+        let size = if is_hashed {
+            publish(&shared, &repository, &mut record, progress, &expected).await?
         } else {
-            rehash(&shared, &repository, id, progress, &expected).await?
+            rehash(&shared, &repository, &mut record, progress, &expected).await?
         };
         let blob = NewBlob {
             digest: expected,
             size,
             inline: None,
-            upload: Some(id),
+            upload: Some(record.id),
         };
-        link(&shared, &repository, id, blob).await
+        link(&shared, &repository, record.id, blob).await
     };
     let ended = registry.finish(work).await;
     ended.unwrap_or_else(|| Err(UploadError::Store(io::Error::other("the end of the upload panicked"))))
 }
 
-async fn publish(registry: &Registry, id: UploadId, progress: Progress, expected: &Digest) -> Result<u64, UploadError> {
-    let (bytes, actual) = (progress.bytes, progress.hasher.finish());
-    match registry.blobs().commit(id, progress, expected).await {
-        Ok(size) => Ok(size),
-        // An earlier request published it, and could not link it.
-        Err(CommitError::UploadUnknown)
-            if actual == *expected && registry.blobs().size(expected).await? == Some(bytes) =>
-        {
-            Ok(bytes)
-        }
-        Err(error) => Err(UploadError::from_commit(error, id)),
+/// Writes down what the bytes are about to become, then publishes them.
+async fn publish(
+    registry: &Registry,
+    repository: &RepositoryPath,
+    record: &mut UploadRecord,
+    progress: Progress,
+    expected: &Digest,
+) -> Result<u64, UploadError> {
+    seal(registry, repository, record, &progress, expected).await?;
+    let size = registry.blobs().commit(record.id, progress, expected).await;
+    let size = size.map_err(|error| UploadError::from_commit(error, record.id))?;
+    fail_point("upload.finish.published");
+    Ok(size)
+}
+
+async fn seal(
+    registry: &Registry,
+    repository: &RepositoryPath,
+    record: &mut UploadRecord,
+    progress: &Progress,
+    expected: &Digest,
+) -> Result<(), UploadError> {
+    let state = Held::Stored(Box::new(progress.clone())).to_state();
+    // An earlier request came as far as this.
+    if record.sealed == Some(*expected) && record.state == state {
+        return Ok(());
     }
+    let expiry = registry.upload_expiry();
+    let sealed = registry
+        .catalog()
+        .seal_upload(repository, record.id, record.version, expected, state.clone(), expiry)
+        .await;
+    record.version = sealed.map_err(|error| changed_meanwhile(error, record.id))?;
+    (record.state, record.sealed) = (state, Some(*expected));
+    fail_point("upload.finish.sealed");
+    Ok(())
 }
 
 /// Publishes bytes that were hashed with another algorithm than the client now names: under the name that is
 /// known, from where they can be read and hashed again. That first name is linked too, and before anything else
-/// can fail, so that a row leads to the bytes whatever comes of the second. A client avoids the second pass with `digest-algorithm` when it starts the upload.
+/// can fail, so that a row leads to the bytes whatever comes of the second. A client avoids the second pass with
+/// `digest-algorithm` when it starts the upload.
 async fn rehash(
     registry: &Registry,
     repository: &RepositoryPath,
-    id: UploadId,
+    record: &mut UploadRecord,
     progress: Progress,
     expected: &Digest,
 ) -> Result<u64, UploadError> {
-    let first = progress.hasher.finish();
-    let size = publish(registry, id, progress, &first).await?;
+    let (id, first) = (record.id, progress.hasher.finish());
+    let size = publish(registry, repository, record, progress.clone(), &first).await?;
     let blob = NewBlob {
         digest: first,
         size,
@@ -172,6 +207,7 @@ async fn rehash(
         upload: None,
     };
     registry.catalog().link_blob(repository, blob, registry.now()).await?;
+    fail_point("upload.rehash.linked");
     let stream = registry
         .blobs()
         .read(&first, 0..size)
@@ -183,11 +219,20 @@ async fn rehash(
         hasher: Hasher::new(expected.algorithm()),
     };
     let appended = registry.blobs().append(second, from, stream.boxed(), size).await;
+    fail_point("upload.rehash.copied");
     let result = match appended.failure {
-        None => match registry.blobs().commit(second, appended.progress, expected).await {
-            Ok(size) => Ok(size),
-            Err(error) => Err(UploadError::from_commit(error, id)),
-        },
+        None => {
+            publish_copy(
+                registry,
+                repository,
+                record,
+                &progress,
+                second,
+                appended.progress,
+                expected,
+            )
+            .await
+        }
         Some(error) => Err(match UploadError::from_append(error, id, size) {
             // Here the body is our own.
             UploadError::Broken { source, .. } | UploadError::Stalled { source, .. } => UploadError::Store(source),
@@ -200,6 +245,27 @@ async fn rehash(
     result
 }
 
+/// Publishes the copy of a session's bytes; `progress` is the session's own.
+async fn publish_copy(
+    registry: &Registry,
+    repository: &RepositoryPath,
+    record: &mut UploadRecord,
+    progress: &Progress,
+    copy: UploadId,
+    copied: Progress,
+    expected: &Digest,
+) -> Result<u64, UploadError> {
+    let actual = copied.hasher.finish();
+    if actual != *expected {
+        return Err(UploadError::digest_mismatch(*expected, actual));
+    }
+    seal(registry, repository, record, progress, expected).await?;
+    let size = registry.blobs().commit(copy, copied, expected).await;
+    let size = size.map_err(|error| UploadError::from_commit(error, record.id))?;
+    fail_point("upload.rehash.published");
+    Ok(size)
+}
+
 async fn link(
     registry: &Registry,
     repository: &RepositoryPath,
@@ -208,11 +274,12 @@ async fn link(
 ) -> Result<(), UploadError> {
     match registry.catalog().link_blob(repository, blob, registry.now()).await {
         Ok(()) => {
+            fail_point("upload.finish.linked");
             registry.metrics().blobs_received.inc();
             tracing::debug!("blob stored");
             Ok(())
         }
-        // The session was cancelled or expired in the meantime. Bytes that were published have no row now.
+        // The session was cancelled or expired in the meantime; what it was sealed as is queued for review.
         Err(CatalogError::Conflict) => Err(UploadError::Unknown(id)),
         Err(
             error @ (CatalogError::RepositoryUnknown(_)

@@ -2,8 +2,10 @@
 //! Upload sessions (OCI Distribution Specification 1.1, "Pushing blobs").
 //!
 //! A session is a row with what has arrived: few bytes in the row itself, more in the blob store with the state
-//! of the hash over them. Small blobs therefore never touch the blob store.
+//! of the hash over them. Small blobs therefore never touch the blob store. Before bytes of the blob store are
+//! published, the row is sealed: it says as what, so that a row names them whatever happens in between.
 
+mod alive;
 mod append;
 mod begin;
 mod expire;
@@ -28,7 +30,7 @@ use crate::response::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID};
 
 pub(crate) use append::append;
 pub(crate) use begin::begin;
-pub use expire::{ExpireError, expire_uploads};
+pub use expire::{ExpireError, discard_stale_uploads, expire_uploads};
 pub(crate) use finish::finish;
 pub(crate) use status::{cancel, status};
 pub(crate) use writers::Writers;

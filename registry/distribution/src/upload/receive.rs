@@ -112,10 +112,18 @@ pub(super) async fn receive(
             ),
         },
     };
+    if prefix.is_some() {
+        registry.writers().spill(id);
+    }
     let appended = registry.blobs().append(id, from, body, max_bytes).await;
     match prefix {
         // The store failed before it had what the row has: the row is still right.
-        Some(prefix) if appended.progress.bytes < prefix.len() as u64 => (Held::Buffered(prefix), appended.failure),
+        Some(prefix) if appended.progress.bytes < prefix.len() as u64 => {
+            if let Err(error) = registry.blobs().abandon(id).await {
+                tracing::debug!(upload.id = %id, error = %error, "bytes of an upload stay until they are stale");
+            }
+            (Held::Buffered(prefix), appended.failure)
+        }
         Some(_) | None => (Held::Stored(Box::new(appended.progress)), appended.failure),
     }
 }

@@ -4,7 +4,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use hythe_access::{Granted, kinds};
-use hythe_model::{RepositoryPath, UploadId};
+use hythe_model::{RepositoryPath, UploadId, fail_point};
 
 use super::append::find;
 use super::{UploadError, session_answer, session_error, session_id};
@@ -55,7 +55,9 @@ async fn cancel_upload(
     find(registry, granted.resource(), id).await?;
     // Bytes first: the row leads to them as long as they are there.
     registry.blobs().abandon(id).await?;
+    fail_point("upload.cancel.abandoned");
     if registry.catalog().end_upload(granted.resource(), id).await? {
+        fail_point("upload.cancel.ended");
         Ok(())
     } else {
         Err(UploadError::Unknown(id))

@@ -4,6 +4,7 @@
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
@@ -232,6 +233,10 @@ impl BlobStore for FaultyBlobs {
 
     async fn abandon(&self, upload: UploadId) -> Result<(), BlobError> {
         self.0.abandon(upload).await
+    }
+
+    async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError> {
+        self.0.stale_uploads(untouched_for, limit).await
     }
 
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {

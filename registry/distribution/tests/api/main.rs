@@ -8,6 +8,7 @@
 
 mod access;
 mod bad_input;
+mod disk_failures;
 mod failures;
 mod formats;
 mod fuzz;
