@@ -64,7 +64,8 @@ fn translate(manifest: &Manifest) {
     if let Ok(Ok(back)) = there {
         // The type is named and comes second, whether or not it was there.
         let mut stored: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
-        stored["mediaType"] = MediaType::DOCKER_MANIFEST.into();
+        let members = stored.as_object_mut().expect("a manifest is an object");
+        members.insert("mediaType".into(), MediaType::DOCKER_MANIFEST.into());
         let back: Value = serde_json::from_slice(&back).expect("a translation is JSON");
         assert_eq!(back, stored, "there and back is the same document");
     }
