@@ -3,8 +3,9 @@
 //!
 //! These clients are in later Debian suites than the others. `cargo xtask test` leaves out the module of one that is not
 //! to be had, and says so.
+#![allow(clippy::indexing_slicing, reason = "test code")]
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::client_home::ClientHome;
 use e2e::image::ImageRecipe;
 use e2e::{RegistryClient, Server};
