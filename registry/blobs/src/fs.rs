@@ -64,8 +64,6 @@ struct Inner {
     means: Means,
     /// Blobs whose name may not be on the disk.
     doubtful: Doubtful,
-    /// The permit to read ahead in a new blob.
-    warming: Arc<Semaphore>,
 }
 
 impl FsBlobStore {
@@ -92,7 +90,6 @@ impl FsBlobStore {
             buffers: Arc::default(),
             means,
             doubtful: Doubtful::default(),
-            warming: Arc::new(Semaphore::new(1)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

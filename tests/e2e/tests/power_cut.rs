@@ -20,7 +20,7 @@ use e2e::oracle::{self, Scope, Verdict};
 use e2e::power_disk::{Cache, Cut, PROGRAMS, Pool, PowerDisk};
 use e2e::process::wait_until;
 use e2e::recorder::Way;
-use e2e::{Recorder, RegistryClient, Server, ServerOptions};
+use e2e::{Recorder, RegistryClient, Server, ServerOptions, leftovers};
 
 /// How many clients push while power is cut.
 const CLIENTS: usize = 4;
@@ -145,7 +145,7 @@ fn take_cuts(disk: &PowerDisk<'_>, ledger: &Ledger, churn: &Churn, cuts: usize) 
 fn examine(taken: &Taken) -> Result<Verdict> {
     let recovered = taken.cut.mount()?;
     let folder = recovered.path().join("hythe");
-    let server = match Server::start_with(on(&folder, &[])) {
+    let mut server = match Server::start_with(on(&folder, &[])) {
         Ok(server) => server,
         Err(error) => {
             let lost = vec![format!("the server does not start: {error:#}")];
@@ -155,7 +155,11 @@ fn examine(taken: &Taken) -> Result<Verdict> {
             });
         }
     };
-    oracle::examine(&RegistryClient::new(&server), &taken.expected, Scope::Finished)
+    let mut verdict = oracle::examine(&RegistryClient::new(&server), &taken.expected, Scope::Finished)?;
+    server.kill9()?;
+    let leftovers = leftovers::examine(&folder, &folder.join("blobs"))?;
+    verdict.half.extend(leftovers.problems);
+    Ok(verdict)
 }
 
 /// Pushes one image after the other and cuts the power as soon as the last answer is there, when nothing else brings

@@ -3,7 +3,6 @@
 
 mod bench;
 mod command;
-mod debian;
 mod demo;
 mod docs;
 mod fuzz;

@@ -105,8 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "controlplane/rest",
         ],
     ),
-    ("tests/conformance", &["tests/e2e"]),
-    ("tests/xtask", &["tests/e2e", "tests/conformance"]),
+    ("tests/xtask", &["tests/e2e"]),
 ];
 
 /// Who never reaches whom, over any number of steps and in tests as well: the two rules that carry the weight.

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Blobs that are there: reading them, linking them to another repository, and taking them out of one.
+//! Blobs that are there: reading them, and linking them to another repository.
 
-mod delete;
 mod get;
 mod mount;
 mod multipart;
 
-pub(crate) use delete::{DeleteBlobError, delete};
 pub(crate) use get::{BlobReadError, get, head};
 pub(crate) use mount::mount;

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ends the server at every fail point of every operation, starts it again, and looks whether all that was acknowledged
+//! is there, nothing is half there, and what is left over can be found and collected.
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::scope;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use e2e::churn::noise;
+use e2e::client::say;
+use e2e::oracle::{self, Scope, Verdict};
+use e2e::process::wait_until;
+use e2e::recorder::Way;
+use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, hex, manifest, with_query};
+use e2e::{Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, leftovers};
+use serde_json::json;
+use sha2::{Digest as _, Sha512};
+
+/// Bytes of a blob that becomes a row, and of one that becomes a file.
+const SMALL: usize = 1_000;
+const LARGE: usize = 180_000;
+/// How many requests are sent at once, so that some of them share a commit.
+const AT_ONCE: usize = 12;
+/// How often one operation is ended at the same fail point, on different passes.
+const MOST_PASSES: usize = 6;
+
+/// Fail points that no request or pass of the server comes by yet: their own crates test them.
+const UNUSED: &[&str] = &[
+    // Nothing takes bytes of blobs away before there is a collector.
+    "blob.delete.removed",
+    "blob.delete.dir_synced",
+];
+/// How far the clock goes forward to make uploads expire, in seconds.
+const PAST_EXPIRY: i64 = 100 * 24 * 3600;
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// An operation: what has to be there before, and what is ended in the middle.
+struct Scenario {
+    name: &'static str,
+    run: fn(&Stage, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+}
+
+/// Each calls its second argument once, when the preparation is done.
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "push a small blob in one request",
+        run: |stage, ready| stage.push(SMALL, Way::Single, ready),
+    },
+    Scenario {
+        name: "push a small blob in a session",
+        run: |stage, ready| stage.push(SMALL, Way::Session, ready),
+    },
+    Scenario {
+        name: "push a large blob in one request",
+        run: |stage, ready| stage.push(LARGE, Way::Single, ready),
+    },
+    Scenario {
+        name: "push a large blob in a session",
+        run: |stage, ready| stage.push(LARGE, Way::Session, ready),
+    },
+    Scenario {
+        name: "push a large blob in chunks",
+        run: |stage, ready| stage.push(LARGE, Way::Chunks(3), ready),
+    },
+    Scenario {
+        name: "push a large blob that is there already",
+        run: |stage, ready| {
+            let bytes = stage.bytes(LARGE);
+            stage.recorder.push_blob("other", &bytes, Way::Session)?;
+            ready()?;
+            stage.recorder.push_blob("web", &bytes, Way::Session).map(drop)
+        },
+    },
+    Scenario {
+        name: "push a large blob under another algorithm than it was hashed with",
+        run: |stage, ready| {
+            let bytes = stage.bytes(LARGE);
+            ready()?;
+            let digest = format!("sha512:{}", hex(&Sha512::digest(&bytes)));
+            stage.recorder.push_blob_as("web", &bytes, &digest, Way::Chunks(2))
+        },
+    },
+    Scenario {
+        name: "push many small blobs at once",
+        run: |stage, ready| {
+            ready()?;
+            scope(|threads| {
+                let push = |number: usize| {
+                    let bytes = noise(&format!("{}/{number}", stage.number), SMALL);
+                    stage.recorder.push_blob("web", &bytes, Way::Single).map(drop)
+                };
+                let pushes: Vec<_> = (0..AT_ONCE).map(|number| threads.spawn(move || push(number))).collect();
+                pushes.into_iter().try_for_each(|push| push.join().unwrap())
+            })
+        },
+    },
+    Scenario {
+        name: "push an image",
+        run: |stage, ready| {
+            ready()?;
+            let (tag, layer) = (stage.tag("a"), stage.bytes(LARGE));
+            stage.recorder.push_image("web", &tag, &layer, Way::Session).map(drop)
+        },
+    },
+    Scenario {
+        name: "push an image by digest and an index over it",
+        run: |stage, ready| {
+            let image = stage.image_without_manifest("web")?;
+            ready()?;
+            let child = stage.recorder.put_untagged("web", OCI_MANIFEST, &image)?;
+            let descriptor = json!({ "mediaType": OCI_MANIFEST, "digest": child, "size": image.len() });
+            let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [descriptor] }).to_string();
+            let tag = stage.tag("index");
+            stage
+                .recorder
+                .put_manifest("web", &tag, OCI_INDEX, index.as_bytes())
+                .map(drop)
+        },
+    },
+    Scenario {
+        name: "mount a blob",
+        run: |stage, ready| {
+            let digest = stage.recorder.push_blob("other", &stage.bytes(LARGE), Way::Session)?;
+            ready()?;
+            stage.recorder.mount("web", "other", &digest)
+        },
+    },
+    Scenario {
+        name: "move a tag",
+        run: |stage, ready| {
+            let tag = stage.tag("moving");
+            stage
+                .recorder
+                .push_image("web", &tag, &stage.bytes(SMALL), Way::Session)?;
+            let image = stage.image_without_manifest("web")?;
+            ready()?;
+            stage.recorder.put_manifest("web", &tag, OCI_MANIFEST, &image).map(drop)
+        },
+    },
+    Scenario {
+        name: "delete a tag",
+        run: |stage, ready| {
+            let (tag, layer) = (stage.tag("a"), stage.bytes(LARGE));
+            let image = stage.recorder.push_image("web", &tag, &layer, Way::Session)?;
+            ready()?;
+            let blobs = [digest(config_of(&layer).as_bytes()), digest(&layer)];
+            stage
+                .recorder
+                .delete_tag("web", &tag, &image, &blobs.each_ref().map(String::as_str))
+        },
+    },
+    Scenario {
+        name: "delete an image",
+        run: |stage, ready| {
+            let (tag, layer) = (stage.tag("a"), stage.bytes(LARGE));
+            let image = stage.recorder.push_image("web", &tag, &layer, Way::Session)?;
+            ready()?;
+            let blobs = [digest(config_of(&layer).as_bytes()), digest(&layer)];
+            let blobs = blobs.each_ref().map(String::as_str);
+            stage.recorder.delete_image("web", &image, &[&tag], &blobs)
+        },
+    },
+    Scenario {
+        name: "cancel an upload",
+        run: |stage, ready| {
+            let upload = stage.recorder.begin_upload("web")?;
+            let upload = stage.recorder.append(&upload, 0, &stage.bytes(LARGE))?;
+            ready()?;
+            stage.recorder.cancel(&upload)
+        },
+    },
+    Scenario {
+        name: "let uploads expire",
+        run: |stage, ready| {
+            let mut ids = Vec::new();
+            for size in [SMALL, LARGE] {
+                let upload = stage.recorder.begin_upload("web")?;
+                let upload = stage.recorder.append(&upload, 0, &stage.bytes(size))?;
+                stage.recorder.may_expire(&upload);
+                ids.push(id_of(&upload)?);
+            }
+            ready()?;
+            stage.expire_uploads(|left| ids.iter().any(|id| left.contains(id)))
+        },
+    },
+    Scenario {
+        name: "find bytes that no session leads to",
+        run: |stage, ready| {
+            let upload = stage.recorder.begin_upload("web")?;
+            let id = id_of(&upload)?;
+            stage.recorder.cancel(&upload)?;
+            ready()?;
+            std::fs::write(stage.upload_files().join(&id), stage.bytes(LARGE))?;
+            stage.make_old(&id)?;
+            stage.expire_uploads(|left| left.contains(&id))
+        },
+    },
+];
+
+/// One run of a scenario.
+struct Stage {
+    recorder: Recorder,
+    ledger: Arc<Ledger>,
+    number: usize,
+    data_folder: PathBuf,
+    clock_file: PathBuf,
+}
+
+impl Stage {
+    /// Bytes that no other run pushes.
+    fn bytes(&self, size: usize) -> Vec<u8> {
+        noise(&format!("{}/{size}", self.number), size)
+    }
+
+    fn tag(&self, name: &str) -> String {
+        format!("{name}-{}", self.number)
+    }
+
+    fn push(&self, size: usize, way: Way, ready: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        ready()?;
+        self.recorder.push_blob("web", &self.bytes(size), way).map(drop)
+    }
+
+    /// Everything that an image needs but its manifest, which is the answer.
+    fn image_without_manifest(&self, repository: &str) -> Result<Vec<u8>> {
+        let layer = self.bytes(LARGE + 1);
+        let config = config_of(&layer);
+        let config_digest = self.recorder.push_blob(repository, config.as_bytes(), Way::Session)?;
+        let layer_digest = self.recorder.push_blob(repository, &layer, Way::Session)?;
+        Ok(manifest(&config_digest, config.len(), &layer_digest, layer.len()))
+    }
+
+    /// Sets the clock forward and waits until no wanted trace of an upload is left: no session and no bytes.
+    fn expire_uploads(&self, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let left = || -> Result<Vec<String>> { Ok(self.uploads()?.into_iter().filter(|it| is_wanted(it)).collect()) };
+        std::fs::write(&self.clock_file, PAST_EXPIRY.to_string())?;
+        let address = self.recorder.client().address().to_owned();
+        let waited = wait_until("uploads have expired", LIMIT, || {
+            // The server may have ended: that is for the caller to notice.
+            std::net::TcpStream::connect(&address).is_err() || left().is_ok_and(|left| left.is_empty())
+        });
+        std::fs::remove_file(&self.clock_file)?;
+        waited.with_context(|| format!("left: {:?}", left()))?;
+        ensure!(left()?.is_empty(), "the server ended first");
+        Ok(())
+    }
+
+    /// Every trace of an upload: rows and files.
+    fn uploads(&self) -> Result<Vec<String>> {
+        let database = self.data_folder.join("hythe.db");
+        let rows = leftovers::query(&database, "SELECT id FROM upload")?;
+        let mut left: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        for entry in std::fs::read_dir(self.upload_files())? {
+            left.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(left)
+    }
+
+    fn upload_files(&self) -> PathBuf {
+        self.data_folder.join("blobs/uploads")
+    }
+
+    /// Makes the bytes of an upload look as if nobody had touched them for long.
+    fn make_old(&self, id: &str) -> Result<()> {
+        let file = File::options().write(true).open(self.upload_files().join(id))?;
+        Ok(file.set_modified(SystemTime::UNIX_EPOCH)?)
+    }
+}
+
+/// A server whose fail points are watched.
+struct Theatre {
+    server: Server,
+    folder: tempfile::TempDir,
+    runs: usize,
+    /// What is expected of every run so far.
+    ledgers: Vec<Arc<Ledger>>,
+    visited: BTreeSet<String>,
+}
+
+impl Theatre {
+    fn open() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("hythe-crash-").tempdir()?;
+        let variable = |name: &str, value: &Path| (name.to_owned(), value.display().to_string());
+        let options = ServerOptions {
+            environment: vec![
+                variable("HYTHE_TEST_FAIL_POINTS", folder.path()),
+                variable("HYTHE_TEST_CLOCK_OFFSET_FILE", &folder.path().join("clock")),
+                ("HYTHE_TEST_EXPIRY_MILLISECONDS".into(), "250".into()),
+            ],
+            ..ServerOptions::default()
+        };
+        let server = Server::start_with(options)?;
+        for repository in ["web", "other"] {
+            server.create_repository(repository)?;
+        }
+        Ok(Self {
+            server,
+            folder,
+            runs: 0,
+            ledgers: Vec::new(),
+            visited: BTreeSet::new(),
+        })
+    }
+
+    fn stage(&mut self) -> Stage {
+        self.runs += 1;
+        let ledger = Arc::new(Ledger::default());
+        self.ledgers.push(Arc::clone(&ledger));
+        Stage {
+            recorder: Recorder::new(RegistryClient::new(&self.server), &ledger),
+            ledger,
+            number: self.runs,
+            data_folder: self.server.data_folder().to_owned(),
+            clock_file: self.folder.path().join("clock"),
+        }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a scenario to its end; answers the fail points it came by, in order.
+    fn rehearse(&mut self, scenario: &Scenario) -> Result<Vec<String>> {
+        let stage = self.stage();
+        let reached = self.file("reached");
+        (scenario.run)(&stage, &mut || Ok(std::fs::write(&reached, "")?))?;
+        let points = std::fs::read_to_string(&reached)?;
+        self.compare(&stage)?;
+        Ok(points.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs a scenario until the server ends at a fail point; false if it did not come by.
+    fn crash(&mut self, scenario: &Scenario, point: &str, pass: usize) -> Result<bool> {
+        let stage = self.stage();
+        let (armed, reached) = (self.file("armed"), self.file("reached"));
+        let outcome = (scenario.run)(&stage, &mut || {
+            std::fs::write(&reached, "")?;
+            Ok(std::fs::write(&armed, format!("{point}:{pass}"))?)
+        });
+        std::fs::remove_file(&armed)?;
+        let passes = std::fs::read_to_string(&reached)?;
+        let is_reached = passes.lines().filter(|line| *line == point).count() >= pass;
+        let mut status = None;
+        let ended = wait_until(
+            "the server has ended",
+            if is_reached { LIMIT } else { Duration::ZERO },
+            || {
+                status = self.server.exit_status().ok().flatten();
+                status.is_some()
+            },
+        );
+        if !is_reached && ended.is_err() {
+            outcome?;
+            self.compare(&stage)?;
+            return Ok(false);
+        }
+        ended.with_context(|| format!("{outcome:?}"))?;
+        let status = status.context("no status")?;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        ensure!(
+            signal == Some(6),
+            "the server ended with {status}, not by the fail point"
+        );
+
+        let folder = self.server.data_folder().to_owned();
+        let found = leftovers::examine(&folder, &folder.join("blobs"))?;
+        ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
+        self.server.restart()?;
+        stage.ledger.restarted();
+        self.compare(&stage)?;
+        self.visited.insert(point.to_owned());
+        Ok(true)
+    }
+
+    fn compare(&self, stage: &Stage) -> Result<()> {
+        let client = RegistryClient::new(&self.server);
+        oracle::examine(&client, &stage.ledger.now(), Scope::All)?.clean()
+    }
+
+    /// Looks at everything once more, and lets what was left over be collected.
+    fn close(mut self) -> Result<Verdict> {
+        let stage = self.stage();
+        let client = RegistryClient::new(&self.server);
+        let mut verdict = Verdict::default();
+        for ledger in &self.ledgers {
+            // Uploads that had not ended have expired when the clock jumped.
+            verdict.add(oracle::examine(&client, &ledger.now(), Scope::Finished)?);
+        }
+        verdict.clean()?;
+        for entry in std::fs::read_dir(stage.upload_files())? {
+            stage.make_old(&entry?.file_name().to_string_lossy())?;
+        }
+        stage
+            .expire_uploads(|_| true)
+            .context("what crashes left over is not collected")?;
+        let status = self.server.stop().context("it does not stop")?;
+        ensure!(status.success(), "{status}");
+        let folder = self.server.data_folder();
+        let found = leftovers::examine(folder, &folder.join("blobs"))?;
+        ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
+        Ok(verdict)
+    }
+}
+
+#[test]
+fn a_crash_at_any_fail_point_of_any_operation_loses_nothing() -> Result<()> {
+    if client::find(&["sqlite3"])?.is_none() {
+        return Ok(());
+    }
+    let written = fail_points_in_the_source()?;
+    ensure!(!written.is_empty(), "there are no fail points");
+    let mut theatre = Theatre::open()?;
+    let mut crashes = 0;
+    for scenario in SCENARIOS {
+        let points = theatre
+            .rehearse(scenario)
+            .with_context(|| format!("{}: without a crash", scenario.name))?;
+        let mut passes: Vec<(&str, usize)> = Vec::new();
+        for point in &points {
+            let pass = 1 + passes.iter().filter(|(known, _)| known == point).count();
+            if pass <= MOST_PASSES {
+                passes.push((point, pass));
+            }
+        }
+        say(&format!("{}: {}", scenario.name, points.join(" ")));
+        for (point, pass) in passes {
+            let ended = theatre
+                .crash(scenario, point, pass)
+                .with_context(|| format!("{}: ended at {point}, pass {pass}", scenario.name))?;
+            crashes += usize::from(ended);
+        }
+    }
+    let unused: BTreeSet<String> = UNUSED.iter().map(|it| (*it).to_owned()).collect();
+    let wanted: BTreeSet<String> = written.difference(&unused).cloned().collect();
+    let missed: Vec<String> = wanted.difference(&theatre.visited).cloned().collect();
+    let unknown: Vec<String> = theatre.visited.difference(&wanted).cloned().collect();
+    let visited = theatre.visited.len();
+    let verdict = theatre.close()?;
+    say(&format!(
+        "{crashes} crashes at {visited} fail points; {} things examined",
+        verdict.examined
+    ));
+    ensure!(
+        missed.is_empty(),
+        "no scenario comes by these fail points, so nothing shows that a crash there is harmless: {missed:?}"
+    );
+    ensure!(
+        unknown.is_empty(),
+        "not found in the source, or said to be unused: {unknown:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn an_upload_that_was_cut_off_goes_on_where_it_was() -> Result<()> {
+    let mut theatre = Theatre::open()?;
+    let bytes = noise("goes on", 3 * LARGE);
+    let (first, rest) = bytes.split_at(LARGE);
+    let stage = theatre.stage();
+    let upload = stage.recorder.begin_upload("web")?;
+    let upload = stage.recorder.append(&upload, 0, first)?;
+    theatre.server.kill9()?;
+    theatre.server.restart()?;
+    stage.ledger.restarted();
+    theatre.compare(&stage)?;
+    let upload = stage.recorder.append(&upload, LARGE, rest)?;
+    let end = with_query(&upload, "digest", &digest(&bytes));
+    stage.recorder.client().call("PUT", &end, &[], &[])?.expect(201)?;
+    let target = format!("/v2/web/blobs/{}", digest(&bytes));
+    let got = stage.recorder.client().call("GET", &target, &[], &[])?.expect(200)?;
+    ensure!(got.body == bytes, "{} other bytes", got.body.len());
+    Ok(())
+}
+
+/// The name of an upload, from the path for its bytes.
+fn id_of(target: &str) -> Result<String> {
+    let path = target.split('?').next().unwrap_or(target);
+    Ok(path.rsplit('/').next().context("no name")?.to_owned())
+}
+
+/// The names in all calls of `fail_point` in the product.
+fn fail_points_in_the_source() -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    let root = binary::workspace_folder();
+    let mut folders = vec![root.join("registry"), root.join("controlplane")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path)?;
+                for call in text.split("fail_point(").skip(1) {
+                    let argument = call.trim_start().strip_prefix('"');
+                    names.extend(argument.and_then(|it| it.split('"').next()).map(str::to_owned));
+                }
+            }
+        }
+    }
+    Ok(names)
+}
