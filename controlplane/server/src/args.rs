@@ -126,6 +126,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_VERIFY_READS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub verify_reads: Option<bool>,
 
+    /// Seconds for which a verified blob counts as whole when parts of it are read; 0 checks each time.
+    #[arg(long, env = "HYTHE_VERIFIED_FOR_SECONDS", value_name = "SECONDS")]
+    pub verified_for_seconds: Option<u64>,
+
     /// Bounds.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -235,13 +235,25 @@ impl fmt::Debug for DatabaseUrl {
 }
 
 /// Where blobs are.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Blobs {
     /// Folder; the data folder's `blobs` if absent.
     pub path: Option<PathBuf>,
     /// Compare the bytes of a blob with its digest while it is read.
     pub verify_reads: bool,
+    /// Seconds for which a blob that was found whole counts as whole when parts of it are read; 0 checks each time.
+    pub verified_for_seconds: u64,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self {
+            path: None,
+            verify_reads: false,
+            verified_for_seconds: 3600,
+        }
+    }
 }
 
 /// Keys.
@@ -467,6 +479,7 @@ impl Config {
         set(&mut self.log.level, args.log_level.as_ref());
         self.new_administrator_key = args.new_administrator_key;
         set(&mut self.blobs.verify_reads, args.verify_reads.as_ref());
+        set(&mut self.blobs.verified_for_seconds, args.verified_for_seconds.as_ref());
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
         set(

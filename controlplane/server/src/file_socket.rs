@@ -155,6 +155,10 @@ mod tests {
         let appended = store.append(upload, from, body, u64::MAX).await;
         store.commit(upload, appended.progress, &digest).await.unwrap();
 
+        // Only what is in the page cache is sent from the file.
+        let read = store.read(&digest, 0..u64::MAX).await.unwrap().unwrap();
+        let _in_memory: Vec<_> = read.try_collect().await.unwrap();
+
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let sending = async {

@@ -27,6 +27,7 @@ mod tasks;
 #[cfg(debug_assertions)]
 mod test_hooks;
 mod tls;
+mod verified;
 
 pub use args::{ConfigCommand, ServeArgs};
 pub use clock::SystemClock;

@@ -12,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::listener::ConnectionMetrics;
+use crate::verified::DamagedBlobs;
 
 /// The registry of metrics.
 pub struct Metrics {
@@ -79,6 +80,15 @@ impl Metrics {
     /// The registry, for the planes to add theirs.
     pub fn registry(&mut self) -> &mut Registry {
         &mut self.registry
+    }
+
+    /// Adds the count of damaged blobs.
+    pub fn add_damaged_blobs(&mut self, damaged: &DamagedBlobs) {
+        self.registry.register(
+            "hythe_blobs_damaged",
+            "Blobs whose bytes did not match their digest when they were read",
+            damaged.0.clone(),
+        );
     }
 
     /// Adds the counts of a listener.

@@ -25,7 +25,8 @@ use crate::health::{self, Health};
 use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, TlsError};
-use crate::{ServeArgs, SystemClock, descriptors, logs, tasks};
+use crate::verified::DamagedBlobs;
+use crate::{ServeArgs, SystemClock, descriptors, logs, tasks, verified};
 
 /// How often the set of revoked tokens is read again; bounds how long another node accepts a revoked one.
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
@@ -129,6 +130,9 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let blobs: Arc<dyn BlobStore> =
         Arc::new(FsBlobStore::open(&path).map_err(|cause| ServeError::Blobs { path, cause })?);
 
+    let damaged = DamagedBlobs::default();
+    let blobs = verified::over(blobs, &config.blobs, &damaged);
+
     let listeners = Listeners::bind(&config, certificate.as_ref()).await?;
     let urls = Urls::new(&config, &listeners)?;
     let settings = hythe_operations::Settings {
@@ -157,6 +161,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let stop = CancellationToken::new();
     let background = TaskTracker::new();
     let mut metrics = Metrics::new(clock.now());
+    metrics.add_damaged_blobs(&damaged);
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());

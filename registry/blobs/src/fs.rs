@@ -64,6 +64,8 @@ struct Inner {
     means: Means,
     /// Blobs whose name may not be on the disk.
     doubtful: Doubtful,
+    /// The permit to read ahead in a new blob.
+    warming: Arc<Semaphore>,
 }
 
 impl FsBlobStore {
@@ -90,6 +92,7 @@ impl FsBlobStore {
             buffers: Arc::default(),
             means,
             doubtful: Doubtful::default(),
+            warming: Arc::new(Semaphore::new(1)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

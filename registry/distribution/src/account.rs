@@ -62,6 +62,14 @@ impl Site {
 }
 
 impl Named {
+    /// Another repository, written in the style of this one.
+    pub(crate) fn written_like(&self, other: &RepositoryPath) -> String {
+        match split_account(&self.written).0 {
+            Some(_) => other.to_string(),
+            None => other.name.to_string(),
+        }
+    }
+
     /// The path below this repository, in the client's style.
     pub(crate) fn location(&self, rest: impl fmt::Display) -> String {
         format!("/v2/{}/{rest}", self.written)

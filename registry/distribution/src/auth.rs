@@ -7,12 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
-    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Granted, Resource, Secret, authorize,
+    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Decision, GateError, Granted, Resource,
+    Secret, authorize, kinds,
 };
 use hythe_model::RepositoryPath;
 
 use crate::account::{Named, Site};
 use crate::input::InputError;
+use crate::oci_error::OciError;
 use crate::turns::Tenant;
 use crate::{ConnectionInfo, Registry};
 
@@ -25,6 +27,8 @@ pub(crate) struct Visitor {
     pub(crate) presented: Presented,
     /// Whether the connection lets the kernel send files.
     pub(crate) sends_files: bool,
+    /// What a token for this request must be good for besides.
+    pub(crate) also: Option<String>,
 }
 
 /// How credentials were presented.
@@ -33,6 +37,13 @@ pub(crate) enum Presented {
     Nothing,
     Basic,
     Bearer,
+}
+
+/// One of two permissions.
+#[derive(Debug)]
+pub(crate) enum Either<A, B> {
+    Left(A),
+    Right(B),
 }
 
 /// Why a request is turned away at the door.
@@ -140,6 +151,7 @@ impl Visitor {
             site,
             presented,
             sends_files: connection.is_some_and(|connection| connection.sends_files),
+            also: None,
         })
     }
 
@@ -151,9 +163,31 @@ impl Visitor {
         }
     }
 
+    /// Lets challenges ask for a mount's source as well, so that one token is enough for the mount.
+    pub(crate) fn and_mount_from(mut self, written: Option<&str>) -> Self {
+        // Only names that can be repositories are repeated in a challenge.
+        self.also = written
+            .and_then(|written| self.site.repository(written).ok())
+            .map(|source| scope_of(Action::GetDownloadUrlForLayer, &source.written));
+        self
+    }
+
     /// The repository that the client wrote.
     pub(crate) fn repository(&self, written: &str) -> Result<Named, InputError> {
         self.site.repository(written).map_err(InputError::Name)
+    }
+
+    /// Refuses requests without any credentials, unless everybody may know of this registry.
+    pub(crate) async fn require_login(&self) -> Result<(), OciError> {
+        if self.presented != Presented::Nothing {
+            return Ok(());
+        }
+        let account = self.site.account("");
+        match authorize::<kinds::DescribeRegistry>(self.registry.gate(), &self.caller, account).await {
+            Ok(_) => Ok(()),
+            Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => Ok(self.require_credentials(None)?),
+            Err(AccessError::Unavailable(error)) => Err(error.into()),
+        }
     }
 
     /// Refuses requests without any credentials.
@@ -169,34 +203,93 @@ impl Visitor {
     where
         A: ActionKind<Resource = RepositoryPath>,
     {
-        let error = match authorize::<A>(self.registry.gate(), &self.caller, repository.path.clone()).await {
-            Ok(granted) => return Ok(granted),
-            Err(error) => error,
-        };
+        authorize::<A>(self.registry.gate(), &self.caller, repository.path.clone())
+            .await
+            .map_err(|error| self.refuse::<A>(error, repository))
+    }
+
+    fn refuse<A>(&self, error: AccessError, repository: &Named) -> Refusal
+    where
+        A: ActionKind<Resource = RepositoryPath>,
+    {
         let challenge = self.challenge(Some(&scope_of(A::ACTION, &repository.written)));
         match error {
-            AccessError::Denied(reason) if self.is_token_too_narrow(A::ACTION, repository) => {
+            AccessError::Denied(reason) if self.is_token_too_narrow(A::ACTION, &repository.path) => {
                 // Not counted as denied: it is how clients find out which scope to ask for.
-                Err(Refusal::InsufficientScope(
-                    reason,
-                    challenge.with_error("insufficient_scope"),
-                ))
+                Refusal::InsufficientScope(reason, challenge.with_error("insufficient_scope"))
             }
             AccessError::Unauthenticated(_) | AccessError::Denied(_) => {
                 self.registry.metrics().deny(A::ACTION);
-                Err(Refusal::Access(error, challenge))
+                Refusal::Access(error, challenge)
             }
-            AccessError::Unavailable(_) => Err(Refusal::Access(error, challenge)),
+            AccessError::Unavailable(_) => Refusal::Access(error, challenge),
         }
     }
 
+    /// Asks whether the caller may do `A` on the repository, or else `B`, where either is enough. A refusal is that of `A`.
+    pub(crate) async fn permit_either<A, B>(
+        &self,
+        repository: &Named,
+    ) -> Result<Either<Granted<A>, Granted<B>>, Refusal>
+    where
+        A: ActionKind<Resource = RepositoryPath>,
+        B: ActionKind<Resource = RepositoryPath>,
+    {
+        let refusal = match authorize::<A>(self.registry.gate(), &self.caller, repository.path.clone()).await {
+            Ok(granted) => return Ok(Either::Left(granted)),
+            Err(AccessError::Unavailable(error)) => {
+                return Err(self.refuse::<A>(AccessError::Unavailable(error), repository));
+            }
+            Err(error) => error,
+        };
+        match authorize::<B>(self.registry.gate(), &self.caller, repository.path.clone()).await {
+            Ok(granted) => Ok(Either::Right(granted)),
+            Err(AccessError::Unavailable(error)) => Err(self.refuse::<B>(AccessError::Unavailable(error), repository)),
+            Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => Err(self.refuse::<A>(refusal, repository)),
+        }
+    }
+
+    /// Whether the caller could read `source` with a token of wider scope: its own rights are enough, and only the
+    /// last limit of this token is not.
+    pub(crate) async fn may_read_with_wider_token(&self, source: &RepositoryPath) -> Result<bool, GateError> {
+        let action = Action::GetDownloadUrlForLayer;
+        if !self.is_token_too_narrow(action, source) {
+            return Ok(false);
+        }
+        let mut wider = self.caller.clone();
+        std::sync::Arc::make_mut(&mut wider.scopes).pop();
+        let decision = self
+            .registry
+            .gate()
+            .decide(&wider, action, &source.clone().into())
+            .await?;
+        Ok(decision == Decision::Allowed)
+    }
+
+    /// Asks for a token that is good for a push to `target` and a pull from `source`.
+    pub(crate) fn ask_for_mount_scope(&self, target: &Named, source: &RepositoryPath) -> Refusal {
+        let mut scope = scope_of(Action::CompleteLayerUpload, &target.written);
+        if self.also.is_none() {
+            scope.push(' ');
+            scope.push_str(&scope_of(Action::GetDownloadUrlForLayer, &target.written_like(source)));
+        }
+        Refusal::InsufficientScope(
+            format!("the token is not good for reading `{}`", source.name),
+            self.challenge(Some(&scope)).with_error("insufficient_scope"),
+        )
+    }
+
     fn challenge(&self, scope: Option<&str>) -> Challenge {
-        Challenge::new(&self.registry, &self.site, scope.map(Into::into))
+        let scope = scope.map(|scope| match &self.also {
+            Some(also) => format!("{scope} {also}"),
+            None => scope.to_owned(),
+        });
+        Challenge::new(&self.registry, &self.site, scope)
     }
 
     // The last limit is the scope of this token; those before it are of the tokens it was made from, and stay.
-    fn is_token_too_narrow(&self, action: Action, repository: &Named) -> bool {
-        let resource = Resource::Repository(repository.path.clone());
+    fn is_token_too_narrow(&self, action: Action, repository: &RepositoryPath) -> bool {
+        let resource = Resource::Repository(repository.clone());
         self.presented == Presented::Bearer
             && self
                 .caller

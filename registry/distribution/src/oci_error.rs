@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one mapping from what can go wrong to what the client sees: status, code and message.
 //!
-//! Codes are those of the OCI Distribution Specification 1.1 ("Error Codes"); where it has none, ECR's, or those
-//! of the Docker Registry HTTP API V2. Where both give a status, the specification's counts; messages are ECR's where it has one.
+//! Codes are those of the OCI Distribution Specification 1.1 ("Error Codes"), which allows a 4xx no others but
+//! `TAG_INVALID` of old, ECR's code for an immutable tag. Where both give a status, the specification's counts; messages are ECR's where it has one.
 
 use std::error::Error;
 use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError, IssueError};
 use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
 use hythe_model::{Digest, ManifestError, RepositoryPath};
 use serde_json::json;
 
 use crate::auth::Refusal;
-use crate::blob::BlobReadError;
+use crate::blob::{BlobReadError, DeleteBlobError};
 use crate::body::ReadError;
 use crate::catalog::ListRepositoriesError;
 use crate::input::InputError;
 use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError, TranslateError};
-use crate::referrers::ListReferrersError;
 use crate::response::Answer;
 use crate::tags::ListTagsError;
 use crate::upload::UploadError;
 
 /// How long a client should wait before it tries again, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// The longest text of a warning, in characters (with every one escaped it stays below the 4096 bytes of the specification).
+const MAX_WARNING_CHARS: usize = 1024;
 
 /// Too much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,8 +57,6 @@ enum Code {
     ManifestUnknown,
     NameInvalid,
     NameUnknown,
-    PaginationNumberInvalid,
-    RangeInvalid,
     SizeInvalid,
     TagInvalid,
     TooManyRequests,
@@ -80,8 +79,6 @@ impl Code {
             Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",
-            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
-            Self::RangeInvalid => "RANGE_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::TagInvalid => "TAG_INVALID",
             Self::TooManyRequests => "TOOMANYREQUESTS",
@@ -149,6 +146,21 @@ impl OciError {
 
     fn with_retry(self) -> Self {
         self.with(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
+    /// What the body says, as a `Warning` for answers without one (OCI Distribution Specification 1.1, "Warnings");
+    /// `None` if it says nothing about the request.
+    pub(crate) fn warning(&self) -> Option<HeaderValue> {
+        if !self.status.is_client_error() {
+            return None;
+        }
+        let text: String = format!("{}: {}", self.code.as_str(), self.message)
+            .chars()
+            .take(MAX_WARNING_CHARS)
+            .map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' })
+            .flat_map(|c| (c == '"' || c == '\\').then_some('\\').into_iter().chain([c]))
+            .collect();
+        HeaderValue::try_from(format!("299 - \"{text}\"")).ok()
     }
 
     /// The code, for the log.
@@ -270,10 +282,11 @@ impl From<InputError> for OciError {
             InputError::TooManyTags(_) => (StatusCode::URI_TOO_LONG, Code::TagInvalid),
             InputError::ReferenceUnknown(_) => (StatusCode::NOT_FOUND, Code::ManifestUnknown),
             InputError::UploadUnknown(_) => (StatusCode::NOT_FOUND, Code::BlobUploadUnknown),
-            InputError::PageSize(_) => (StatusCode::BAD_REQUEST, Code::PaginationNumberInvalid),
             InputError::ContentRange(_) => (StatusCode::BAD_REQUEST, Code::BlobUploadInvalid),
             InputError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, Code::SizeInvalid),
-            InputError::GrantType | InputError::TooManyScopes(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+            InputError::PageSize(_) | InputError::GrantType | InputError::TooManyScopes(_) => {
+                (StatusCode::BAD_REQUEST, Code::Unsupported)
+            }
         };
         Self::new(status, code, error)
     }
@@ -311,11 +324,25 @@ impl From<BlobReadError> for OciError {
             BlobReadError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
             BlobReadError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
             BlobReadError::RangeUnsatisfiable { size } => {
-                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::RangeInvalid, error)
+                Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, error)
                     .with(header::CONTENT_RANGE, format_args!("bytes */{size}"))
             }
             BlobReadError::BytesMissing(_) | BlobReadError::Store(_) => Self::internal(&error),
             BlobReadError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteBlobError> for OciError {
+    fn from(error: DeleteBlobError) -> Self {
+        match error {
+            DeleteBlobError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            DeleteBlobError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
+            // As ECR refuses to delete an image that an index lists.
+            DeleteBlobError::Needed(_) => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, error).with(header::ALLOW, "HEAD, GET")
+            }
+            DeleteBlobError::Catalog(error) => error.into(),
         }
     }
 }
@@ -421,6 +448,7 @@ impl From<DeleteManifestError> for OciError {
             DeleteManifestError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
             DeleteManifestError::Delete(DeleteImageError::ReferencedByIndex(_)) => {
                 Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, error)
+                    .with(header::ALLOW, "HEAD, GET, PUT")
             }
             DeleteManifestError::Delete(DeleteImageError::Catalog(error)) => error.into(),
         }
@@ -432,15 +460,6 @@ impl From<ListTagsError> for OciError {
         match error {
             ListTagsError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
             ListTagsError::Catalog(error) => error.into(),
-        }
-    }
-}
-
-impl From<ListReferrersError> for OciError {
-    fn from(error: ListReferrersError) -> Self {
-        match error {
-            ListReferrersError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
-            ListReferrersError::Catalog(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use hythe_access::{Granted, kinds};
 use hythe_catalog::{CatalogError, Referrer};
-use hythe_model::{Digest, MediaType, RepositoryPath};
+use hythe_model::{Digest, MediaType};
 use serde::Serialize;
 
 use crate::Registry;
@@ -21,15 +21,6 @@ use crate::response::{Answer, OCI_FILTERS_APPLIED};
 const PORTION_ITEMS: usize = 16;
 /// A page ends when its annotations have this many bytes (the specification wants answers of at most 4 MiB).
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
-
-/// Why referrers were not listed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ListReferrersError {
-    #[error("the repository `{0}` does not exist")]
-    RepositoryUnknown(RepositoryPath),
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +42,8 @@ struct Descriptor<'a> {
     annotations: &'a BTreeMap<String, String>,
 }
 
-/// Answers a GET for the referrers of a subject, which need not exist.
+/// Answers a GET for the referrers of a subject. Neither it nor the repository needs to exist: "the registry MUST NOT
+/// return a `404 Not Found` to a referrers API request", since clients take that for a registry without this API.
 pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let subject = input.digest()?;
@@ -103,7 +95,7 @@ async fn list_referrers(
     filter: Option<&str>,
     mut after: Option<Digest>,
     limit: usize,
-) -> Result<Page<Referrer>, ListReferrersError> {
+) -> Result<Page<Referrer>, CatalogError> {
     let repository = granted.resource();
     let mut page = Page {
         items: Vec::new(),
@@ -129,9 +121,6 @@ async fn list_referrers(
         if is_last {
             break;
         }
-    }
-    if page.items.is_empty() && !registry.catalog().repository_exists(repository).await? {
-        return Err(ListReferrersError::RepositoryUnknown(repository.clone()));
     }
     Ok(page)
 }

@@ -45,6 +45,7 @@ pub(crate) enum Operation {
     CatalogList,
     BlobHead,
     BlobGet,
+    BlobDelete,
     UploadBegin,
     UploadStatus,
     UploadAppend,
@@ -88,7 +89,7 @@ const UPLOAD: &str = "/v2/<name>/blobs/uploads/<id>";
 const BLOB: &str = "/v2/<name>/blobs/<digest>";
 const MANIFEST: &str = "/v2/<name>/manifests/<reference>";
 
-static ROUTES: [Route; 18] = [
+static ROUTES: [Route; 19] = [
     route(Method::GET, "/v2/", Shape::Base, Operation::Ping, None),
     route(Method::HEAD, "/v2/", Shape::Base, Operation::Ping, None),
     route(Method::GET, "/token", Shape::Token, Operation::TokenGet, None),
@@ -113,6 +114,13 @@ static ROUTES: [Route; 18] = [
         Shape::Blob,
         Operation::BlobGet,
         Some(Action::GetDownloadUrlForLayer),
+    ),
+    route(
+        Method::DELETE,
+        BLOB,
+        Shape::Blob,
+        Operation::BlobDelete,
+        Some(Action::BatchDeleteImage),
     ),
     route(
         Method::POST,

@@ -80,9 +80,14 @@ pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body
     };
     let mut response = result.unwrap_or_else(|error| {
         tracing::debug!(error.code = error.code(), "a request was refused");
+        let warning = is_head.then(|| error.warning());
         let mut response = error.into_response();
-        if is_head {
-            // A HEAD has no body, and the length of the one that GET would have is of no use to anybody.
+        if let Some(warning) = warning {
+            // A HEAD has no body, and the length of the one that GET would have is of no use to anybody. What it
+            // would say goes to a header, so that a person learns why.
+            response
+                .headers_mut()
+                .extend(warning.map(|text| (header::WARNING, text)));
             *response.body_mut() = Body::empty();
             response.headers_mut().remove(header::CONTENT_TYPE);
         }
@@ -143,7 +148,10 @@ async fn run(
         .action
         .zip(named)
         .map(|(action, named)| scope_of(action, &named.written));
-    let visitor = Visitor::identify(registry, site, &input.headers, connection, scope).await?;
+    let mut visitor = Visitor::identify(registry, site, &input.headers, connection, scope).await?;
+    if route.operation == Operation::UploadBegin && input.parameter("mount").is_some() {
+        visitor = visitor.and_mount_from(input.parameter("from").as_deref());
+    }
     let tenant = visitor.tenant();
     place.tenant = Some(visitor.registry.enter_as(&tenant)?);
     let response = dispatch(route.operation, &visitor, input).await?;
@@ -163,12 +171,13 @@ async fn reserve(registry: &Registry, tenant: &Tenant, in_memory: Option<u64>) -
 
 async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     match operation {
-        Operation::Ping => ping(visitor),
+        Operation::Ping => ping(visitor).await,
         Operation::TokenGet => token::get(visitor, input).await,
         Operation::TokenPost => token::post(visitor, input).await,
         Operation::CatalogList => catalog::list(visitor, input).await,
         Operation::BlobHead => blob::head(visitor, input).await,
         Operation::BlobGet => blob::get(visitor, input).await,
+        Operation::BlobDelete => blob::delete(visitor, input).await,
         Operation::UploadBegin => upload::begin(visitor, input).await,
         Operation::UploadStatus => upload::status(visitor, input).await,
         Operation::UploadAppend => upload::append(visitor, input).await,
@@ -184,8 +193,8 @@ async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Resu
 }
 
 /// Answers the question of clients whether this is a registry and whether they are logged in.
-fn ping(visitor: &Visitor) -> Result<Response, OciError> {
-    visitor.require_credentials(None)?;
+async fn ping(visitor: &Visitor) -> Result<Response, OciError> {
+    visitor.require_login().await?;
     Ok(Answer::json("application/json", &json!({})).into_response())
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
+use crate::binary;
+
 /// Set by `cargo xtask test`: a client that is not installed is then a failure.
 pub const REQUIRE_CLIENTS: &str = "HYTHE_REQUIRE_CLIENTS";
 
@@ -15,6 +17,8 @@ pub fn path_of(program: &str) -> Option<PathBuf> {
     let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)
         .chain(usual)
+        // Where `cargo xtask` puts what the machine does not have.
+        .chain([binary::workspace_folder().join("target/tools/bin")])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }

@@ -12,6 +12,7 @@
 pub mod binary;
 pub mod churn;
 pub mod client;
+pub mod client_home;
 pub mod docker;
 pub mod http;
 pub mod image;

@@ -199,7 +199,7 @@ fn the_registry_answers_bad_requests_with_status_code_and_reason() -> Result<()>
         Row("manifest under another digest", &root_, put(&absent), json_, absent_layer(), "400 DIGEST_INVALID|MANIFEST_INVALID"),
         Row("manifest of 5 MiB", &root_, put("huge"), json_, huge, "413 SIZE_INVALID"),
         Row("immutable tag", &root_, "PUT /v2/fixed/manifests/1".into(), json_, second, "400 TAG_INVALID cannot be overwritten because the tag is immutable"),
-        Row("page of no size", &root_, get("web/tags/list?n=x"), none, vec![], "400 PAGINATION_NUMBER_INVALID"),
+        Row("page of no size", &root_, get("web/tags/list?n=x"), none, vec![], "400 UNSUPPORTED"),
         Row("path that is none", &root_, get("web/nonsense"), none, vec![], "404 UNSUPPORTED|NAME_UNKNOWN|NAME_INVALID"),
         Row("method that is none", &root_, "POST /v2/web/manifests/x".into(), none, vec![], "405 UNSUPPORTED"),
     ];

@@ -273,9 +273,13 @@ fn skopeo_copies_every_format_inspects_lists_and_deletes() -> Result<()> {
         let folder = format!("dir:{}", skopeo.path(&format!("{format}-dir")));
         skopeo.run(&["copy", "--src-tls-verify=false", &target(format), &folder])?;
     }
-    // Schema 1 has been gone for years; it is refused by name, not stored.
-    let refused = skopeo.refused(&[&push[..], &["--format", "v2s1", &source, &target("old")]].concat())?;
-    ensure!(!refused.stderr.is_empty());
+    // Schema 1 has no `mediaType`; its signatures come back with it.
+    skopeo.run(&[&push[..], &["--format", "v2s1", &source, &target("v2s1")]].concat())?;
+    let raw = skopeo.run(&["inspect", "--raw", "--tls-verify=false", &target("v2s1")])?;
+    let raw: Value = serde_json::from_str(&raw.stdout)?;
+    ensure!(raw["schemaVersion"] == 1 && raw["signatures"].is_array(), "v2s1: {raw}");
+    let folder = format!("dir:{}", skopeo.path("v2s1-dir"));
+    skopeo.run(&["copy", "--src-tls-verify=false", &target("v2s1"), &folder])?;
 
     let tags = skopeo.run(&[
         "list-tags",
@@ -283,11 +287,56 @@ fn skopeo_copies_every_format_inspects_lists_and_deletes() -> Result<()> {
         &format!("docker://{}/copied", server.registry()),
     ])?;
     let tags: Value = serde_json::from_str(&tags.stdout)?;
-    ensure!(tags["Tags"] == json!(["as-is", "oci", "v2s2"]), "{tags}");
+    ensure!(tags["Tags"] == json!(["as-is", "oci", "v2s1", "v2s2"]), "{tags}");
 
     skopeo.run(&["delete", "--tls-verify=false", &target("v2s2")])?;
     skopeo.refused(&["inspect", "--tls-verify=false", &target("v2s2")])?;
     skopeo.run(&["inspect", "--tls-verify=false", &target("as-is")])?;
+    Ok(())
+}
+
+#[test]
+fn skopeo_mirrors_a_repository_to_a_folder_and_back() -> Result<()> {
+    let Some(skopeo) = Tool::find("skopeo")? else {
+        return Ok(());
+    };
+    let server = Server::start()?;
+    let registry = server.registry();
+    for name in ["mirrored", "back/mirrored"] {
+        server.create_repository(name)?;
+    }
+    skopeo.login(&server)?;
+    for tag in ["1", "2"] {
+        ImageRecipe::text(tag).write(&skopeo.folder.path().join("layout"), tag)?;
+        let (source, target) = (
+            format!("oci:layout:{tag}"),
+            format!("docker://{registry}/mirrored:{tag}"),
+        );
+        skopeo.run(&["copy", "--dest-tls-verify=false", &source, &target])?;
+    }
+    let from = format!("{registry}/mirrored");
+    let sync = ["sync", "--all"];
+    skopeo.run(
+        &[
+            &sync[..],
+            &["--src-tls-verify=false", "--src=docker", "--dest=dir", &from, "folder"],
+        ]
+        .concat(),
+    )?;
+    let to = format!("{registry}/back");
+    skopeo.run(
+        &[
+            &sync[..],
+            &["--dest-tls-verify=false", "--src=dir", "--dest=docker", "folder", &to],
+        ]
+        .concat(),
+    )?;
+    let client = e2e::RegistryClient::new(&server);
+    for tag in ["1", "2"] {
+        let there = client.manifest("mirrored", tag)?.expect(200)?;
+        let back = client.manifest("back/mirrored", tag)?.expect(200)?;
+        ensure!(there.body == back.body, "{tag} came back as another");
+    }
     Ok(())
 }
 

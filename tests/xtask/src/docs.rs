@@ -94,6 +94,7 @@ fn generated() -> Result<BTreeMap<PathBuf, String>> {
         let page = run_to_end(command.args(["docs", name]))?.ok()?.stdout;
         pages.insert(Path::new("reference").join(file), page);
     }
+    pages.insert(Path::new("reference").join("conformance.md"), conformance::page());
     let folder = tempfile::tempdir()?;
     let mut command = Command::new(binary::provider()?);
     clean_environment(&mut command);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use e2e::{client, image, postgres};
 
 use crate::command::{TOOLS, cargo, in_workspace, show, works};
-use crate::say;
+use crate::{debian, say};
 
 /// What must be there: how it is recognised, and Debian's package for it.
 struct Need {
@@ -58,6 +58,11 @@ const NEEDS: &[Need] = &[
         what: "skopeo",
         package: "skopeo",
         is_there: || has("skopeo"),
+    },
+    Need {
+        what: "umoci",
+        package: "umoci",
+        is_there: || has("umoci"),
     },
     Need {
         what: "curl",
@@ -146,6 +151,7 @@ pub fn everything() -> Result<Vec<String>> {
     if !has("terraform") {
         still.push(TERRAFORM.to_owned());
     }
+    debian::later_clients()?;
     tool("nextest", "cargo-nextest", "^0.9")?;
     tool("deny", "cargo-deny", "^0.20")?;
     Ok(still)

@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod debian;
 mod demo;
 mod docs;
 mod fuzz;

@@ -105,7 +105,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "controlplane/rest",
         ],
     ),
-    ("tests/xtask", &["tests/e2e"]),
+    ("tests/conformance", &["tests/e2e"]),
+    ("tests/xtask", &["tests/e2e", "tests/conformance"]),
 ];
 
 /// Who never reaches whom, over any number of steps and in tests as well: the two rules that carry the weight.

@@ -16,7 +16,7 @@ use hythe_model::{Digest, MediaType, RepositoryPath};
 
 use super::multipart::Multipart;
 use crate::Registry;
-use crate::auth::Visitor;
+use crate::auth::{Either, Visitor};
 use crate::input::Input;
 use crate::oci_error::OciError;
 use crate::range::{Wanted, content_range, wanted};
@@ -44,8 +44,14 @@ pub(crate) enum BlobReadError {
 pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let digest = input.digest()?;
-    let granted = visitor.permit::<kinds::BatchCheckLayerAvailability>(&named).await?;
-    let record = check_blob(&visitor.registry, &granted, &digest).await?;
+    // Who may read a blob may know that it is there: ECR's pull-only principals ask before they push, too.
+    let granted = visitor
+        .permit_either::<kinds::BatchCheckLayerAvailability, kinds::GetDownloadUrlForLayer>(&named)
+        .await?;
+    let record = match granted {
+        Either::Left(granted) => check_blob(&visitor.registry, &granted, &digest).await?,
+        Either::Right(granted) => find_blob(&visitor.registry, &granted, &digest).await?,
+    };
     if is_cached(&input.headers, &digest) {
         return Ok(not_modified(&digest));
     }

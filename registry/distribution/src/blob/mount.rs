@@ -6,6 +6,7 @@ use hythe_catalog::CatalogError;
 use hythe_model::{Digest, RepositoryPath};
 
 use crate::Registry;
+use crate::account::Named;
 use crate::auth::Visitor;
 use crate::oci_error::OciError;
 
@@ -14,8 +15,10 @@ const MAX_SOURCES: usize = 16;
 
 /// Links the blob to the target from `from`, or from wherever the caller may read it; says whether it is there
 /// now. A source that is unknown, of another account, or not the caller's to read is no error: the client uploads then.
+/// If only the scope of the caller's token keeps it from reading a source, it is told to ask for a wider one.
 pub(crate) async fn mount(
     visitor: &Visitor,
+    named: &Named,
     target: &Granted<kinds::CompleteLayerUpload>,
     digest: &Digest,
     from: Option<&str>,
@@ -26,17 +29,26 @@ pub(crate) async fn mount(
         Some(Err(_)) => return Ok(false),
         None => sources(registry, target, digest).await?,
     };
+    let mut behind_scope = None;
     for source in sources {
         if source.account != target.resource().account {
             continue;
         }
-        match authorize::<kinds::GetDownloadUrlForLayer>(registry.gate(), &visitor.caller, source).await {
+        match authorize::<kinds::GetDownloadUrlForLayer>(registry.gate(), &visitor.caller, source.clone()).await {
             Ok(source) if link(registry, target, &source, digest).await? => return Ok(true),
-            Ok(_) | Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {}
+            Ok(_) => {}
+            Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {
+                if behind_scope.is_none() && visitor.may_read_with_wider_token(&source).await? {
+                    behind_scope = Some(source);
+                }
+            }
             Err(AccessError::Unavailable(error)) => return Err(error.into()),
         }
     }
-    Ok(false)
+    match behind_scope {
+        Some(source) => Err(visitor.ask_for_mount_scope(named, &source).into()),
+        None => Ok(false),
+    }
 }
 
 async fn sources(

@@ -58,7 +58,11 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     let reference = parse_reference(&input, InputError::Tag)?;
     let tags = tag_parameters(&input.query, &reference)?;
     let granted = visitor.permit::<kinds::PutImage>(&named).await?;
-    let content_type = input.header(&header::CONTENT_TYPE).map(|text| text.trim().to_owned());
+    // "The registry SHOULD ignore parameters on the `Content-Type` header."
+    let content_type = input
+        .header(&header::CONTENT_TYPE)
+        .and_then(|text| text.split(';').next())
+        .map(|text| text.trim().to_owned());
     let length = input.content_length();
     let most = MAX_MANIFEST_BYTES as u64;
     let _turn = registry

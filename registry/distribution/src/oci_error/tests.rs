@@ -221,13 +221,17 @@ fn every_error_has_a_status_a_code_and_a_message() {
     for error in delete_errors() {
         add("delete", error.into());
     }
+    let delete_blob = [
+        DeleteBlobError::RepositoryUnknown(repository()),
+        DeleteBlobError::Unknown(digest()),
+        DeleteBlobError::Needed(digest()),
+    ];
+    for error in delete_blob.into_iter().chain(catalog_errors()) {
+        add("unlink", error.into());
+    }
     let tags = [ListTagsError::RepositoryUnknown(repository())];
     for error in tags.into_iter().chain(catalog_errors()) {
         add("tags", error.into());
-    }
-    let referrers = [ListReferrersError::RepositoryUnknown(repository())];
-    for error in referrers.into_iter().chain(catalog_errors()) {
-        add("referrers", error.into());
     }
     let catalog = [ListRepositoriesError::Gate(GateError("down".into()))];
     for error in catalog.into_iter().chain(catalog_errors()) {

@@ -37,7 +37,7 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
     let granted = visitor.permit::<kinds::InitiateLayerUpload>(&named).await?;
     if let Some(digest) = mounted {
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
-        if mount(visitor, &target, &digest, input.parameter("from").as_deref()).await? {
+        if mount(visitor, &named, &target, &digest, input.parameter("from").as_deref()).await? {
             return Ok(created(&named, &digest).into_response());
         }
     } else if let Some(digest) = whole {

@@ -12,7 +12,11 @@ use crate::support::{Answer, Ask, PASSWORD, Plane, image, sha256};
 /// A request to a route, complete enough to succeed if it is allowed to.
 async fn ask(plane: &Plane, method: &Method, template: &str, name: &str) -> Ask {
     let (manifest, digest) = plane.push_image(name, "v1", "hello").await;
-    let blob: Digest = sha256(b"hello");
+    let blob: Digest = match (method, template) {
+        // The image's own blobs cannot be deleted.
+        (&Method::DELETE, "/v2/<name>/blobs/<digest>") => plane.push_blob(name, b"of no image").await,
+        _ => sha256(b"hello"),
+    };
     let id = plane.begin(name).await.rsplit('/').next().unwrap().to_owned();
     let path = template
         .replace("<name>", name)
@@ -135,6 +139,64 @@ async fn a_reader_cannot_write() {
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (StatusCode::FORBIDDEN, "DENIED")
+        );
+    }
+}
+
+/// ECR's pull-only principals have `GetDownloadUrlForLayer` and not always `BatchCheckLayerAvailability`.
+#[tokio::test]
+async fn who_may_read_a_blob_may_ask_whether_it_is_there() {
+    let plane = Plane::new();
+    let blob = plane.push_blob("team/web", b"hello").await;
+    let path = format!("/v2/team/web/blobs/{blob}");
+    for user in ["reader", "checker"] {
+        assert_eq!(
+            plane.send(Ask::head(&path).by(user)).await.status,
+            StatusCode::OK,
+            "{user}"
+        );
+    }
+    assert_eq!(
+        plane.send(Ask::get(&path).by("checker")).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let refused = plane.send(Ask::head(&path).by("hidden")).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(
+        refused
+            .header(&header::WARNING)
+            .contains("is not authorized to perform: ecr:BatchCheckLayerAvailability"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_a_token_that_covers_its_source() {
+    let plane = Plane::new();
+    let blob = plane.push_blob("team/other", b"hello").await;
+    let scope = "repository:team/web:pull,push";
+    let token = plane.send(Ask::get(&format!("/token?scope={scope}")).by("admin")).await;
+    let token = token.json()["token"].as_str().unwrap().to_owned();
+    for from in ["", "&from=team/other"] {
+        let mount = format!("/v2/team/web/blobs/uploads/?mount={blob}{from}");
+        let answer = plane.send(Ask::post(&mount).bearer(&token)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer}");
+        let challenge = answer.header(&header::WWW_AUTHENTICATE);
+        assert!(
+            challenge.contains(&format!("scope=\"{scope} repository:team/other:pull\"")),
+            "{challenge}"
+        );
+    }
+    // Who may not read the source learns nothing of it, whatever token it has.
+    let limited = plane
+        .send(Ask::get(&format!("/token?scope={scope}")).by("pusher"))
+        .await;
+    let limited = limited.json()["token"].as_str().unwrap().to_owned();
+    for from in ["", "&from=team/other"] {
+        let mount = format!("/v2/team/web/blobs/uploads/?mount={blob}{from}");
+        assert_eq!(
+            plane.send(Ask::post(&mount).bearer(&limited)).await.status,
+            StatusCode::ACCEPTED
         );
     }
 }

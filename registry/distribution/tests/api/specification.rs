@@ -27,7 +27,9 @@ async fn every_answer_says_which_api_it_is_of() {
 #[tokio::test]
 async fn errors_are_documents_and_head_has_none() {
     let plane = Plane::new();
-    for route in routes().iter().filter(|route| route.template.contains("<name>")) {
+    // Referrers are never 404.
+    let can_fail = |template: &str| template.contains("<name>") && !template.contains("referrers");
+    for route in routes().iter().filter(|route| can_fail(route.template)) {
         let sha = sha256(b"none").to_string();
         let path = route
             .template

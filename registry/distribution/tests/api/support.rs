@@ -38,7 +38,8 @@ pub const PASSWORD: &str = "correct horse";
 pub const MAX_TOKEN_ENTRIES: usize = 90;
 
 /// Users: `admin` (root of the owner's account), `stranger` (root of another), `puller` (may pull everything of
-/// the owner's account), `hidden` (may describe only repositories whose name starts with `seen`). Anonymous
+/// the owner's account), `hidden` (may describe only repositories whose name starts with `seen`), `reader` (may only
+/// read blobs), `checker` (may only ask for blobs), `pusher` (may do everything in `team/web`). Anonymous
 /// callers may pull `public/web`. As user `AWS`, the passwords `expired`, `revoked` and `inactive` are what they say.
 #[derive(Debug)]
 pub struct TestGate {
@@ -53,7 +54,7 @@ fn user(name: &str) -> Option<Principal> {
     match name {
         "admin" => Some(Principal::Root(owner)),
         "stranger" => Some(Principal::Root(STRANGER.parse().unwrap())),
-        "puller" | "hidden" => Some(Principal::User(owner, name.parse().unwrap())),
+        "puller" | "hidden" | "reader" | "checker" | "pusher" => Some(Principal::User(owner, name.parse().unwrap())),
         _ => None,
     }
 }
@@ -68,7 +69,13 @@ fn may(principal: &Principal, action: Action, resource: &Resource) -> bool {
         Principal::Anonymous => is_read && name == "public/web",
         Principal::Root(own) => own == account,
         Principal::User(own, user) if user.as_str() == "puller" => own == account && is_read,
-        Principal::User(own, _) => own == account && is_read && name.starts_with("seen"),
+        Principal::User(own, _) if own != account => false,
+        Principal::User(_, user) => match user.as_str() {
+            "reader" => action == Action::GetDownloadUrlForLayer,
+            "checker" => action == Action::BatchCheckLayerAvailability,
+            "pusher" => name == "team/web",
+            _ => is_read && name.starts_with("seen"),
+        },
     }
 }
 
