@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use e2e::churn::noise;
 use e2e::http::Response;
+use e2e::leftovers::HEADER_BYTES;
 use e2e::registry::digest;
 use e2e::{RegistryClient, Server, ServerOptions};
 
@@ -20,6 +21,10 @@ const BYTES: usize = 1_500_000;
 enum Damage {
     /// One bit of the header.
     Header,
+    /// One bit of the content, at its begin, in its middle, at its end.
+    Begin,
+    Middle,
+    End,
     /// The last byte is gone.
     Truncated,
     /// One byte more.
@@ -39,6 +44,8 @@ impl Damage {
         Self::Missing,
         Self::Swapped,
     ];
+    /// What only reading shows.
+    const HIDDEN: [Self; 3] = [Self::Begin, Self::Middle, Self::End];
 }
 
 /// A server with one sound blob and one that is damaged while it does not run.
@@ -91,6 +98,9 @@ impl Patient {
         };
         match damage {
             Damage::Header => flip(30),
+            Damage::Begin => flip(HEADER_BYTES),
+            Damage::Middle => flip(HEADER_BYTES + BYTES as u64 / 2),
+            Damage::End => flip(length - 1),
             Damage::Truncated => Ok(file.set_len(length - 1)?),
             Damage::Longer => Ok(file.set_len(length + 1)?),
             Damage::Missing => Ok(std::fs::remove_file(&path)?),
@@ -134,6 +144,34 @@ fn damage_that_the_header_shows_is_never_served_and_a_push_mends_it() -> Result<
         RegistryClient::new(&patient.server).push_blob("web", &patient.damaged)?;
         let mended = patient.get(&patient.damaged, None).context("it breaks off")?;
         ensure!(mended.expect(200)?.body == patient.damaged, "{damage:?} is not mended");
+    }
+    Ok(())
+}
+
+#[test]
+fn with_verified_reads_no_damage_is_served_as_good_and_all_of_it_is_reported() -> Result<()> {
+    for damage in Damage::VISIBLE.into_iter().chain(Damage::HIDDEN) {
+        let patient = Patient::new(damage, &["--verify-reads"])?;
+        patient.check().with_context(|| format!("{damage:?}"))?;
+        // A part that touches the damage is not good either.
+        let place = match damage {
+            Damage::Begin => 0,
+            Damage::Middle => BYTES / 2,
+            _ => BYTES - 1,
+        };
+        let (start, end) = (place.saturating_sub(10), (place + 10).min(BYTES - 1));
+        if let Some(part) = patient.get(&patient.damaged, Some(&format!("bytes={start}-{end}"))) {
+            let is_good = part.status == 206 && part.body == patient.damaged[start..=end];
+            ensure!(
+                is_good || part.status >= 500,
+                "{damage:?}: a part is served with {}",
+                part.status
+            );
+        }
+        let log = patient.server.log();
+        let name = digest(&patient.damaged);
+        let is_reported = log.lines().any(|line| line.contains("ERROR") && line.contains(&name));
+        ensure!(is_reported, "{damage:?} is not reported: {log}");
     }
     Ok(())
 }

@@ -166,6 +166,14 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        name: "delete a blob",
+        run: |stage, ready| {
+            let digest = stage.recorder.push_blob("web", &stage.bytes(LARGE), Way::Session)?;
+            ready()?;
+            stage.recorder.delete_blob("web", &digest)
+        },
+    },
+    Scenario {
         name: "cancel an upload",
         run: |stage, ready| {
             let upload = stage.recorder.begin_upload("web")?;
