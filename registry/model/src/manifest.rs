@@ -141,8 +141,10 @@ impl Manifest {
         if bytes.len() > MAX_MANIFEST_BYTES {
             return Err(ManifestError::TooLarge);
         }
+        // JSON is UTF-8 (RFC 8259, section 8.1), also in members that are passed over, which serde does not look at.
+        let text = std::str::from_utf8(&bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
         let Object(body) =
-            serde_json::from_slice::<Object<Body>>(&bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+            serde_json::from_str::<Object<Body>>(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
         let named = name_type(&body, content_type)?;
         let kind = match named {
             MediaType::OCI_MANIFEST
@@ -408,6 +410,17 @@ mod tests {
         }
         let large = Bytes::from(vec![b' '; MAX_MANIFEST_BYTES + 1]);
         assert_eq!(Manifest::parse(large, oci).unwrap_err(), ManifestError::TooLarge);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_in_every_member() {
+        let whole = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [], "unknown": "?" });
+        let mut bytes = serde_json::to_vec(&whole).unwrap();
+        assert!(Manifest::parse(bytes.clone().into(), None).is_ok());
+        let at = bytes.iter().rposition(|byte| *byte == b'?').unwrap();
+        bytes[at] = 0xff;
+        let error = Manifest::parse(bytes.into(), None).unwrap_err();
+        assert!(matches!(error, ManifestError::Syntax(_)), "{error}");
     }
 
     proptest! {

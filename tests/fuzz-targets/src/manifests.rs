@@ -40,7 +40,11 @@ pub fn manifests(input: &[u8]) {
     let again = Manifest::parse(body.clone(), Some(media_type)).expect("it names its own type");
     assert_same(&manifest, &again);
     translate(&manifest);
-    let value: Value = serde_json::from_slice(&body).expect("a manifest is JSON");
+    assert!(std::str::from_utf8(&body).is_ok(), "JSON is UTF-8");
+    // What a member that means nothing holds may be too deep or too large for a value, and is JSON all the same.
+    let Ok(value) = serde_json::from_slice::<Value>(&body) else {
+        return;
+    };
     assert!(value.is_object(), "a manifest is an object");
     let pretty = serde_json::to_vec_pretty(&value).unwrap();
     if pretty.len() <= MAX_MANIFEST_BYTES {
