@@ -120,6 +120,11 @@ pub trait BlobStore: Debug + Send + Sync {
     /// Throws a blob away, if it is there.
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError>;
 
+    /// Checks bytes of a blob that are kept elsewhere, if this store verifies what it reads; see [`crate::VerifyingBlobStore`].
+    fn check_bytes(&self, _blob: &Digest, _bytes: &[u8]) -> Result<(), BlobError> {
+        Ok(())
+    }
+
     /// Whether the store can be read and written now; for readiness.
     async fn check(&self) -> Result<(), BlobError>;
 }

@@ -130,23 +130,6 @@ impl VerifyingBlobStore {
         self.checks.memory().damaged.entries.contains_key(blob)
     }
 
-    /// Checks bytes that the metadata store holds, and reports them if they are damaged. They are few, so that
-    /// this is done each time.
-    ///
-    /// # Errors
-    /// With [`DamagedBlob`] as its cause if the bytes do not hash to `blob`.
-    pub fn check_bytes(&self, blob: &Digest, bytes: &[u8]) -> Result<(), BlobError> {
-        let mut hasher = Hasher::new(blob.algorithm());
-        hasher.update(bytes);
-        let actual = hasher.finish();
-        if actual == *blob {
-            return Ok(());
-        }
-        tracing::error!(blob.digest = %blob, actual.digest = %actual, "a blob in the metadata store is damaged");
-        self.checks.listener.damaged(blob);
-        Err(BlobError(DamagedBlob(*blob).into()))
-    }
-
     fn refuse_damaged(&self, blob: &Digest) -> Result<(), BlobError> {
         if self.is_damaged(blob) {
             Err(BlobError(DamagedBlob(*blob).into()))
@@ -293,6 +276,23 @@ impl BlobStore for VerifyingBlobStore {
         let check = Check::new(&self.checks, blob);
         let size = self.inner.size(blob).await;
         size.map_err(|error| check.read_error(error))
+    }
+
+    /// Checks bytes that the metadata store holds, and reports them if they are damaged. They are few, so that
+    /// this is done each time.
+    ///
+    /// # Errors
+    /// With [`DamagedBlob`] as its cause if the bytes do not hash to `blob`.
+    fn check_bytes(&self, blob: &Digest, bytes: &[u8]) -> Result<(), BlobError> {
+        let mut hasher = Hasher::new(blob.algorithm());
+        hasher.update(bytes);
+        let actual = hasher.finish();
+        if actual == *blob {
+            return Ok(());
+        }
+        tracing::error!(blob.digest = %blob, actual.digest = %actual, "a blob in the metadata store is damaged");
+        self.checks.listener.damaged(blob);
+        Err(BlobError(DamagedBlob(*blob).into()))
     }
 
     async fn read(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError> {

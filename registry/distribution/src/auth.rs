@@ -120,15 +120,22 @@ impl Challenge {
 }
 
 impl Visitor {
-    /// Finds out who sends a request. `scope` is what a client that is turned away should ask a token for.
+    /// Finds out who sends a request. A client that is turned away is told to ask a token for `action` on
+    /// the repository `name`.
     pub(crate) async fn identify(
         registry: Registry,
         site: Site,
         headers: &HeaderMap,
+        name: &str,
         connection: Option<ConnectionInfo>,
-        scope: Option<String>,
+        action: Option<Action>,
     ) -> Result<Self, Refusal> {
-        let challenge = || Challenge::new(&registry, &site, scope.clone());
+        let challenge = || {
+            // Only names that can be repositories are repeated in a challenge.
+            let named = action.zip(site.repository(name).ok());
+            let scope = named.map(|(action, named)| scope_of(action, &named.written));
+            Challenge::new(&registry, &site, scope)
+        };
         let credentials = credentials(headers).ok_or_else(|| Refusal::Malformed(challenge()))?;
         let presented = match &credentials {
             Credentials::None => Presented::Nothing,

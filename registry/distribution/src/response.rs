@@ -84,6 +84,9 @@ pub(crate) fn etag(digest: &Digest) -> String {
 
 /// Whether the client has the content already (`If-None-Match`, RFC 9110, section 13.1.2).
 pub(crate) fn is_cached(headers: &HeaderMap, digest: &Digest) -> bool {
+    if !headers.contains_key(header::IF_NONE_MATCH) {
+        return false;
+    }
     let etag = etag(digest);
     headers
         .get_all(header::IF_NONE_MATCH)

@@ -16,7 +16,7 @@ use hythe_access::Credentials;
 use serde_json::json;
 
 use crate::account::Site;
-use crate::auth::{Visitor, scope_of};
+use crate::auth::Visitor;
 use crate::body::{Outgoing, Place};
 use crate::input::{Input, InputError};
 use crate::limits::{DOWNLOAD_BYTES, FREE_BYTES};
@@ -142,13 +142,7 @@ async fn run(
             .headers
             .insert(header::AUTHORIZATION, authorization(&credentials)?);
     }
-    // Only names that can be repositories are repeated in a challenge.
-    let named = site.repository(&input.name).ok();
-    let scope = route
-        .action
-        .zip(named)
-        .map(|(action, named)| scope_of(action, &named.written));
-    let mut visitor = Visitor::identify(registry, site, &input.headers, connection, scope).await?;
+    let mut visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await?;
     if route.operation == Operation::UploadBegin && input.parameter("mount").is_some() {
         visitor = visitor.and_mount_from(input.parameter("from").as_deref());
     }
@@ -170,25 +164,26 @@ async fn reserve(registry: &Registry, tenant: &Tenant, in_memory: Option<u64>) -
 }
 
 async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+    // What is rare or long is boxed, so that the future of a pull is small.
     match operation {
-        Operation::Ping => ping(visitor).await,
-        Operation::TokenGet => token::get(visitor, input).await,
-        Operation::TokenPost => token::post(visitor, input).await,
-        Operation::CatalogList => catalog::list(visitor, input).await,
+        Operation::Ping => Box::pin(ping(visitor)).await,
+        Operation::TokenGet => Box::pin(token::get(visitor, input)).await,
+        Operation::TokenPost => Box::pin(token::post(visitor, input)).await,
+        Operation::CatalogList => Box::pin(catalog::list(visitor, input)).await,
         Operation::BlobHead => blob::head(visitor, input).await,
         Operation::BlobGet => blob::get(visitor, input).await,
-        Operation::BlobDelete => blob::delete(visitor, input).await,
-        Operation::UploadBegin => upload::begin(visitor, input).await,
-        Operation::UploadStatus => upload::status(visitor, input).await,
-        Operation::UploadAppend => upload::append(visitor, input).await,
-        Operation::UploadFinish => upload::finish(visitor, input).await,
-        Operation::UploadCancel => upload::cancel(visitor, input).await,
+        Operation::BlobDelete => Box::pin(blob::delete(visitor, input)).await,
+        Operation::UploadBegin => Box::pin(upload::begin(visitor, input)).await,
+        Operation::UploadStatus => Box::pin(upload::status(visitor, input)).await,
+        Operation::UploadAppend => Box::pin(upload::append(visitor, input)).await,
+        Operation::UploadFinish => Box::pin(upload::finish(visitor, input)).await,
+        Operation::UploadCancel => Box::pin(upload::cancel(visitor, input)).await,
         Operation::ManifestHead => manifest::head(visitor, input).await,
         Operation::ManifestGet => manifest::get(visitor, input).await,
-        Operation::ManifestPut => manifest::put(visitor, input).await,
-        Operation::ManifestDelete => manifest::delete(visitor, input).await,
-        Operation::TagsList => tags::list(visitor, input).await,
-        Operation::ReferrersList => referrers::list(visitor, input).await,
+        Operation::ManifestPut => Box::pin(manifest::put(visitor, input)).await,
+        Operation::ManifestDelete => Box::pin(manifest::delete(visitor, input)).await,
+        Operation::TagsList => Box::pin(tags::list(visitor, input)).await,
+        Operation::ReferrersList => Box::pin(referrers::list(visitor, input)).await,
     }
 }
 

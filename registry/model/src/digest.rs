@@ -99,12 +99,20 @@ impl Digest {
     /// The hash in lower-case hexadecimal, without the algorithm.
     #[must_use]
     pub fn hex(&self) -> String {
+        self.with_hex(str::to_owned)
+    }
+
+    /// Lends the hexadecimal form without allocating: digests are written with every answer.
+    fn with_hex<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));
-        self.hash()
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
-            .collect()
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+        let mut text = [b'0'; 2 * 64];
+        let hash = self.hash();
+        for (pair, byte) in text.chunks_exact_mut(2).zip(hash) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        let used = text.get(..2 * hash.len()).unwrap_or_default();
+        take(str::from_utf8(used).unwrap_or_default())
     }
 }
 
@@ -148,7 +156,9 @@ impl From<Digest> for String {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.algorithm.as_str(), self.hex())
+        formatter.write_str(self.algorithm.as_str())?;
+        formatter.write_str(":")?;
+        self.with_hex(|hex| formatter.write_str(hex))
     }
 }
 

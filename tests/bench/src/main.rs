@@ -104,7 +104,7 @@ struct Options {
     /// Which servers to start; those that are not installed are left out, which is said.
     #[arg(long, value_delimiter = ',', default_value = "hythe,docker-registry,nginx", value_parser = known_server)]
     servers: Vec<Kind>,
-    /// A further server that runs already: NAME=http://[USER:PASSWORD@]HOST:PORT. May be repeated, each with a --pid.
+    /// A further server that runs already: `NAME=http://[USER:PASSWORD@]HOST:PORT`. May be repeated, each with a --pid.
     #[arg(long, value_name = "NAME=URL")]
     peer: Vec<String>,
     /// The process of the --peer at the same place.

@@ -9,7 +9,7 @@
 //! Invariants:
 //! - It links nothing of the product, so that a mistake there cannot hide here as well.
 //! - A check passes or fails; there is no third outcome. What a registry answers as "unsupported" is a failure.
-//! - Every answer that any check sees is looked at in general as well: [`observer`].
+//! - Every answer that any check sees is looked at in general as well: `observer`.
 
 mod checks;
 mod content;

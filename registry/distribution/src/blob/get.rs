@@ -144,6 +144,7 @@ async fn read_blob(
         return Ok(Body::empty());
     }
     if let Some(inline) = &record.inline {
+        visitor.registry.blobs().check_bytes(digest, inline)?;
         return Ok(Body::from(part_of(inline, &bytes, digest)?)); // of known size, so that it is sent with its head
     }
     let stream = open(&visitor.registry, digest, record, bytes, visitor.sends_files).await?;
@@ -159,6 +160,7 @@ async fn open(
     sends_files: bool,
 ) -> Result<ByteStream, BlobReadError> {
     if let Some(inline) = &record.inline {
+        registry.blobs().check_bytes(digest, inline)?;
         let part = part_of(inline, &bytes, digest)?;
         return Ok(Box::pin(stream::iter([Ok(part)])));
     }
