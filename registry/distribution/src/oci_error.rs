@@ -149,9 +149,10 @@ impl OciError {
     }
 
     /// What the body says, as a `Warning` for answers without one (OCI Distribution Specification 1.1, "Warnings");
-    /// `None` if it says nothing about the request.
+    /// `None` if it says nothing about the request, or no more than the status: clients ask for what is not there
+    /// before every push, and show each warning to their users.
     pub(crate) fn warning(&self) -> Option<HeaderValue> {
-        if !self.status.is_client_error() {
+        if !self.status.is_client_error() || self.status == StatusCode::NOT_FOUND {
             return None;
         }
         let text: String = format!("{}: {}", self.code.as_str(), self.message)
