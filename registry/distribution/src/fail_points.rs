@@ -3,6 +3,7 @@
 
 /// Every [`hythe_model::fail_point`] of this crate, for tests that end the process at each of them.
 pub const FAIL_POINTS: &[&str] = &[
+    "blob.delete.answer",
     "upload.append.received",
     "upload.append.recorded",
     "upload.begin.recorded",
