@@ -24,7 +24,7 @@ pub struct Limits {
     /// The most manifests that are received and checked at once; others wait, then get 429.
     pub max_concurrent_manifest_pushes: usize,
     /// The most memory that bodies may take, in bytes: what is received and not stored yet, what is read and not
-    /// sent yet. Requests reserve what they may need ([`UPLOAD_BYTES`], [`DOWNLOAD_BYTES`], twice the size of a manifest
+    /// sent yet. Requests reserve what they may need (`UPLOAD_BYTES`, `DOWNLOAD_BYTES`, twice the size of a manifest
     /// that is pushed, the size of an answer that is in memory); others wait, then get 503.
     pub max_bytes_in_flight: u64,
     /// The most of each of the four above that one account, or one address without credentials, may take, in
