@@ -10,7 +10,6 @@
 //! - Nothing that a measurement needs is made inside its clock.
 
 mod figures;
-mod interrupt;
 mod load;
 mod measure;
 mod process;
@@ -146,7 +145,7 @@ fn known_server(name: &str) -> Result<Kind, String> {
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    let outcome = interrupt::watch().and_then(|()| match command {
+    let outcome = e2e::interrupt::watch().and_then(|()| match command {
         Command::Run(options) => measure(&options),
         Command::Soak(options) => soak::run(&options),
     });

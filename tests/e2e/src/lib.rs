@@ -16,6 +16,7 @@ pub mod client_home;
 pub mod docker;
 pub mod http;
 pub mod image;
+pub mod interrupt;
 pub mod ledger;
 pub mod leftovers;
 pub mod loop_disk;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use self::carrier::Carrier;
 use crate::command::{cargo, show};
-use crate::{interrupt, say};
+use crate::say;
 
 /// The repository that `examples/quickstart` makes and the demo fills.
 const REPOSITORY: &str = "team-a/web";
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// Runs the demo. Whatever it starts or writes is gone afterwards, on failure and Ctrl-C too, unless it is to be kept.
 pub fn run(options: &Options) -> Result<()> {
-    interrupt::watch()?;
+    e2e::interrupt::watch()?;
     let started = Instant::now();
     if !options.no_build {
         say::step("Build hythe and its Terraform provider", || {

@@ -18,7 +18,7 @@ use e2e::binary::workspace_folder;
 use e2e::process::run_within;
 
 use crate::command::{cargo, in_workspace, show, works};
-use crate::{install, interrupt, say};
+use crate::{install, say};
 
 /// Longer inputs find nothing that shorter ones do not.
 const MAX_INPUT_BYTES: usize = 4096;
@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result<()> {
     install::tool("fuzz", "cargo-fuzz", "^0.13")?;
     let programs = say::step("build the fuzz targets", build)?;
 
-    interrupt::watch()?;
+    e2e::interrupt::watch()?;
     let queue = Mutex::new(wanted.into_iter());
     let outcomes = Mutex::new(Vec::new());
     let words = format!("fuzz: {} s each, {} at once", options.seconds, options.jobs);

@@ -8,7 +8,6 @@ mod demo;
 mod docs;
 mod fuzz;
 mod install;
-mod interrupt;
 mod say;
 #[cfg(test)]
 mod shape;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ctrl-C and SIGTERM end the run in order: servers are stopped and folders removed on the way out.
+//! Ctrl-C and SIGTERM end the running wait, so that everything that was started is stopped on the way out.
 
 use std::thread::Builder;
 
@@ -20,7 +20,7 @@ pub fn watch() -> Result<()> {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                e2e::process::interrupt();
+                crate::process::interrupt();
             }
         });
     };
