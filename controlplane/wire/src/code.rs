@@ -13,6 +13,8 @@ macro_rules! codes {
 codes! {
     /// 403: the caller is known and may not do this.
     ACCESS_DENIED = "AccessDeniedException";
+    /// 409: something still needs it (a policy that is attached).
+    DELETE_CONFLICT = "DeleteConflictException";
     /// 401: the token's time is over, or it was revoked.
     EXPIRED_TOKEN = "ExpiredTokenException";
     /// 409: an idempotency key came again with another request.
@@ -37,6 +39,8 @@ codes! {
     MISSING_AUTHENTICATION = "MissingAuthenticationTokenException";
     /// 412: the resource is no longer what `If-Match` says.
     PRECONDITION_FAILED = "PreconditionFailedException";
+    /// 404: the registry has no policy.
+    REGISTRY_POLICY_NOT_FOUND = "RegistryPolicyNotFoundException";
     /// 413: the body is too long.
     REQUEST_TOO_LARGE = "RequestEntityTooLarge";
     /// 408: the body did not arrive in time.
@@ -47,6 +51,8 @@ codes! {
     REPOSITORY_NOT_EMPTY = "RepositoryNotEmptyException";
     /// 404: no such repository.
     REPOSITORY_NOT_FOUND = "RepositoryNotFoundException";
+    /// 404: the repository has no policy.
+    REPOSITORY_POLICY_NOT_FOUND = "RepositoryPolicyNotFoundException";
     /// 404: no such path, user, access key or other thing without a code of its own.
     RESOURCE_NOT_FOUND = "ResourceNotFoundException";
     /// 409: something of this name is there already (users).

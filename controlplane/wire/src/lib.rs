@@ -19,6 +19,7 @@ mod caller;
 pub mod code;
 mod image;
 pub mod path;
+mod policy;
 mod problem;
 mod registry;
 mod repository;
@@ -35,6 +36,11 @@ pub use authorization_token::{
 };
 pub use caller::CallerIdentity;
 pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
+pub use policy::{
+    CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,
+    RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy, SetRepositoryPolicy,
+    UpdatePolicy,
+};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use registry::{InRegistry, ListQuery, Registry};
 pub use repository::{

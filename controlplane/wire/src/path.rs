@@ -40,6 +40,12 @@ pub fn resource_tags(name: &RepositoryName) -> String {
     format!("{}/resource-tags", repository(name))
 }
 
+/// The policy of one repository.
+#[must_use]
+pub fn repository_policy(name: &RepositoryName) -> String {
+    format!("{}/policy", repository(name))
+}
+
 /// The images of one repository.
 #[must_use]
 pub fn images(name: &RepositoryName) -> String {
@@ -86,6 +92,36 @@ pub fn referrers(name: &RepositoryName, subject: &Digest) -> String {
 #[must_use]
 pub fn registry() -> String {
     format!("{PREFIX}/registry")
+}
+
+/// The policy of the registry.
+#[must_use]
+pub fn registry_policy() -> String {
+    format!("{}/policy", registry())
+}
+
+/// The statements of the policy of the registry.
+#[must_use]
+pub fn registry_policy_statements() -> String {
+    format!("{}/statements", registry_policy())
+}
+
+/// One statement of the policy of the registry.
+#[must_use]
+pub fn registry_policy_statement(sid: &str) -> String {
+    format!("{}/{}", registry_policy_statements(), segment(sid))
+}
+
+/// The policies that can be attached: `GET` lists, `POST` creates.
+#[must_use]
+pub fn policies() -> String {
+    format!("{PREFIX}/policies")
+}
+
+/// One policy, by its name.
+#[must_use]
+pub fn policy(name: &str) -> String {
+    format!("{PREFIX}/policies/{}", segment(name))
 }
 
 /// `POST` makes an authorization token.

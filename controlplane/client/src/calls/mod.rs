@@ -5,6 +5,7 @@ mod access_key;
 mod authorization_token;
 mod image;
 mod page;
+mod policy;
 mod registry;
 mod repository;
 mod resource_tag;
