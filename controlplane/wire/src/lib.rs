@@ -17,6 +17,7 @@ mod access_key;
 mod authorization_token;
 mod caller;
 pub mod code;
+mod identity_provider;
 mod image;
 pub mod path;
 mod policy;
@@ -35,6 +36,10 @@ pub use authorization_token::{
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
 };
 pub use caller::CallerIdentity;
+pub use identity_provider::{
+    CreateIdentityProvider, CreateWebIdentitySession, IdentityProvider, IdentityProviderPage, SigningAlgorithm,
+    UpdateIdentityProvider,
+};
 pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
 pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,

@@ -172,6 +172,24 @@ pub fn access_key(user_name: &str, id: &str) -> String {
     format!("{}/access-keys/{}", user(user_name), segment(id))
 }
 
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn identity_providers() -> String {
+    format!("{PREFIX}/identity-providers")
+}
+
+/// One identity provider, by its host and path.
+#[must_use]
+pub fn identity_provider(name: &str) -> String {
+    format!("{PREFIX}/identity-providers/{}", segment(name))
+}
+
+/// `POST` opens a session of a role with a token of an identity provider.
+#[must_use]
+pub fn web_identity_sessions() -> String {
+    format!("{PREFIX}/web-identity-sessions")
+}
+
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> String {

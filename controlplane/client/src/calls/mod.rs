@@ -3,6 +3,7 @@
 
 mod access_key;
 mod authorization_token;
+mod identity_provider;
 mod image;
 mod page;
 mod policy;
