@@ -257,7 +257,7 @@ impl ControlPlane {
         match &caller.principal {
             Principal::Anonymous => false,
             Principal::Root(_) => token.is_of_account(keys, &caller.principal),
-            Principal::User(..) => token.is_of(keys, &caller.principal),
+            Principal::User(..) | Principal::Role(_) => token.is_of(keys, &caller.principal),
         }
     }
 }

@@ -32,6 +32,7 @@ impl ControlPlane {
             Principal::Anonymous => return Err(CallerIdentityError::Anonymous),
             Principal::Root(account) => (account, None),
             Principal::User(account, user) => (account, Some(user.clone())),
+            Principal::Role(session) => (&session.account, None),
         };
         Ok(CallerIdentity {
             account: account.clone(),

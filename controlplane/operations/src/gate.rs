@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
-    Principal, Resource, Secret, TokenScope, UserName,
+    Principal, RequestContext, Resource, Secret, TokenScope, UserName,
 };
 use hythe_meta::{AccessKeyRecord, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
@@ -205,6 +205,8 @@ impl AccessGate {
             Principal::Anonymous => (None, None),
             Principal::Root(account) => (Some(account.clone()), None),
             Principal::User(account, user) => (Some(account.clone()), Some(user.clone())),
+            // Sessions of roles have tokens of their own making.
+            Principal::Role(_) => return Err(MintError::Crypto(CryptoError)),
         };
         // A limit that is there already adds nothing.
         let new_scope = mint.scope.filter(|scope| !caller.scopes.contains(scope));
@@ -352,18 +354,23 @@ impl Gate for AccessGate {
         }
     }
 
-    async fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Result<Decision, GateError> {
-        let owner = match resource {
-            Resource::Repository(path) => &path.account,
-            Resource::Registry(account) => account,
-        };
+    async fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Resource,
+        _: &RequestContext,
+    ) -> Result<Decision, GateError> {
+        let owner = resource.account();
         let is_in_scope = caller.scopes.iter().all(|scope| scope.allows(action, resource));
         let managed = match &caller.principal {
             Principal::User(account, name) if is_in_scope => self
                 .user_policies(&caller.principal, account, name)
                 .await
                 .map_err(|error| GateError(error.into()))?,
-            Principal::Anonymous | Principal::Root(_) | Principal::User(..) => Some(Arc::default()),
+            Principal::Anonymous | Principal::Root(_) | Principal::User(..) | Principal::Role(_) => {
+                Some(Arc::default())
+            }
         };
         // Most requests end here, without a text having been made.
         if let Some(managed) = &managed
@@ -380,6 +387,7 @@ impl Gate for AccessGate {
             }
             .to_string(),
             Resource::Registry(_) => "*".to_owned(),
+            Resource::Role(role) => role.to_string(),
         };
         let request = Request {
             principal: &caller.principal,
@@ -389,10 +397,11 @@ impl Gate for AccessGate {
         };
         if !is_in_scope {
             let because = format!("because no session policy allows the {action} action");
-            return Ok(Decision::Denied(request.denial(&because)));
+            return Ok(Decision::Denied(request.denial(&because).into()));
         }
         let Some(managed) = managed else {
-            return Ok(Decision::Denied(request.denial("because the user does not exist")));
+            let reason = request.denial("because the user does not exist");
+            return Ok(Decision::Denied(reason.into()));
         };
         let identity: Vec<&Policy> = managed.iter().map(|name| name.policy()).collect();
         let policies = Policies {
@@ -401,7 +410,7 @@ impl Gate for AccessGate {
         };
         Ok(match hythe_rules::decide(&request, &policies).denial(&request) {
             None => Decision::Allowed,
-            Some(reason) => Decision::Denied(reason),
+            Some(reason) => Decision::Denied(reason.into()),
         })
     }
 
@@ -444,7 +453,7 @@ fn is_key_of(key: &AccessKeyRecord, principal: &Principal) -> bool {
     match (principal, &key.user) {
         (Principal::Root(account), None) => *account == key.account,
         (Principal::User(account, name), Some(user)) => *account == key.account && name == user,
-        (Principal::Anonymous | Principal::Root(_) | Principal::User(..), _) => false,
+        (Principal::Anonymous | Principal::Root(_) | Principal::User(..) | Principal::Role(_), _) => false,
     }
 }
 

@@ -83,6 +83,7 @@ impl Context {
         self.trail.set_resource(match resource.clone().into() {
             Resource::Repository(path) => self.plane.arn(&path).to_string(),
             Resource::Registry(account) => self.account_resource(&account),
+            Resource::Role(role) => role.to_string(),
         });
         Ok(authorize::<A>(&**self.plane.gate(), &self.caller, resource).await?)
     }

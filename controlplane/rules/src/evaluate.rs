@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use hythe_access::{Action, Principal};
+use hythe_access::{Action, Principal, RoleSession};
 use hythe_model::AccountId;
 
 use crate::policy::Naming;
@@ -155,7 +155,7 @@ pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     }
     let by_identity = match request.principal {
         Principal::Root(_) => Some(None),
-        Principal::User(..) => policies.find_identity(request, Effect::Allow).map(Some),
+        Principal::User(..) | Principal::Role(_) => policies.find_identity(request, Effect::Allow).map(Some),
         Principal::Anonymous => None,
     };
     let by_resource = |naming| policies.find_resource(request, Effect::Allow, naming);
@@ -199,7 +199,9 @@ pub fn is_allowed_by_managed(
     match principal {
         Principal::Anonymous => false,
         Principal::Root(account) => account == owner,
-        Principal::User(account, _) => account == owner && managed.iter().any(|policy| policy.allows(action)),
+        Principal::User(account, _) | Principal::Role(RoleSession { account, .. }) => {
+            account == owner && managed.iter().any(|policy| policy.allows(action))
+        }
     }
 }
 

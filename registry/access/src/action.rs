@@ -6,13 +6,14 @@ use std::str::FromStr;
 
 use hythe_model::{AccountId, ParseError, RepositoryPath};
 
+use crate::RolePath;
 use crate::gate::Resource;
 
 /// An action as a type, so that a [`crate::Granted`] says in its type what it permits.
 pub trait ActionKind: fmt::Debug + Send + Sync + 'static {
     /// The action.
     const ACTION: Action;
-    /// What the action works on: a [`RepositoryPath`], or an [`AccountId`] for the whole registry.
+    /// What the action works on: a [`RepositoryPath`], a [`RolePath`], or an [`AccountId`] for the whole registry.
     type Resource: Clone + fmt::Debug + Send + Sync + Into<Resource>;
 }
 
@@ -35,7 +36,7 @@ macro_rules! actions {
 
         /// Each action as a type.
         pub mod kinds {
-            use super::{AccountId, Action, ActionKind, RepositoryPath};
+            use super::{AccountId, Action, ActionKind, RepositoryPath, RolePath};
             $(
                 $(#[$doc])*
                 #[derive(Clone, Copy, Debug)]
@@ -87,6 +88,18 @@ actions! {
     UntagResource("ecr", RepositoryPath),
     /// List resource tags.
     ListTagsForResource("ecr", RepositoryPath),
+    /// Read the policy of a repository.
+    GetRepositoryPolicy("ecr", RepositoryPath),
+    /// Set the policy of a repository.
+    SetRepositoryPolicy("ecr", RepositoryPath),
+    /// Delete the policy of a repository.
+    DeleteRepositoryPolicy("ecr", RepositoryPath),
+    /// Read the policy of the registry.
+    GetRegistryPolicy("ecr", AccountId),
+    /// Set the policy of the registry.
+    PutRegistryPolicy("ecr", AccountId),
+    /// Delete the policy of the registry.
+    DeleteRegistryPolicy("ecr", AccountId),
     /// Obtain an authorization token.
     GetAuthorizationToken("ecr", AccountId),
     /// Describe the registry.
@@ -107,6 +120,78 @@ actions! {
     UpdateAccessKey("iam", AccountId),
     /// Delete an access key.
     DeleteAccessKey("iam", AccountId),
+    /// Describe one user.
+    GetUser("iam", AccountId),
+    /// Change a user.
+    UpdateUser("iam", AccountId),
+    /// Create a group.
+    CreateGroup("iam", AccountId),
+    /// List and describe groups.
+    ListGroups("iam", AccountId),
+    /// Change a group.
+    UpdateGroup("iam", AccountId),
+    /// Delete a group.
+    DeleteGroup("iam", AccountId),
+    /// Put a user into a group.
+    AddUserToGroup("iam", AccountId),
+    /// Take a user out of a group.
+    RemoveUserFromGroup("iam", AccountId),
+    /// Change which policies a group has.
+    AttachGroupPolicy("iam", AccountId),
+    /// Create a role.
+    CreateRole("iam", AccountId),
+    /// List and describe roles.
+    ListRoles("iam", AccountId),
+    /// Change a role.
+    UpdateRole("iam", AccountId),
+    /// Change who may take on a role.
+    UpdateAssumeRolePolicy("iam", AccountId),
+    /// Delete a role.
+    DeleteRole("iam", AccountId),
+    /// Change which policies a role has.
+    AttachRolePolicy("iam", AccountId),
+    /// Change the boundary of a user or a role.
+    PutPermissionsBoundary("iam", AccountId),
+    /// Create a policy.
+    CreatePolicy("iam", AccountId),
+    /// List and describe policies.
+    ListPolicies("iam", AccountId),
+    /// Change what a policy says.
+    CreatePolicyVersion("iam", AccountId),
+    /// Delete a policy.
+    DeletePolicy("iam", AccountId),
+    /// Trust an identity provider.
+    CreateOpenIDConnectProvider("iam", AccountId),
+    /// List and describe identity providers.
+    ListOpenIDConnectProviders("iam", AccountId),
+    /// Change an identity provider.
+    UpdateOpenIDConnectProvider("iam", AccountId),
+    /// Trust an identity provider no more.
+    DeleteOpenIDConnectProvider("iam", AccountId),
+    /// Ask what somebody may do.
+    SimulatePrincipalPolicy("iam", AccountId),
+    /// Take on a role.
+    AssumeRole("sts", RolePath),
+    /// Take on a role with a token of an identity provider.
+    AssumeRoleWithWebIdentity("sts", RolePath),
+    /// Create an account.
+    CreateAccount("organizations", AccountId),
+    /// List and describe accounts.
+    ListAccounts("organizations", AccountId),
+    /// Change an account.
+    UpdateAccount("organizations", AccountId),
+    /// Close an account.
+    CloseAccount("organizations", AccountId),
+    /// Read and verify the audit log.
+    LookupEvents("cloudtrail", AccountId),
+    /// Read the settings of the audit log.
+    GetEventSettings("cloudtrail", AccountId),
+    /// Change the settings of the audit log.
+    PutEventSettings("cloudtrail", AccountId),
+    /// List the keys that sign tokens.
+    ListSigningKeys("hythe", AccountId),
+    /// Make a new key that signs tokens.
+    RotateSigningKey("hythe", AccountId),
 }
 
 impl Action {

@@ -1,65 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who sends a request.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hythe_model::{AccountId, ParseError};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::TokenScope;
+use crate::{RoleName, SessionName, TokenScope, UserName};
 
-/// The name of a user within an account.
-///
-/// Invariant: 1 to 64 of letters, digits and `_+=,.@-` (IAM, "IAM object quotas").
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UserName(Arc<str>);
+/// The values of condition keys, by key.
+pub type Attributes = BTreeMap<String, Vec<String>>;
 
-impl UserName {
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// A role of an account.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RolePath {
+    /// The account.
+    pub account: AccountId,
+    /// The name of the role.
+    pub name: RoleName,
+}
+
+/// The ARN, as in policies.
+impl fmt::Display for RolePath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "arn:aws:iam::{}:role/{}", self.account, self.name)
     }
 }
 
-impl std::str::FromStr for UserName {
+impl std::str::FromStr for RolePath {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
-        if (1..=64).contains(&text.len()) && text.bytes().all(is_allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(ParseError::new(
-                "user name",
-                text,
-                "it must have 1 to 64 letters, digits and `_+=,.@-`",
-            ))
+        let parts = || {
+            let (account, name) = text.strip_prefix("arn:aws:iam::")?.split_once(":role/")?;
+            Some(Self {
+                account: account.parse().ok()?,
+                name: name.parse().ok()?,
+            })
+        };
+        let reason = "it must be the ARN of a role, such as `arn:aws:iam::000000000000:role/ci`";
+        parts().ok_or_else(|| ParseError::new("role ARN", text, reason))
+    }
+}
+
+/// Somebody who has taken on a role, for as long as the session lasts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleSession {
+    /// The account of the role.
+    pub account: AccountId,
+    /// The role.
+    pub role: RoleName,
+    /// What its user calls the session.
+    pub session: SessionName,
+}
+
+impl RoleSession {
+    /// The role that was taken on.
+    #[must_use]
+    pub fn role_path(&self) -> RolePath {
+        RolePath {
+            account: self.account.clone(),
+            name: self.role.clone(),
         }
-    }
-}
-
-impl TryFrom<String> for UserName {
-    type Error = ParseError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<UserName> for String {
-    fn from(name: UserName) -> Self {
-        name.as_str().to_owned()
-    }
-}
-
-impl fmt::Display for UserName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
     }
 }
 
@@ -72,6 +77,8 @@ pub enum Principal {
     Root(AccountId),
     /// A user of an account.
     User(AccountId, UserName),
+    /// Somebody in a role of an account.
+    Role(RoleSession),
 }
 
 impl Principal {
@@ -80,7 +87,7 @@ impl Principal {
     pub fn account(&self) -> Option<&AccountId> {
         match self {
             Self::Anonymous => None,
-            Self::Root(account) | Self::User(account, _) => Some(account),
+            Self::Root(account) | Self::User(account, _) | Self::Role(RoleSession { account, .. }) => Some(account),
         }
     }
 
@@ -98,6 +105,9 @@ impl fmt::Display for Principal {
             Self::Anonymous => formatter.write_str("*"),
             Self::Root(account) => write!(formatter, "arn:aws:iam::{account}:root"),
             Self::User(account, name) => write!(formatter, "arn:aws:iam::{account}:user/{name}"),
+            Self::Role(RoleSession { account, role, session }) => {
+                write!(formatter, "arn:aws:sts::{account}:assumed-role/{role}/{session}")
+            }
         }
     }
 }
@@ -125,10 +135,16 @@ pub struct Caller {
     pub token_id: Option<Arc<str>>,
     /// Where the credentials come from; filled in and read by the gate.
     pub lineage: Arc<Lineage>,
+    /// The policy that a session of a role was limited to when it began: what it does not allow, the session may not do.
+    pub session_policy: Option<Arc<str>>,
+    /// What conditions may ask about the session: claims of the token it was opened with, and `aws:PrincipalTag/…`.
+    pub attributes: Arc<Attributes>,
     /// The address of the client.
     pub source_ip: Option<IpAddr>,
     /// Whether the request came over TLS.
     pub is_secure: bool,
+    /// What the client calls itself.
+    pub user_agent: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -146,8 +162,41 @@ impl Caller {
             scopes: Arc::default(),
             token_id: None,
             lineage: Arc::default(),
+            session_policy: None,
+            attributes: Arc::default(),
             source_ip: None,
             is_secure: false,
+            user_agent: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_and_roles_have_their_arns() {
+        let session = RoleSession {
+            account: AccountId::default(),
+            role: "ci".parse().unwrap(),
+            session: "run-7@main".parse().unwrap(),
+        };
+        let role = session.role_path();
+        assert_eq!(
+            Principal::Role(session).to_string(),
+            "arn:aws:sts::000000000000:assumed-role/ci/run-7@main"
+        );
+        assert_eq!(role.to_string(), "arn:aws:iam::000000000000:role/ci");
+        assert_eq!(role.to_string().parse::<RolePath>().unwrap(), role);
+        for text in [
+            "",
+            "ci",
+            "arn:aws:iam::1:role/ci",
+            "arn:aws:iam::000000000000:user/ci",
+            "arn:aws:iam::000000000000:role/a/b",
+        ] {
+            assert!(text.parse::<RolePath>().is_err(), "{text}");
         }
     }
 }

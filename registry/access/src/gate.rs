@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the planes ask of access control.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
 use hythe_model::{AccountId, RepositoryPath};
 use jiff::Timestamp;
 
-use crate::{Action, Caller, Secret, TokenScope};
+use crate::{Action, Caller, RolePath, Secret, TokenScope};
 
 /// What an action works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,26 @@ pub enum Resource {
     Repository(RepositoryPath),
     /// A registry as a whole, by its account.
     Registry(AccountId),
+    /// A role.
+    Role(RolePath),
+}
+
+impl Resource {
+    /// The account that owns it.
+    #[must_use]
+    pub fn account(&self) -> &AccountId {
+        match self {
+            Self::Repository(path) => &path.account,
+            Self::Registry(account) => account,
+            Self::Role(role) => &role.account,
+        }
+    }
+}
+
+impl From<RolePath> for Resource {
+    fn from(role: RolePath) -> Self {
+        Self::Role(role)
+    }
 }
 
 impl From<RepositoryPath> for Resource {
@@ -67,13 +88,66 @@ pub enum AuthenticationError {
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
 }
 
+/// What a request says that conditions of policies may ask about, besides who sends it and from where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The image tags that the request names (`ecr:ImageTag`): those to be set, read or deleted. Empty for a request
+    /// that names digests only.
+    pub image_tags: Vec<String>,
+    /// The resource tags in the request (`aws:RequestTag/…`); their names are `aws:TagKeys`.
+    pub request_tags: BTreeMap<String, String>,
+    /// Names of resource tags in the request that come without values, as in their removal; `aws:TagKeys` too.
+    pub tag_keys: Vec<String>,
+}
+
+impl RequestContext {
+    /// A request that names this image tag.
+    pub fn of_image_tag(tag: impl Into<String>) -> Self {
+        Self {
+            image_tags: vec![tag.into()],
+            ..Self::default()
+        }
+    }
+}
+
+/// A no, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why, in ECR's words.
+    pub reason: String,
+    /// Whether a statement denies it, rather than that none allows it.
+    pub is_explicit: bool,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.reason)
+    }
+}
+
+/// For a reason without a statement.
+impl From<String> for Denial {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            is_explicit: false,
+        }
+    }
+}
+
+impl From<&str> for Denial {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
 /// The answer to "may this caller?", with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Yes.
     Allowed,
-    /// No; the text says why, in ECR's words.
-    Denied(String),
+    /// No.
+    Denied(Denial),
 }
 
 /// The store behind the gate does not answer.
@@ -111,7 +185,13 @@ pub trait Gate: Debug + Send + Sync {
     async fn authenticate(&self, credentials: &Credentials) -> Result<Caller, AuthenticationError>;
 
     /// Whether `caller` may do `action` on `resource`, by everything that is known now.
-    async fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Result<Decision, GateError>;
+    async fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Resource,
+        context: &RequestContext,
+    ) -> Result<Decision, GateError>;
 
     /// Makes a token for the same principal with at most the rights of `caller`, limited further to
     /// `scope`. It never outlives the token that `caller` used.

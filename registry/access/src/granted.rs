@@ -4,9 +4,9 @@
 use std::marker::PhantomData;
 
 use crate::gate::Resource;
-use crate::{ActionKind, Caller, Decision, Gate, GateError};
+use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext};
 
-/// Proof that a caller may do `A` on one resource. Only [`authorize`] makes it.
+/// Proof that a caller may do `A` on one resource. Only [`authorize_with`] and [`authorize`] make it.
 #[derive(Debug)]
 pub struct Granted<A: ActionKind> {
     caller: Caller,
@@ -33,23 +33,33 @@ impl<A: ActionKind> Granted<A> {
 pub enum AccessError {
     /// The request carried no credentials, and anonymous callers may not do this.
     #[error("{0}")]
-    Unauthenticated(String),
+    Unauthenticated(Denial),
     /// The caller is known and may not do this; the text says why.
     #[error("{0}")]
-    Denied(String),
+    Denied(Denial),
     /// It could not be decided.
     #[error(transparent)]
     Unavailable(#[from] GateError),
 }
 
-/// Asks `gate` whether `caller` may do `A` on `resource`.
+/// Asks `gate` whether `caller` may do `A` on `resource`, for a request about which conditions can ask no more.
 pub async fn authorize<A: ActionKind>(
     gate: &dyn Gate,
     caller: &Caller,
     resource: A::Resource,
 ) -> Result<Granted<A>, AccessError> {
+    authorize_with(gate, caller, resource, &RequestContext::default()).await
+}
+
+/// Asks `gate` whether `caller` may do `A` on `resource`, in a request with this `context`.
+pub async fn authorize_with<A: ActionKind>(
+    gate: &dyn Gate,
+    caller: &Caller,
+    resource: A::Resource,
+    context: &RequestContext,
+) -> Result<Granted<A>, AccessError> {
     let asked: Resource = resource.clone().into();
-    match gate.decide(caller, A::ACTION, &asked).await? {
+    match gate.decide(caller, A::ACTION, &asked, context).await? {
         Decision::Allowed => Ok(Granted {
             caller: caller.clone(),
             resource,

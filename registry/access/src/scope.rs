@@ -9,7 +9,7 @@ use crate::gate::Resource;
 /// One right of a scope: some actions on some repositories.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ScopeEntry {
-    /// Repository names; a trailing `*` stands for any end, and `*` alone also for the registry itself.
+    /// Repository names; a trailing `*` stands for any end, and `*` alone also for the registry itself and for roles.
     pub repositories: Vec<String>,
     /// Names of actions, such as `ecr:BatchGetImage`; `ecr:*` for all.
     pub actions: Vec<String>,
@@ -20,7 +20,7 @@ impl ScopeEntry {
         let has_action = self.actions.iter().any(|name| covers(name, action.as_str()));
         let has_resource = self.repositories.iter().any(|pattern| match resource {
             Resource::Repository(path) => covers(pattern, path.name.as_str()),
-            Resource::Registry(_) => pattern == "*",
+            Resource::Registry(_) | Resource::Role(_) => pattern == "*",
         });
         has_action && has_resource
     }

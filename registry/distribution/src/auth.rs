@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
-    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Decision, GateError, Granted, Resource,
-    Secret, authorize, kinds,
+    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Decision, GateError, Granted,
+    RequestContext, Resource, Secret, authorize, kinds,
 };
 use hythe_model::RepositoryPath;
 
@@ -66,7 +66,7 @@ pub(crate) enum Refusal {
     InsufficientScope(String, Challenge),
     /// The gate said no, or could not say.
     #[error("{0}")]
-    Access(AccessError, Challenge),
+    Access(Box<AccessError>, Challenge),
 }
 
 /// What to log in with, and where (RFC 6750, section 3; the Docker token flow).
@@ -223,13 +223,13 @@ impl Visitor {
         match error {
             AccessError::Denied(reason) if self.is_token_too_narrow(A::ACTION, &repository.path) => {
                 // Not counted as denied: it is how clients find out which scope to ask for.
-                Refusal::InsufficientScope(reason, challenge.with_error("insufficient_scope"))
+                Refusal::InsufficientScope(reason.reason, challenge.with_error("insufficient_scope"))
             }
             AccessError::Unauthenticated(_) | AccessError::Denied(_) => {
                 self.registry.metrics().deny(A::ACTION);
-                Refusal::Access(error, challenge)
+                Refusal::Access(Box::new(error), challenge)
             }
-            AccessError::Unavailable(_) => Refusal::Access(error, challenge),
+            AccessError::Unavailable(_) => Refusal::Access(Box::new(error), challenge),
         }
     }
 
@@ -268,7 +268,7 @@ impl Visitor {
         let decision = self
             .registry
             .gate()
-            .decide(&wider, action, &source.clone().into())
+            .decide(&wider, action, &source.clone().into(), &RequestContext::default())
             .await?;
         Ok(decision == Decision::Allowed)
     }

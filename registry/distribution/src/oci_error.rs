@@ -244,7 +244,7 @@ impl From<Refusal> for OciError {
                 | AuthenticationError::Inactive => unauthorized(&refusal, challenge),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
-            Refusal::Access(error, challenge) => match error {
+            Refusal::Access(error, challenge) => match &**error {
                 AccessError::Unauthenticated(reason) => unauthorized(&"Not Authorized", challenge).with_detail(reason),
                 AccessError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal),
                 AccessError::Unavailable(error) => Self::unavailable(error),

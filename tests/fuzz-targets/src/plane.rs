@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Principal,
-    Resource, Secret, TokenScope,
+    RequestContext, Resource, Secret, TokenScope,
 };
 use hythe_blobs::FsBlobStore;
 use hythe_catalog::MemoryCatalog;
@@ -37,9 +37,15 @@ impl Gate for OpenGate {
         }
     }
 
-    async fn decide(&self, caller: &Caller, action: Action, _: &Resource) -> Result<Decision, GateError> {
+    async fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        _: &Resource,
+        _: &RequestContext,
+    ) -> Result<Decision, GateError> {
         if matches!(caller.principal, Principal::Anonymous) && !Action::PULL.contains(&action) {
-            return Ok(Decision::Denied("anonymous callers may read only".to_owned()));
+            return Ok(Decision::Denied("anonymous callers may read only".into()));
         }
         Ok(Decision::Allowed)
     }

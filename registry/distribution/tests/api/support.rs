@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Principal,
-    Resource, Secret, TokenScope,
+    RequestContext, Resource, Secret, TokenScope,
 };
 use hythe_blobs::{BlobStore, FsBlobStore, Hasher};
 use hythe_catalog::{Catalog, MemoryCatalog};
@@ -64,6 +64,7 @@ fn may(principal: &Principal, action: Action, resource: &Resource) -> bool {
     let (account, name) = match resource {
         Resource::Repository(path) => (&path.account, path.name.as_str()),
         Resource::Registry(account) => (account, ""),
+        Resource::Role(role) => (&role.account, ""),
     };
     match principal {
         Principal::Anonymous => is_read && name == "public/web",
@@ -76,6 +77,7 @@ fn may(principal: &Principal, action: Action, resource: &Resource) -> bool {
             "pusher" => name == "team/web",
             _ => is_read && name.starts_with("seen"),
         },
+        Principal::Role(_) => false,
     }
 }
 
@@ -106,7 +108,13 @@ impl Gate for TestGate {
         }
     }
 
-    async fn decide(&self, caller: &Caller, action: Action, resource: &Resource) -> Result<Decision, GateError> {
+    async fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Resource,
+        _: &RequestContext,
+    ) -> Result<Decision, GateError> {
         let is_in_scope = caller.scopes.iter().all(|scope| scope.allows(action, resource));
         if is_in_scope && may(&caller.principal, action, resource) {
             return Ok(Decision::Allowed);
@@ -114,11 +122,11 @@ impl Gate for TestGate {
         let arn = match resource {
             Resource::Repository(path) => format!("arn:aws:ecr:local:{}:repository/{}", path.account, path.name),
             Resource::Registry(account) => format!("arn:aws:ecr:local:{account}:*"),
+            Resource::Role(role) => role.to_string(),
         };
         let principal = &caller.principal;
-        Ok(Decision::Denied(format!(
-            "User: {principal} is not authorized to perform: {action} on resource: {arn}"
-        )))
+        let reason = format!("User: {principal} is not authorized to perform: {action} on resource: {arn}");
+        Ok(Decision::Denied(reason.into()))
     }
 
     async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use conformance::{Login, Mode, Target};
 use hythe_access::{
-    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Resource,
-    TokenScope,
+    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken,
+    RequestContext, Resource, TokenScope,
 };
 use hythe_blobs::FsBlobStore;
 use hythe_catalog::MemoryCatalog;
@@ -30,7 +30,7 @@ impl Gate for OpenGate {
         }
     }
 
-    async fn decide(&self, _: &Caller, _: Action, _: &Resource) -> Result<Decision, GateError> {
+    async fn decide(&self, _: &Caller, _: Action, _: &Resource, _: &RequestContext) -> Result<Decision, GateError> {
         Ok(Decision::Allowed)
     }
 
