@@ -24,9 +24,12 @@ mod error;
 mod image;
 mod image_detail;
 mod migration;
+mod policy;
 mod postgres;
+mod registry_policy;
 mod repository;
 mod repository_delete;
+mod repository_policy;
 mod review;
 mod session;
 mod setting;
@@ -46,6 +49,7 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("moves of a tag", tag::HISTORY),
     ("referrers", image::REFERRERS),
     ("images", image_detail::LIST),
+    ("policies", policy::LIST),
     ("repositories", repository::LIST),
     ("repository names", repository::LIST_NAMES),
     ("sources of a blob", blob::SOURCES),
@@ -57,11 +61,16 @@ pub use account::AccountRecord;
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
 pub use image_detail::{ImageDetail, TagStatus};
+pub use policy::{
+    CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,
+};
+pub use registry_policy::{EditPolicy, EditedPolicy};
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewRepository, RepositoryChange,
     RepositoryRecord, RepositoryUsage, TagChange, UpdateRepositoryError,
 };
 pub use repository_delete::DeleteRepositoryError;
+pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use store::{Store, StoreConfig};
 pub use tag::{TagDetail, TagMove};
 pub use user::{CreateUserError, UpdateUserError, UserRecord};

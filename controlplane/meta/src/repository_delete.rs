@@ -31,7 +31,8 @@ const COUNT_IMAGES: &str = "SELECT COUNT(*) FROM image WHERE repository_id = $1"
 /// Whoever collects expired sessions removes their bytes too, so that these must be found by it.
 const EXPIRE_UPLOADS: &str = "UPDATE upload SET expires_ms = 0 WHERE repository_id = $1";
 /// What refers comes before what it refers to.
-const DELETE_CONTENT: [&str; 8] = [
+const DELETE_CONTENT: [&str; 9] = [
+    "DELETE FROM repository_policy WHERE repository_id = $1",
     "DELETE FROM tag_move WHERE repository_id = $1",
     "DELETE FROM tag WHERE repository_id = $1",
     "DELETE FROM image_child WHERE repository_id = $1",

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The policies of repositories.
+
+use hythe_model::RepositoryPath;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::session::{Row, Session, values};
+use crate::writer::Durability;
+use crate::{Store, StoreError};
+
+/// A policy, as it was stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyDocument {
+    /// The text.
+    pub text: String,
+    /// When it was stored; a principal that was created later is not meant by it, even if it has a name that is in it.
+    pub updated_at: Timestamp,
+    /// A random number: no other state of any document has it.
+    pub version: i64,
+}
+
+/// Why the policy of a repository was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeRepositoryPolicyError {
+    /// There is no such repository.
+    #[error("the repository does not exist")]
+    UnknownRepository,
+    /// The repository has no policy.
+    #[error("the repository has no policy")]
+    Absent,
+    /// Somebody changed the policy since the expected version was read.
+    #[error("the policy was changed in the meantime")]
+    VersionMismatch,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A version for a new state of a document.
+pub(crate) fn new_version() -> i64 {
+    let (_, random) = Uuid::new_v4().as_u64_pair();
+    // The first two bits are not random, and entity tags shall not be negative.
+    i64::try_from(random & (u64::MAX >> 2)).unwrap_or(i64::MAX)
+}
+
+impl PolicyDocument {
+    /// Reads `document`, `updated_ms` and `version`, which start at `column`.
+    pub(crate) fn read(row: &Row, column: usize) -> Result<Self, StoreError> {
+        Ok(Self {
+            text: row.text(column)?,
+            updated_at: row.time(column + 1)?,
+            version: row.int(column + 2)?,
+        })
+    }
+
+    pub(crate) fn new(text: &str, updated_at: Timestamp) -> Self {
+        Self {
+            text: text.to_owned(),
+            // As a row gives it back.
+            updated_at: hythe_model::from_millis(hythe_model::millis(updated_at)),
+            version: new_version(),
+        }
+    }
+}
+
+const SELECT: &str = "
+    SELECT p.document, p.updated_ms, p.version
+      FROM repository r JOIN repository_policy p ON p.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2";
+const SELECT_REPOSITORY: &str = "SELECT id FROM repository WHERE account_id = $1 AND name = $2";
+const SELECT_BY_ID: &str = "SELECT document, updated_ms, version FROM repository_policy WHERE repository_id = $1";
+const PUT: &str = "
+    INSERT INTO repository_policy (repository_id, document, updated_ms, version) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (repository_id) DO UPDATE
+       SET document = excluded.document, updated_ms = excluded.updated_ms, version = excluded.version";
+const DELETE: &str = "DELETE FROM repository_policy WHERE repository_id = $1";
+
+impl Store {
+    /// The policy of a repository; `None` too if there is no such repository.
+    pub async fn repository_policy(&self, path: &RepositoryPath) -> Result<Option<PolicyDocument>, StoreError> {
+        let row = self
+            .reader()
+            .await?
+            .fetch_optional(SELECT, values![&path.account, &path.name])
+            .await?;
+        row.map(|row| PolicyDocument::read(&row, 0)).transpose()
+    }
+
+    /// Gives a repository a policy, if the one that it has is of the expected version.
+    pub async fn set_repository_policy(
+        &self,
+        path: &RepositoryPath,
+        text: &str,
+        updated_at: Timestamp,
+        expected_version: Option<i64>,
+    ) -> Result<PolicyDocument, ChangeRepositoryPolicyError> {
+        let document = PolicyDocument::new(text, updated_at);
+        self.write(
+            Durability::Full,
+            (path.clone(), document, expected_version),
+            |session, (path, document, expected_version)| {
+                Box::pin(async move {
+                    let (id, _) = expected(session, path, *expected_version).await?;
+                    let values = values![&id, &document.text, document.updated_at, document.version];
+                    session.execute(PUT, values).await?;
+                    Ok(document.clone())
+                })
+            },
+        )
+        .await
+    }
+
+    /// Deletes the policy of a repository, if it is of the expected version; returns what was deleted.
+    pub async fn delete_repository_policy(
+        &self,
+        path: &RepositoryPath,
+        expected_version: Option<i64>,
+    ) -> Result<PolicyDocument, ChangeRepositoryPolicyError> {
+        self.write(
+            Durability::Full,
+            (path.clone(), expected_version),
+            |session, (path, expected_version)| {
+                Box::pin(async move {
+                    let (id, found) = expected(session, path, *expected_version).await?;
+                    let found = found.ok_or(ChangeRepositoryPolicyError::Absent)?;
+                    session.execute(DELETE, values![&id]).await?;
+                    Ok(found)
+                })
+            },
+        )
+        .await
+    }
+}
+
+/// The id of the repository and its policy, which is of the expected version.
+async fn expected(
+    session: &mut Session,
+    path: &RepositoryPath,
+    expected_version: Option<i64>,
+) -> Result<(String, Option<PolicyDocument>), ChangeRepositoryPolicyError> {
+    let Some(row) = session
+        .fetch_optional(SELECT_REPOSITORY, values![&path.account, &path.name])
+        .await?
+    else {
+        return Err(ChangeRepositoryPolicyError::UnknownRepository);
+    };
+    let id = row.text(0)?;
+    let row = session.fetch_optional(SELECT_BY_ID, values![&id]).await?;
+    let found = row.map(|row| PolicyDocument::read(&row, 0)).transpose()?;
+    let version = found.as_ref().map(|found| found.version);
+    if expected_version.is_some_and(|expected| version != Some(expected)) {
+        return Err(ChangeRepositoryPolicyError::VersionMismatch);
+    }
+    Ok((id, found))
+}
