@@ -21,6 +21,7 @@ mod account;
 mod blob;
 mod cache;
 mod error;
+mod identity_provider;
 mod image;
 mod image_detail;
 mod migration;
@@ -60,6 +61,9 @@ pub use access_key::{AccessKeyRecord, CreateAccessKeyError};
 pub use account::AccountRecord;
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
+pub use identity_provider::{
+    CreateIdentityProviderError, IdentityProviderRecord, IdentityProviderSettings, UpdateIdentityProviderError,
+};
 pub use image_detail::{ImageDetail, TagStatus};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,

@@ -15,6 +15,7 @@ mod concurrency;
 mod contents;
 mod durability;
 mod harness;
+mod identity_provider;
 mod image;
 mod order;
 mod plan;
