@@ -25,7 +25,7 @@ use hythe_access::{
 };
 use hythe_meta::{AccessKeyRecord, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
-use hythe_rules::{ManagedPolicy, Policies, Policy, Request, is_allowed_by_managed};
+use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Request, Requester, is_allowed_by_managed};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
@@ -389,11 +389,13 @@ impl Gate for AccessGate {
             Resource::Registry(_) => "*".to_owned(),
             Resource::Role(role) => role.to_string(),
         };
+        let context = ConditionContext::default();
         let request = Request {
-            principal: &caller.principal,
+            requester: Requester::Principal(&caller.principal),
             action,
             resource: &arn,
             owner,
+            context: &context,
         };
         if !is_in_scope {
             let because = format!("because no session policy allows the {action} action");
@@ -403,7 +405,7 @@ impl Gate for AccessGate {
             let reason = request.denial("because the user does not exist");
             return Ok(Decision::Denied(reason.into()));
         };
-        let identity: Vec<&Policy> = managed.iter().map(|name| name.policy()).collect();
+        let identity: Vec<NamedPolicy> = managed.iter().map(|name| name.named().clone()).collect();
         let policies = Policies {
             identity: &identity,
             ..Policies::default()

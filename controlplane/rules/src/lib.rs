@@ -1,22 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What decides: pure evaluators, without clocks, randomness and I/O.
 //!
-//! [`decide`] is the one place on both planes that says whether a request is allowed. Policies are parsed
-//! when they are stored ([`Policy`]), so that nothing which cannot be understood is ever evaluated.
+//! [`decide`] is the one place on both planes that says whether a request is allowed, and [`explain`] says why. Policies
+//! are parsed when they are stored ([`Policy`]), so that nothing which cannot be understood is ever evaluated.
 //!
 //! Invariants:
 //! - [`decide`] is total: every request against every set of policies has an answer, without a panic.
 //! - A matching `Deny` anywhere wins over everything else.
 //! - What is not understood is refused when it is stored; it is never skipped when it is evaluated.
+//! - What is missing never opens anything: a variable without a value covers nothing.
+//! - A statement about another action, principal or resource costs no allocation.
 //!
-//! Absent on purpose, until the issue that brings them: `Condition`, policy variables (`${…}`),
-//! `NotPrincipal`, and the principals `Service` and `Federated`. Documents with them are refused.
+//! Absent on purpose: organisation policies, users' paths, and the condition keys of services that this is not.
 
+mod actions;
+mod arn;
+mod condition;
+mod context;
 mod evaluate;
+mod explain;
+mod finding;
+mod glob;
+mod json;
+mod key;
 mod managed;
-mod pattern;
 mod policy;
+mod principal;
+mod statement;
+mod value;
 
-pub use evaluate::{Decision, Missing, Policies, PolicyKind, Request, StatementRef, decide, is_allowed_by_managed};
+pub use context::{ConditionContext, Request, Requester};
+pub use evaluate::{Decision, Missing, NamedPolicy, Policies, PolicyKind, StatementRef, decide, is_allowed_by_managed};
+pub use explain::{Explanation, NearMiss, explain};
+pub use finding::PolicyFinding;
 pub use managed::ManagedPolicy;
-pub use policy::{Effect, MAX_POLICY_BYTES, Policy, PolicyError, Statement};
+pub use policy::{MAX_POLICY_BYTES, MAX_STATEMENTS, Policy, PolicyError, PolicyGrammar};
+pub use principal::PrincipalPattern;
+pub use statement::{Effect, Statement};

@@ -3,12 +3,13 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use hythe_access::Action;
 use hythe_model::ParseError;
+use serde_json::json;
 
-use crate::{Effect, Policy};
+use crate::{Effect, NamedPolicy, Policy};
 
 /// A ready-made policy, by the name of its ECR model without the common prefix (ECR, "AWS managed policies
 /// for Amazon ECR").
@@ -51,25 +52,29 @@ const PULL: &[&str] = &[
     "ecr:BatchImportUpstreamImage",
 ];
 
-static FULL_ACCESS: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("FullAccess", &["ecr:*"]));
-static POWER_USER: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("PowerUser", &[READ, WRITE].concat()));
-static PULL_ONLY: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("PullOnly", PULL));
-static READ_ONLY: LazyLock<Policy> = LazyLock::new(|| Policy::allowing("ReadOnly", READ));
+static FULL_ACCESS: LazyLock<Ready> = LazyLock::new(|| Ready::of("FullAccess", &["ecr:*"]));
+static POWER_USER: LazyLock<Ready> = LazyLock::new(|| Ready::of("PowerUser", &[READ, WRITE].concat()));
+static PULL_ONLY: LazyLock<Ready> = LazyLock::new(|| Ready::of("PullOnly", PULL));
+static READ_ONLY: LazyLock<Ready> = LazyLock::new(|| Ready::of("ReadOnly", READ));
 
-/// For each policy, in the order of [`ManagedPolicy::ALL`], whether it allows each action, in the order of [`Action::ALL`].
-static ALLOWED: LazyLock<Vec<Vec<bool>>> = LazyLock::new(|| {
-    let allows = |policy: &Policy, action: Action| {
-        let mut statements = policy.statements().iter();
-        statements.any(|statement| statement.effect() == Effect::Allow && statement.is_about(action, "*"))
-    };
-    let row = |policy: &ManagedPolicy| {
-        Action::ALL
-            .iter()
-            .map(|action| allows(policy.policy(), *action))
-            .collect()
-    };
-    ManagedPolicy::ALL.iter().map(row).collect()
-});
+struct Ready {
+    document: String,
+    named: NamedPolicy,
+}
+
+impl Ready {
+    fn of(name: &str, actions: &[&str]) -> Self {
+        let statement = json!({"Sid": name, "Effect": "Allow", "Action": actions, "Resource": "*"});
+        let document = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+        // A test reads every one of them; a policy without statements would allow nothing.
+        let policy = Policy::parse_identity(&document).unwrap_or_else(|_| Policy::nothing());
+        let named = NamedPolicy {
+            name: name.into(),
+            policy: Arc::new(policy),
+        };
+        Self { document, named }
+    }
+}
 
 impl ManagedPolicy {
     /// All of them, by name.
@@ -89,13 +94,28 @@ impl ManagedPolicy {
     /// Whether it allows an action. Managed policies are about all resources, and none denies anything.
     #[must_use]
     pub fn allows(self, action: Action) -> bool {
-        let row = ALLOWED.get(self as usize);
-        row.and_then(|row| row.get(action as usize)).copied().unwrap_or(false)
+        self.policy().mentions(Effect::Allow, action)
     }
 
     /// What it says.
     #[must_use]
     pub fn policy(self) -> &'static Policy {
+        &self.named().policy
+    }
+
+    /// What it says, with its name.
+    #[must_use]
+    pub fn named(self) -> &'static NamedPolicy {
+        &self.ready().named
+    }
+
+    /// Its document.
+    #[must_use]
+    pub fn document(self) -> &'static str {
+        &self.ready().document
+    }
+
+    fn ready(self) -> &'static Ready {
         match self {
             Self::FullAccess => &FULL_ACCESS,
             Self::PowerUser => &POWER_USER,

@@ -1,67 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Policy documents: the grammar, and what a statement says about a request.
+//! Policy documents: the grammar, and what is worked out when one is read.
 
-use hythe_access::{Action, Principal, UserName};
-use hythe_model::AccountId;
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
-use crate::pattern::{ARN_PARTS, covers, covers_arn};
+use hythe_access::Action;
+use serde_json::{Value, json};
+
+use crate::actions::ActionSet;
+use crate::json::Node;
+use crate::principal::PrincipalPattern;
+use crate::statement::{Effect, Statement};
 
 /// The longest policy text, in bytes (ECR API, `RepositoryPolicyText`).
 pub const MAX_POLICY_BYTES: usize = 10_240;
+/// The most statements of a policy.
+pub const MAX_STATEMENTS: usize = 200;
 
-/// What a matching statement does.
+/// What a policy is written for, which decides what may stand in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// It allows.
-    Allow,
-    /// It denies, whatever else allows.
-    Deny,
+pub enum PolicyGrammar {
+    /// For a user, a group, a role, a session or a boundary: every statement has a `Resource`, none a `Principal`.
+    Identity,
+    /// For a repository: every statement has a `Principal`; the resource is implied.
+    Repository,
+    /// For a registry: every statement has a `Principal`.
+    Registry,
+    /// For a role, about who may take it on: every statement has a `Principal`, none a `Resource`.
+    Trust,
 }
 
-/// A parsed policy: of an identity (who may what is about its holder) or of a resource (with principals).
+/// A policy, compiled when it was read: action patterns are sets, resources are split, principals are sorted and
+/// conditions have types, so that a statement about something else costs a few comparisons.
 ///
 /// Invariant: everything in it is evaluated; a document with anything else was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Policy {
-    statements: Vec<Statement>,
-}
-
-/// One statement of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Statement {
-    sid: Option<String>,
-    effect: Effect,
-    // INVARIANT: `None` in policies of identities, `Some` in policies of resources.
-    principals: Option<Vec<PrincipalPattern>>,
-    actions: Patterns,
-    // INVARIANT: `None` only in policies of resources, where the resource is implied.
-    resources: Option<Patterns>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PrincipalPattern {
-    /// `*`: everybody, also without credentials.
-    Anybody,
-    /// An account: everybody in it, as far as its own identity policies let them.
-    Account(AccountId),
-    /// One user.
-    User(AccountId, UserName),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Patterns {
-    Only(Vec<String>),
-    AllBut(Vec<String>),
-}
-
-impl Patterns {
-    fn matches(&self, covers: impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::Only(patterns) => patterns.iter().any(|pattern| covers(pattern)),
-            Self::AllBut(patterns) => !patterns.iter().any(|pattern| covers(pattern)),
-        }
-    }
+    grammar: PolicyGrammar,
+    statements: Box<[Statement]>,
+    /// The actions of all statements that allow, and of all that deny.
+    allowed: ActionSet,
+    denied: ActionSet,
+    /// The condition keys that it asks about, in lower case.
+    keys: BTreeSet<Box<str>>,
+    canonical: Box<str>,
 }
 
 /// Why a text is not a policy.
@@ -73,7 +54,7 @@ pub enum PolicyError {
     /// The text is not JSON.
     #[error("Invalid JSON syntax: {0}")]
     Syntax(String),
-    /// The JSON is not a policy, or one with a part that is not supported.
+    /// The JSON is not a policy, or one with a part that is not known.
     #[error("`{pointer}`: {reason}")]
     Member {
         /// The place, as a JSON pointer (RFC 6901).
@@ -92,31 +73,133 @@ impl PolicyError {
             Self::Member { pointer, .. } => pointer,
         }
     }
+
+    /// What is wrong, without the place.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::TooLong(_) | Self::Syntax(_) => self.to_string(),
+            Self::Member { reason, .. } => reason.clone(),
+        }
+    }
+
+    pub(crate) fn member(pointer: &str, reason: impl Into<String>) -> Self {
+        Self::Member {
+            pointer: pointer.into(),
+            reason: reason.into(),
+        }
+    }
 }
 
 impl Policy {
-    /// Parses a policy that is attached to an identity: every statement has a `Resource`, none a `Principal`.
+    /// Parses a policy that is attached to a user, a group or a role.
     pub fn parse_identity(text: &str) -> Result<Self, PolicyError> {
-        Self::parse(text, false)
+        Self::parse(text, PolicyGrammar::Identity)
     }
 
-    /// Parses a policy that is attached to a repository or a registry: every statement has a `Principal`.
+    /// Parses a permissions boundary: the most that its holder's own policies can allow.
+    pub fn parse_boundary(text: &str) -> Result<Self, PolicyError> {
+        Self::parse(text, PolicyGrammar::Identity)
+    }
+
+    /// Parses the policy that limits a session of a role.
+    pub fn parse_session(text: &str) -> Result<Self, PolicyError> {
+        Self::parse(text, PolicyGrammar::Identity)
+    }
+
+    /// Parses the policy of a repository.
     pub fn parse_resource(text: &str) -> Result<Self, PolicyError> {
-        Self::parse(text, true)
+        Self::parse(text, PolicyGrammar::Repository)
     }
 
-    /// A policy that allows its holder some actions on everything.
-    pub(crate) fn allowing(sid: &str, actions: &[&str]) -> Self {
-        let actions = actions.iter().map(|action| (*action).to_owned()).collect();
-        Self {
-            statements: vec![Statement {
-                sid: Some(sid.to_owned()),
-                effect: Effect::Allow,
-                principals: None,
-                actions: Patterns::Only(actions),
-                resources: Some(Patterns::Only(vec!["*".to_owned()])),
-            }],
+    /// Parses the policy of a registry.
+    pub fn parse_registry(text: &str) -> Result<Self, PolicyError> {
+        Self::parse(text, PolicyGrammar::Registry)
+    }
+
+    /// Parses the trust policy of a role.
+    pub fn parse_trust(text: &str) -> Result<Self, PolicyError> {
+        Self::parse(text, PolicyGrammar::Trust)
+    }
+
+    /// Parses a policy that is written for `grammar`.
+    pub fn parse(text: &str, grammar: PolicyGrammar) -> Result<Self, PolicyError> {
+        if text.len() > MAX_POLICY_BYTES {
+            return Err(PolicyError::TooLong(text.len()));
         }
+        let node = Node::parse(text)?;
+        let document = node.known_members("", &["Version", "Id", "Statement"])?;
+        let version = match document.get("Version") {
+            // A document without a version is of the first (IAM, "Version").
+            None => "2008-10-17",
+            Some(node) => match node.as_text() {
+                Some(version @ ("2012-10-17" | "2008-10-17")) => version,
+                _ => {
+                    return Err(PolicyError::member(
+                        "/Version",
+                        "it must be `2012-10-17` or `2008-10-17`",
+                    ));
+                }
+            },
+        };
+        let id = document.text("", "Id")?;
+        let (nodes, is_list) = match document.get("Statement") {
+            Some(Node::List(list)) if (1..=MAX_STATEMENTS).contains(&list.len()) => (list.as_slice(), true),
+            Some(node @ Node::Object(_)) => (std::slice::from_ref(node), false),
+            _ => {
+                let reason = format!("it must be a statement or a list of 1 to {MAX_STATEMENTS}");
+                return Err(PolicyError::member("/Statement", reason));
+            }
+        };
+        let (mut statements, mut spelled) = (Vec::new(), Vec::new());
+        for (index, node) in nodes.iter().enumerate() {
+            let at = if is_list {
+                format!("/Statement/{index}")
+            } else {
+                "/Statement".to_owned()
+            };
+            let (statement, canonical) = Statement::parse(node, &at, grammar, version == "2012-10-17")?;
+            let is_named_before = |other: &Statement| other.sid().is_some() && other.sid() == statement.sid();
+            if statements.iter().any(is_named_before) {
+                let place = format!("{at}/Sid");
+                return Err(PolicyError::member(&place, "another statement has this name"));
+            }
+            statements.push(statement);
+            spelled.push(canonical);
+        }
+        Ok(Self::compile(grammar, statements, &canonical(version, id, spelled)))
+    }
+
+    /// A policy that says nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::compile(PolicyGrammar::Identity, Vec::new(), &Value::Null)
+    }
+
+    fn compile(grammar: PolicyGrammar, statements: Vec<Statement>, canonical: &Value) -> Self {
+        let actions = |effect| {
+            let of = statements.iter().filter(|statement| statement.effect() == effect);
+            of.fold(ActionSet::default(), |all, statement| all.union(statement.actions()))
+        };
+        let (allowed, denied) = (actions(Effect::Allow), actions(Effect::Deny));
+        let keys = statements
+            .iter()
+            .flat_map(Statement::keys)
+            .map(|key| key.name().into())
+            .collect();
+        Self {
+            grammar,
+            statements: statements.into(),
+            allowed,
+            denied,
+            keys,
+            canonical: canonical.to_string().into(),
+        }
+    }
+
+    /// What it is written for.
+    #[must_use]
+    pub fn grammar(&self) -> PolicyGrammar {
+        self.grammar
     }
 
     /// The statements, in the order of the document.
@@ -125,415 +208,54 @@ impl Policy {
         &self.statements
     }
 
-    fn parse(text: &str, has_principals: bool) -> Result<Self, PolicyError> {
-        if text.len() > MAX_POLICY_BYTES {
-            return Err(PolicyError::TooLong(text.len()));
-        }
-        let value: Value = serde_json::from_str(text).map_err(|error| PolicyError::Syntax(error.to_string()))?;
-        let document = members(&value, "", &["Version", "Id", "Statement"])?;
-        match document.get("Version").and_then(Value::as_str) {
-            Some("2012-10-17" | "2008-10-17") => {}
-            _ => return Err(member("/Version", "it must be `2012-10-17` or `2008-10-17`")),
-        }
-        optional_text(document, "", "Id")?;
-        let statements = match document.get("Statement") {
-            Some(Value::Array(list)) if !list.is_empty() => list
-                .iter()
-                .enumerate()
-                .map(|(index, value)| Statement::parse(value, &format!("/Statement/{index}"), has_principals))
-                .collect::<Result<_, _>>()?,
-            Some(value @ Value::Object(_)) => vec![Statement::parse(value, "/Statement", has_principals)?],
-            _ => return Err(member("/Statement", "it must be a statement or a list of at least one")),
-        };
-        Ok(Self { statements })
+    /// All principals that it names, also as exceptions.
+    pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalPattern> {
+        self.statements.iter().flat_map(Statement::principals)
     }
-}
 
-impl Statement {
-    /// What a match does.
+    /// Whether a condition or a variable asks about a key that starts so, such as `aws:ResourceTag/`.
     #[must_use]
-    pub fn effect(&self) -> Effect {
-        self.effect
+    pub fn needs(&self, prefix: &str) -> bool {
+        let starts_so = |key: &&Box<str>| {
+            let head = key.as_bytes().get(..prefix.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        self.keys.iter().any(|key| starts_so(&key))
     }
 
-    /// The name that the author gave it.
+    /// The one text that all documents have which say the same: without regard to the order of statements, members and
+    /// values, to the case of actions and keys, and to lists of one.
     #[must_use]
-    pub fn sid(&self) -> Option<&str> {
-        self.sid.as_deref()
+    pub fn canonical(&self) -> &str {
+        &self.canonical
     }
 
-    /// Whether the statement is about `action` on `resource` (an ARN, or `*` for a registry as a whole).
-    pub(crate) fn is_about(&self, action: Action, resource: &str) -> bool {
-        let name = action.as_str().to_ascii_lowercase();
-        self.actions
-            .matches(|pattern| covers(&pattern.to_ascii_lowercase(), &name))
-            && self
-                .resources
-                .as_ref()
-                .is_none_or(|patterns| patterns.matches(|pattern| covers_arn(pattern, resource)))
+    /// Whether both say the same.
+    #[must_use]
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        self.grammar == other.grammar && self.canonical == other.canonical
     }
 
-    /// The strongest way in which the statement names `principal`.
-    pub(crate) fn naming(&self, principal: &Principal) -> Naming {
-        let of = |pattern: &PrincipalPattern| match (pattern, principal) {
-            (PrincipalPattern::Anybody, _) => Naming::Itself,
-            (PrincipalPattern::Account(named), Principal::Root(account)) if named == account => Naming::Itself,
-            (PrincipalPattern::Account(named), Principal::User(account, _)) if named == account => Naming::Account,
-            (PrincipalPattern::User(account, name), Principal::User(of, user)) if account == of && name == user => {
-                Naming::Itself
-            }
-            _ => Naming::Not,
-        };
-        self.principals.iter().flatten().map(of).max().unwrap_or(Naming::Not)
-    }
-
-    fn parse(value: &Value, at: &str, has_principals: bool) -> Result<Self, PolicyError> {
-        const MEMBERS: &[&str] = &[
-            "Sid",
-            "Effect",
-            "Principal",
-            "NotPrincipal",
-            "Action",
-            "NotAction",
-            "Resource",
-            "NotResource",
-            "Condition",
-        ];
-        let statement = members(value, at, MEMBERS)?;
-        for (name, reason) in [
-            ("Condition", "conditions are not supported yet"),
-            (
-                "NotPrincipal",
-                "`NotPrincipal` is not supported yet: name the principals with `Principal`",
-            ),
-        ] {
-            if statement.contains_key(name) {
-                return Err(member(&format!("{at}/{name}"), reason));
-            }
-        }
-        let effect = match statement.get("Effect").and_then(Value::as_str) {
-            Some("Allow") => Effect::Allow,
-            Some("Deny") => Effect::Deny,
-            _ => return Err(member(&format!("{at}/Effect"), "it must be `Allow` or `Deny`")),
-        };
-        let principals = match (statement.get("Principal"), has_principals) {
-            (Some(value), true) => Some(parse_principals(value, &format!("{at}/Principal"))?),
-            (None, false) => None,
-            (None, true) => {
-                return Err(member(
-                    &format!("{at}/Principal"),
-                    "it must say for whom the statement is",
-                ));
-            }
-            (Some(_), false) => {
-                return Err(member(
-                    &format!("{at}/Principal"),
-                    "a policy of an identity must not name principals",
-                ));
-            }
-        };
-        let actions = one_of(statement, at, "Action", "NotAction", check_action)?
-            .ok_or_else(|| member(&format!("{at}/Action"), "it must have `Action` or `NotAction`"))?;
-        let resources = one_of(statement, at, "Resource", "NotResource", check_resource)?;
-        if resources.is_none() && !has_principals {
-            return Err(member(
-                &format!("{at}/Resource"),
-                "it must have `Resource` or `NotResource`",
-            ));
-        }
-        Ok(Self {
-            sid: optional_text(statement, at, "Sid")?,
-            effect,
-            principals,
-            actions,
-            resources,
-        })
-    }
-}
-
-/// How a statement names a principal, from not at all to by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Naming {
-    Not,
-    /// Through its account, which leaves it to the account's identity policies who in it may.
-    Account,
-    /// By its own ARN, or with everybody.
-    Itself,
-}
-
-fn member(pointer: &str, reason: impl Into<String>) -> PolicyError {
-    PolicyError::Member {
-        pointer: pointer.into(),
-        reason: reason.into(),
-    }
-}
-
-fn members<'a>(value: &'a Value, at: &str, known: &[&str]) -> Result<&'a Map<String, Value>, PolicyError> {
-    let object = value.as_object().ok_or_else(|| member(at, "it must be an object"))?;
-    match object.keys().find(|name| !known.contains(&name.as_str())) {
-        None => Ok(object),
-        Some(name) => {
-            let escaped = name.replace('~', "~0").replace('/', "~1");
-            Err(member(
-                &format!("{at}/{escaped}"),
-                format!("there is no such member; known are {}", known.join(", ")),
-            ))
+    /// Whether a statement with this effect has the action at all.
+    pub(crate) fn mentions(&self, effect: Effect, action: Action) -> bool {
+        match effect {
+            Effect::Allow => self.allowed.contains(action),
+            Effect::Deny => self.denied.contains(action),
         }
     }
 }
 
-fn optional_text(object: &Map<String, Value>, at: &str, name: &str) -> Result<Option<String>, PolicyError> {
-    match object.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(member(&format!("{at}/{name}"), "it must be a text")),
+/// Two policies are equal if they say the same.
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_equivalent(other)
     }
 }
 
-/// A text, or a list of at least one, with the pointer of each.
-fn texts<'a>(value: &'a Value, at: &str) -> Result<Vec<(String, &'a str)>, PolicyError> {
-    let text = |value: &'a Value, at: String| match value.as_str() {
-        Some(text) => Ok((at, text)),
-        None => Err(member(&at, "it must be a text")),
-    };
-    match value {
-        Value::Array(list) if list.is_empty() => Err(member(at, "the list must not be empty")),
-        Value::Array(list) => list
-            .iter()
-            .enumerate()
-            .map(|(n, value)| text(value, format!("{at}/{n}")))
-            .collect(),
-        other => Ok(vec![text(other, at.to_owned())?]),
-    }
-}
+impl Eq for Policy {}
 
-fn one_of(
-    object: &Map<String, Value>,
-    at: &str,
-    only: &str,
-    all_but: &str,
-    check: fn(&str) -> Result<(), &'static str>,
-) -> Result<Option<Patterns>, PolicyError> {
-    let checked = |name: &str, value: &Value| {
-        texts(value, &format!("{at}/{name}"))?
-            .into_iter()
-            .map(|(at, text)| {
-                check(text)
-                    .map(|()| text.to_owned())
-                    .map_err(|reason| member(&at, reason))
-            })
-            .collect::<Result<Vec<_>, _>>()
-    };
-    match (object.get(only), object.get(all_but)) {
-        (Some(_), Some(_)) => Err(member(
-            &format!("{at}/{all_but}"),
-            format!("it must not stand beside `{only}`"),
-        )),
-        (Some(value), None) => Ok(Some(Patterns::Only(checked(only, value)?))),
-        (None, Some(value)) => Ok(Some(Patterns::AllBut(checked(all_but, value)?))),
-        (None, None) => Ok(None),
-    }
-}
-
-fn check_action(text: &str) -> Result<(), &'static str> {
-    let is_name = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*' || byte == b'?')
-    };
-    match text.split_once(':') {
-        Some((service, name)) if is_name(name) && is_name(service) && !service.contains(['*', '?']) => Ok(()),
-        None if text == "*" => Ok(()),
-        _ => Err("an action must be `*` or `<service>:<action>`, such as `ecr:BatchGetImage`"),
-    }
-}
-
-fn check_resource(text: &str) -> Result<(), &'static str> {
-    if text.contains("${") {
-        return Err("policy variables are not supported yet");
-    }
-    let mut parts = text.splitn(ARN_PARTS, ':');
-    let is_arn = parts.next() == Some("arn") && parts.all(str::is_ascii) && text.matches(':').count() >= 5;
-    if text == "*" || is_arn {
-        Ok(())
-    } else {
-        Err("a resource must be `*` or an ARN, such as `arn:aws:ecr:*:*:repository/team-a/*`")
-    }
-}
-
-fn parse_principals(value: &Value, at: &str) -> Result<Vec<PrincipalPattern>, PolicyError> {
-    if value.as_str() == Some("*") {
-        return Ok(vec![PrincipalPattern::Anybody]);
-    }
-    let object = members(value, at, &["AWS", "Service", "Federated"])?;
-    if let Some(name) = ["Service", "Federated"]
-        .into_iter()
-        .find(|name| object.contains_key(*name))
-    {
-        return Err(member(
-            &format!("{at}/{name}"),
-            "principals of this kind are not supported yet",
-        ));
-    }
-    let listed = object
-        .get("AWS")
-        .ok_or_else(|| member(at, "it must be `*` or name principals under `AWS`"))?;
-    texts(listed, &format!("{at}/AWS"))?
-        .into_iter()
-        .map(|(at, text)| {
-            parse_principal(text).ok_or_else(|| {
-                member(
-                    &at,
-                    "it must be `*`, an account id, or the ARN of an account's root or of a user",
-                )
-            })
-        })
-        .collect()
-}
-
-fn parse_principal(text: &str) -> Option<PrincipalPattern> {
-    if text == "*" {
-        return Some(PrincipalPattern::Anybody);
-    }
-    if let Ok(account) = text.parse() {
-        return Some(PrincipalPattern::Account(account));
-    }
-    let (account, name) = text.strip_prefix("arn:aws:iam::")?.split_once(':')?;
-    let account = account.parse().ok()?;
-    match name.strip_prefix("user/") {
-        Some(name) => Some(PrincipalPattern::User(account, name.parse().ok()?)),
-        None if name == "root" => Some(PrincipalPattern::Account(account)),
-        None => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn identity(statement: &str) -> Result<Policy, PolicyError> {
-        Policy::parse_identity(&format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#))
-    }
-
-    #[test]
-    fn documents_that_are_not_understood_are_refused_with_their_place() {
-        let cases = [
-            ("{", ""),
-            ("[]", ""),
-            (r#"{"Statement":[]}"#, "/Version"),
-            (r#"{"Version":"2012-10-17","Statement":[]}"#, "/Statement"),
-            (r#"{"Version":"2012-10-17","Statements":[]}"#, "/Statements"),
-            (
-                r#"{"Version":"2012-10-17","Statement":[{"Effect":"allow"}]}"#,
-                "/Statement/0/Effect",
-            ),
-        ];
-        for (text, pointer) in cases {
-            assert_eq!(Policy::parse_identity(text).unwrap_err().pointer(), pointer, "{text}");
-        }
-        let cases = [
-            (r#"{"Effect":"Allow","Action":"ecr:*"}"#, "/Statement/0/Resource"),
-            (r#"{"Effect":"Allow","Resource":"*"}"#, "/Statement/0/Action"),
-            (
-                r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#,
-                "/Statement/0/Action",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":["ecr:*","PutImage"],"Resource":"*"}"#,
-                "/Statement/0/Action/1",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","NotAction":"ecr:*","Resource":"*"}"#,
-                "/Statement/0/NotAction",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"web"}"#,
-                "/Statement/0/Resource",
-            ),
-            (
-                r#"{"Effect":"Deny","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/${aws:username}"}"#,
-                "/Statement/0/Resource",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Principal":"*"}"#,
-                "/Statement/0/Principal",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Condition":{}}"#,
-                "/Statement/0/Condition",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Conditions":{}}"#,
-                "/Statement/0/Conditions",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","a/b~":{}}"#,
-                "/Statement/0/a~1b~0",
-            ),
-            (
-                r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Sid":1}"#,
-                "/Statement/0/Sid",
-            ),
-        ];
-        for (statement, pointer) in cases {
-            assert_eq!(identity(statement).unwrap_err().pointer(), pointer, "{statement}");
-        }
-        assert!(matches!(
-            Policy::parse_identity(&" ".repeat(MAX_POLICY_BYTES + 1)),
-            Err(PolicyError::TooLong(_))
-        ));
-    }
-
-    #[test]
-    fn one_statement_may_stand_without_a_list() {
-        let text = r#"{"Version":"2008-10-17","Id":"x","Statement":{"Sid":"Pull","Effect":"Allow","NotAction":"ecr:Delete*","Resource":"*"}}"#;
-        let policy = Policy::parse_identity(text).unwrap();
-        let [statement] = policy.statements() else {
-            panic!("one statement")
-        };
-        assert_eq!((statement.sid(), statement.effect()), (Some("Pull"), Effect::Allow));
-        assert!(statement.is_about(Action::PutImage, "*"));
-        assert!(!statement.is_about(Action::DeleteRepository, "*"));
-    }
-
-    #[test]
-    fn principals_are_parsed_strictly() {
-        let cases = [
-            (r#""*""#, true),
-            (r#"{"AWS":"*"}"#, true),
-            (
-                r#"{"AWS":["111111111111","arn:aws:iam::111111111111:root","arn:aws:iam::111111111111:user/ada"]}"#,
-                true,
-            ),
-            (r#"{"AWS":"arn:aws:iam::1:user/ada"}"#, false),
-            (r#"{"AWS":"arn:aws:iam::111111111111:user/"}"#, false),
-            (r#"{"Service":"lambda.amazonaws.com"}"#, false),
-            (r#"{"AWS":[]}"#, false),
-            (r"{}", false),
-            (r#""111111111111""#, false),
-        ];
-        for (principal, valid) in cases {
-            let text = format!(
-                r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{principal},"Action":"ecr:*"}}}}"#
-            );
-            assert_eq!(Policy::parse_resource(&text).is_ok(), valid, "{principal}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn parsing_never_panics(text in ".*") {
-            let _ = (Policy::parse_identity(&text), Policy::parse_resource(&text));
-        }
-
-        #[test]
-        fn parsing_statements_never_panics(
-            effect in "Allow|Deny|x", action in "(ecr:)?[A-Za-z*?:]{0,12}", resource in "(arn:aws:ecr:)?[a-z*:/${}]{0,20}",
-        ) {
-            let _ = identity(&format!(r#"{{"Effect":"{effect}","Action":"{action}","Resource":"{resource}"}}"#));
-        }
-    }
+fn canonical(version: &str, id: Option<&str>, mut statements: Vec<Value>) -> Value {
+    statements.sort_by_cached_key(Value::to_string);
+    statements.dedup();
+    json!({ "Version": version, "Id": id, "Statement": statements })
 }

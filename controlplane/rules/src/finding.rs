@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an author should be told about a policy that is valid.
+
+use hythe_access::{Action, Principal};
+
+use crate::evaluate::Facts;
+use crate::policy::{Policy, PolicyGrammar};
+use crate::principal::Naming;
+use crate::statement::{Effect, Statement};
+use crate::{ConditionContext, Request, Requester};
+
+/// Something that a valid policy does and that its author may not want. The texts are JSON pointers to the statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyFinding {
+    /// It allows something to everybody, also without credentials.
+    Public(String),
+    /// It lets everybody delete images or the repository.
+    EverybodyMayDelete(String),
+    /// It denies its own author to change it again.
+    LocksOutCaller(String),
+}
+
+const DELETIONS: [Action; 2] = [Action::BatchDeleteImage, Action::DeleteRepository];
+
+/// Keys that tell who asks, or from where: a condition on one of them makes what is for everybody be for some.
+const LIMITS: [&str; 12] = [
+    "aws:principalarn",
+    "aws:principalaccount",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:userid",
+    "aws:username",
+    "aws:sourceip",
+    "aws:sourcearn",
+    "aws:sourceaccount",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:principaltag/",
+];
+
+impl Policy {
+    /// What its author should know; for policies of resources. `caller`: who writes it, if that is known.
+    #[must_use]
+    pub fn findings(&self, caller: Option<&Principal>) -> Vec<PolicyFinding> {
+        let change = match self.grammar() {
+            PolicyGrammar::Repository => Action::SetRepositoryPolicy,
+            PolicyGrammar::Registry => Action::PutRegistryPolicy,
+            PolicyGrammar::Identity | PolicyGrammar::Trust => return Vec::new(),
+        };
+        let mut findings = Vec::new();
+        for statement in self.statements() {
+            let place = || statement.pointer().to_owned();
+            if is_public(statement) {
+                findings.push(PolicyFinding::Public(place()));
+                if DELETIONS.iter().any(|action| statement.has_action(*action)) {
+                    findings.push(PolicyFinding::EverybodyMayDelete(place()));
+                }
+            }
+            if caller.is_some_and(|caller| locks_out(statement, caller, change)) {
+                findings.push(PolicyFinding::LocksOutCaller(place()));
+            }
+        }
+        findings
+    }
+}
+
+fn is_public(statement: &Statement) -> bool {
+    let is_limited = statement
+        .conditions()
+        .iter()
+        .any(|condition| condition.is_limit() && LIMITS.iter().any(|limit| condition.key().name().starts_with(limit)));
+    statement.effect() == Effect::Allow && statement.is_about_anybody() && !is_limited
+}
+
+/// Only a denial without conditions is sure to.
+fn locks_out(statement: &Statement, caller: &Principal, change: Action) -> bool {
+    let Some(account) = caller.account() else { return false };
+    let context = ConditionContext::default();
+    let request = Request {
+        requester: Requester::Principal(caller),
+        action: change,
+        resource: "*",
+        owner: account,
+        context: &context,
+    };
+    statement.effect() == Effect::Deny
+        && statement.conditions().is_empty()
+        && statement.has_action(change)
+        && statement.naming(&Facts::of(&request)) > Naming::Not
+}
