@@ -8,15 +8,17 @@
 //! - A request refuses members that it does not know; an answer passes over them, so that an older client
 //!   understands a newer server. The small shapes that both share ([`ImageScanningConfiguration`],
 //!   [`EncryptionConfiguration`], [`ImageTagMutabilityExclusionFilter`], [`ResourceTag`]) are ECR's, do not grow, and are strict.
-//! - An absent optional member is left out, never `null`.
+//! - An absent optional member is left out, never `null`; in a change, `null` takes away what is set.
 //! - A [`Secret`] shows itself only in JSON: neither `Debug` nor an error text has it.
 //!
 //! Absent on purpose: HTTP, and whatever decides something.
 
 mod access_key;
+mod account;
 mod authorization_token;
 mod caller;
 pub mod code;
+mod group;
 mod identity_provider;
 mod image;
 pub mod path;
@@ -25,12 +27,14 @@ mod problem;
 mod registry;
 mod repository;
 mod resource_tag;
+mod role;
 mod secret;
 mod tag;
 mod time;
 mod user;
 
 pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, UpdateAccessKey};
+pub use account::{Account, AccountPage, AccountStatus, CloseAccount, CreateAccount, ListAccounts, UpdateAccount};
 pub use authorization_token::{
     AuthorizationToken, CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewAuthorizationToken,
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
@@ -40,6 +44,7 @@ pub use identity_provider::{
     CreateIdentityProvider, CreateWebIdentitySession, IdentityProvider, IdentityProviderPage, SigningAlgorithm,
     UpdateIdentityProvider,
 };
+pub use group::{CreateGroup, Group, GroupPage, UpdateGroup};
 pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
 pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,
@@ -53,10 +58,11 @@ pub use repository::{
     ImageTagMutabilityExclusionFilter, ListRepositories, Repository, RepositoryPage, RepositoryUsage, UpdateRepository,
 };
 pub use resource_tag::{PutResourceTags, ResourceTag, ResourceTagList};
+pub use role::{CreateRole, MAX_MAX_SESSION_SECONDS, MIN_MAX_SESSION_SECONDS, Role, RolePage, UpdateRole};
 pub use secret::Secret;
 pub use tag::{ImageTag, PutImageTag, TagHistory, TagMove, TagPage};
 pub use time::DateTime;
-pub use user::{CreateUser, ManagedPolicy, UpdateUser, User, UserPage};
+pub use user::{CreateUser, ManagedPolicy, UpdateUser, User, UserKind, UserPage};
 
 /// The header of a create that may be sent twice and takes effect once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -69,3 +75,12 @@ pub const DEFAULT_MAX_RESULTS: u32 = 100;
 
 /// The most entries in one page of a list.
 pub const MAX_MAX_RESULTS: u32 = 1000;
+
+/// Reads a member of a change that is absent (stays as it is), `null` (is taken away) or a value.
+fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: serde::Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The paths of the API. A name goes percent-encoded into one segment, slashes and colons included.
 
-use hythe_model::{Digest, RepositoryName, Tag};
+use hythe_model::{AccountId, Digest, RepositoryName, Tag};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What every path of the API starts with.
@@ -188,6 +188,84 @@ pub fn identity_provider(name: &str) -> String {
 #[must_use]
 pub fn web_identity_sessions() -> String {
     format!("{PREFIX}/web-identity-sessions")
+}
+
+/// `POST` makes a new access key in place of this one.
+#[must_use]
+pub fn access_key_rotation(user_name: &str, id: &str) -> String {
+    format!("{}/rotation", access_key(user_name, id))
+}
+
+/// One policy of a user.
+#[must_use]
+pub fn user_policy(user_name: &str, policy: &str) -> String {
+    format!("{}/policies/{}", user(user_name), segment(policy))
+}
+
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn accounts() -> String {
+    format!("{PREFIX}/accounts")
+}
+
+/// One account.
+#[must_use]
+pub fn account(id: &AccountId) -> String {
+    format!("{PREFIX}/accounts/{id}")
+}
+
+/// The access keys of the administrator of one account.
+#[must_use]
+pub fn administrator_keys(id: &AccountId) -> String {
+    format!("{}/administrator-keys", account(id))
+}
+
+/// One access key of the administrator of one account.
+#[must_use]
+pub fn administrator_key(id: &AccountId, key: &str) -> String {
+    format!("{}/{}", administrator_keys(id), segment(key))
+}
+
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn groups() -> String {
+    format!("{PREFIX}/groups")
+}
+
+/// One group.
+#[must_use]
+pub fn group(name: &str) -> String {
+    format!("{PREFIX}/groups/{}", segment(name))
+}
+
+/// One policy of a group.
+#[must_use]
+pub fn group_policy(group_name: &str, policy: &str) -> String {
+    format!("{}/policies/{}", group(group_name), segment(policy))
+}
+
+/// One member of a group.
+#[must_use]
+pub fn group_member(group_name: &str, user_name: &str) -> String {
+    format!("{}/members/{}", group(group_name), segment(user_name))
+}
+
+/// `GET` lists, `POST` creates.
+#[must_use]
+pub fn roles() -> String {
+    format!("{PREFIX}/roles")
+}
+
+/// One role.
+#[must_use]
+pub fn role(name: &str) -> String {
+    format!("{PREFIX}/roles/{}", segment(name))
+}
+
+/// One policy of a role.
+#[must_use]
+pub fn role_policy(role_name: &str, policy: &str) -> String {
+    format!("{}/policies/{}", role(role_name), segment(policy))
 }
 
 /// The OpenAPI document.

@@ -54,6 +54,13 @@ impl Client {
             .await
     }
 
+    /// Makes a new access key in place of this one, which becomes inactive. The secret is in this answer and in no other.
+    pub async fn rotate_access_key(&self, user_name: &str, id: &str) -> Result<CreatedAccessKey, ClientError> {
+        self.request(Method::POST, &path::access_key_rotation(user_name, id))
+            .json()
+            .await
+    }
+
     /// Deletes an access key.
     pub async fn delete_access_key(&self, user_name: &str, id: &str) -> Result<AccessKey, ClientError> {
         self.request(Method::DELETE, &path::access_key(user_name, id))

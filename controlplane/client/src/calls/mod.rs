@@ -2,7 +2,9 @@
 //! The calls of the API, one file per noun, all as methods of [`crate::Client`].
 
 mod access_key;
+mod account;
 mod authorization_token;
+mod group;
 mod identity_provider;
 mod image;
 mod page;
@@ -10,5 +12,6 @@ mod policy;
 mod registry;
 mod repository;
 mod resource_tag;
+mod role;
 mod tag;
 mod user;

@@ -11,10 +11,7 @@ use crate::{Client, ClientError, ETag, Versioned};
 impl Client {
     /// Creates a user.
     pub async fn create_user(&self, request: &CreateUser) -> Result<Versioned<User>, ClientError> {
-        self.request(Method::POST, &path::users())
-            .body(request)
-            .versioned()
-            .await
+        self.request(Method::POST, &path::users()).body(request).versioned().await
     }
 
     /// One user.
@@ -41,7 +38,7 @@ impl Client {
         })
     }
 
-    /// Changes settings of a user.
+    /// Changes settings of a user, if it still is what `if_match` says.
     pub async fn update_user(
         &self,
         name: &str,
@@ -55,8 +52,25 @@ impl Client {
             .await
     }
 
-    /// Deletes a user with all access keys.
-    pub async fn delete_user(&self, name: &str) -> Result<User, ClientError> {
-        self.request(Method::DELETE, &path::user(name)).json().await
+    /// Deletes a user with its access keys, if it still is what `if_match` says; returns what was deleted.
+    pub async fn delete_user(&self, name: &str, if_match: Option<&ETag>) -> Result<User, ClientError> {
+        self.request(Method::DELETE, &path::user(name))
+            .if_match(if_match)
+            .json()
+            .await
+    }
+
+    /// Attaches a policy, by name or ARN; one that is attached stays so.
+    pub async fn attach_user_policy(&self, name: &str, policy: &str) -> Result<Versioned<User>, ClientError> {
+        self.request(Method::PUT, &path::user_policy(name, policy))
+            .versioned()
+            .await
+    }
+
+    /// Detaches a policy, by name or ARN; one that is not attached stays so.
+    pub async fn detach_user_policy(&self, name: &str, policy: &str) -> Result<Versioned<User>, ClientError> {
+        self.request(Method::DELETE, &path::user_policy(name, policy))
+            .versioned()
+            .await
     }
 }
