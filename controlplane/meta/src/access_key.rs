@@ -5,7 +5,7 @@ use hythe_access::UserName;
 use hythe_model::AccountId;
 use jiff::Timestamp;
 
-use crate::session::{Row, corrupt, values};
+use crate::session::{Row, Session, corrupt, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
 
@@ -26,6 +26,20 @@ pub struct AccessKeyRecord {
     pub created_at: Timestamp,
     /// When it was last used, about.
     pub last_used_at: Option<Timestamp>,
+}
+
+/// Why an access key was not replaced by a new one.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateAccessKeyError {
+    /// The user has no such key.
+    #[error("the access key does not exist")]
+    Unknown,
+    /// The user has as many keys as one may have.
+    #[error("the user has as many access keys as one may have")]
+    LimitExceeded,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why an access key was not created.
@@ -66,6 +80,19 @@ fn user_column(user: Option<&UserName>) -> &str {
     user.map_or("", UserName::as_str)
 }
 
+async fn insert(session: &mut Session, key: &AccessKeyRecord) -> Result<(), StoreError> {
+    let values = values![
+        &key.id,
+        &key.account,
+        user_column(key.user.as_ref()),
+        key.sealed_secret.as_slice(),
+        key.is_active,
+        key.created_at,
+        key.last_used_at
+    ];
+    session.execute(INSERT, values).await.map(drop)
+}
+
 const USER_EXISTS: &str = "SELECT version FROM app_user WHERE account_id = $1 AND name = $2";
 const COUNT: &str = "SELECT COUNT(*) FROM access_key WHERE account_id = $1 AND user_name = $2";
 const INSERT: &str = "
@@ -104,20 +131,41 @@ impl Store {
                 if count >= *max_keys as u64 {
                     return Err(CreateAccessKeyError::LimitExceeded);
                 }
-                let secret = key.sealed_secret.as_slice();
-                let values = values![
-                    &key.id,
-                    &key.account,
-                    user,
-                    secret,
-                    key.is_active,
-                    key.created_at,
-                    key.last_used_at
-                ];
-                session.execute(INSERT, values).await?;
+                insert(session, key).await?;
                 Ok(())
             })
         })
+        .await
+    }
+
+    /// Creates `new` for its user and switches the key `id` of the same user off, unless the user has `max_keys` already.
+    pub async fn rotate_access_key(
+        &self,
+        id: &str,
+        new: &AccessKeyRecord,
+        max_keys: usize,
+    ) -> Result<(), RotateAccessKeyError> {
+        self.write(
+            Durability::Full,
+            (id.to_owned(), new.clone(), max_keys),
+            |session, (id, new, max_keys)| {
+                Box::pin(async move {
+                    let user = user_column(new.user.as_ref());
+                    let off = session
+                        .fetch_optional(SET_ACTIVE, values![&new.account, user, id, false])
+                        .await?;
+                    if off.is_none() {
+                        return Err(RotateAccessKeyError::Unknown);
+                    }
+                    let count = session.fetch_one(COUNT, values![&new.account, user]).await?.size(0)?;
+                    if count >= *max_keys as u64 {
+                        return Err(RotateAccessKeyError::LimitExceeded);
+                    }
+                    insert(session, new).await?;
+                    Ok(())
+                })
+            },
+        )
         .await
     }
 

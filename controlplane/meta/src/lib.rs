@@ -22,16 +22,19 @@ mod blob;
 mod cache;
 mod error;
 mod identity_provider;
+mod group;
 mod image;
 mod image_detail;
 mod migration;
 mod policy;
 mod postgres;
+mod principal;
 mod registry_policy;
 mod repository;
 mod repository_delete;
 mod repository_policy;
 mod review;
+mod role;
 mod session;
 mod setting;
 mod sqlite;
@@ -55,14 +58,20 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("repository names", repository::LIST_NAMES),
     ("sources of a blob", blob::SOURCES),
     ("expired uploads", upload::EXPIRE),
+    ("accounts", account::LIST),
+    ("users", user::LIST),
+    ("groups", group::LIST),
+    ("roles", role::LIST),
 ];
 
-pub use access_key::{AccessKeyRecord, CreateAccessKeyError};
-pub use account::AccountRecord;
+pub use access_key::{AccessKeyRecord, CreateAccessKeyError, RotateAccessKeyError};
+pub use account::{AccountChange, AccountRecord, MAX_ACCOUNTS, UpdateAccountError};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderRecord, IdentityProviderSettings, UpdateIdentityProviderError,
+pub use group::{
+    GroupChange, GroupRecord, MAX_GROUPS_PER_ACCOUNT, MAX_GROUPS_PER_USER, MAX_MEMBERS_PER_GROUP, MembershipError,
 };
 pub use image_detail::{ImageDetail, TagStatus};
 pub use policy::{
@@ -75,6 +84,11 @@ pub use repository::{
 };
 pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
+pub use principal::{
+    AttachmentChange, CreatePrincipalError, DeletePrincipalError, MAX_POLICIES_PER_GROUP, MAX_POLICIES_PER_PRINCIPAL,
+    PolicyRef, PrincipalPolicies, UpdatePrincipalError,
+};
+pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use store::{Store, StoreConfig};
 pub use tag::{TagDetail, TagMove};
-pub use user::{CreateUserError, UpdateUserError, UserRecord};
+pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};

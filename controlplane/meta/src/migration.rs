@@ -7,23 +7,14 @@
 use crate::session::{Session, values};
 use crate::{OpenError, StoreError};
 
-<<<<<<< HEAD
 /// The versions with their texts, in order; a gap is a number that nobody used. `{collate}` after the type of a text
 /// column stands for the engine's way to sort by bytes: the one difference between the two schemas.
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_sparse_and_sealed.sql")),
+    (3, include_str!("../migrations/0003_principals.sql")),
     (4, include_str!("../migrations/0004_documents.sql")),
     (7, include_str!("../migrations/0007_federation.sql")),
-=======
-/// The texts, version 1 first. `{collate}` after the type of a text column stands for the engine's way to
-/// sort by bytes: the one difference between the two schemas.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/0001_initial.sql"),
-    include_str!("../migrations/0002_sparse_and_sealed.sql"),
-    include_str!("../migrations/0003_principals.sql"),
-    include_str!("../migrations/0004_documents.sql"),
->>>>>>> ccd43a6 (Say how accounts, users, groups and roles travel, and let the client ask for them)
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

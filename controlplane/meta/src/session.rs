@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hythe_access::{PolicyName, UserName};
+use hythe_access::{GroupName, PolicyName, RoleName, UserName};
 use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag, UploadId, from_millis, millis};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
@@ -94,7 +94,7 @@ macro_rules! text_values {
         }
     )*};
 }
-text_values!(String, AccountId, RepositoryName, Tag, MediaType, UserName, PolicyName);
+text_values!(String, AccountId, RepositoryName, Tag, MediaType, UserName, PolicyName, GroupName, RoleName);
 
 impl From<i64> for Value<'_> {
     fn from(int: i64) -> Self {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Access keys of users: create, list, switch on and off, delete.
+//! Access keys of users and of administrators: create, replace, list, switch on and off, delete.
 
-use hythe_access::{Granted, Secret, UserName, kinds};
+use hythe_access::{Granted, Principal, Secret, UserName, kinds};
 use hythe_meta::{AccessKeyRecord, StoreError};
 use hythe_model::AccountId;
 
 use crate::gate::{new_access_key_id, new_secret};
-use crate::{ControlPlane, CryptoError};
+use crate::principal::BoundaryError;
+use crate::{Bounded, ControlPlane, CryptoError, Noun, Page, UnknownPrincipal};
 
 /// The most access keys of a user, and of an administrator (IAM, "IAM object quotas").
 pub const MAX_ACCESS_KEYS: usize = 2;
@@ -24,11 +25,17 @@ pub struct CreatedAccessKey {
 #[derive(Debug, thiserror::Error)]
 pub enum CreateAccessKeyError {
     /// There is no such user.
-    #[error("The user with name '{0}' does not exist in the account with id '{1}'")]
-    UserUnknown(UserName, AccountId),
+    #[error(transparent)]
+    UserUnknown(#[from] UnknownPrincipal),
     /// The user has as many keys as there may be.
     #[error("the user with name '{0}' has {MAX_ACCESS_KEYS} access keys, and that is the most: delete one first")]
     LimitExceeded(UserName),
+    /// The caller would get around its own boundary.
+    #[error(transparent)]
+    Bounded(#[from] Bounded),
+    /// There is no such key to make a new one in place of.
+    #[error("The access key with id '{0}' does not exist for the user with name '{1}'")]
+    Unknown(String, UserName),
     /// The cryptography library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -41,14 +48,23 @@ pub enum CreateAccessKeyError {
 #[derive(Debug, thiserror::Error)]
 pub enum AccessKeyError {
     /// There is no such user.
-    #[error("The user with name '{0}' does not exist in the account with id '{1}'")]
-    UserUnknown(UserName, AccountId),
+    #[error(transparent)]
+    UserUnknown(#[from] UnknownPrincipal),
     /// The user has no such key.
     #[error("The access key with id '{0}' does not exist for the user with name '{1}'")]
     Unknown(String, UserName),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<BoundaryError> for CreateAccessKeyError {
+    fn from(error: BoundaryError) -> Self {
+        match error {
+            BoundaryError::Bounded(error) => error.into(),
+            BoundaryError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl ControlPlane {
@@ -60,21 +76,11 @@ impl ControlPlane {
         user: &UserName,
     ) -> Result<CreatedAccessKey, CreateAccessKeyError> {
         let account = granted.resource();
-        let (id, secret) = (new_access_key_id()?, new_secret()?);
-        let record = AccessKeyRecord {
-            sealed_secret: self.gate().keys().seal(&id, &secret)?,
-            id,
-            account: account.clone(),
-            user: Some(user.clone()),
-            is_active: true,
-            created_at: self.clock().now(),
-            last_used_at: None,
-        };
-        match self.store().create_access_key(&record, MAX_ACCESS_KEYS).await {
-            Ok(()) => Ok(CreatedAccessKey { record, secret }),
-            Err(hythe_meta::CreateAccessKeyError::UserUnknown) => {
-                Err(CreateAccessKeyError::UserUnknown(user.clone(), account.clone()))
-            }
+        self.check_key_boundary(granted, user).await?;
+        let key = self.new_access_key(account, Some(user))?;
+        match self.store().create_access_key(&key.record, MAX_ACCESS_KEYS).await {
+            Ok(()) => Ok(key),
+            Err(hythe_meta::CreateAccessKeyError::UserUnknown) => Err(unknown_user(account, user).into()),
             Err(hythe_meta::CreateAccessKeyError::LimitExceeded) => {
                 Err(CreateAccessKeyError::LimitExceeded(user.clone()))
             }
@@ -82,19 +88,55 @@ impl ControlPlane {
         }
     }
 
-    /// Lists the access keys of a user; there are at most [`MAX_ACCESS_KEYS`].
+    /// Makes an access key for a user in place of the key `id`, which is switched off at the same time. It can be
+    /// switched on again until it is deleted.
+    #[tracing::instrument(name = "access_key.rotate", skip_all, fields(user.name = %user, access_key.id = id))]
+    pub async fn rotate_access_key(
+        &self,
+        granted: (&Granted<kinds::CreateAccessKey>, &Granted<kinds::UpdateAccessKey>),
+        user: &UserName,
+        id: &str,
+    ) -> Result<CreatedAccessKey, CreateAccessKeyError> {
+        let account = granted.0.resource();
+        if account != granted.1.resource() {
+            return Err(CreateAccessKeyError::Unknown(short(id), user.clone()));
+        }
+        self.check_key_boundary(granted.0, user).await?;
+        let key = self.new_access_key(account, Some(user))?;
+        let rotated = self.store().rotate_access_key(id, &key.record, MAX_ACCESS_KEYS).await;
+        self.gate().forget_access_keys();
+        match rotated {
+            Ok(()) => Ok(key),
+            Err(hythe_meta::RotateAccessKeyError::Unknown) => {
+                Err(match self.store().user(account, user).await? {
+                    Some(_) => CreateAccessKeyError::Unknown(short(id), user.clone()),
+                    None => unknown_user(account, user).into(),
+                })
+            }
+            Err(hythe_meta::RotateAccessKeyError::LimitExceeded) => {
+                Err(CreateAccessKeyError::LimitExceeded(user.clone()))
+            }
+            Err(hythe_meta::RotateAccessKeyError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Lists the access keys of a user by id; there are at most [`MAX_ACCESS_KEYS`].
     #[tracing::instrument(name = "access_key.list", skip_all, fields(user.name = %user))]
     pub async fn access_keys(
         &self,
         granted: &Granted<kinds::ListAccessKeys>,
         user: &UserName,
-    ) -> Result<Vec<AccessKeyRecord>, AccessKeyError> {
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page<AccessKeyRecord, String>, AccessKeyError> {
         let account = granted.resource();
-        let keys = self.store().access_keys(account, Some(user)).await?;
+        let mut keys = self.store().access_keys(account, Some(user)).await?;
         if keys.is_empty() {
             self.expect_user(account, user).await?;
         }
-        Ok(keys)
+        // So few are read at once and cut here.
+        keys.retain(|key| after.as_ref().is_none_or(|after| key.id > *after));
+        Ok(Page::of(keys, limit, |last| last.id.clone()))
     }
 
     /// Switches a key on or off; while it is off, neither it nor a token made with it works.
@@ -140,13 +182,63 @@ impl ControlPlane {
             return Ok(key);
         }
         self.expect_user(account, user).await?;
-        Err(AccessKeyError::Unknown(id.chars().take(128).collect(), user.clone()))
+        Err(AccessKeyError::Unknown(short(id), user.clone()))
     }
 
     async fn expect_user(&self, account: &AccountId, user: &UserName) -> Result<(), AccessKeyError> {
         match self.store().user(account, user).await? {
             Some(_) => Ok(()),
-            None => Err(AccessKeyError::UserUnknown(user.clone(), account.clone())),
+            None => Err(unknown_user(account, user).into()),
         }
     }
+
+    /// A key that nobody has stored yet.
+    pub(crate) fn new_access_key(
+        &self,
+        account: &AccountId,
+        user: Option<&UserName>,
+    ) -> Result<CreatedAccessKey, CryptoError> {
+        let (id, secret) = (new_access_key_id()?, new_secret()?);
+        let record = AccessKeyRecord {
+            sealed_secret: self.gate().keys().seal(&id, &secret)?,
+            id,
+            account: account.clone(),
+            user: user.cloned(),
+            is_active: true,
+            created_at: self.stored_now(),
+            last_used_at: None,
+        };
+        Ok(CreatedAccessKey { record, secret })
+    }
+
+    /// Whoever has a boundary makes keys only for those who have the same.
+    async fn check_key_boundary(
+        &self,
+        granted: &Granted<kinds::CreateAccessKey>,
+        user: &UserName,
+    ) -> Result<(), CreateAccessKeyError> {
+        let account = granted.resource();
+        if matches!(granted.caller().principal, Principal::User(..) | Principal::Role(_))
+            && let Some(user) = self.store().user(account, user).await?
+        {
+            self.check_boundary(granted.caller(), account, user.boundary.as_ref())
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn unknown_user(account: &AccountId, user: &UserName) -> UnknownPrincipal {
+    UnknownPrincipal {
+        noun: Noun::User,
+        name: user.to_string(),
+        account: account.clone(),
+    }
+}
+
+/// What a request calls a key, cut to what an error shows.
+fn short(id: &str) -> String {
+    /// Far longer than any id.
+    const MAX_SHOWN_CHARS: usize = 128;
+    id.chars().take(MAX_SHOWN_CHARS).collect()
 }

@@ -23,14 +23,14 @@ use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
     Principal, RequestContext, Resource, Secret, TokenScope, UserName,
 };
-use hythe_meta::{AccessKeyRecord, Store, StoreError};
+use hythe_meta::{AccessKeyRecord, PolicyRef, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
 use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Request, Requester, is_allowed_by_managed};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
 pub use self::keys::{CryptoError, MasterKey};
-pub(crate) use self::keys::{new_access_key_id, new_secret};
+pub(crate) use self::keys::{new_access_key_id, new_secret, random_account_id};
 pub(crate) use self::token::TokenId;
 
 use self::fresh::Fresh;
@@ -326,7 +326,7 @@ impl AccessGate {
             return Ok(None);
         };
         // A name that this version does not know gives no rights; all managed policies only allow.
-        let policies: Arc<[ManagedPolicy]> = user.policies.iter().filter_map(|name| name.parse().ok()).collect();
+        let policies: Arc<[ManagedPolicy]> = user.policies.iter().filter_map(|policy| match policy { PolicyRef::Managed(policy) => Some(*policy), PolicyRef::Customer(_) => None }).collect();
         self.users
             .put(generation, principal.clone(), Arc::clone(&policies), now);
         Ok(Some(policies))

@@ -13,19 +13,26 @@
 //! Absent on purpose: HTTP, JSON, SQL.
 
 mod access_key;
+mod account;
 mod authorization_token;
 mod caller_identity;
 mod control_plane;
 mod gate;
+mod group;
 mod image;
+mod principal;
 mod referrers;
 mod registry;
 mod repository;
 mod resource_tags;
+mod role;
 mod tag;
 mod user;
 
 pub use access_key::{AccessKeyError, CreateAccessKeyError, CreatedAccessKey, MAX_ACCESS_KEYS};
+pub use account::{
+    AccountError, AdministratorKeyError, CreateAccountError, MAX_ACCOUNT_NAME_CHARS, UnknownAccount, UpdateAccountError,
+};
 pub use authorization_token::{
     CreateTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError, RevokeTokenError,
     TokenRequest, parse_scope,
@@ -35,15 +42,20 @@ pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Setti
 pub use gate::{
     AccessGate, BootstrapError, CryptoError, MasterKey, NewCredentials, bootstrap, create_administrator_key,
 };
+pub use group::{GroupUpdate, NewGroup};
 pub use hythe_catalog::{
     CatalogError, DeleteImageError as DeleteImageRefusal, DeletedImage, ImageRecord, PutImageError as PutImageRefusal,
     Referrer,
 };
 pub use hythe_meta::{
-    AccessKeyRecord, ImageDetail, RepositoryRecord, RepositoryUsage, StoreError, TagDetail, TagMove, TagStatus,
-    UserRecord,
+    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyRef, RepositoryRecord, RepositoryUsage, StoreError, TagDetail, TagMove, TagStatus,
+    RoleRecord, UserKind, UserRecord,
 };
 pub use hythe_rules::ManagedPolicy;
+pub use principal::{
+    Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
+    UnknownPrincipal, UpdatePrincipalError,
+};
 pub use image::{DeleteImageError, ImageError, UnknownImage};
 pub use registry::RegistryDescription;
 pub use repository::{
@@ -51,5 +63,6 @@ pub use repository::{
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,
 };
 pub use resource_tags::ResourceTagsError;
+pub use role::{NewRole, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy};
 pub use tag::{SetTagError, TagError, UnknownTag};
-pub use user::{CreateUserError, UpdateUserError, UserError};
+pub use user::{NewUser, UserSettings, UserUpdate};

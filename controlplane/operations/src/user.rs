@@ -1,84 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Users of an account: create, list, describe, change their policies, delete.
+//! Users of an account: create, list, describe, change, delete.
 
-use std::collections::BTreeSet;
+use hythe_access::{Granted, Principal, UserName, kinds};
+use hythe_meta::{AttachmentChange, PolicyRef, StoreError, UserChange, UserKind, UserRecord};
+use hythe_model::{AccountId, ResourceTags};
+use jiff::Timestamp;
 
-use hythe_access::{Granted, UserName, kinds};
-use hythe_meta::{StoreError, UserRecord};
-use hythe_model::AccountId;
-use hythe_rules::ManagedPolicy;
+use crate::principal::About;
+use crate::{
+    ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, UpdatePrincipalError,
+};
 
-use crate::{ControlPlane, Page};
-
-/// Why a user was not created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateUserError {
-    /// There is one of this name.
-    #[error("The user with name '{0}' already exists in the account with id '{1}'")]
-    AlreadyExists(UserName, AccountId),
-    /// The permissions are for different accounts.
-    #[error("the permissions are for different accounts")]
-    Mixed,
-    /// The store refused or failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// A user to be.
+#[derive(Debug)]
+pub struct NewUser {
+    /// The name within the account.
+    pub name: UserName,
+    /// What it is.
+    pub kind: UserKind,
+    /// Who it is.
+    pub description: String,
+    /// Its resource tags.
+    pub tags: ResourceTags,
+    /// When its credentials stop being good.
+    pub expires_at: Option<Timestamp>,
+    /// Whether its credentials are refused for now.
+    pub is_disabled: bool,
+    /// Its policies, with the permission to attach them.
+    pub policies: Option<(Granted<kinds::AttachUserPolicy>, Vec<PolicyRef>)>,
+    /// What limits it at most, with the permission to set that.
+    pub boundary: Option<(Granted<kinds::PutPermissionsBoundary>, PolicyRef)>,
 }
 
-/// Why a user was not found, or not deleted.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    /// There is none of this name.
-    #[error("The user with name '{0}' does not exist in the account with id '{1}'")]
-    Unknown(UserName, AccountId),
-    /// The store refused or failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// Settings of a user to change; what is absent stays as it is.
+#[derive(Debug, Default)]
+pub struct UserSettings {
+    /// Who it is.
+    pub description: Option<String>,
+    /// Its resource tags.
+    pub tags: Option<ResourceTags>,
+    /// When its credentials stop being good.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Whether its credentials are refused for now.
+    pub is_disabled: Option<bool>,
 }
 
-/// Why a user was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateUserError {
-    /// There is none of this name.
-    #[error("The user with name '{0}' does not exist in the account with id '{1}'")]
-    Unknown(UserName, AccountId),
-    /// The user has changed since the version that the request names.
-    #[error("the user has changed since you read it: read it again and decide anew")]
-    VersionMismatch,
-    /// The store refused or failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// What to change about a user, each part with the permission that it takes.
+#[derive(Debug, Default)]
+pub struct UserUpdate {
+    /// Its settings.
+    pub settings: Option<(Granted<kinds::UpdateUser>, UserSettings)>,
+    /// Its policies.
+    pub policies: Option<(Granted<kinds::AttachUserPolicy>, AttachmentChange)>,
+    /// What limits it at most.
+    pub boundary: Option<(Granted<kinds::PutPermissionsBoundary>, Option<PolicyRef>)>,
 }
 
 impl ControlPlane {
-    /// Creates a user; with policies only with the permission to attach them.
-    #[tracing::instrument(name = "user.create", skip_all, fields(user.name = %name))]
+    /// Creates a user.
+    #[tracing::instrument(name = "user.create", skip_all, fields(user.name = %new.name))]
     pub async fn create_user(
         &self,
         granted: &Granted<kinds::CreateUser>,
-        name: UserName,
-        policies: Option<(Granted<kinds::AttachUserPolicy>, BTreeSet<ManagedPolicy>)>,
-    ) -> Result<UserRecord, CreateUserError> {
+        new: NewUser,
+    ) -> Result<UserRecord, CreatePrincipalError> {
         let account = granted.resource();
-        if policies
-            .as_ref()
-            .is_some_and(|(granted, _)| granted.resource() != account)
-        {
-            return Err(CreateUserError::Mixed);
+        let attaching = new.policies.as_ref().map(|(granted, _)| granted.resource());
+        let bounding = new.boundary.as_ref().map(|(granted, _)| granted.resource());
+        if [attaching, bounding].into_iter().flatten().any(|other| other != account) {
+            return Err(CreatePrincipalError::Mixed);
         }
-        let policies = policies.map(|(_, policies)| policies).unwrap_or_default();
+        let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
+        policies.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        policies.dedup();
         let user = UserRecord {
             account: account.clone(),
-            name,
-            policies: names(&policies),
-            created_at: self.clock().now(),
+            name: new.name,
+            kind: new.kind,
+            description: new.description,
+            policies,
+            boundary: new.boundary.map(|(_, boundary)| boundary),
+            groups: Vec::new(),
+            tags: new.tags,
+            expires_at: new.expires_at,
+            is_disabled: new.is_disabled,
+            created_at: self.stored_now(),
             version: 1,
         };
+        self.check_boundary(granted.caller(), account, user.boundary.as_ref())
+            .await?;
         match self.store().create_user(&user).await {
             Ok(()) => Ok(user),
-            Err(hythe_meta::CreateUserError::AlreadyExists) => {
-                Err(CreateUserError::AlreadyExists(user.name, user.account))
-            }
-            Err(hythe_meta::CreateUserError::Store(error)) => Err(error.into()),
+            Err(error) => Err(about(&user.name, account).created(error)),
         }
     }
 
@@ -99,48 +112,71 @@ impl ControlPlane {
 
     /// Describes a user.
     #[tracing::instrument(name = "user.describe", skip_all, fields(user.name = %name))]
-    pub async fn user(&self, granted: &Granted<kinds::ListUsers>, name: &UserName) -> Result<UserRecord, UserError> {
+    pub async fn user(
+        &self,
+        granted: &Granted<kinds::GetUser>,
+        name: &UserName,
+    ) -> Result<UserRecord, PrincipalError> {
         let account = granted.resource();
         let user = self.store().user(account, name).await?;
-        user.ok_or_else(|| UserError::Unknown(name.clone(), account.clone()))
+        Ok(user.ok_or_else(|| about(name, account).unknown())?)
     }
 
-    /// Makes `policies` the only ones of the user. It counts for the next request, also with a token made before.
+    /// Changes a user. It counts for the next request, also with a token made before.
     #[tracing::instrument(name = "user.update", skip_all, fields(user.name = %name))]
-    pub async fn set_user_policies(
+    pub async fn update_user(
         &self,
-        granted: &Granted<kinds::AttachUserPolicy>,
         name: &UserName,
-        policies: BTreeSet<ManagedPolicy>,
+        update: UserUpdate,
         expected_version: Option<i64>,
-    ) -> Result<UserRecord, UpdateUserError> {
-        let account = granted.resource();
-        let updated = self
-            .store()
-            .update_user_policies(account, name, names(&policies), expected_version)
-            .await;
+    ) -> Result<UserRecord, UpdatePrincipalError> {
+        let settings = update.settings.as_ref().map(|(granted, _)| granted.resource());
+        let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
+        let bounding = update.boundary.as_ref().map(|(granted, _)| granted.resource());
+        let mut accounts = [settings, attaching, bounding].into_iter().flatten();
+        let account = accounts.next().ok_or(UpdatePrincipalError::Nothing)?.clone();
+        if accounts.any(|other| *other != account) {
+            return Err(UpdatePrincipalError::Mixed);
+        }
+        if let Some((granted, wanted)) = &update.boundary {
+            let caller = granted.caller();
+            let is_self = caller.principal == Principal::User(account.clone(), name.clone());
+            self.check_boundary_change(caller, &account, is_self, wanted.as_ref())
+                .await?;
+        }
+        let settings = update.settings.map(|(_, settings)| settings).unwrap_or_default();
+        let change = UserChange {
+            description: settings.description,
+            policies: update.policies.map(|(_, change)| change),
+            boundary: update.boundary.map(|(_, boundary)| boundary),
+            tags: settings.tags,
+            expires_at: settings.expires_at,
+            is_disabled: settings.is_disabled,
+        };
+        let updated = self.store().update_user(&account, name, change, expected_version).await;
         self.gate().forget_users();
-        updated.map_err(|error| match error {
-            hythe_meta::UpdateUserError::Unknown => UpdateUserError::Unknown(name.clone(), account.clone()),
-            hythe_meta::UpdateUserError::VersionMismatch => UpdateUserError::VersionMismatch,
-            hythe_meta::UpdateUserError::Store(error) => error.into(),
-        })
+        updated.map_err(|error| about(name, &account).updated(error))
     }
 
-    /// Deletes a user with its access keys; its tokens stop working.
+    /// Deletes a user with its access keys, memberships and attachments; its tokens stop working.
     #[tracing::instrument(name = "user.delete", skip_all, fields(user.name = %name))]
     pub async fn delete_user(
         &self,
         granted: &Granted<kinds::DeleteUser>,
         name: &UserName,
-    ) -> Result<UserRecord, UserError> {
+        expected_version: Option<i64>,
+    ) -> Result<UserRecord, DeletePrincipalError> {
         let account = granted.resource();
-        let deleted = self.store().delete_user(account, name).await;
+        let deleted = self.store().delete_user(account, name, expected_version).await;
         self.gate().forget_users();
-        deleted?.ok_or_else(|| UserError::Unknown(name.clone(), account.clone()))
+        deleted.map_err(|error| about(name, account).deleted(error))
     }
 }
 
-fn names(policies: &BTreeSet<ManagedPolicy>) -> Vec<String> {
-    policies.iter().map(ToString::to_string).collect()
+fn about<'a>(name: &'a UserName, account: &'a AccountId) -> About<'a> {
+    About {
+        noun: Noun::User,
+        name: name.as_str(),
+        account,
+    }
 }

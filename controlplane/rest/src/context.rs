@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 use hythe_access::{ActionKind, Caller, Credentials, Gate as _, Granted, Resource, Secret, authorize};
 use hythe_model::{AccountId, Digest, ParseError, RepositoryName, RepositoryPath, Tag};
-use hythe_operations::ControlPlane;
+use hythe_operations::{ControlPlane, PolicyRef};
 use hythe_wire::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_CHARS, code};
 use serde::de::DeserializeOwned;
 
@@ -100,6 +100,11 @@ impl Context {
         registry_id.unwrap_or_else(own)
     }
 
+    /// The account through which the deployment is administered.
+    pub(crate) fn default_account(&self) -> AccountId {
+        self.plane.settings().default_account.clone()
+    }
+
     /// The repository in the path.
     pub(crate) fn repository(&self, registry_id: Option<AccountId>) -> Result<RepositoryPath, Problem> {
         let name: RepositoryName = self.path("repositoryName")?;
@@ -117,6 +122,11 @@ impl Context {
     /// The tag in the path.
     pub(crate) fn tag(&self) -> Result<Tag, Problem> {
         self.path("imageTag")
+    }
+
+    /// The policy in the path, by its name or its ARN.
+    pub(crate) fn policy(&self, account: &AccountId) -> Result<PolicyRef, Problem> {
+        PolicyRef::parse(self.path_text("policyName")?, account).map_err(|error| Problem::invalid("policyName", error))
     }
 
     /// A parameter of the path, parsed.
@@ -198,11 +208,21 @@ impl Context {
     }
 
     fn account_resource(&self, account: &AccountId) -> String {
-        // Users and tokens are named in the path; without one, the registry itself is meant.
-        match (self.path.get("userName"), self.path.get("accessKeyId")) {
+        // Principals and keys are named in the path; without one, the registry itself is meant.
+        let named = |name: &str| self.path.get(name);
+        if let Some(group) = named("groupName") {
+            return format!("arn:aws:iam::{account}:group/{group}");
+        }
+        if let Some(role) = named("roleName") {
+            return format!("arn:aws:iam::{account}:role/{role}");
+        }
+        match (named("userName"), named("accessKeyId")) {
             (Some(user), None) => format!("arn:aws:iam::{account}:user/{user}"),
             (Some(user), Some(key)) => format!("arn:aws:iam::{account}:user/{user}/{key}"),
-            (None, _) => format!("arn:aws:ecr:{}:{account}:registry", self.plane.settings().region),
+            (None, _) => match named("accountId") {
+                Some(account) => format!("arn:aws:iam::{account}:root"),
+                None => format!("arn:aws:ecr:{}:{account}:registry", self.plane.settings().region),
+            },
         }
     }
 

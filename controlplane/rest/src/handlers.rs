@@ -2,14 +2,18 @@
 //! The handlers, one file per noun: each takes the request apart, calls one operation, and shapes the answer.
 
 pub(crate) mod access_key;
+pub(crate) mod account;
 pub(crate) mod authorization_token;
 pub(crate) mod caller_identity;
+pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod openapi;
+mod principal;
 pub(crate) mod referrers;
 pub(crate) mod registry;
 pub(crate) mod repository;
 pub(crate) mod resource_tags;
+pub(crate) mod role;
 pub(crate) mod tag;
 pub(crate) mod user;
 

@@ -11,11 +11,12 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateRepositoryError, CreateTokenError,
-    CreateUserError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteRepositoryError, EncryptionError,
+    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateRepositoryError, CreateTokenError,
+    CreatePrincipalError, CryptoError, DeletePrincipalError, MembershipError, PrincipalError, UnknownPrincipal,
+    UpdatePrincipalError, DeleteImageError, DeleteImageRefusal, DeleteRepositoryError, EncryptionError,
     ImageError, ListRepositoriesError, PutImageRefusal, RenewTokenError, RepositoryError, ResourceTagsError,
-    RevokeTokenError, SetTagError, StoreError, TagError, UnknownImage, UnknownRepository, UnknownTag,
-    UpdateRepositoryError, UpdateUserError, UserError,
+    RevokeTokenError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownRepository, UnknownTag,
+    UpdateAccountError, UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -434,31 +435,137 @@ impl From<RevokeTokenError> for Problem {
     }
 }
 
-impl From<CreateUserError> for Problem {
-    fn from(error: CreateUserError) -> Self {
+impl From<UnknownPrincipal> for Problem {
+    fn from(error: UnknownPrincipal) -> Self {
+        Self::new(code::RESOURCE_NOT_FOUND, &error)
+    }
+}
+
+impl From<Bounded> for Problem {
+    fn from(error: Bounded) -> Self {
+        Self::new(code::ACCESS_DENIED, &error)
+    }
+}
+
+impl From<PrincipalError> for Problem {
+    fn from(error: PrincipalError) -> Self {
         match error {
-            CreateUserError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
-            CreateUserError::Mixed => Self::internal(&error),
-            CreateUserError::Store(error) => error.into(),
+            PrincipalError::Unknown(error) => error.into(),
+            PrincipalError::Store(error) => error.into(),
         }
     }
 }
 
-impl From<UserError> for Problem {
-    fn from(error: UserError) -> Self {
+impl From<CreatePrincipalError> for Problem {
+    fn from(error: CreatePrincipalError) -> Self {
         match error {
-            UserError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
-            UserError::Store(error) => error.into(),
+            CreatePrincipalError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
+            CreatePrincipalError::LimitExceeded(..) | CreatePrincipalError::TooManyPolicies(..) => {
+                Self::new(code::LIMIT_EXCEEDED, &error)
+            }
+            CreatePrincipalError::PolicyUnknown(_) => Self::new(code::INVALID_PARAMETER, &error),
+            CreatePrincipalError::Bounded(error) => error.into(),
+            CreatePrincipalError::Mixed => Self::internal(&error),
+            CreatePrincipalError::Store(error) => error.into(),
         }
     }
 }
 
-impl From<UpdateUserError> for Problem {
-    fn from(error: UpdateUserError) -> Self {
+impl From<UpdatePrincipalError> for Problem {
+    fn from(error: UpdatePrincipalError) -> Self {
         match error {
-            UpdateUserError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
-            UpdateUserError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
-            UpdateUserError::Store(error) => error.into(),
+            UpdatePrincipalError::Nothing | UpdatePrincipalError::PolicyUnknown(_) => {
+                Self::new(code::INVALID_PARAMETER, &error)
+            }
+            UpdatePrincipalError::Unknown(error) => error.into(),
+            UpdatePrincipalError::VersionMismatch(_) => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdatePrincipalError::TooManyPolicies(..) => Self::new(code::LIMIT_EXCEEDED, &error),
+            UpdatePrincipalError::Bounded(error) => error.into(),
+            UpdatePrincipalError::Mixed => Self::internal(&error),
+            UpdatePrincipalError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeletePrincipalError> for Problem {
+    fn from(error: DeletePrincipalError) -> Self {
+        match error {
+            DeletePrincipalError::Unknown(error) => error.into(),
+            DeletePrincipalError::VersionMismatch(_) => Self::new(code::PRECONDITION_FAILED, &error),
+            DeletePrincipalError::HasMembers(..) => Self::new(code::DELETE_CONFLICT, &error),
+            DeletePrincipalError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<MembershipError> for Problem {
+    fn from(error: MembershipError) -> Self {
+        match error {
+            MembershipError::Unknown(error) => error.into(),
+            MembershipError::TooManyGroups(..) | MembershipError::TooManyMembers(..) => {
+                Self::new(code::LIMIT_EXCEEDED, &error)
+            }
+            MembershipError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UnknownAccount> for Problem {
+    fn from(error: UnknownAccount) -> Self {
+        Self::new(code::RESOURCE_NOT_FOUND, &error)
+    }
+}
+
+impl From<CreateAccountError> for Problem {
+    fn from(error: CreateAccountError) -> Self {
+        match error {
+            CreateAccountError::NotAdministrative => Self::new(code::ACCESS_DENIED, &error),
+            CreateAccountError::AlreadyExists(_) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
+            CreateAccountError::LimitExceeded => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateAccountError::Name => Self::invalid_member("/accountName", error),
+            CreateAccountError::Crypto(error) => error.into(),
+            CreateAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Problem {
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::NotAdministrative => Self::new(code::ACCESS_DENIED, &error),
+            AccountError::Unknown(error) => error.into(),
+            AccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateAccountError> for Problem {
+    fn from(error: UpdateAccountError) -> Self {
+        match error {
+            UpdateAccountError::NotAdministrative => Self::new(code::ACCESS_DENIED, &error),
+            UpdateAccountError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            UpdateAccountError::Name => Self::invalid_member("/accountName", error),
+            UpdateAccountError::Unknown(error) => error.into(),
+            UpdateAccountError::Default | UpdateAccountError::HasRepositories(_) => {
+                Self::new(code::ACCOUNT_IN_USE, &error)
+            }
+            UpdateAccountError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdateAccountError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdministratorKeyError> for Problem {
+    fn from(error: AdministratorKeyError) -> Self {
+        match error {
+            AdministratorKeyError::NotAdministrator => Self::new(code::ACCESS_DENIED, &error),
+            AdministratorKeyError::UnknownAccount(error) => error.into(),
+            AdministratorKeyError::Closed(_) => Self::new(code::ACCOUNT_CLOSED, &error),
+            AdministratorKeyError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            AdministratorKeyError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            AdministratorKeyError::InUse(_) => Self::new(code::DELETE_CONFLICT, &error),
+            AdministratorKeyError::Crypto(error) => error.into(),
+            AdministratorKeyError::Store(error) => error.into(),
         }
     }
 }
@@ -466,7 +573,9 @@ impl From<UpdateUserError> for Problem {
 impl From<CreateAccessKeyError> for Problem {
     fn from(error: CreateAccessKeyError) -> Self {
         match error {
-            CreateAccessKeyError::UserUnknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            CreateAccessKeyError::UserUnknown(error) => error.into(),
+            CreateAccessKeyError::Bounded(error) => error.into(),
+            CreateAccessKeyError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             CreateAccessKeyError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
             CreateAccessKeyError::Crypto(error) => error.into(),
             CreateAccessKeyError::Store(error) => error.into(),
@@ -477,9 +586,8 @@ impl From<CreateAccessKeyError> for Problem {
 impl From<AccessKeyError> for Problem {
     fn from(error: AccessKeyError) -> Self {
         match error {
-            AccessKeyError::UserUnknown(..) | AccessKeyError::Unknown(..) => {
-                Self::new(code::RESOURCE_NOT_FOUND, &error)
-            }
+            AccessKeyError::UserUnknown(error) => error.into(),
+            AccessKeyError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             AccessKeyError::Store(error) => error.into(),
         }
     }
@@ -493,7 +601,10 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         code::IMAGE_NOT_FOUND | code::REPOSITORY_NOT_FOUND | code::RESOURCE_NOT_FOUND => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         code::REQUEST_TIMEOUT => StatusCode::REQUEST_TIMEOUT,
-        code::IDEMPOTENCY_MISMATCH
+        code::ACCOUNT_CLOSED
+        | code::ACCOUNT_IN_USE
+        | code::DELETE_CONFLICT
+        | code::IDEMPOTENCY_MISMATCH
         | code::IMAGE_REFERENCED
         | code::IMAGE_TAG_ALREADY_EXISTS
         | code::LIMIT_EXCEEDED

@@ -13,6 +13,10 @@ macro_rules! codes {
 codes! {
     /// 403: the caller is known and may not do this.
     ACCESS_DENIED = "AccessDeniedException";
+    /// 409: the account is closed.
+    ACCOUNT_CLOSED = "AccountAlreadyClosedException";
+    /// 409: the account cannot be closed: it has repositories, or is the default one.
+    ACCOUNT_IN_USE = "AccountInUseException";
     /// 409: something still needs it (a policy that is attached).
     DELETE_CONFLICT = "DeleteConflictException";
     /// 401: the token's time is over, or it was revoked.

@@ -52,7 +52,7 @@ pub use policy::{
     UpdatePolicy,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
-pub use registry::{InRegistry, ListQuery, Registry};
+pub use registry::{InRegistry, ListQuery, NoParameters, Registry};
 pub use repository::{
     CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,
     ImageTagMutabilityExclusionFilter, ListRepositories, Repository, RepositoryPage, RepositoryUsage, UpdateRepository,

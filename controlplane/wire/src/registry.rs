@@ -36,6 +36,11 @@ pub struct InRegistry {
     pub registry_id: Option<AccountId>,
 }
 
+/// Of a request that takes no parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoParameters {}
+
 /// Parameters of a list that has no filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use hythe_meta::{AccessKeyRecord, CreateAccessKeyError};
+use hythe_meta::{AccessKeyRecord, CreateAccessKeyError, RotateAccessKeyError};
 
 use crate::contents::{account, after, now};
 use crate::harness::{Database, on_each_engine};
@@ -10,6 +10,7 @@ on_each_engine!(
     keys_belong_to_the_administrator_or_a_user,
     a_user_has_at_most_so_many_keys,
     a_key_is_found_only_through_its_owner,
+    a_key_is_replaced_at_once,
     use_times_never_go_back,
     deleting_a_user_deletes_the_keys,
 );
@@ -94,6 +95,21 @@ async fn a_key_is_found_only_through_its_owner(database: &Database) {
     assert_eq!(store.access_key("AK1").await.unwrap(), None);
 }
 
+async fn a_key_is_replaced_at_once(database: &Database) {
+    let store = &database.store;
+    store.create_user(&user("ann")).await.unwrap();
+    store.create_user(&user("bob")).await.unwrap();
+    store.create_access_key(&key("AK1", Some("ann")), 2).await.unwrap();
+    let of_other = store.rotate_access_key("AK1", &key("AK2", Some("bob")), 2).await;
+    assert!(matches!(of_other, Err(RotateAccessKeyError::Unknown)), "{of_other:?}");
+    store.rotate_access_key("AK1", &key("AK2", Some("ann")), 2).await.unwrap();
+    let is_active = async |id| store.access_key(id).await.unwrap().map(|key| key.is_active);
+    assert_eq!((is_active("AK1").await, is_active("AK2").await), (Some(false), Some(true)));
+    let full = store.rotate_access_key("AK2", &key("AK3", Some("ann")), 2).await;
+    assert!(matches!(full, Err(RotateAccessKeyError::LimitExceeded)), "{full:?}");
+    assert_eq!((is_active("AK2").await, is_active("AK3").await), (Some(true), None), "rolled back");
+}
+
 async fn use_times_never_go_back(database: &Database) {
     let store = &database.store;
     store.create_access_key(&key("AK1", None), 2).await.unwrap();
@@ -115,7 +131,7 @@ async fn deleting_a_user_deletes_the_keys(database: &Database) {
     store.create_user(&user("ann")).await.unwrap();
     store.create_access_key(&key("AK1", Some("ann")), 2).await.unwrap();
     store.create_access_key(&key("AK2", None), 2).await.unwrap();
-    store.delete_user(&account(), &name("ann")).await.unwrap().unwrap();
+    store.delete_user(&account(), &name("ann"), None).await.unwrap();
     assert_eq!(store.access_key("AK1").await.unwrap(), None);
     assert!(store.access_key("AK2").await.unwrap().is_some());
 }

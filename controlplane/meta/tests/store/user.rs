@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use hythe_access::UserName;
-use hythe_meta::{CreateUserError, UpdateUserError, UserRecord};
+use hythe_meta::{
+    AttachmentChange, CreatePrincipalError, DeletePrincipalError, PolicyRef, UpdatePrincipalError, UserChange, UserKind,
+    UserRecord,
+};
+use hythe_model::ResourceTags;
 
-use crate::contents::{account, now};
+use crate::contents::{account, after, now};
 use crate::harness::{Database, on_each_engine};
 
 on_each_engine!(
     a_user_comes_back_as_created,
-    policies_change_by_version,
+    changes_go_by_version,
     users_page_by_name,
-    accounts_are_created_once,
     the_store_answers_a_check,
 );
 
@@ -18,11 +21,22 @@ pub fn name(text: &str) -> UserName {
     text.parse().unwrap()
 }
 
+pub fn policies(text: &str) -> Vec<PolicyRef> {
+    text.split_whitespace().map(|name| name.parse().unwrap()).collect()
+}
+
 pub fn user(text: &str) -> UserRecord {
     UserRecord {
         account: account(),
         name: name(text),
-        policies: vec!["ReadOnly".into(), "größe \"'".into()],
+        kind: UserKind::ServiceAccount,
+        description: "größe \"'".into(),
+        policies: policies("PullOnly ReadOnly"),
+        boundary: Some("FullAccess".parse().unwrap()),
+        groups: Vec::new(),
+        tags: ResourceTags::new([("team".to_owned(), "a".to_owned())]).unwrap(),
+        expires_at: Some(after(60)),
+        is_disabled: false,
         created_at: now(),
         version: 1,
     }
@@ -32,48 +46,72 @@ async fn a_user_comes_back_as_created(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
     assert_eq!(store.user(&account(), &name("ann")).await.unwrap(), Some(user("ann")));
-    assert_eq!(
-        store.user(&account(), &name("Ann")).await.unwrap(),
-        None,
-        "names are case sensitive"
-    );
-    let again = store.create_user(&user("ann")).await;
-    assert!(matches!(again, Err(CreateUserError::AlreadyExists)), "{again:?}");
-    assert_eq!(
-        store
-            .user(&"111111111111".parse().unwrap(), &name("ann"))
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.user(&account(), &name("Ann")).await.unwrap(), None, "a name is exact");
+    for again in ["ann", "ANN"] {
+        let again = store.create_user(&user(again)).await;
+        assert!(matches!(again, Err(CreatePrincipalError::AlreadyExists)), "{again:?}");
+    }
+    let other = "111111111111".parse().unwrap();
+    assert_eq!(store.user(&other, &name("ann")).await.unwrap(), None);
+    store
+        .create_user(&UserRecord {
+            account: other,
+            ..user("ANN")
+        })
+        .await
+        .unwrap();
 }
 
-async fn policies_change_by_version(database: &Database) {
+async fn changes_go_by_version(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
-    let update = async |who: &str, policy: &str, version| {
-        store
-            .update_user_policies(&account(), &name(who), vec![policy.into()], version)
-            .await
+    let update = async |who: &str, change: UserChange, version| {
+        store.update_user(&account(), &name(who), change, version).await
     };
-    let changed = update("ann", "A", Some(1)).await.unwrap();
-    assert_eq!(
-        (changed.version, changed.policies.as_slice()),
-        (2, ["A".to_owned()].as_slice())
-    );
-    let stale = update("ann", "B", Some(1)).await;
-    assert!(matches!(stale, Err(UpdateUserError::VersionMismatch)), "{stale:?}");
-    assert_eq!(update("ann", "C", None).await.unwrap().version, 3);
-    let unknown = update("bob", "A", None).await;
-    assert!(matches!(unknown, Err(UpdateUserError::Unknown)), "{unknown:?}");
-    let gone = store.delete_user(&account(), &name("ann")).await.unwrap().unwrap();
-    assert_eq!((gone.version, gone.policies), (3, vec!["C".to_owned()]));
-    assert_eq!(store.delete_user(&account(), &name("ann")).await.unwrap(), None);
+    let set = |text: &str| UserChange {
+        policies: Some(AttachmentChange::Replace(policies(text))),
+        ..UserChange::default()
+    };
+    let changed = update("ann", set("PowerUser"), Some(1)).await.unwrap();
+    assert_eq!((changed.version, changed.policies), (2, policies("PowerUser")));
+    let stale = update("ann", set("ReadOnly"), Some(1)).await;
+    assert!(matches!(stale, Err(UpdatePrincipalError::VersionMismatch)), "{stale:?}");
+    let same = update("ann", set("PowerUser"), None).await.unwrap();
+    assert_eq!(same.version, 2, "nothing changed");
+    let all = UserChange {
+        description: Some(String::new()),
+        policies: Some(AttachmentChange::Attach("ReadOnly".parse().unwrap())),
+        boundary: Some(None),
+        tags: Some(ResourceTags::default()),
+        expires_at: Some(None),
+        is_disabled: Some(true),
+    };
+    let changed = update("ann", all, Some(2)).await.unwrap();
+    assert_eq!(store.user(&account(), &name("ann")).await.unwrap(), Some(changed.clone()));
+    let want = UserRecord {
+        description: String::new(),
+        policies: policies("PowerUser ReadOnly"),
+        boundary: None,
+        tags: ResourceTags::default(),
+        expires_at: None,
+        is_disabled: true,
+        version: 3,
+        ..user("ann")
+    };
+    assert_eq!(changed, want);
+    let unknown = update("bob", set("ReadOnly"), None).await;
+    assert!(matches!(unknown, Err(UpdatePrincipalError::Unknown)), "{unknown:?}");
+    let delete = async |version| store.delete_user(&account(), &name("ann"), version).await;
+    let stale = delete(Some(2)).await;
+    assert!(matches!(stale, Err(DeletePrincipalError::VersionMismatch)), "{stale:?}");
+    assert_eq!(delete(Some(3)).await.unwrap(), want);
+    assert!(matches!(delete(None).await, Err(DeletePrincipalError::Unknown)));
+    assert_eq!(database.count("policy_use").await, 0);
 }
 
 async fn users_page_by_name(database: &Database) {
     let store = &database.store;
-    for who in ["b", "B", "a_", "a-", "a"] {
+    for who in ["b", "C", "a_", "a-", "a"] {
         store.create_user(&user(who)).await.unwrap();
     }
     let page = async |after: Option<&str>, limit| {
@@ -83,31 +121,9 @@ async fn users_page_by_name(database: &Database) {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(page(None, 9).await, "B a a- a_ b");
+    assert_eq!(page(None, 9).await, "C a a- a_ b");
     assert_eq!(page(Some("a"), 2).await, "a- a_");
     assert_eq!(page(Some("b"), 2).await, "");
-}
-
-async fn accounts_are_created_once(database: &Database) {
-    let store = &database.store;
-    let other = "111111111111".parse().unwrap();
-    assert!(store.create_account(&account(), "first", now()).await.unwrap());
-    assert!(!store.create_account(&account(), "again", now()).await.unwrap());
-    assert!(store.create_account(&other, "second", now()).await.unwrap());
-    let found = store.account(&account()).await.unwrap().unwrap();
-    assert_eq!((found.name.as_str(), found.created_at), ("first", now()));
-    assert_eq!(store.account(&"222222222222".parse().unwrap()).await.unwrap(), None);
-    let ids = async |after| {
-        store
-            .accounts(after, 9)
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|account| account.id)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(ids(None).await, [account(), other.clone()]);
-    assert_eq!(ids(Some(&account())).await, [other]);
 }
 
 async fn the_store_answers_a_check(database: &Database) {

@@ -8,6 +8,7 @@ use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hythe_access::Secret;
+use hythe_model::AccountId;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The cryptography library failed, which it does only when it cannot get memory or randomness.
@@ -144,6 +145,17 @@ pub(crate) fn new_access_key_id() -> Result<String, CryptoError> {
         .filter_map(|byte| BASE32.get(usize::from(byte & 31)))
         .map(|letter| char::from(*letter));
     Ok(ACCESS_KEY_PREFIX.chars().chain(letters).collect())
+}
+
+/// A random account id.
+pub(crate) fn random_account_id() -> Result<AccountId, CryptoError> {
+    /// So many ids there are.
+    const IDS: u64 = 1_000_000_000_000;
+    let mut random = [0_u8; 8];
+    rand::fill(&mut random)?;
+    // Which ids come out a little more often does not matter: they are no secret.
+    let id = format!("{:012}", u64::from_le_bytes(random) % IDS);
+    id.parse().map_err(|_| CryptoError)
 }
 
 /// A new secret: 40 characters, 240 random bits.

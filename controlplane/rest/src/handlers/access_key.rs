@@ -5,23 +5,24 @@ use http::StatusCode;
 use hythe_access::{UserName, kinds};
 use hythe_operations::AccessKeyRecord;
 use hythe_wire::{
-    AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, InRegistry, Secret, UpdateAccessKey, path,
+    AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, InRegistry, ListQuery, Secret, UpdateAccessKey, path,
 };
 
 use super::{Handled, created, json};
 use crate::context::Context;
 
 pub(crate) async fn list(context: Context) -> Handled {
-    let InRegistry { registry_id } = context.query()?;
-    let granted = context
-        .authorize::<kinds::ListAccessKeys>(context.account(registry_id))
-        .await?;
-    let keys = context.plane.access_keys(&granted, &context.path("userName")?).await?;
+    let query: ListQuery = context.query()?;
+    let account = context.account(query.registry_id);
+    let granted = context.authorize::<kinds::ListAccessKeys>(account.clone()).await?;
+    let page = context.page(query.max_results, query.next_token.as_deref(), &account, &[])?;
+    let user = context.path("userName")?;
+    let found = context.plane.access_keys(&granted, &user, page.after()?, page.limit).await?;
     json(
         StatusCode::OK,
         &AccessKeyPage {
-            access_keys: keys.into_iter().map(shape).collect(),
-            next_token: None,
+            access_keys: found.items.into_iter().map(shape).collect(),
+            next_token: page.token(context.plane.gate(), found.next),
         },
         None,
     )
@@ -34,16 +35,34 @@ pub(crate) async fn create(context: Context) -> Handled {
         .await?;
     let user: UserName = context.path("userName")?;
     let key = context.plane.create_access_key(&granted, &user).await?;
+    answer_new(&context, &user, key)
+}
+
+pub(crate) async fn rotate(context: Context) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let account = context.account(registry_id);
+    let creating = context.authorize::<kinds::CreateAccessKey>(account.clone()).await?;
+    let updating = context.authorize::<kinds::UpdateAccessKey>(account).await?;
+    let (user, id): (UserName, _) = (context.path("userName")?, context.path_text("accessKeyId")?);
+    let key = context.plane.rotate_access_key((&creating, &updating), &user, id).await?;
+    answer_new(&context, &user, key)
+}
+
+fn answer_new(context: &Context, user: &UserName, key: hythe_operations::CreatedAccessKey) -> Handled {
     let location = path::access_key(user.as_str(), &key.record.id);
     context.note_resource(format!(
         "arn:aws:iam::{}:user/{user}/{}",
         key.record.account, key.record.id
     ));
-    let answer = CreatedAccessKey {
+    created(&location, &with_secret(key), None)
+}
+
+/// A new key with its secret, which is in this answer and in no other.
+pub(super) fn with_secret(key: hythe_operations::CreatedAccessKey) -> CreatedAccessKey {
+    CreatedAccessKey {
         access_key: shape(key.record),
         secret_access_key: Secret::new(key.secret.expose()),
-    };
-    created(&location, &answer, None)
+    }
 }
 
 pub(crate) async fn update(context: Context, crate::body::Json(body): crate::body::Json<UpdateAccessKey>) -> Handled {
@@ -76,7 +95,7 @@ pub(crate) async fn delete(context: Context) -> Handled {
     )
 }
 
-fn shape(key: AccessKeyRecord) -> AccessKey {
+pub(super) fn shape(key: AccessKeyRecord) -> AccessKey {
     AccessKey {
         access_key_id: key.id,
         status: if key.is_active {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/users`.
 
-use std::collections::BTreeSet;
-
 use http::StatusCode;
 use hythe_access::{Principal, UserName, kinds};
-use hythe_operations::{ManagedPolicy, UserRecord};
-use hythe_wire::{CreateUser, InRegistry, ListQuery, UpdateUser, User, UserPage, path};
+use hythe_model::AccountId;
+use hythe_operations::{AttachmentChange, NewUser, PolicyRef, UserRecord, UserSettings, UserUpdate};
+use hythe_wire::{CreateUser, InRegistry, ListQuery, UpdateUser, User, UserKind, UserPage, path};
 
+use super::principal::{boundary, description, names, policies, resource_tags};
+use super::repository::tag_list;
 use super::{Handled, created, json};
 use crate::Problem;
 use crate::body::Json;
@@ -38,15 +39,35 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Ha
         .user_name
         .parse()
         .map_err(|error| Problem::invalid_member("/userName", error))?;
-    let policies = match policies(&body.policies) {
+    let attaching = match policies(&body.policies, &account)? {
         policies if policies.is_empty() => None,
-        policies => Some((
-            context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?,
-            policies,
-        )),
+        policies => Some((context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?, policies)),
+    };
+    let bounding = match &body.permissions_boundary {
+        None => None,
+        Some(name) => {
+            let boundary = boundary(name, &account)?;
+            Some((
+                context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?,
+                boundary,
+            ))
+        }
     };
     context.note_resource(Principal::User(account, name.clone()).to_string());
-    let user = context.plane.create_user(&granted, name, policies).await?;
+    let new = NewUser {
+        name,
+        kind: match body.user_kind {
+            UserKind::User => hythe_operations::UserKind::User,
+            UserKind::ServiceAccount => hythe_operations::UserKind::ServiceAccount,
+        },
+        description: description("/description", body.description)?,
+        tags: resource_tags(body.resource_tags)?,
+        expires_at: body.expires_at,
+        is_disabled: body.is_disabled,
+        policies: attaching,
+        boundary: bounding,
+    };
+    let user = context.plane.create_user(&granted, new).await?;
     let version = user.version;
     created(&path::user(user.name.as_str()), &shape(user), Some(version))
 }
@@ -54,31 +75,43 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Ha
 pub(crate) async fn describe(context: Context) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::ListUsers>(context.account(registry_id))
+        .authorize::<kinds::GetUser>(context.account(registry_id))
         .await?;
     let user = context.plane.user(&granted, &context.path("userName")?).await?;
-    let version = user.version;
-    json(StatusCode::OK, &shape(user), Some(version))
+    answer(user)
 }
 
 pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
-    let granted = context
-        .authorize::<kinds::AttachUserPolicy>(context.account(registry_id))
-        .await?;
-    let wanted = body.policies.ok_or_else(|| {
-        Problem::invalid_member(
-            "/policies",
-            "the request changes nothing: give the policies of the user",
-        )
-    })?;
+    let account = context.account(registry_id);
+    let mut update = UserUpdate::default();
+    let has_settings = body.description.is_some()
+        || body.resource_tags.is_some()
+        || body.expires_at.is_some()
+        || body.is_disabled.is_some();
+    // A request that changes nothing is nobody's: it takes the same permission as one that does.
+    let is_empty = body.policies.is_none() && body.permissions_boundary.is_none();
+    if has_settings || is_empty {
+        let granted = context.authorize::<kinds::UpdateUser>(account.clone()).await?;
+        let settings = UserSettings {
+            description: body.description.map(|text| description("/description", text)).transpose()?,
+            tags: body.resource_tags.map(resource_tags).transpose()?,
+            expires_at: body.expires_at,
+            is_disabled: body.is_disabled,
+        };
+        update.settings = has_settings.then_some((granted, settings));
+    }
+    if let Some(wanted) = body.policies {
+        let granted = context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?;
+        update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
+    }
+    if let Some(wanted) = body.permissions_boundary {
+        let granted = context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?;
+        let wanted = wanted.map(|name| boundary(&name, &account)).transpose()?;
+        update.boundary = Some((granted, wanted));
+    }
     let (name, version) = (context.path("userName")?, context.if_match()?);
-    let user = context
-        .plane
-        .set_user_policies(&granted, &name, policies(&wanted), version)
-        .await?;
-    let version = user.version;
-    json(StatusCode::OK, &shape(user), Some(version))
+    answer(context.plane.update_user(&name, update, version).await?)
 }
 
 pub(crate) async fn delete(context: Context) -> Handled {
@@ -86,25 +119,51 @@ pub(crate) async fn delete(context: Context) -> Handled {
     let granted = context
         .authorize::<kinds::DeleteUser>(context.account(registry_id))
         .await?;
-    let user = context.plane.delete_user(&granted, &context.path("userName")?).await?;
+    let (name, version) = (context.path("userName")?, context.if_match()?);
+    let user = context.plane.delete_user(&granted, &name, version).await?;
     json(StatusCode::OK, &shape(user), None)
 }
 
-fn policies(names: &[hythe_wire::ManagedPolicy]) -> BTreeSet<ManagedPolicy> {
-    let policy = |name: &hythe_wire::ManagedPolicy| match name {
-        hythe_wire::ManagedPolicy::ReadOnly => ManagedPolicy::ReadOnly,
-        hythe_wire::ManagedPolicy::PowerUser => ManagedPolicy::PowerUser,
-        hythe_wire::ManagedPolicy::PullOnly => ManagedPolicy::PullOnly,
-        hythe_wire::ManagedPolicy::FullAccess => ManagedPolicy::FullAccess,
+pub(crate) async fn attach(context: Context) -> Handled {
+    change_policies(context, AttachmentChange::Attach).await
+}
+
+pub(crate) async fn detach(context: Context) -> Handled {
+    change_policies(context, AttachmentChange::Detach).await
+}
+
+async fn change_policies(context: Context, change: fn(PolicyRef) -> AttachmentChange) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let account: AccountId = context.account(registry_id);
+    let granted = context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?;
+    let policy = context.policy(&account)?;
+    let update = UserUpdate {
+        policies: Some((granted, change(policy))),
+        ..UserUpdate::default()
     };
-    names.iter().map(policy).collect()
+    answer(context.plane.update_user(&context.path("userName")?, update, context.if_match()?).await?)
+}
+
+fn answer(user: UserRecord) -> Handled {
+    let version = user.version;
+    json(StatusCode::OK, &shape(user), Some(version))
 }
 
 fn shape(user: UserRecord) -> User {
     User {
         arn: Principal::User(user.account, user.name.clone()).to_string(),
         user_name: user.name.to_string(),
-        policies: user.policies,
+        user_kind: match user.kind {
+            hythe_operations::UserKind::User => UserKind::User,
+            hythe_operations::UserKind::ServiceAccount => UserKind::ServiceAccount,
+        },
+        description: user.description,
+        policies: names(&user.policies),
+        permissions_boundary: user.boundary.as_ref().map(ToString::to_string),
+        groups: names(&user.groups),
+        resource_tags: tag_list(&user.tags),
+        expires_at: user.expires_at,
+        is_disabled: user.is_disabled,
         created_at: user.created_at,
     }
 }

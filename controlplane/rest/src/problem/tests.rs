@@ -4,6 +4,7 @@
 use std::io;
 
 use hythe_access::Principal;
+use hythe_operations::Noun;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
 
 use super::*;
@@ -27,6 +28,14 @@ fn image() -> UnknownImage {
     UnknownImage {
         repository: path(),
         reference: Reference::Digest(digest()),
+    }
+}
+
+fn unknown_user() -> UnknownPrincipal {
+    UnknownPrincipal {
+        noun: Noun::User,
+        name: "ada".into(),
+        account: "000000000000".parse().unwrap(),
     }
 }
 
@@ -152,19 +161,66 @@ fn every_error_has_its_status_and_code() {
         "RevokeToken::Anonymous" => RevokeTokenError::Anonymous,
         "RevokeToken::Foreign" => RevokeTokenError::Foreign(root),
         "RevokeToken::Store" => RevokeTokenError::Store(corrupt()),
-        "CreateUser::AlreadyExists" => CreateUserError::AlreadyExists(user.clone(), account.clone()),
-        "CreateUser::Mixed" => CreateUserError::Mixed,
-        "CreateUser::Store" => CreateUserError::Store(corrupt()),
-        "User::Unknown" => UserError::Unknown(user.clone(), account.clone()),
-        "User::Store" => UserError::Store(corrupt()),
-        "UpdateUser::Unknown" => UpdateUserError::Unknown(user.clone(), account.clone()),
-        "UpdateUser::VersionMismatch" => UpdateUserError::VersionMismatch,
-        "UpdateUser::Store" => UpdateUserError::Store(corrupt()),
-        "CreateAccessKey::UserUnknown" => CreateAccessKeyError::UserUnknown(user.clone(), account.clone()),
+        "UnknownPrincipal" => unknown_user(),
+        "Bounded" => Bounded("team".parse().unwrap()),
+        "Principal::Unknown" => PrincipalError::Unknown(unknown_user()),
+        "Principal::Store" => PrincipalError::Store(corrupt()),
+        "CreatePrincipal::AlreadyExists" => CreatePrincipalError::AlreadyExists(Noun::User, "ada".into(), account.clone()),
+        "CreatePrincipal::LimitExceeded" => CreatePrincipalError::LimitExceeded(Noun::Group, 300),
+        "CreatePrincipal::PolicyUnknown" => CreatePrincipalError::PolicyUnknown("team".parse().unwrap()),
+        "CreatePrincipal::TooManyPolicies" => CreatePrincipalError::TooManyPolicies(Noun::Role, 20),
+        "CreatePrincipal::Bounded" => CreatePrincipalError::Bounded(Bounded("team".parse().unwrap())),
+        "CreatePrincipal::Mixed" => CreatePrincipalError::Mixed,
+        "CreatePrincipal::Store" => CreatePrincipalError::Store(corrupt()),
+        "UpdatePrincipal::Nothing" => UpdatePrincipalError::Nothing,
+        "UpdatePrincipal::Unknown" => UpdatePrincipalError::Unknown(unknown_user()),
+        "UpdatePrincipal::VersionMismatch" => UpdatePrincipalError::VersionMismatch(Noun::User),
+        "UpdatePrincipal::PolicyUnknown" => UpdatePrincipalError::PolicyUnknown("team".parse().unwrap()),
+        "UpdatePrincipal::TooManyPolicies" => UpdatePrincipalError::TooManyPolicies(Noun::Group, 10),
+        "UpdatePrincipal::Bounded" => UpdatePrincipalError::Bounded(Bounded("team".parse().unwrap())),
+        "UpdatePrincipal::Mixed" => UpdatePrincipalError::Mixed,
+        "UpdatePrincipal::Store" => UpdatePrincipalError::Store(corrupt()),
+        "DeletePrincipal::Unknown" => DeletePrincipalError::Unknown(unknown_user()),
+        "DeletePrincipal::VersionMismatch" => DeletePrincipalError::VersionMismatch(Noun::Role),
+        "DeletePrincipal::HasMembers" => DeletePrincipalError::HasMembers("builders".into(), 2),
+        "DeletePrincipal::Store" => DeletePrincipalError::Store(corrupt()),
+        "Membership::Unknown" => MembershipError::Unknown(unknown_user()),
+        "Membership::TooManyGroups" => MembershipError::TooManyGroups("ada".into(), 10),
+        "Membership::TooManyMembers" => MembershipError::TooManyMembers("builders".into(), 1000),
+        "Membership::Store" => MembershipError::Store(corrupt()),
+        "UnknownAccount" => UnknownAccount(account.clone()),
+        "CreateAccount::NotAdministrative" => CreateAccountError::NotAdministrative,
+        "CreateAccount::AlreadyExists" => CreateAccountError::AlreadyExists(account.clone()),
+        "CreateAccount::LimitExceeded" => CreateAccountError::LimitExceeded,
+        "CreateAccount::Name" => CreateAccountError::Name,
+        "CreateAccount::Crypto" => CreateAccountError::Crypto(CryptoError),
+        "CreateAccount::Store" => CreateAccountError::Store(corrupt()),
+        "Account::NotAdministrative" => AccountError::NotAdministrative,
+        "Account::Unknown" => AccountError::Unknown(UnknownAccount(account.clone())),
+        "Account::Store" => AccountError::Store(corrupt()),
+        "UpdateAccount::NotAdministrative" => UpdateAccountError::NotAdministrative,
+        "UpdateAccount::Nothing" => UpdateAccountError::Nothing,
+        "UpdateAccount::Name" => UpdateAccountError::Name,
+        "UpdateAccount::Unknown" => UpdateAccountError::Unknown(UnknownAccount(account.clone())),
+        "UpdateAccount::Default" => UpdateAccountError::Default,
+        "UpdateAccount::HasRepositories" => UpdateAccountError::HasRepositories(account.clone()),
+        "UpdateAccount::VersionMismatch" => UpdateAccountError::VersionMismatch,
+        "UpdateAccount::Store" => UpdateAccountError::Store(corrupt()),
+        "AdministratorKey::NotAdministrator" => AdministratorKeyError::NotAdministrator,
+        "AdministratorKey::UnknownAccount" => AdministratorKeyError::UnknownAccount(UnknownAccount(account.clone())),
+        "AdministratorKey::Closed" => AdministratorKeyError::Closed(account.clone()),
+        "AdministratorKey::Unknown" => AdministratorKeyError::Unknown("HYTHEA".into(), account.clone()),
+        "AdministratorKey::LimitExceeded" => AdministratorKeyError::LimitExceeded(account.clone()),
+        "AdministratorKey::InUse" => AdministratorKeyError::InUse("HYTHEA".into()),
+        "AdministratorKey::Crypto" => AdministratorKeyError::Crypto(CryptoError),
+        "AdministratorKey::Store" => AdministratorKeyError::Store(corrupt()),
+        "CreateAccessKey::UserUnknown" => CreateAccessKeyError::UserUnknown(unknown_user()),
         "CreateAccessKey::LimitExceeded" => CreateAccessKeyError::LimitExceeded(user.clone()),
+        "CreateAccessKey::Bounded" => CreateAccessKeyError::Bounded(Bounded("team".parse().unwrap())),
+        "CreateAccessKey::Unknown" => CreateAccessKeyError::Unknown("HYTHEA".into(), user.clone()),
         "CreateAccessKey::Crypto" => CreateAccessKeyError::Crypto(CryptoError),
         "CreateAccessKey::Store" => CreateAccessKeyError::Store(corrupt()),
-        "AccessKey::UserUnknown" => AccessKeyError::UserUnknown(user.clone(), account),
+        "AccessKey::UserUnknown" => AccessKeyError::UserUnknown(unknown_user()),
         "AccessKey::Unknown" => AccessKeyError::Unknown("HYTHEA".into(), user),
         "AccessKey::Store" => AccessKeyError::Store(corrupt()),
     }
