@@ -20,6 +20,7 @@ mod helper_link;
 mod human;
 mod image_name;
 mod options;
+mod policy_name;
 mod progress;
 mod registry_address;
 mod report;
@@ -33,12 +34,14 @@ mod tests;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use hythe_client::wire::UserKind;
 
 pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, completion, configure, image, login, logout, registry, repository, tag, token, user, whoami,
+    access_key, account, completion, configure, group, image, login, logout, registry, repository, role, tag, token,
+    user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -83,10 +86,22 @@ pub enum Command {
     /// Look at, move and delete the tags of images
     #[command(subcommand)]
     Tag(tag::TagCommand),
-    /// Manage users
-    #[command(subcommand)]
+    /// Manage users: people
+    #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::UserCommand),
-    /// Manage the access keys of users
+    /// Manage service accounts: users that are machines
+    #[command(subcommand, after_help = user::SERVICE_ACCOUNT_EXAMPLES)]
+    ServiceAccount(user::UserCommand),
+    /// Manage groups of users, which give their members rights
+    #[command(subcommand, after_help = group::EXAMPLES)]
+    Group(group::GroupCommand),
+    /// Manage roles: rights to take on for a while
+    #[command(subcommand, after_help = role::EXAMPLES)]
+    Role(role::RoleCommand),
+    /// Manage accounts: tenants with their own repositories and users
+    #[command(subcommand, after_help = account::EXAMPLES)]
+    Account(account::AccountCommand),
+    /// Manage the access keys of users and service accounts
     #[command(subcommand, after_help = access_key::EXAMPLES)]
     AccessKey(access_key::AccessKeyCommand),
     /// Make and revoke authorization tokens
@@ -110,7 +125,11 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Repository(command) => repository::run(command, &context).await,
         Command::Image(command) => image::run(command, &context).await,
         Command::Tag(command) => tag::run(command, &context).await,
-        Command::User(command) => user::run(command, &context).await,
+        Command::User(command) => user::run(command, UserKind::User, &context).await,
+        Command::ServiceAccount(command) => user::run(command, UserKind::ServiceAccount, &context).await,
+        Command::Group(command) => group::run(command, &context).await,
+        Command::Role(command) => role::run(command, &context).await,
+        Command::Account(command) => account::run(command, &context).await,
         Command::AccessKey(command) => access_key::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
         Command::Completion(args) => completion::run(&args, program),

@@ -5,11 +5,11 @@ use hythe_access::{GroupName, UserName};
 use hythe_model::AccountId;
 use jiff::Timestamp;
 
+use crate::principal::PolicyRef;
 use crate::principal::{
     AttachmentChange, CreatePrincipalError, DeletePrincipalError, Kind, UpdatePrincipalError, forget_uses, is_other,
     policies_column, read_policies, set_uses,
 };
-use crate::principal::PolicyRef;
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -179,7 +179,9 @@ impl Store {
             (account.clone(), name.clone(), change, expected_version),
             |session, (account, name, change, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(UpdatePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(UpdatePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(UpdatePrincipalError::VersionMismatch);
                     }
@@ -220,7 +222,9 @@ impl Store {
             (account.clone(), name.clone(), expected_version),
             |session, (account, name, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(DeletePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(DeletePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(DeletePrincipalError::VersionMismatch);
                     }
@@ -250,7 +254,9 @@ impl Store {
             (account.clone(), group.clone(), user.clone()),
             |session, (account, name, user)| {
                 Box::pin(async move {
-                    let group = find(session, account, name).await?.ok_or(MembershipError::GroupUnknown)?;
+                    let group = find(session, account, name)
+                        .await?
+                        .ok_or(MembershipError::GroupUnknown)?;
                     let member = crate::user::find(session, account, user).await?;
                     let member = member.ok_or(MembershipError::UserUnknown)?;
                     if member.groups.contains(name) {
@@ -282,7 +288,9 @@ impl Store {
             (account.clone(), group.clone(), user.clone()),
             |session, (account, name, user)| {
                 Box::pin(async move {
-                    let group = find(session, account, name).await?.ok_or(MembershipError::GroupUnknown)?;
+                    let group = find(session, account, name)
+                        .await?
+                        .ok_or(MembershipError::GroupUnknown)?;
                     let removed = session.execute(REMOVE_MEMBER, values![account, name, user]).await?;
                     if removed > 0 {
                         return changed(session, account, name, user).await;
@@ -306,14 +314,12 @@ async fn changed(
 ) -> Result<GroupRecord, MembershipError> {
     session.execute(CHANGE_USER, values![account, user]).await?;
     session.execute(CHANGE_GROUP, values![account, group]).await?;
-    find(session, account, group).await?.ok_or(MembershipError::GroupUnknown)
+    find(session, account, group)
+        .await?
+        .ok_or(MembershipError::GroupUnknown)
 }
 
-async fn find(
-    session: &mut Session,
-    account: &AccountId,
-    name: &GroupName,
-) -> Result<Option<GroupRecord>, StoreError> {
+async fn find(session: &mut Session, account: &AccountId, name: &GroupName) -> Result<Option<GroupRecord>, StoreError> {
     let Some(row) = session.fetch_optional(SELECT, values![account, name]).await? else {
         return Ok(None);
     };

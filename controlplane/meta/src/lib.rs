@@ -21,8 +21,8 @@ mod account;
 mod blob;
 mod cache;
 mod error;
-mod identity_provider;
 mod group;
+mod identity_provider;
 mod image;
 mod image_detail;
 mod migration;
@@ -68,14 +68,19 @@ pub use access_key::{AccessKeyRecord, CreateAccessKeyError, RotateAccessKeyError
 pub use account::{AccountChange, AccountRecord, MAX_ACCOUNTS, UpdateAccountError};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
-pub use identity_provider::{
-    CreateIdentityProviderError, IdentityProviderRecord, IdentityProviderSettings, UpdateIdentityProviderError,
 pub use group::{
     GroupChange, GroupRecord, MAX_GROUPS_PER_ACCOUNT, MAX_GROUPS_PER_USER, MAX_MEMBERS_PER_GROUP, MembershipError,
+};
+pub use identity_provider::{
+    CreateIdentityProviderError, IdentityProviderRecord, IdentityProviderSettings, UpdateIdentityProviderError,
 };
 pub use image_detail::{ImageDetail, TagStatus};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,
+};
+pub use principal::{
+    AttachmentChange, CreatePrincipalError, DeletePrincipalError, MAX_POLICIES_PER_GROUP, MAX_POLICIES_PER_PRINCIPAL,
+    PolicyRef, PrincipalPolicies, UpdatePrincipalError,
 };
 pub use registry_policy::{EditPolicy, EditedPolicy};
 pub use repository::{
@@ -84,10 +89,6 @@ pub use repository::{
 };
 pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
-pub use principal::{
-    AttachmentChange, CreatePrincipalError, DeletePrincipalError, MAX_POLICIES_PER_GROUP, MAX_POLICIES_PER_PRINCIPAL,
-    PolicyRef, PrincipalPolicies, UpdatePrincipalError,
-};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use store::{Store, StoreConfig};
 pub use tag::{TagDetail, TagMove};

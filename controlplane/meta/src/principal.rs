@@ -275,7 +275,9 @@ pub(crate) async fn set_uses(
     let attached = policies.iter().map(|policy| (policy, false));
     for (policy, is_boundary) in attached.chain(boundary.map(|policy| (policy, true))) {
         if let PolicyRef::Customer(customer) = policy {
-            let found = session.fetch_optional(POLICY_EXISTS, values![account, customer]).await?;
+            let found = session
+                .fetch_optional(POLICY_EXISTS, values![account, customer])
+                .await?;
             if found.is_none() {
                 return Err(PoliciesError::Unknown(policy.clone()));
             }
@@ -399,7 +401,10 @@ mod tests {
             ("ReadOnly", Some("ReadOnly")),
             ("AmazonEC2ContainerRegistryPowerUser", Some("PowerUser")),
             ("arn:aws:iam::aws:policy/FullAccess", Some("FullAccess")),
-            ("arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly", Some("PullOnly")),
+            (
+                "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly",
+                Some("PullOnly"),
+            ),
             ("team-a", Some("team-a")),
             ("arn:aws:iam::111111111111:policy/team-a", Some("team-a")),
             ("arn:aws:iam::222222222222:policy/team-a", None),

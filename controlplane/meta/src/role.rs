@@ -162,7 +162,9 @@ impl Store {
             (account.clone(), name.clone(), change, expected_version),
             |session, (account, name, change, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(UpdatePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(UpdatePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(UpdatePrincipalError::VersionMismatch);
                     }
@@ -206,7 +208,9 @@ impl Store {
             (account.clone(), name.clone(), expected_version),
             |session, (account, name, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(DeletePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(DeletePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(DeletePrincipalError::VersionMismatch);
                     }

@@ -94,7 +94,17 @@ macro_rules! text_values {
         }
     )*};
 }
-text_values!(String, AccountId, RepositoryName, Tag, MediaType, UserName, PolicyName, GroupName, RoleName);
+text_values!(
+    String,
+    AccountId,
+    RepositoryName,
+    Tag,
+    MediaType,
+    UserName,
+    PolicyName,
+    GroupName,
+    RoleName
+);
 
 impl From<i64> for Value<'_> {
     fn from(int: i64) -> Self {

@@ -195,7 +195,10 @@ impl Store {
         let mut users: Vec<_> = rows.iter().map(UserRecord::read).collect::<Result<_, _>>()?;
         let mut groups: HashMap<String, Vec<GroupName>> = HashMap::new();
         if let (Some(first), Some(last)) = (users.first(), users.last()) {
-            for row in session.fetch_all(GROUPS, values![account, &first.name, &last.name]).await? {
+            for row in session
+                .fetch_all(GROUPS, values![account, &first.name, &last.name])
+                .await?
+            {
                 groups.entry(row.text(0)?).or_default().push(row.parsed(1)?);
             }
         }
@@ -218,7 +221,9 @@ impl Store {
             (account.clone(), name.clone(), change, expected_version),
             |session, (account, name, change, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(UpdatePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(UpdatePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(UpdatePrincipalError::VersionMismatch);
                     }
@@ -263,7 +268,9 @@ impl Store {
             (account.clone(), name.clone(), expected_version),
             |session, (account, name, expected)| {
                 Box::pin(async move {
-                    let found = find(session, account, name).await?.ok_or(DeletePrincipalError::Unknown)?;
+                    let found = find(session, account, name)
+                        .await?
+                        .ok_or(DeletePrincipalError::Unknown)?;
                     if is_other(found.version, *expected) {
                         return Err(DeletePrincipalError::VersionMismatch);
                     }

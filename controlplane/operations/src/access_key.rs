@@ -107,12 +107,10 @@ impl ControlPlane {
         self.gate().forget_access_keys();
         match rotated {
             Ok(()) => Ok(key),
-            Err(hythe_meta::RotateAccessKeyError::Unknown) => {
-                Err(match self.store().user(account, user).await? {
-                    Some(_) => CreateAccessKeyError::Unknown(short(id), user.clone()),
-                    None => unknown_user(account, user).into(),
-                })
-            }
+            Err(hythe_meta::RotateAccessKeyError::Unknown) => Err(match self.store().user(account, user).await? {
+                Some(_) => CreateAccessKeyError::Unknown(short(id), user.clone()),
+                None => unknown_user(account, user).into(),
+            }),
             Err(hythe_meta::RotateAccessKeyError::LimitExceeded) => {
                 Err(CreateAccessKeyError::LimitExceeded(user.clone()))
             }

@@ -77,7 +77,9 @@ pub enum UpdateAccountError {
     #[error("the default account cannot be closed: it administers all others")]
     Default,
     /// It has repositories.
-    #[error("the account with id '{0}' has repositories: delete them first, or close it with `force`, which keeps them")]
+    #[error(
+        "the account with id '{0}' has repositories: delete them first, or close it with `force`, which keeps them"
+    )]
     HasRepositories(AccountId),
     /// It has changed since the version that the request names.
     #[error("the account has changed since you read it: read it again and decide anew")]
@@ -103,7 +105,9 @@ pub enum AdministratorKeyError {
     #[error("The access key with id '{0}' does not exist for the administrator of the account with id '{1}'")]
     Unknown(String, AccountId),
     /// The administrator has as many keys as there may be.
-    #[error("the administrator of the account with id '{0}' has {MAX_ACCESS_KEYS} access keys, and that is the most: delete one first")]
+    #[error(
+        "the administrator of the account with id '{0}' has {MAX_ACCESS_KEYS} access keys, and that is the most: delete one first"
+    )]
     LimitExceeded(AccountId),
     /// It is the key that the request was made with.
     #[error("the access key with id '{0}' is the one you are using: delete it with the other one")]
@@ -222,7 +226,8 @@ impl ControlPlane {
         expected_version: Option<i64>,
     ) -> Result<AccountRecord, UpdateAccountError> {
         let naming = name.as_ref().map(|(granted, _)| granted.resource());
-        if !self.is_administrative(granted.resource()) || naming.is_some_and(|account| !self.is_administrative(account)) {
+        if !self.is_administrative(granted.resource()) || naming.is_some_and(|account| !self.is_administrative(account))
+        {
             return Err(UpdateAccountError::NotAdministrative);
         }
         if *id == self.settings().default_account {
@@ -296,7 +301,10 @@ impl ControlPlane {
         }
         let known = self.store().account(id).await?;
         known.ok_or_else(|| UnknownAccount(id.clone()))?;
-        Err(AdministratorKeyError::Unknown(key.chars().take(128).collect(), id.clone()))
+        Err(AdministratorKeyError::Unknown(
+            key.chars().take(128).collect(),
+            id.clone(),
+        ))
     }
 
     async fn change_account(

@@ -326,7 +326,14 @@ impl AccessGate {
             return Ok(None);
         };
         // A name that this version does not know gives no rights; all managed policies only allow.
-        let policies: Arc<[ManagedPolicy]> = user.policies.iter().filter_map(|policy| match policy { PolicyRef::Managed(policy) => Some(*policy), PolicyRef::Customer(_) => None }).collect();
+        let policies: Arc<[ManagedPolicy]> = user
+            .policies
+            .iter()
+            .filter_map(|policy| match policy {
+                PolicyRef::Managed(policy) => Some(*policy),
+                PolicyRef::Customer(_) => None,
+            })
+            .collect();
         self.users
             .put(generation, principal.clone(), Arc::clone(&policies), now);
         Ok(Some(policies))

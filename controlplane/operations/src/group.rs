@@ -5,7 +5,7 @@ use hythe_access::{Granted, GroupName, UserName, kinds};
 use hythe_meta::{AttachmentChange, GroupChange, GroupRecord, PolicyRef, StoreError};
 use hythe_model::AccountId;
 
-use crate::principal::About;
+use crate::principal::{About, only_account};
 use crate::{
     ControlPlane, CreatePrincipalError, DeletePrincipalError, MembershipError, Noun, Page, PrincipalError,
     UpdatePrincipalError,
@@ -40,7 +40,11 @@ impl ControlPlane {
         new: NewGroup,
     ) -> Result<GroupRecord, CreatePrincipalError> {
         let account = granted.resource();
-        if new.policies.as_ref().is_some_and(|(granted, _)| granted.resource() != account) {
+        if new
+            .policies
+            .as_ref()
+            .is_some_and(|(granted, _)| granted.resource() != account)
+        {
             return Err(CreatePrincipalError::Mixed);
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
@@ -98,16 +102,15 @@ impl ControlPlane {
     ) -> Result<GroupRecord, UpdatePrincipalError> {
         let describing = update.description.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
-        let mut accounts = [describing, attaching].into_iter().flatten();
-        let account = accounts.next().ok_or(UpdatePrincipalError::Nothing)?.clone();
-        if accounts.any(|other| *other != account) {
-            return Err(UpdatePrincipalError::Mixed);
-        }
+        let account = only_account([describing, attaching])?;
         let change = GroupChange {
             description: update.description.map(|(_, description)| description),
             policies: update.policies.map(|(_, change)| change),
         };
-        let updated = self.store().update_group(&account, name, change, expected_version).await;
+        let updated = self
+            .store()
+            .update_group(&account, name, change, expected_version)
+            .await;
         self.gate().forget_users();
         updated.map_err(|error| about(name, &account).updated(error))
     }

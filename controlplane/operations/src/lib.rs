@@ -48,15 +48,15 @@ pub use hythe_catalog::{
     Referrer,
 };
 pub use hythe_meta::{
-    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyRef, RepositoryRecord, RepositoryUsage, StoreError, TagDetail, TagMove, TagStatus,
-    RoleRecord, UserKind, UserRecord,
+    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyRef, RepositoryRecord,
+    RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind, UserRecord,
 };
 pub use hythe_rules::ManagedPolicy;
+pub use image::{DeleteImageError, ImageError, UnknownImage};
 pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
     UnknownPrincipal, UpdatePrincipalError,
 };
-pub use image::{DeleteImageError, ImageError, UnknownImage};
 pub use registry::RegistryDescription;
 pub use repository::{
     CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,

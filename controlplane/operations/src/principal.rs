@@ -156,6 +156,18 @@ pub enum MembershipError {
     Store(#[from] StoreError),
 }
 
+/// The one account that all permissions of a change are for.
+pub(crate) fn only_account<const N: usize>(
+    accounts: [Option<&AccountId>; N],
+) -> Result<AccountId, UpdatePrincipalError> {
+    let mut accounts = accounts.into_iter().flatten();
+    let account = accounts.next().ok_or(UpdatePrincipalError::Nothing)?;
+    if accounts.any(|other| other != account) {
+        return Err(UpdatePrincipalError::Mixed);
+    }
+    Ok(account.clone())
+}
+
 /// Whom an operation is about, for its errors.
 pub(crate) struct About<'a> {
     pub(crate) noun: Noun,

@@ -6,7 +6,7 @@ use hythe_meta::{AttachmentChange, PolicyRef, RoleChange, RoleRecord, StoreError
 use hythe_model::{AccountId, ResourceTags};
 use hythe_rules::{Policy, PolicyError};
 
-use crate::principal::About;
+use crate::principal::{About, only_account};
 use crate::{
     ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, UpdatePrincipalError,
 };
@@ -101,7 +101,11 @@ impl ControlPlane {
         let account = granted.resource();
         let attaching = new.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = new.boundary.as_ref().map(|(granted, _)| granted.resource());
-        if [attaching, bounding].into_iter().flatten().any(|other| other != account) {
+        if [attaching, bounding]
+            .into_iter()
+            .flatten()
+            .any(|other| other != account)
+        {
             return Err(CreatePrincipalError::Mixed);
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
@@ -166,11 +170,7 @@ impl ControlPlane {
         let trusting = update.trust_policy.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = update.boundary.as_ref().map(|(granted, _)| granted.resource());
-        let mut accounts = [settings, trusting, attaching, bounding].into_iter().flatten();
-        let account = accounts.next().ok_or(UpdatePrincipalError::Nothing)?.clone();
-        if accounts.any(|other| *other != account) {
-            return Err(UpdatePrincipalError::Mixed);
-        }
+        let account = only_account([settings, trusting, attaching, bounding])?;
         if let Some((granted, _)) = &update.trust_policy {
             let role = self.store().role(&account, name).await?;
             let role = role.ok_or_else(|| about(name, &account).unknown())?;

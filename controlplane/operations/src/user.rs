@@ -6,7 +6,7 @@ use hythe_meta::{AttachmentChange, PolicyRef, StoreError, UserChange, UserKind, 
 use hythe_model::{AccountId, ResourceTags};
 use jiff::Timestamp;
 
-use crate::principal::About;
+use crate::principal::{About, only_account};
 use crate::{
     ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, UpdatePrincipalError,
 };
@@ -67,7 +67,11 @@ impl ControlPlane {
         let account = granted.resource();
         let attaching = new.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = new.boundary.as_ref().map(|(granted, _)| granted.resource());
-        if [attaching, bounding].into_iter().flatten().any(|other| other != account) {
+        if [attaching, bounding]
+            .into_iter()
+            .flatten()
+            .any(|other| other != account)
+        {
             return Err(CreatePrincipalError::Mixed);
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
@@ -112,11 +116,7 @@ impl ControlPlane {
 
     /// Describes a user.
     #[tracing::instrument(name = "user.describe", skip_all, fields(user.name = %name))]
-    pub async fn user(
-        &self,
-        granted: &Granted<kinds::GetUser>,
-        name: &UserName,
-    ) -> Result<UserRecord, PrincipalError> {
+    pub async fn user(&self, granted: &Granted<kinds::GetUser>, name: &UserName) -> Result<UserRecord, PrincipalError> {
         let account = granted.resource();
         let user = self.store().user(account, name).await?;
         Ok(user.ok_or_else(|| about(name, account).unknown())?)
@@ -133,11 +133,7 @@ impl ControlPlane {
         let settings = update.settings.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = update.boundary.as_ref().map(|(granted, _)| granted.resource());
-        let mut accounts = [settings, attaching, bounding].into_iter().flatten();
-        let account = accounts.next().ok_or(UpdatePrincipalError::Nothing)?.clone();
-        if accounts.any(|other| *other != account) {
-            return Err(UpdatePrincipalError::Mixed);
-        }
+        let account = only_account([settings, attaching, bounding])?;
         if let Some((granted, wanted)) = &update.boundary {
             let caller = granted.caller();
             let is_self = caller.principal == Principal::User(account.clone(), name.clone());

@@ -137,7 +137,12 @@ fn group(path: &str) -> &str {
     let first = segments.next().unwrap_or_default();
     segments
         .next()
-        .filter(|second| !matches!(*second, "usage" | "renewals" | "policies" | "members" | "administrator-keys"))
+        .filter(|second| {
+            !matches!(
+                *second,
+                "usage" | "renewals" | "policies" | "members" | "administrator-keys"
+            )
+        })
         .unwrap_or(first)
 }
 

@@ -11,12 +11,13 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateRepositoryError, CreateTokenError,
-    CreatePrincipalError, CryptoError, DeletePrincipalError, MembershipError, PrincipalError, UnknownPrincipal,
-    UpdatePrincipalError, DeleteImageError, DeleteImageRefusal, DeleteRepositoryError, EncryptionError,
-    ImageError, ListRepositoriesError, PutImageRefusal, RenewTokenError, RepositoryError, ResourceTagsError,
-    RevokeTokenError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownRepository, UnknownTag,
-    UpdateAccountError, UpdateRepositoryError,
+    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError,
+    CreateAccessKeyError, CreateAccountError, CreatePrincipalError, CreateRepositoryError, CreateTokenError,
+    CryptoError, DeleteImageError, DeleteImageRefusal, DeletePrincipalError, DeleteRepositoryError, EncryptionError,
+    ImageError, ListRepositoriesError, MembershipError, PrincipalError, PutImageRefusal, RenewTokenError,
+    RepositoryError, ResourceTagsError, RevokeTokenError, SetTagError, StoreError, TagError, UnknownAccount,
+    UnknownImage, UnknownPrincipal, UnknownRepository, UnknownTag, UpdateAccountError, UpdatePrincipalError,
+    UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 

@@ -9,8 +9,7 @@ use hythe_wire::code;
 
 use crate::handlers::{
     access_key, account, authorization_token, caller_identity, group, image, openapi, referrers, registry, repository,
-    resource_tags, role,
-    tag, user,
+    resource_tags, role, tag, user,
 };
 use crate::operation::{Access, Answer, Form, OperationInfo, Preconditions, schema};
 
@@ -430,13 +429,22 @@ static OPERATIONS: &[OperationInfo] = &[
         summary: "Creates a user, a person or a machine.",
         method: Method::POST,
         path: "/api/v1/users",
-        access: Access::Actions(&[Action::CreateUser, Action::AttachUserPolicy, Action::PutPermissionsBoundary]),
+        access: Access::Actions(&[
+            Action::CreateUser,
+            Action::AttachUserPolicy,
+            Action::PutPermissionsBoundary,
+        ]),
         is_change: true,
         preconditions: Preconditions::None,
         query: schema::<wire::InRegistry>,
         body: Some(schema::<wire::CreateUser>),
         answer: created(Form::Json(schema::<wire::User>)),
-        errors: &[code::INVALID_TAG_PARAMETER, code::LIMIT_EXCEEDED, code::RESOURCE_ALREADY_EXISTS, code::TOO_MANY_TAGS],
+        errors: &[
+            code::INVALID_TAG_PARAMETER,
+            code::LIMIT_EXCEEDED,
+            code::RESOURCE_ALREADY_EXISTS,
+            code::TOO_MANY_TAGS,
+        ],
         route: || post(user::create),
     },
     OperationInfo {
@@ -458,13 +466,22 @@ static OPERATIONS: &[OperationInfo] = &[
         summary: "Changes a user, from the next request on.",
         method: Method::PATCH,
         path: "/api/v1/users/{userName}",
-        access: Access::Actions(&[Action::UpdateUser, Action::AttachUserPolicy, Action::PutPermissionsBoundary]),
+        access: Access::Actions(&[
+            Action::UpdateUser,
+            Action::AttachUserPolicy,
+            Action::PutPermissionsBoundary,
+        ]),
         is_change: true,
         preconditions: Preconditions::IfMatch,
         query: schema::<wire::InRegistry>,
         body: Some(schema::<wire::UpdateUser>),
         answer: ok(Form::Json(schema::<wire::User>)),
-        errors: &[code::INVALID_TAG_PARAMETER, code::LIMIT_EXCEEDED, code::RESOURCE_NOT_FOUND, code::TOO_MANY_TAGS],
+        errors: &[
+            code::INVALID_TAG_PARAMETER,
+            code::LIMIT_EXCEEDED,
+            code::RESOURCE_NOT_FOUND,
+            code::TOO_MANY_TAGS,
+        ],
         route: || patch(user::update),
     },
     OperationInfo {
@@ -724,13 +741,22 @@ static OPERATIONS: &[OperationInfo] = &[
         summary: "Creates a role.",
         method: Method::POST,
         path: "/api/v1/roles",
-        access: Access::Actions(&[Action::CreateRole, Action::AttachRolePolicy, Action::PutPermissionsBoundary]),
+        access: Access::Actions(&[
+            Action::CreateRole,
+            Action::AttachRolePolicy,
+            Action::PutPermissionsBoundary,
+        ]),
         is_change: true,
         preconditions: Preconditions::None,
         query: schema::<wire::InRegistry>,
         body: Some(schema::<wire::CreateRole>),
         answer: created(Form::Json(schema::<wire::Role>)),
-        errors: &[code::INVALID_TAG_PARAMETER, code::LIMIT_EXCEEDED, code::RESOURCE_ALREADY_EXISTS, code::TOO_MANY_TAGS],
+        errors: &[
+            code::INVALID_TAG_PARAMETER,
+            code::LIMIT_EXCEEDED,
+            code::RESOURCE_ALREADY_EXISTS,
+            code::TOO_MANY_TAGS,
+        ],
         route: || post(role::create),
     },
     OperationInfo {
@@ -752,13 +778,23 @@ static OPERATIONS: &[OperationInfo] = &[
         summary: "Changes a role. What it may do counts from the next request on, also in sessions that have begun.",
         method: Method::PATCH,
         path: "/api/v1/roles/{roleName}",
-        access: Access::Actions(&[Action::UpdateRole, Action::UpdateAssumeRolePolicy, Action::AttachRolePolicy, Action::PutPermissionsBoundary]),
+        access: Access::Actions(&[
+            Action::UpdateRole,
+            Action::UpdateAssumeRolePolicy,
+            Action::AttachRolePolicy,
+            Action::PutPermissionsBoundary,
+        ]),
         is_change: true,
         preconditions: Preconditions::IfMatch,
         query: schema::<wire::InRegistry>,
         body: Some(schema::<wire::UpdateRole>),
         answer: ok(Form::Json(schema::<wire::Role>)),
-        errors: &[code::INVALID_TAG_PARAMETER, code::LIMIT_EXCEEDED, code::RESOURCE_NOT_FOUND, code::TOO_MANY_TAGS],
+        errors: &[
+            code::INVALID_TAG_PARAMETER,
+            code::LIMIT_EXCEEDED,
+            code::RESOURCE_NOT_FOUND,
+            code::TOO_MANY_TAGS,
+        ],
         route: || patch(role::update),
     },
     OperationInfo {

@@ -40,11 +40,11 @@ pub use authorization_token::{
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
 };
 pub use caller::CallerIdentity;
+pub use group::{CreateGroup, Group, GroupPage, UpdateGroup};
 pub use identity_provider::{
     CreateIdentityProvider, CreateWebIdentitySession, IdentityProvider, IdentityProviderPage, SigningAlgorithm,
     UpdateIdentityProvider,
 };
-pub use group::{CreateGroup, Group, GroupPage, UpdateGroup};
 pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
 pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,

@@ -87,7 +87,11 @@ pub struct UpdateRole {
     #[schemars(range(min = 3600, max = 43_200))]
     pub max_session_duration: Option<u32>,
     /// The policy that limits what the role may do at most; `null` for none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nullable")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nullable"
+    )]
     #[schemars(with = "Option<String>")]
     pub permissions_boundary: Option<Option<String>>,
     /// What the role may do from now on, in place of what was set.

@@ -143,7 +143,11 @@ pub struct UpdateUser {
     #[schemars(length(max = 20))]
     pub policies: Option<Vec<String>>,
     /// The policy that limits what the user may do at most; `null` for none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nullable")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nullable"
+    )]
     #[schemars(with = "Option<String>")]
     pub permissions_boundary: Option<Option<String>>,
     /// All of its resource tags, in place of those it has.
@@ -151,7 +155,11 @@ pub struct UpdateUser {
     #[schemars(length(max = 50))]
     pub resource_tags: Option<Vec<ResourceTag>>,
     /// When its credentials stop being good; `null` for never.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "crate::nullable")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::nullable"
+    )]
     #[schemars(with = "Option<DateTime>")]
     pub expires_at: Option<Option<Timestamp>>,
     /// Whether its credentials are refused for now.
@@ -188,9 +196,15 @@ mod tests {
     fn null_removes_and_absence_keeps() {
         let parse = |text| serde_json::from_str::<UpdateUser>(text).unwrap();
         assert_eq!(parse("{}").permissions_boundary, None);
-        assert_eq!(parse(r#"{"permissionsBoundary":null}"#).permissions_boundary, Some(None));
+        assert_eq!(
+            parse(r#"{"permissionsBoundary":null}"#).permissions_boundary,
+            Some(None)
+        );
         let set = parse(r#"{"permissionsBoundary":"B","expiresAt":null}"#);
         assert_eq!(set.permissions_boundary, Some(Some("B".into())));
-        assert_eq!(serde_json::to_string(&set).unwrap(), r#"{"permissionsBoundary":"B","expiresAt":null}"#);
+        assert_eq!(
+            serde_json::to_string(&set).unwrap(),
+            r#"{"permissionsBoundary":"B","expiresAt":null}"#
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 use futures::TryStreamExt as _;
-use hythe_client::wire::{AccessKey, AccessKeyPage, AccessKeyStatus, ListQuery};
+use hythe_client::wire::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, ListQuery};
 
 use crate::confirm::Confirmation;
 use crate::context::Context;
@@ -14,7 +14,9 @@ use crate::table::Table;
 pub(crate) const EXAMPLES: &str = "To replace a key without a gap:
   hythe access-key create ci                          # a user has two at most
   hythe access-key deactivate ci OLD_ACCESS_KEY_ID    # once nobody uses it: see LAST USED in `hythe access-key list ci`
-  hythe access-key delete ci OLD_ACCESS_KEY_ID";
+  hythe access-key delete ci OLD_ACCESS_KEY_ID
+At once, as when a key has leaked:
+  hythe access-key rotate ci OLD_ACCESS_KEY_ID        # makes a new one and switches the old one off, both or neither";
 
 /// `hythe access-key …`
 #[derive(Debug, Subcommand)]
@@ -29,6 +31,13 @@ pub enum AccessKeyCommand {
     List {
         /// The user
         user: String,
+    },
+    /// Make a new access key and switch this one off, both or neither
+    Rotate {
+        /// The user
+        user: String,
+        /// The id of the key to replace
+        access_key_id: String,
     },
     /// Make an access key useless until it is activated again
     Deactivate {
@@ -59,15 +68,11 @@ pub enum AccessKeyCommand {
 pub(crate) async fn run(command: AccessKeyCommand, context: &Context) -> Result<(), CliError> {
     let client = context.client()?;
     match command {
-        AccessKeyCommand::Create { user } => {
-            let created = client.create_access_key(&user).await?;
-            context.writer.answer(&created, || {
-                Table::fields([
-                    ("access key id", created.access_key.access_key_id.clone()),
-                    ("secret access key", created.secret_access_key.expose().to_owned()),
-                ])
-            })?;
-            context.writer.note("keep the secret: it is not shown again");
+        AccessKeyCommand::Create { user } => show_new(context, &client.create_access_key(&user).await?),
+        AccessKeyCommand::Rotate { user, access_key_id } => {
+            show_new(context, &client.rotate_access_key(&user, &access_key_id).await?)?;
+            let note = format!("{access_key_id} is inactive now: `hythe access-key delete {user} {access_key_id}`");
+            context.writer.note(&note);
             Ok(())
         }
         AccessKeyCommand::List { user } => {
@@ -109,7 +114,19 @@ pub(crate) async fn run(command: AccessKeyCommand, context: &Context) -> Result<
     }
 }
 
-fn list(context: &Context, page: &AccessKeyPage) -> Result<(), CliError> {
+/// A new key with its secret.
+pub(super) fn show_new(context: &Context, created: &CreatedAccessKey) -> Result<(), CliError> {
+    context.writer.answer(created, || {
+        Table::fields([
+            ("access key id", created.access_key.access_key_id.clone()),
+            ("secret access key", created.secret_access_key.expose().to_owned()),
+        ])
+    })?;
+    context.writer.note("keep the secret: it is not shown again");
+    Ok(())
+}
+
+pub(super) fn list(context: &Context, page: &AccessKeyPage) -> Result<(), CliError> {
     context.writer.answer(page, || {
         let rows = page.access_keys.iter().map(|key| {
             [

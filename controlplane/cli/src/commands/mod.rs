@@ -2,13 +2,16 @@
 //! The commands, one file per noun.
 
 pub(crate) mod access_key;
+pub(crate) mod account;
 pub(crate) mod completion;
 pub(crate) mod configure;
+pub(crate) mod group;
 pub(crate) mod image;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod registry;
 pub(crate) mod repository;
+pub(crate) mod role;
 pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod user;

@@ -159,7 +159,7 @@ impl From<Mutability> for TagMutabilityMode {
     }
 }
 
-fn resource_tag(text: &str) -> Result<ResourceTag, String> {
+pub(super) fn resource_tag(text: &str) -> Result<ResourceTag, String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok(ResourceTag {
             key: key.into(),

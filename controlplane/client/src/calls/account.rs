@@ -3,7 +3,10 @@
 
 use futures::Stream;
 use hythe_model::AccountId;
-use hythe_wire::{Account, AccountPage, AccessKey, AccessKeyPage, CloseAccount, CreateAccount, CreatedAccessKey, ListAccounts, UpdateAccount, path};
+use hythe_wire::{
+    AccessKey, AccessKeyPage, Account, AccountPage, CloseAccount, CreateAccount, CreatedAccessKey, ListAccounts,
+    UpdateAccount, path,
+};
 use reqwest::Method;
 
 use super::page::entries;

@@ -11,7 +11,10 @@ use crate::{Client, ClientError, ETag, Versioned};
 impl Client {
     /// Creates a group.
     pub async fn create_group(&self, request: &CreateGroup) -> Result<Versioned<Group>, ClientError> {
-        self.request(Method::POST, &path::groups()).body(request).versioned().await
+        self.request(Method::POST, &path::groups())
+            .body(request)
+            .versioned()
+            .await
     }
 
     /// One group.

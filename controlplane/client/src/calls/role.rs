@@ -11,7 +11,10 @@ use crate::{Client, ClientError, ETag, Versioned};
 impl Client {
     /// Creates a role.
     pub async fn create_role(&self, request: &CreateRole) -> Result<Versioned<Role>, ClientError> {
-        self.request(Method::POST, &path::roles()).body(request).versioned().await
+        self.request(Method::POST, &path::roles())
+            .body(request)
+            .versioned()
+            .await
     }
 
     /// One role.

@@ -11,7 +11,10 @@ use crate::{Client, ClientError, ETag, Versioned};
 impl Client {
     /// Creates a user.
     pub async fn create_user(&self, request: &CreateUser) -> Result<Versioned<User>, ClientError> {
-        self.request(Method::POST, &path::users()).body(request).versioned().await
+        self.request(Method::POST, &path::users())
+            .body(request)
+            .versioned()
+            .await
     }
 
     /// One user.

@@ -102,12 +102,22 @@ async fn a_key_is_replaced_at_once(database: &Database) {
     store.create_access_key(&key("AK1", Some("ann")), 2).await.unwrap();
     let of_other = store.rotate_access_key("AK1", &key("AK2", Some("bob")), 2).await;
     assert!(matches!(of_other, Err(RotateAccessKeyError::Unknown)), "{of_other:?}");
-    store.rotate_access_key("AK1", &key("AK2", Some("ann")), 2).await.unwrap();
+    store
+        .rotate_access_key("AK1", &key("AK2", Some("ann")), 2)
+        .await
+        .unwrap();
     let is_active = async |id| store.access_key(id).await.unwrap().map(|key| key.is_active);
-    assert_eq!((is_active("AK1").await, is_active("AK2").await), (Some(false), Some(true)));
+    assert_eq!(
+        (is_active("AK1").await, is_active("AK2").await),
+        (Some(false), Some(true))
+    );
     let full = store.rotate_access_key("AK2", &key("AK3", Some("ann")), 2).await;
     assert!(matches!(full, Err(RotateAccessKeyError::LimitExceeded)), "{full:?}");
-    assert_eq!((is_active("AK2").await, is_active("AK3").await), (Some(true), None), "rolled back");
+    assert_eq!(
+        (is_active("AK2").await, is_active("AK3").await),
+        (Some(true), None),
+        "rolled back"
+    );
 }
 
 async fn use_times_never_go_back(database: &Database) {

@@ -3,7 +3,7 @@
 
 use hythe_access::{GroupName, Principal, RoleName, RoleSession};
 use hythe_meta::{
-    AccountChange, AttachmentChange, CreatePrincipalError, DeletePrincipalError, DeletePolicyError, GroupChange,
+    AccountChange, AttachmentChange, CreatePrincipalError, DeletePolicyError, DeletePrincipalError, GroupChange,
     GroupRecord, MAX_GROUPS_PER_USER, MembershipError, PolicyRecord, RoleChange, RoleRecord, UpdateAccountError,
     UpdatePrincipalError, UserChange,
 };
@@ -82,12 +82,27 @@ async fn a_group_gives_its_policies_to_its_members(database: &Database) {
     store.create_group(&group("builders")).await.unwrap();
     let twice = store.create_group(&group("Builders")).await;
     assert!(matches!(twice, Err(CreatePrincipalError::AlreadyExists)), "{twice:?}");
-    assert_eq!(store.group(&account(), &group_name("builders")).await.unwrap(), Some(group("builders")));
-    assert_eq!(store.groups(&account(), None, 9).await.unwrap(), [GroupRecord { members: None, ..group("builders") }]);
+    assert_eq!(
+        store.group(&account(), &group_name("builders")).await.unwrap(),
+        Some(group("builders"))
+    );
+    assert_eq!(
+        store.groups(&account(), None, 9).await.unwrap(),
+        [GroupRecord {
+            members: None,
+            ..group("builders")
+        }]
+    );
 
-    let joined = store.add_group_member(&account(), &group_name("builders"), &name("ann")).await.unwrap();
+    let joined = store
+        .add_group_member(&account(), &group_name("builders"), &name("ann"))
+        .await
+        .unwrap();
     assert_eq!((joined.members, joined.version), (Some(vec![name("ann")]), 2));
-    let again = store.add_group_member(&account(), &group_name("builders"), &name("ann")).await.unwrap();
+    let again = store
+        .add_group_member(&account(), &group_name("builders"), &name("ann"))
+        .await
+        .unwrap();
     assert_eq!(again.version, 2, "a member already");
     let found = store.user(&account(), &name("ann")).await.unwrap().unwrap();
     assert_eq!((found.groups, found.version), (vec![group_name("builders")], 2));
@@ -99,27 +114,48 @@ async fn a_group_gives_its_policies_to_its_members(database: &Database) {
     assert_eq!((all.attached, all.groups), (want, vec![group_name("builders")]));
     assert_eq!(all.boundary, Some("FullAccess".parse().unwrap()));
 
-    let left = store.remove_group_member(&account(), &group_name("builders"), &name("ann")).await.unwrap();
+    let left = store
+        .remove_group_member(&account(), &group_name("builders"), &name("ann"))
+        .await
+        .unwrap();
     assert_eq!((left.members, left.version), (Some(vec![]), 3));
     let all = store.principal_policies(&ann()).await.unwrap().unwrap();
     assert_eq!(all.attached.len(), 2);
-    assert_eq!(store.principal_policies(&Principal::User(account(), name("bob"))).await.unwrap(), None);
+    assert_eq!(
+        store
+            .principal_policies(&Principal::User(account(), name("bob")))
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 async fn a_group_with_members_stays(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
     store.create_group(&group("g")).await.unwrap();
-    store.add_group_member(&account(), &group_name("g"), &name("ann")).await.unwrap();
+    store
+        .add_group_member(&account(), &group_name("g"), &name("ann"))
+        .await
+        .unwrap();
     let delete = async |version| store.delete_group(&account(), &group_name("g"), version).await;
     assert!(matches!(delete(None).await, Err(DeletePrincipalError::HasMembers(1))));
-    assert!(matches!(delete(Some(1)).await, Err(DeletePrincipalError::VersionMismatch)));
-    store.remove_group_member(&account(), &group_name("g"), &name("ann")).await.unwrap();
+    assert!(matches!(
+        delete(Some(1)).await,
+        Err(DeletePrincipalError::VersionMismatch)
+    ));
+    store
+        .remove_group_member(&account(), &group_name("g"), &name("ann"))
+        .await
+        .unwrap();
     let change = GroupChange {
         description: None,
         policies: Some(AttachmentChange::Detach("PowerUser".parse().unwrap())),
     };
-    let changed = store.update_group(&account(), &group_name("g"), change, Some(3)).await.unwrap();
+    let changed = store
+        .update_group(&account(), &group_name("g"), change, Some(3))
+        .await
+        .unwrap();
     assert_eq!((changed.policies.len(), changed.version), (0, 4));
     assert_eq!(delete(Some(4)).await.unwrap().version, 4);
     assert!(matches!(delete(None).await, Err(DeletePrincipalError::Unknown)));
@@ -128,9 +164,7 @@ async fn a_group_with_members_stays(database: &Database) {
 async fn memberships_are_bounded_and_end_with_the_user(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
-    let join = async |group: &str, who: &str| {
-        store.add_group_member(&account(), &group_name(group), &name(who)).await
-    };
+    let join = async |group: &str, who: &str| store.add_group_member(&account(), &group_name(group), &name(who)).await;
     for index in 0..=MAX_GROUPS_PER_USER {
         store.create_group(&group(&format!("g{index}"))).await.unwrap();
     }
@@ -138,10 +172,15 @@ async fn memberships_are_bounded_and_end_with_the_user(database: &Database) {
         join(&format!("g{index}"), "ann").await.unwrap();
     }
     let last = format!("g{MAX_GROUPS_PER_USER}");
-    assert!(matches!(join(&last, "ann").await, Err(MembershipError::TooManyGroups(_))));
+    assert!(matches!(
+        join(&last, "ann").await,
+        Err(MembershipError::TooManyGroups(_))
+    ));
     assert!(matches!(join(&last, "bob").await, Err(MembershipError::UserUnknown)));
     assert!(matches!(join("none", "ann").await, Err(MembershipError::GroupUnknown)));
-    let leave = store.remove_group_member(&account(), &group_name(&last), &name("bob")).await;
+    let leave = store
+        .remove_group_member(&account(), &group_name(&last), &name("bob"))
+        .await;
     assert!(matches!(leave, Err(MembershipError::UserUnknown)), "{leave:?}");
 
     store.delete_user(&account(), &name("ann"), None).await.unwrap();
@@ -151,7 +190,15 @@ async fn memberships_are_bounded_and_end_with_the_user(database: &Database) {
     // As the version before leaves it behind when it deletes a user.
     let row = "INSERT INTO group_member (account_id, group_name, user_name) VALUES ('000000000000', 'g0', 'ann')";
     database.execute(row).await;
-    assert_eq!(store.group(&account(), &group_name("g0")).await.unwrap().unwrap().members, Some(vec![]));
+    assert_eq!(
+        store
+            .group(&account(), &group_name("g0"))
+            .await
+            .unwrap()
+            .unwrap()
+            .members,
+        Some(vec![])
+    );
     store.create_user(&user("ann")).await.unwrap();
     assert_eq!(store.user(&account(), &name("ann")).await.unwrap().unwrap().groups, []);
 }
@@ -161,8 +208,14 @@ async fn a_role_comes_back_as_created_and_changed(database: &Database) {
     store.create_role(&role("ci")).await.unwrap();
     let twice = store.create_role(&role("CI")).await;
     assert!(matches!(twice, Err(CreatePrincipalError::AlreadyExists)), "{twice:?}");
-    assert_eq!(store.role(&account(), &role_name("ci")).await.unwrap(), Some(role("ci")));
-    assert_eq!(store.roles(&account(), Some(&role_name("cd")), 9).await.unwrap(), [role("ci")]);
+    assert_eq!(
+        store.role(&account(), &role_name("ci")).await.unwrap(),
+        Some(role("ci"))
+    );
+    assert_eq!(
+        store.roles(&account(), Some(&role_name("cd")), 9).await.unwrap(),
+        [role("ci")]
+    );
     let change = RoleChange {
         description: Some("new".into()),
         trust_policy: Some("[]".into()),
@@ -171,7 +224,10 @@ async fn a_role_comes_back_as_created_and_changed(database: &Database) {
         boundary: Some(None),
         tags: Some(ResourceTags::default()),
     };
-    let changed = store.update_role(&account(), &role_name("ci"), change, Some(1)).await.unwrap();
+    let changed = store
+        .update_role(&account(), &role_name("ci"), change, Some(1))
+        .await
+        .unwrap();
     let want = RoleRecord {
         description: "new".into(),
         trust_policy: "[]".into(),
@@ -183,10 +239,16 @@ async fn a_role_comes_back_as_created_and_changed(database: &Database) {
         ..role("ci")
     };
     assert_eq!(changed, want);
-    assert_eq!(store.role(&account(), &role_name("ci")).await.unwrap(), Some(want.clone()));
+    assert_eq!(
+        store.role(&account(), &role_name("ci")).await.unwrap(),
+        Some(want.clone())
+    );
     let stale = store.delete_role(&account(), &role_name("ci"), Some(1)).await;
     assert!(matches!(stale, Err(DeletePrincipalError::VersionMismatch)), "{stale:?}");
-    assert_eq!(store.delete_role(&account(), &role_name("ci"), Some(2)).await.unwrap(), want);
+    assert_eq!(
+        store.delete_role(&account(), &role_name("ci"), Some(2)).await.unwrap(),
+        want
+    );
     assert_eq!(database.count("policy_use").await, 0);
 }
 
@@ -195,7 +257,10 @@ async fn only_policies_that_exist_are_attached_and_they_stay(database: &Database
     let mut wanted = user("ann");
     wanted.policies = policies("team");
     let refused = store.create_user(&wanted).await;
-    assert!(matches!(refused, Err(CreatePrincipalError::PolicyUnknown(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CreatePrincipalError::PolicyUnknown(_))),
+        "{refused:?}"
+    );
     store.create_policy(policy("team")).await.unwrap();
     store.create_user(&wanted).await.unwrap();
     let attach = |text: &str| UserChange {
@@ -203,11 +268,20 @@ async fn only_policies_that_exist_are_attached_and_they_stay(database: &Database
         ..UserChange::default()
     };
     let refused = store.update_user(&account(), &name("ann"), attach("none"), None).await;
-    assert!(matches!(refused, Err(UpdatePrincipalError::PolicyUnknown(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(UpdatePrincipalError::PolicyUnknown(_))),
+        "{refused:?}"
+    );
     let many = (0..30).map(|index| format!("p{index:02} ")).collect::<String>();
-    let many = RoleRecord { policies: policies(&many), ..role("ci") };
+    let many = RoleRecord {
+        policies: policies(&many),
+        ..role("ci")
+    };
     let refused = store.create_role(&many).await;
-    assert!(matches!(refused, Err(CreatePrincipalError::TooManyPolicies(20))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(CreatePrincipalError::TooManyPolicies(20))),
+        "{refused:?}"
+    );
 
     let team = "team".parse().unwrap();
     let used = store.delete_policy(&account(), &team, None).await;
@@ -217,7 +291,10 @@ async fn only_policies_that_exist_are_attached_and_they_stay(database: &Database
         boundary: Some(Some("team".parse().unwrap())),
         ..UserChange::default()
     };
-    store.update_user(&account(), &name("ann"), bounded, None).await.unwrap();
+    store
+        .update_user(&account(), &name("ann"), bounded, None)
+        .await
+        .unwrap();
     let used = store.delete_policy(&account(), &team, None).await;
     assert!(matches!(used, Err(DeletePolicyError::Attached(1))), "{used:?}");
     store.delete_user(&account(), &name("ann"), None).await.unwrap();
@@ -232,7 +309,10 @@ async fn accounts_are_created_once_and_closed(database: &Database) {
     assert!(store.create_account(&other, "second", now()).await.unwrap());
     assert_eq!(store.account_count().await.unwrap(), 2);
     let found = store.account(&account()).await.unwrap().unwrap();
-    assert_eq!((found.name.as_str(), found.created_at, found.is_closed), ("first", now(), false));
+    assert_eq!(
+        (found.name.as_str(), found.created_at, found.is_closed),
+        ("first", now(), false)
+    );
     assert_eq!(store.account(&"222222222222".parse().unwrap()).await.unwrap(), None);
     let ids = async |after| {
         let accounts = store.accounts(after, 9).await.unwrap().into_iter();
@@ -242,18 +322,36 @@ async fn accounts_are_created_once_and_closed(database: &Database) {
     assert_eq!(ids(Some(&account())).await, [other.clone()]);
 
     create(store, "web").await;
-    let close = AccountChange { name: None, is_closed: Some(true) };
+    let close = AccountChange {
+        name: None,
+        is_closed: Some(true),
+    };
     let update = async |id, force, version| store.update_account(id, close.clone(), force, version).await;
-    assert!(matches!(update(&account(), false, None).await, Err(UpdateAccountError::HasRepositories)));
-    assert!(matches!(update(&account(), true, Some(9)).await, Err(UpdateAccountError::VersionMismatch)));
+    assert!(matches!(
+        update(&account(), false, None).await,
+        Err(UpdateAccountError::HasRepositories)
+    ));
+    assert!(matches!(
+        update(&account(), true, Some(9)).await,
+        Err(UpdateAccountError::VersionMismatch)
+    ));
     let closed = update(&account(), true, Some(1)).await.unwrap();
     assert!(closed.is_closed && closed.version == 2);
     assert_eq!(update(&account(), false, None).await.unwrap(), closed, "closed already");
     assert!(update(&other, false, None).await.unwrap().is_closed);
-    assert!(matches!(update(&"222222222222".parse().unwrap(), true, None).await, Err(UpdateAccountError::Unknown)));
-    let renamed = AccountChange { name: Some("new".into()), is_closed: Some(false) };
+    assert!(matches!(
+        update(&"222222222222".parse().unwrap(), true, None).await,
+        Err(UpdateAccountError::Unknown)
+    ));
+    let renamed = AccountChange {
+        name: Some("new".into()),
+        is_closed: Some(false),
+    };
     let opened = store.update_account(&account(), renamed, false, Some(2)).await.unwrap();
-    assert_eq!((opened.name.as_str(), opened.is_closed, opened.version), ("new", false, 3));
+    assert_eq!(
+        (opened.name.as_str(), opened.is_closed, opened.version),
+        ("new", false, 3)
+    );
 }
 
 async fn a_principal_is_active_while_all_of_it_is(database: &Database) {
@@ -267,19 +365,38 @@ async fn a_principal_is_active_while_all_of_it_is(database: &Database) {
     });
     let root = Principal::Root(account());
     let is_active = async |who: &Principal, at| {
-        store.principal_policies(who).await.unwrap().is_some_and(|found| found.is_active(at))
+        store
+            .principal_policies(who)
+            .await
+            .unwrap()
+            .is_some_and(|found| found.is_active(at))
     };
-    assert!(!is_active(&root, now()).await && !is_active(&ann(), now()).await, "no such account");
+    assert!(
+        !is_active(&root, now()).await && !is_active(&ann(), now()).await,
+        "no such account"
+    );
     store.create_account(&account(), "a", now()).await.unwrap();
     assert!(is_active(&root, now()).await && is_active(&session, now()).await);
     assert!(is_active(&ann(), after(59)).await && !is_active(&ann(), after(60)).await);
     let found = store.principal_policies(&session).await.unwrap().unwrap();
-    assert_eq!((found.attached, found.boundary), (policies("PullOnly"), Some("ReadOnly".parse().unwrap())));
+    assert_eq!(
+        (found.attached, found.boundary),
+        (policies("PullOnly"), Some("ReadOnly".parse().unwrap()))
+    );
     assert_eq!(found.tags, role("ci").tags);
-    let disable = UserChange { is_disabled: Some(true), ..UserChange::default() };
-    store.update_user(&account(), &name("ann"), disable, None).await.unwrap();
+    let disable = UserChange {
+        is_disabled: Some(true),
+        ..UserChange::default()
+    };
+    store
+        .update_user(&account(), &name("ann"), disable, None)
+        .await
+        .unwrap();
     assert!(!is_active(&ann(), now()).await);
-    let close = AccountChange { name: None, is_closed: Some(true) };
+    let close = AccountChange {
+        name: None,
+        is_closed: Some(true),
+    };
     store.update_account(&account(), close, false, None).await.unwrap();
     assert!(!is_active(&root, now()).await && !is_active(&session, now()).await);
     assert_eq!(store.principal_policies(&Principal::Anonymous).await.unwrap(), None);

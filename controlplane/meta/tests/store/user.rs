@@ -2,8 +2,8 @@
 
 use hythe_access::UserName;
 use hythe_meta::{
-    AttachmentChange, CreatePrincipalError, DeletePrincipalError, PolicyRef, UpdatePrincipalError, UserChange, UserKind,
-    UserRecord,
+    AttachmentChange, CreatePrincipalError, DeletePrincipalError, PolicyRef, UpdatePrincipalError, UserChange,
+    UserKind, UserRecord,
 };
 use hythe_model::ResourceTags;
 
@@ -46,7 +46,11 @@ async fn a_user_comes_back_as_created(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
     assert_eq!(store.user(&account(), &name("ann")).await.unwrap(), Some(user("ann")));
-    assert_eq!(store.user(&account(), &name("Ann")).await.unwrap(), None, "a name is exact");
+    assert_eq!(
+        store.user(&account(), &name("Ann")).await.unwrap(),
+        None,
+        "a name is exact"
+    );
     for again in ["ann", "ANN"] {
         let again = store.create_user(&user(again)).await;
         assert!(matches!(again, Err(CreatePrincipalError::AlreadyExists)), "{again:?}");
@@ -65,9 +69,8 @@ async fn a_user_comes_back_as_created(database: &Database) {
 async fn changes_go_by_version(database: &Database) {
     let store = &database.store;
     store.create_user(&user("ann")).await.unwrap();
-    let update = async |who: &str, change: UserChange, version| {
-        store.update_user(&account(), &name(who), change, version).await
-    };
+    let update =
+        async |who: &str, change: UserChange, version| store.update_user(&account(), &name(who), change, version).await;
     let set = |text: &str| UserChange {
         policies: Some(AttachmentChange::Replace(policies(text))),
         ..UserChange::default()
@@ -87,7 +90,10 @@ async fn changes_go_by_version(database: &Database) {
         is_disabled: Some(true),
     };
     let changed = update("ann", all, Some(2)).await.unwrap();
-    assert_eq!(store.user(&account(), &name("ann")).await.unwrap(), Some(changed.clone()));
+    assert_eq!(
+        store.user(&account(), &name("ann")).await.unwrap(),
+        Some(changed.clone())
+    );
     let want = UserRecord {
         description: String::new(),
         policies: policies("PowerUser ReadOnly"),

@@ -17,7 +17,10 @@ pub(crate) async fn list(context: Context) -> Handled {
     let granted = context.authorize::<kinds::ListAccessKeys>(account.clone()).await?;
     let page = context.page(query.max_results, query.next_token.as_deref(), &account, &[])?;
     let user = context.path("userName")?;
-    let found = context.plane.access_keys(&granted, &user, page.after()?, page.limit).await?;
+    let found = context
+        .plane
+        .access_keys(&granted, &user, page.after()?, page.limit)
+        .await?;
     json(
         StatusCode::OK,
         &AccessKeyPage {
@@ -44,7 +47,10 @@ pub(crate) async fn rotate(context: Context) -> Handled {
     let creating = context.authorize::<kinds::CreateAccessKey>(account.clone()).await?;
     let updating = context.authorize::<kinds::UpdateAccessKey>(account).await?;
     let (user, id): (UserName, _) = (context.path("userName")?, context.path_text("accessKeyId")?);
-    let key = context.plane.rotate_access_key((&creating, &updating), &user, id).await?;
+    let key = context
+        .plane
+        .rotate_access_key((&creating, &updating), &user, id)
+        .await?;
     answer_new(&context, &user, key)
 }
 

@@ -63,7 +63,12 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateAccount>) ->
             None => None,
             Some(name) => Some((context.authorize::<kinds::UpdateAccount>(default).await?, name)),
         };
-        return answer(context.plane.close_account(&closing, &id, false, naming, version).await?);
+        return answer(
+            context
+                .plane
+                .close_account(&closing, &id, false, naming, version)
+                .await?,
+        );
     }
     let granted = context.authorize::<kinds::UpdateAccount>(default).await?;
     let open = body.status == Some(AccountStatus::Active);

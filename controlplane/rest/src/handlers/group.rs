@@ -70,7 +70,10 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateGroup>) -> H
     // A request that changes nothing is nobody's: it takes the same permission as one that does.
     if body.description.is_some() || body.policies.is_none() {
         let granted = context.authorize::<kinds::UpdateGroup>(account.clone()).await?;
-        let text = body.description.map(|text| description("/description", text)).transpose()?;
+        let text = body
+            .description
+            .map(|text| description("/description", text))
+            .transpose()?;
         update.description = text.map(|text| (granted, text));
     }
     if let Some(wanted) = body.policies {

@@ -27,8 +27,7 @@ pub(super) fn policies(names: &[String], account: &AccountId) -> Result<Vec<Poli
         return Err(Problem::invalid_member("/policies", reason));
     }
     let policy = |(index, name): (usize, &String)| {
-        PolicyRef::parse(name, account)
-            .map_err(|error| Problem::invalid_member(&format!("/policies/{index}"), error))
+        PolicyRef::parse(name, account).map_err(|error| Problem::invalid_member(&format!("/policies/{index}"), error))
     };
     names.iter().enumerate().map(policy).collect()
 }

@@ -41,14 +41,19 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Ha
         .map_err(|error| Problem::invalid_member("/roleName", error))?;
     let attaching = match policies(&body.policies, &account)? {
         policies if policies.is_empty() => None,
-        policies => Some((context.authorize::<kinds::AttachRolePolicy>(account.clone()).await?, policies)),
+        policies => Some((
+            context.authorize::<kinds::AttachRolePolicy>(account.clone()).await?,
+            policies,
+        )),
     };
     let bounding = match &body.permissions_boundary {
         None => None,
         Some(name) => {
             let boundary = boundary(name, &account)?;
             Some((
-                context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?,
+                context
+                    .authorize::<kinds::PutPermissionsBoundary>(account.clone())
+                    .await?,
                 boundary,
             ))
         }
@@ -62,7 +67,11 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Ha
         name,
         description: description("/description", body.description)?,
         trust_policy: trust_policy(body.assume_role_policy_document)?,
-        max_session: body.max_session_duration.map(max_session).transpose()?.unwrap_or_default(),
+        max_session: body
+            .max_session_duration
+            .map(max_session)
+            .transpose()?
+            .unwrap_or_default(),
         tags: resource_tags(body.resource_tags)?,
         policies: attaching,
         boundary: bounding,
@@ -87,20 +96,24 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
     let has_settings =
         body.description.is_some() || body.max_session_duration.is_some() || body.resource_tags.is_some();
     // A request that changes nothing is nobody's: it takes the same permission as one that does.
-    let is_empty = body.assume_role_policy_document.is_none()
-        && body.policies.is_none()
-        && body.permissions_boundary.is_none();
+    let is_empty =
+        body.assume_role_policy_document.is_none() && body.policies.is_none() && body.permissions_boundary.is_none();
     if has_settings || is_empty {
         let granted = context.authorize::<kinds::UpdateRole>(account.clone()).await?;
         let settings = RoleSettings {
-            description: body.description.map(|text| description("/description", text)).transpose()?,
+            description: body
+                .description
+                .map(|text| description("/description", text))
+                .transpose()?,
             max_session: body.max_session_duration.map(max_session).transpose()?,
             tags: body.resource_tags.map(resource_tags).transpose()?,
         };
         update.settings = has_settings.then_some((granted, settings));
     }
     if let Some(text) = body.assume_role_policy_document {
-        let granted = context.authorize::<kinds::UpdateAssumeRolePolicy>(account.clone()).await?;
+        let granted = context
+            .authorize::<kinds::UpdateAssumeRolePolicy>(account.clone())
+            .await?;
         update.trust_policy = Some((granted, trust_policy(text)?));
     }
     if let Some(wanted) = body.policies {
@@ -108,7 +121,9 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
         update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
     }
     if let Some(wanted) = body.permissions_boundary {
-        let granted = context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?;
+        let granted = context
+            .authorize::<kinds::PutPermissionsBoundary>(account.clone())
+            .await?;
         let wanted = wanted.map(|name| boundary(&name, &account)).transpose()?;
         update.boundary = Some((granted, wanted));
     }

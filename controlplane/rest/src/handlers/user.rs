@@ -41,14 +41,19 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Ha
         .map_err(|error| Problem::invalid_member("/userName", error))?;
     let attaching = match policies(&body.policies, &account)? {
         policies if policies.is_empty() => None,
-        policies => Some((context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?, policies)),
+        policies => Some((
+            context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?,
+            policies,
+        )),
     };
     let bounding = match &body.permissions_boundary {
         None => None,
         Some(name) => {
             let boundary = boundary(name, &account)?;
             Some((
-                context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?,
+                context
+                    .authorize::<kinds::PutPermissionsBoundary>(account.clone())
+                    .await?,
                 boundary,
             ))
         }
@@ -94,7 +99,10 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
     if has_settings || is_empty {
         let granted = context.authorize::<kinds::UpdateUser>(account.clone()).await?;
         let settings = UserSettings {
-            description: body.description.map(|text| description("/description", text)).transpose()?,
+            description: body
+                .description
+                .map(|text| description("/description", text))
+                .transpose()?,
             tags: body.resource_tags.map(resource_tags).transpose()?,
             expires_at: body.expires_at,
             is_disabled: body.is_disabled,
@@ -106,7 +114,9 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
         update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
     }
     if let Some(wanted) = body.permissions_boundary {
-        let granted = context.authorize::<kinds::PutPermissionsBoundary>(account.clone()).await?;
+        let granted = context
+            .authorize::<kinds::PutPermissionsBoundary>(account.clone())
+            .await?;
         let wanted = wanted.map(|name| boundary(&name, &account)).transpose()?;
         update.boundary = Some((granted, wanted));
     }
@@ -141,7 +151,12 @@ async fn change_policies(context: Context, change: fn(PolicyRef) -> AttachmentCh
         policies: Some((granted, change(policy))),
         ..UserUpdate::default()
     };
-    answer(context.plane.update_user(&context.path("userName")?, update, context.if_match()?).await?)
+    answer(
+        context
+            .plane
+            .update_user(&context.path("userName")?, update, context.if_match()?)
+            .await?,
+    )
 }
 
 fn answer(user: UserRecord) -> Handled {

@@ -4,8 +4,8 @@
 use std::io;
 
 use hythe_access::Principal;
-use hythe_operations::Noun;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
+use hythe_operations::Noun;
 
 use super::*;
 
