@@ -7,7 +7,7 @@ use hythe_meta::{
     GroupRecord, MAX_GROUPS_PER_USER, MembershipError, PolicyRecord, RoleChange, RoleRecord, UpdateAccountError,
     UpdatePrincipalError, UserChange,
 };
-use hythe_model::ResourceTags;
+use hythe_model::{AccountId, ResourceTags};
 
 use crate::contents::{account, after, create, now};
 use crate::harness::{Database, on_each_engine};
@@ -303,7 +303,8 @@ async fn only_policies_that_exist_are_attached_and_they_stay(database: &Database
 
 async fn accounts_are_created_once_and_closed(database: &Database) {
     let store = &database.store;
-    let other = "111111111111".parse().unwrap();
+    let other: AccountId = "111111111111".parse().unwrap();
+    let unknown: AccountId = "222222222222".parse().unwrap();
     assert!(store.create_account(&account(), "first", now()).await.unwrap());
     assert!(!store.create_account(&account(), "again", now()).await.unwrap());
     assert!(store.create_account(&other, "second", now()).await.unwrap());
@@ -313,7 +314,7 @@ async fn accounts_are_created_once_and_closed(database: &Database) {
         (found.name.as_str(), found.created_at, found.is_closed),
         ("first", now(), false)
     );
-    assert_eq!(store.account(&"222222222222".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(store.account(&unknown).await.unwrap(), None);
     let ids = async |after| {
         let accounts = store.accounts(after, 9).await.unwrap().into_iter();
         accounts.map(|account| account.id).collect::<Vec<_>>()
@@ -326,7 +327,7 @@ async fn accounts_are_created_once_and_closed(database: &Database) {
         name: None,
         is_closed: Some(true),
     };
-    let update = async |id, force, version| store.update_account(id, close.clone(), force, version).await;
+    let update = async |id: &AccountId, force, version| store.update_account(id, close.clone(), force, version).await;
     assert!(matches!(
         update(&account(), false, None).await,
         Err(UpdateAccountError::HasRepositories)
@@ -340,7 +341,7 @@ async fn accounts_are_created_once_and_closed(database: &Database) {
     assert_eq!(update(&account(), false, None).await.unwrap(), closed, "closed already");
     assert!(update(&other, false, None).await.unwrap().is_closed);
     assert!(matches!(
-        update(&"222222222222".parse().unwrap(), true, None).await,
+        update(&unknown, true, None).await,
         Err(UpdateAccountError::Unknown)
     ));
     let renamed = AccountChange {
