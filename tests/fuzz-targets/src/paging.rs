@@ -28,7 +28,8 @@ pub fn paging(input: &[u8]) {
     tokens(text);
 }
 
-/// A token that was made is good for its own list only, and nothing else passes for it.
+/// A token that was made says its key, and no other token says it. That it is good for its own list only is for the
+/// tests with a true MAC.
 #[cfg(feature = "control-plane")]
 fn tokens(text: &str) {
     use hythe_rest::fuzzing::{open_page_token, seal_page_token};
@@ -45,9 +46,9 @@ fn tokens(text: &str) {
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         );
         assert_eq!(open_page_token(list, &token).as_deref(), Some(key));
-        assert_eq!(open_page_token(&format!("{list}x"), &token), None, "of another list");
+        // The MAC of this target is none, so another list may have the same; but no other token says the same key.
         let shorter = token.get(..token.len() - 1).unwrap_or_default();
-        assert_eq!(open_page_token(list, shorter), None, "cut short");
+        assert_ne!(open_page_token(list, shorter).as_deref(), Some(key), "cut short");
     }
     if let Some(found) = open_page_token(list, key) {
         assert_eq!(seal_page_token(list, &found), key, "a key has one token");
