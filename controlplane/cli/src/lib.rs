@@ -14,6 +14,7 @@ mod confirm;
 mod context;
 mod credential_helper;
 mod docker_config;
+mod document;
 mod duration;
 mod error;
 mod helper_link;
@@ -40,8 +41,8 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, completion, configure, group, image, login, logout, registry, repository, role, tag, token,
-    user, whoami,
+    access_key, account, completion, configure, group, image, login, logout, policy, registry, repository, role, tag,
+    token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -74,7 +75,7 @@ pub enum Command {
     Configure(configure::ConfigureArgs),
     /// Show as whom the server knows you
     Whoami,
-    /// Look at the registry
+    /// Look at the registry, and manage its policy
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
     /// Create, look at, change and delete repositories
@@ -101,6 +102,9 @@ pub enum Command {
     /// Manage accounts: tenants with their own repositories and users
     #[command(subcommand, after_help = account::EXAMPLES)]
     Account(account::AccountCommand),
+    /// Manage the policies that users, groups and roles can have
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Manage the access keys of users and service accounts
     #[command(subcommand, after_help = access_key::EXAMPLES)]
     AccessKey(access_key::AccessKeyCommand),
@@ -130,6 +134,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Group(command) => group::run(command, &context).await,
         Command::Role(command) => role::run(command, &context).await,
         Command::Account(command) => account::run(command, &context).await,
+        Command::Policy(command) => policy::run(command, &context).await,
         Command::AccessKey(command) => access_key::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
         Command::Completion(args) => completion::run(&args, program),

@@ -127,6 +127,8 @@ const UPDATE: &str = "
  RETURNING account_id, name, description, document, tags, created_ms, updated_ms, version";
 const DELETE: &str = "DELETE FROM policy WHERE account_id = $1 AND name = $2";
 const COUNT_USES: &str = "SELECT COUNT(*) FROM policy_use WHERE account_id = $1 AND policy = $2";
+const COUNT_USES_BETWEEN: &str = "
+    SELECT policy, COUNT(*) FROM policy_use WHERE account_id = $1 AND policy >= $2 AND policy <= $3 GROUP BY policy";
 
 impl Store {
     /// Creates a policy; `version` of the record is ignored.
@@ -188,6 +190,21 @@ impl Store {
     /// account.
     pub async fn policy_uses(&self, account: &AccountId, name: &PolicyName) -> Result<u64, StoreError> {
         uses(&mut self.reader().await?, account, name).await
+    }
+
+    /// The same for all policies from `first` to `last` that anybody has.
+    pub async fn policy_uses_between(
+        &self,
+        account: &AccountId,
+        first: &PolicyName,
+        last: &PolicyName,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        let rows = self
+            .reader()
+            .await?
+            .fetch_all(COUNT_USES_BETWEEN, values![account, first, last])
+            .await?;
+        rows.iter().map(|row| Ok((row.text(0)?, row.size(1)?))).collect()
     }
 
     /// Changes a policy, if its version is the expected one.

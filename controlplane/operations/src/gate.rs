@@ -7,6 +7,7 @@
 //! stops at once here and within a second elsewhere.
 
 mod bootstrap;
+mod candidate;
 mod fresh;
 mod keys;
 mod revocations;
@@ -29,6 +30,7 @@ use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Reques
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
+pub(crate) use self::candidate::Candidate;
 pub use self::keys::{CryptoError, MasterKey};
 pub(crate) use self::keys::{new_access_key_id, new_secret, random_account_id};
 pub(crate) use self::token::TokenId;
@@ -183,6 +185,11 @@ impl AccessGate {
     pub(crate) fn forget_users(&self) {
         self.users.clear();
         self.access_keys.clear();
+    }
+
+    /// To be called after a write of a policy.
+    pub(crate) fn forget_policies(&self) {
+        self.users.clear();
     }
 
     /// Makes a token for the principal of `caller` with at most its rights, which ends with its credentials.

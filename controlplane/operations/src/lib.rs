@@ -20,12 +20,17 @@ mod control_plane;
 mod gate;
 mod group;
 mod image;
+mod policy;
+mod policy_document;
 mod principal;
 mod referrers;
 mod registry;
+mod registry_policy;
 mod repository;
+mod repository_policy;
 mod resource_tags;
 mod role;
+mod statement;
 mod tag;
 mod user;
 
@@ -48,21 +53,30 @@ pub use hythe_catalog::{
     Referrer,
 };
 pub use hythe_meta::{
-    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyRef, RepositoryRecord,
-    RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind, UserRecord,
+    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyChange, PolicyDocument,
+    PolicyRef, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind,
+    UserRecord,
 };
-pub use hythe_rules::ManagedPolicy;
+pub use hythe_rules::{ManagedPolicy, Policy};
 pub use image::{DeleteImageError, ImageError, UnknownImage};
+pub use policy::{
+    CreatePolicyError, DeletePolicyError, MAX_POLICY_CHARS, NewPolicy, PolicyDescription, PolicyError, PolicyKey,
+    PolicyScope, UnknownPolicy, UpdatePolicyError,
+};
+pub use policy_document::DocumentError;
 pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
     UnknownPrincipal, UpdatePrincipalError,
 };
 pub use registry::RegistryDescription;
+pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPolicyError, UnknownStatement};
 pub use repository::{
     CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,
 };
+pub use repository_policy::{NoRepositoryPolicy, RepositoryPolicyError, SetRepositoryPolicyError};
 pub use resource_tags::ResourceTagsError;
 pub use role::{NewRole, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy};
+pub use statement::PolicyStatement;
 pub use tag::{SetTagError, TagError, UnknownTag};
 pub use user::{NewUser, UserSettings, UserUpdate};

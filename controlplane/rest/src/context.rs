@@ -216,6 +216,9 @@ impl Context {
         if let Some(role) = named("roleName") {
             return format!("arn:aws:iam::{account}:role/{role}");
         }
+        if let (Some(policy), None) = (named("policyName"), named("userName")) {
+            return format!("arn:aws:iam::{account}:policy/{policy}");
+        }
         match (named("userName"), named("accessKeyId")) {
             (Some(user), None) => format!("arn:aws:iam::{account}:user/{user}"),
             (Some(user), Some(key)) => format!("arn:aws:iam::{account}:user/{user}/{key}"),

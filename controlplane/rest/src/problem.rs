@@ -12,12 +12,14 @@ use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError,
-    CreateAccessKeyError, CreateAccountError, CreatePrincipalError, CreateRepositoryError, CreateTokenError,
-    CryptoError, DeleteImageError, DeleteImageRefusal, DeletePrincipalError, DeleteRepositoryError, EncryptionError,
-    ImageError, ListRepositoriesError, MembershipError, PrincipalError, PutImageRefusal, RenewTokenError,
-    RepositoryError, ResourceTagsError, RevokeTokenError, SetTagError, StoreError, TagError, UnknownAccount,
-    UnknownImage, UnknownPrincipal, UnknownRepository, UnknownTag, UpdateAccountError, UpdatePrincipalError,
-    UpdateRepositoryError,
+    CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
+    CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError,
+    DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError,
+    NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutImageRefusal, PutRegistryPolicyError,
+    RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError,
+    SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy,
+    UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError,
+    UpdatePrincipalError, UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -594,12 +596,198 @@ impl From<AccessKeyError> for Problem {
     }
 }
 
+/// Where a document stands in a request, and what ECR calls it when it is none.
+#[derive(Clone, Copy)]
+struct DocumentPlace {
+    /// The parameter in the text, as ECR spells it.
+    parameter: &'static str,
+    /// The member of the body, as a JSON pointer. What follows it points into the document.
+    member: &'static str,
+    /// What to say if the document is not valid.
+    invalid: &'static str,
+}
+
+const REPOSITORY_POLICY: DocumentPlace = DocumentPlace {
+    parameter: "PolicyText",
+    member: "/policyText",
+    invalid: "Invalid repository policy provided",
+};
+const REGISTRY_POLICY: DocumentPlace = DocumentPlace {
+    parameter: "PolicyText",
+    member: "/policyText",
+    invalid: "Invalid registry policy provided",
+};
+const STATEMENT: DocumentPlace = DocumentPlace {
+    parameter: "Statement",
+    member: "/statement",
+    invalid: "Invalid registry policy provided",
+};
+const POLICY_DOCUMENT: DocumentPlace = DocumentPlace {
+    parameter: "PolicyDocument",
+    member: "/policyDocument",
+    invalid: "Invalid policy document provided",
+};
+
+impl DocumentPlace {
+    /// ECR's text, then what is wrong, and where in the document.
+    fn problem(self, pointer: &str, constraint: &str, reason: &dyn std::fmt::Display) -> Problem {
+        let Self { parameter, member, .. } = self;
+        let detail =
+            format!("Invalid parameter at '{parameter}' failed to satisfy constraint: '{constraint}': {reason}");
+        Problem::new(code::INVALID_PARAMETER, detail).at(format!("{member}{pointer}"))
+    }
+
+    fn of(self, error: &DocumentError) -> Problem {
+        let constraint = match error {
+            DocumentError::Invalid(_) | DocumentError::TooLong { .. } => self.invalid,
+            DocumentError::PrincipalNotFound { .. } => "Principal not found",
+        };
+        self.problem(error.pointer(), constraint, error)
+    }
+
+    fn locks_out(self, error: &dyn std::fmt::Display) -> Problem {
+        let detail = format!(
+            "Invalid parameter at '{}' failed to satisfy constraint: '{error}'",
+            self.parameter
+        );
+        Problem::new(code::INVALID_PARAMETER, detail).at(self.member)
+    }
+}
+
+impl From<NoRepositoryPolicy> for Problem {
+    fn from(error: NoRepositoryPolicy) -> Self {
+        Self::new(code::REPOSITORY_POLICY_NOT_FOUND, &error)
+    }
+}
+
+impl From<NoRegistryPolicy> for Problem {
+    fn from(error: NoRegistryPolicy) -> Self {
+        Self::new(code::REGISTRY_POLICY_NOT_FOUND, &error)
+    }
+}
+
+impl From<UnknownStatement> for Problem {
+    fn from(error: UnknownStatement) -> Self {
+        Self::new(code::RESOURCE_NOT_FOUND, &error)
+    }
+}
+
+impl From<UnknownPolicy> for Problem {
+    fn from(error: UnknownPolicy) -> Self {
+        Self::new(code::RESOURCE_NOT_FOUND, &error)
+    }
+}
+
+impl From<RepositoryPolicyError> for Problem {
+    fn from(error: RepositoryPolicyError) -> Self {
+        match error {
+            RepositoryPolicyError::UnknownRepository(error) => error.into(),
+            RepositoryPolicyError::Absent(error) => error.into(),
+            RepositoryPolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            RepositoryPolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SetRepositoryPolicyError> for Problem {
+    fn from(error: SetRepositoryPolicyError) -> Self {
+        match error {
+            SetRepositoryPolicyError::UnknownRepository(error) => error.into(),
+            SetRepositoryPolicyError::Document(error) => REPOSITORY_POLICY.of(&error),
+            SetRepositoryPolicyError::LocksOut => REPOSITORY_POLICY.locks_out(&error),
+            SetRepositoryPolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            SetRepositoryPolicyError::Access(error) => error.into(),
+            SetRepositoryPolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegistryPolicyError> for Problem {
+    fn from(error: RegistryPolicyError) -> Self {
+        match error {
+            RegistryPolicyError::Absent(error) => error.into(),
+            RegistryPolicyError::UnknownStatement(error) => error.into(),
+            RegistryPolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            RegistryPolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutRegistryPolicyError> for Problem {
+    fn from(error: PutRegistryPolicyError) -> Self {
+        match error {
+            PutRegistryPolicyError::Document(error) => REGISTRY_POLICY.of(&error),
+            PutRegistryPolicyError::Statement { pointer, reason } => {
+                STATEMENT.problem(&pointer, STATEMENT.invalid, &reason)
+            }
+            PutRegistryPolicyError::StatementPrincipal(error) => STATEMENT.of(&error),
+            PutRegistryPolicyError::LocksOut => REGISTRY_POLICY.locks_out(&error),
+            PutRegistryPolicyError::StatementLocksOut => STATEMENT.locks_out(&error),
+            PutRegistryPolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutRegistryPolicyError::Access(error) => error.into(),
+            PutRegistryPolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(error: PolicyError) -> Self {
+        match error {
+            PolicyError::Unknown(error) => error.into(),
+            PolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreatePolicyError> for Problem {
+    fn from(error: CreatePolicyError) -> Self {
+        match error {
+            CreatePolicyError::AlreadyExists(..) | CreatePolicyError::Reserved(_) => {
+                Self::new(code::RESOURCE_ALREADY_EXISTS, &error)
+            }
+            CreatePolicyError::Document(error) => POLICY_DOCUMENT.of(&error),
+            CreatePolicyError::Description => Self::invalid_member("/description", error),
+            CreatePolicyError::LimitExceeded(..) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreatePolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdatePolicyError> for Problem {
+    fn from(error: UpdatePolicyError) -> Self {
+        match error {
+            UpdatePolicyError::Unknown(error) => error.into(),
+            UpdatePolicyError::Managed(_) => Self::invalid("policyName", error),
+            UpdatePolicyError::Document(error) => POLICY_DOCUMENT.of(&error),
+            UpdatePolicyError::Description => Self::invalid_member("/description", error),
+            UpdatePolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdatePolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeletePolicyError> for Problem {
+    fn from(error: DeletePolicyError) -> Self {
+        match error {
+            DeletePolicyError::Unknown(error) => error.into(),
+            DeletePolicyError::Managed(_) => Self::invalid("policyName", error),
+            DeletePolicyError::Attached(..) => Self::new(code::DELETE_CONFLICT, &error),
+            DeletePolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            DeletePolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// The status that goes with a code: each code has one.
 pub(crate) fn status_of(code: &str) -> StatusCode {
     match code {
         code::MISSING_AUTHENTICATION | code::UNRECOGNIZED_CLIENT | code::EXPIRED_TOKEN => StatusCode::UNAUTHORIZED,
         code::ACCESS_DENIED => StatusCode::FORBIDDEN,
-        code::IMAGE_NOT_FOUND | code::REPOSITORY_NOT_FOUND | code::RESOURCE_NOT_FOUND => StatusCode::NOT_FOUND,
+        code::IMAGE_NOT_FOUND
+        | code::REGISTRY_POLICY_NOT_FOUND
+        | code::REPOSITORY_NOT_FOUND
+        | code::REPOSITORY_POLICY_NOT_FOUND
+        | code::RESOURCE_NOT_FOUND => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         code::REQUEST_TIMEOUT => StatusCode::REQUEST_TIMEOUT,
         code::ACCOUNT_CLOSED

@@ -10,6 +10,34 @@ use serde_json::{Value, json};
 use support::{Auth, World, operation};
 use tower::ServiceExt as _;
 
+/// Gives nobody anything that is not the owner's already.
+const STATEMENT: &str = r#"{ "Sid": "Share", "Effect": "Allow", "Principal": { "AWS": "000000000000" },
+    "Action": "ecr:BatchGetImage", "Resource": "*" }"#;
+const RESOURCE_POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": { "Sid": "Share", "Effect": "Allow",
+    "Principal": { "AWS": "000000000000" }, "Action": "ecr:BatchGetImage", "Resource": "*" } }"#;
+const IDENTITY_POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": {
+    "Effect": "Allow", "Action": "ecr:BatchGetImage", "Resource": "*" } }"#;
+
+/// Whatever an example may be about, but images, users and tokens.
+async fn furnish(world: &World) {
+    let put = async |path: &str, body: Value| {
+        world
+            .call(&world.root, "PUT", path)
+            .json(&body)
+            .send()
+            .await
+            .expect(200);
+    };
+    put(
+        "/api/v1/repositories/team-a%2Fweb/policy",
+        json!({ "policyText": RESOURCE_POLICY }),
+    )
+    .await;
+    put("/api/v1/registry/policy", json!({ "policyText": RESOURCE_POLICY })).await;
+    let policy = json!({ "policyName": "deploy", "policyDocument": IDENTITY_POLICY });
+    world.post("/api/v1/policies", policy).await.expect(201);
+}
+
 /// A request that would be good for the owner, for each row of the table.
 fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (String, Option<Value>) {
     let path = info
@@ -19,7 +47,9 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{imageTag}", "v1")
         .replace("{tokenId}", token)
         .replace("{userName}", "ada")
-        .replace("{accessKeyId}", key);
+        .replace("{accessKeyId}", key)
+        .replace("{sid}", "Share")
+        .replace("{policyName}", "deploy");
     let tags = || json!({ "tags": [{ "Key": "a", "Value": "b" }] });
     let body = match info.name {
         "CreateRepository" => json!({ "repositoryName": "new", "tags": [{ "Key": "a", "Value": "b" }] }),
@@ -29,6 +59,11 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "PutTag" => json!({ "imageDigest": digest }),
         "CreateAuthorizationToken" | "RenewAuthorizationToken" => json!({}),
         "CreateUser" => json!({ "userName": "bob", "policies": ["ReadOnly"] }),
+        "SetRepositoryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
+        "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
+        "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
+        "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
+        "UpdatePolicy" => json!({ "policyDocument": IDENTITY_POLICY }),
         "UpdateUser" => json!({ "policies": [] }),
         "UpdateAccessKey" => json!({ "status": "Active" }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
@@ -51,6 +86,7 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
         // A world for each row, as the owner's request may change it.
         let world = World::new().await;
         let path = world.repository("team-a/web").await;
+        furnish(&world).await;
         let digest = world.image(&path, "one", &["v1"]).await.to_string();
         let ada = world.user("ada", &["FullAccess"]).await;
         let stranger = world.user("eve", &[]).await;
@@ -133,6 +169,7 @@ async fn every_action_of_a_row_is_asked_for() {
         for lacking in actions {
             let world = World::new().await;
             let path = world.repository("team-a/web").await;
+            furnish(&world).await;
             let digest = world.image(&path, "one", &["v1"]).await.to_string();
             let Auth::Basic(key, _) = world.user("ada", &[]).await else {
                 panic!("an access key")

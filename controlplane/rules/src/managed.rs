@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
-use hythe_access::Action;
+use hythe_access::{Action, PolicyName};
 use hythe_model::ParseError;
 use serde_json::json;
 
@@ -24,6 +24,9 @@ pub enum ManagedPolicy {
     /// To read and to pull.
     ReadOnly,
 }
+
+/// What ECR's own names have before ours.
+const ECR_PREFIX: &str = "AmazonEC2ContainerRegistry";
 
 const READ: &[&str] = &[
     "ecr:GetAuthorizationToken",
@@ -91,6 +94,30 @@ impl ManagedPolicy {
         }
     }
 
+    /// The name, as one of policies.
+    #[must_use]
+    pub fn name(self) -> PolicyName {
+        #[expect(clippy::expect_used, reason = "four names, each of which a test looks at")]
+        self.as_str().parse().expect("a name of letters")
+    }
+
+    /// The ARN. ECR's has `AmazonEC2ContainerRegistry` before the name, which is understood too.
+    #[must_use]
+    pub fn arn(self) -> String {
+        format!("arn:aws:iam::aws:policy/{}", self.as_str())
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::FullAccess => "May do everything in the registry.",
+            Self::PowerUser => "May look at everything, pull and push.",
+            Self::PullOnly => "May pull and nothing else.",
+            Self::ReadOnly => "May look at everything and pull.",
+        }
+    }
+
     /// Whether it allows an action. Managed policies are about all resources, and none denies anything.
     #[must_use]
     pub fn allows(self, action: Action) -> bool {
@@ -129,10 +156,11 @@ impl FromStr for ManagedPolicy {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.strip_prefix(ECR_PREFIX).unwrap_or(text);
         Self::ALL
             .iter()
             .copied()
-            .find(|policy| policy.as_str() == text)
+            .find(|policy| policy.as_str() == name)
             .ok_or_else(|| {
                 ParseError::new(
                     "managed policy",
@@ -146,5 +174,22 @@ impl FromStr for ManagedPolicy {
 impl fmt::Display for ManagedPolicy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_say_what_the_policies_say() {
+        for policy in ManagedPolicy::ALL {
+            assert_eq!(&Policy::parse_identity(policy.document()).unwrap(), policy.policy());
+            assert_eq!(policy.name().as_str(), policy.as_str());
+            assert_eq!(
+                format!("{ECR_PREFIX}{policy}").parse::<ManagedPolicy>().unwrap(),
+                *policy
+            );
+        }
     }
 }

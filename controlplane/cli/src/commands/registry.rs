@@ -3,6 +3,7 @@
 
 use clap::Subcommand;
 
+use super::registry_policy;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::table::Table;
@@ -12,10 +13,14 @@ use crate::table::Table;
 pub enum RegistryCommand {
     /// Show the registry of your account: its address, region and version
     Describe,
+    /// Manage the policy of the registry, which counts for every request to it
+    #[command(subcommand, after_help = registry_policy::EXAMPLES)]
+    Policy(registry_policy::RegistryPolicyCommand),
 }
 
 pub(crate) async fn run(command: RegistryCommand, context: &Context) -> Result<(), CliError> {
     match command {
+        RegistryCommand::Policy(command) => registry_policy::run(command, context).await,
         RegistryCommand::Describe => {
             let registry = context.client()?.registry().await?;
             context.writer.answer(&registry, || {

@@ -10,6 +10,7 @@ use hythe_client::wire::{
 };
 use hythe_model::{EncryptionType, ExclusionFilter, RepositoryName, TagMutabilityMode};
 
+use super::repository_policy;
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::error::CliError;
@@ -81,6 +82,9 @@ pub enum RepositoryCommand {
         /// The repository
         name: RepositoryName,
     },
+    /// Manage the policy of a repository: who may do what with it
+    #[command(subcommand, after_help = repository_policy::EXAMPLES)]
+    Policy(repository_policy::RepositoryPolicyCommand),
 }
 
 /// `hythe repository create`
@@ -237,6 +241,7 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
         RepositoryCommand::Untag { name, keys } => {
             show_tags(context, &client.remove_resource_tags(&name, &keys).await?.value)
         }
+        RepositoryCommand::Policy(command) => repository_policy::run(command, context).await,
         RepositoryCommand::Tags { name } => show_tags(context, &client.resource_tags(&name).await?.value),
     }
 }

@@ -19,6 +19,7 @@ mod identity_provider;
 mod image;
 mod order;
 mod plan;
+mod policy;
 mod principal;
 mod repository;
 mod tag;

@@ -44,6 +44,11 @@ async fn fill(database: &Database) {
              SELECT id, 'i' || n.text, 'a/b', '{image}', 1, 1, 0, '{{}}', manifest
                FROM n, repository r JOIN image i ON i.repository_id = r.id AND i.digest = '{image}' WHERE name = 'web'"
         ),
+        format!(
+            "INSERT INTO policy (account_id, name, document, tags, created_ms, updated_ms, version)
+             SELECT '{}', 'p' || n.text, '{{}}', '{{}}', 0, 0, 1 FROM n",
+            account()
+        ),
         "INSERT INTO upload (id, repository_id, algorithm, bytes, version, expires_ms)
          SELECT 'u' || n.text, id, 'sha256', 0, 0, CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
             .to_owned(),
@@ -72,6 +77,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "moves of a tag" => &[account, "web", "t", "104000", "10"],
             "referrers" => &[account, "web", &image, "i104000", "NULL", "10"],
             "images" => &[key, "i104000", "10", "0"],
+            "policies" => &[account, "p104000", "10"],
             "repositories" => &[account, "r104000", "r", "s", "10"],
             "repository names" => &[account, "r104000", "10"],
             "sources of a blob" => &[&blob, account, "10"],

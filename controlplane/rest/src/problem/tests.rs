@@ -54,6 +54,19 @@ fn failed() -> Box<dyn Error + Send + Sync> {
     io::Error::other("SECRET").into()
 }
 
+/// A document that has no valid effect in its first statement.
+fn malformed() -> DocumentError {
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"allow"}]}"#;
+    hythe_operations::Policy::parse_resource(text).unwrap_err().into()
+}
+
+fn nobody() -> DocumentError {
+    DocumentError::PrincipalNotFound {
+        pointer: "/Statement/0/Principal/AWS".into(),
+        arn: "arn:aws:iam::000000000000:user/gone".into(),
+    }
+}
+
 fn immutable() -> PutImageRefusal {
     PutImageRefusal::TagImmutable {
         tag: tag(),
@@ -66,6 +79,7 @@ fn immutable() -> PutImageRefusal {
 fn every_error_has_its_status_and_code() {
     let user: hythe_access::UserName = "ada".parse().unwrap();
     let account: hythe_model::AccountId = "000000000000".parse().unwrap();
+    let policy: hythe_access::PolicyName = "deploy".parse().unwrap();
     let root = Principal::Root(account.clone());
     let unknown = || UnknownRepository(path());
     let mut rows: Vec<(&str, Problem)> = Vec::new();
@@ -123,6 +137,53 @@ fn every_error_has_its_status_and_code() {
         "DeleteRepository::NotEmpty" => DeleteRepositoryError::NotEmpty(path()),
         "DeleteRepository::VersionMismatch" => DeleteRepositoryError::VersionMismatch,
         "DeleteRepository::Store" => DeleteRepositoryError::Store(corrupt()),
+        "RepositoryPolicy::UnknownRepository" => RepositoryPolicyError::UnknownRepository(unknown()),
+        "RepositoryPolicy::Absent" => RepositoryPolicyError::Absent(NoRepositoryPolicy(path())),
+        "RepositoryPolicy::VersionMismatch" => RepositoryPolicyError::VersionMismatch,
+        "RepositoryPolicy::Store" => RepositoryPolicyError::Store(corrupt()),
+        "SetRepositoryPolicy::UnknownRepository" => SetRepositoryPolicyError::UnknownRepository(unknown()),
+        "SetRepositoryPolicy::Document(Invalid)" => SetRepositoryPolicyError::Document(malformed()),
+        "SetRepositoryPolicy::Document(PrincipalNotFound)" => SetRepositoryPolicyError::Document(nobody()),
+        "SetRepositoryPolicy::LocksOut" => SetRepositoryPolicyError::LocksOut,
+        "SetRepositoryPolicy::VersionMismatch" => SetRepositoryPolicyError::VersionMismatch,
+        "SetRepositoryPolicy::Access" => SetRepositoryPolicyError::Access(GateError(failed())),
+        "SetRepositoryPolicy::Store" => SetRepositoryPolicyError::Store(corrupt()),
+        "RegistryPolicy::Absent" => RegistryPolicyError::Absent(NoRegistryPolicy(account.clone())),
+        "RegistryPolicy::UnknownStatement" =>
+            RegistryPolicyError::UnknownStatement(UnknownStatement("Share".into(), account.clone())),
+        "RegistryPolicy::VersionMismatch" => RegistryPolicyError::VersionMismatch,
+        "RegistryPolicy::Store" => RegistryPolicyError::Store(corrupt()),
+        "PutRegistryPolicy::Document(Invalid)" => PutRegistryPolicyError::Document(malformed()),
+        "PutRegistryPolicy::Document(PrincipalNotFound)" => PutRegistryPolicyError::Document(nobody()),
+        "PutRegistryPolicy::Statement" =>
+            PutRegistryPolicyError::Statement { pointer: "/Sid".into(), reason: "it must be `a`".into() },
+        "PutRegistryPolicy::StatementPrincipal" => PutRegistryPolicyError::StatementPrincipal(nobody()),
+        "PutRegistryPolicy::LocksOut" => PutRegistryPolicyError::LocksOut,
+        "PutRegistryPolicy::StatementLocksOut" => PutRegistryPolicyError::StatementLocksOut,
+        "PutRegistryPolicy::VersionMismatch" => PutRegistryPolicyError::VersionMismatch,
+        "PutRegistryPolicy::Access" => PutRegistryPolicyError::Access(GateError(failed())),
+        "PutRegistryPolicy::Store" => PutRegistryPolicyError::Store(corrupt()),
+        "Policy::Unknown" => PolicyError::Unknown(UnknownPolicy(policy.clone(), account.clone())),
+        "Policy::Store" => PolicyError::Store(corrupt()),
+        "CreatePolicy::AlreadyExists" => CreatePolicyError::AlreadyExists(policy.clone(), account.clone()),
+        "CreatePolicy::Reserved" => CreatePolicyError::Reserved("ReadOnly".parse().unwrap()),
+        "CreatePolicy::Document(Invalid)" => CreatePolicyError::Document(malformed()),
+        "CreatePolicy::Document(TooLong)" =>
+            CreatePolicyError::Document(DocumentError::TooLong { characters: 6145, most: 6144 }),
+        "CreatePolicy::Description" => CreatePolicyError::Description,
+        "CreatePolicy::LimitExceeded" => CreatePolicyError::LimitExceeded(account.clone(), 1500),
+        "CreatePolicy::Store" => CreatePolicyError::Store(corrupt()),
+        "UpdatePolicy::Unknown" => UpdatePolicyError::Unknown(UnknownPolicy(policy.clone(), account.clone())),
+        "UpdatePolicy::Managed" => UpdatePolicyError::Managed("ReadOnly".parse().unwrap()),
+        "UpdatePolicy::Document" => UpdatePolicyError::Document(malformed()),
+        "UpdatePolicy::Description" => UpdatePolicyError::Description,
+        "UpdatePolicy::VersionMismatch" => UpdatePolicyError::VersionMismatch,
+        "UpdatePolicy::Store" => UpdatePolicyError::Store(corrupt()),
+        "DeletePolicy::Unknown" => DeletePolicyError::Unknown(UnknownPolicy(policy.clone(), account.clone())),
+        "DeletePolicy::Managed" => DeletePolicyError::Managed("ReadOnly".parse().unwrap()),
+        "DeletePolicy::Attached" => DeletePolicyError::Attached(policy.clone(), 2),
+        "DeletePolicy::VersionMismatch" => DeletePolicyError::VersionMismatch,
+        "DeletePolicy::Store" => DeletePolicyError::Store(corrupt()),
         "ResourceTags::Unknown" => ResourceTagsError::Unknown(unknown()),
         "ResourceTags::Mixed" => ResourceTagsError::Mixed,
         "ResourceTags::Tags" => ResourceTagsError::Tags(ResourceTagError::TooMany(51)),
