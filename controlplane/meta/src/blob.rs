@@ -122,6 +122,7 @@ async fn link(
             .await?
             .ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))?,
     };
+    session.note_digest(&blob.digest);
     session
         .execute(INSERT, values![&blob.digest, blob.size, now, blob.inline.as_deref()])
         .await?;
@@ -153,6 +154,7 @@ async fn mount(
         .await?
         .is_some();
     if is_linked {
+        session.note_digest(digest);
         review::link(session, &id, digest, now).await?;
     }
     Ok(is_linked)
@@ -177,5 +179,6 @@ async fn unlink(
     }
     review::link(session, &id, digest, now).await?;
     session.touch(repository, Fact::Blob(digest));
+    session.note_digest(digest);
     Ok(Unlinked::Done)
 }

@@ -99,6 +99,7 @@ impl ImageCatalog for Store {
                     Reference::Digest(digest) => delete_by_digest(session, &id, digest, mover).await?,
                 };
                 if let Some(deleted) = &deleted {
+                    session.note_digest(&deleted.digest);
                     session.touch(repository, Fact::Image(&deleted.digest));
                     for tag in &deleted.tags {
                         session.touch(repository, Fact::Tag(tag));
@@ -187,6 +188,7 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
         &manifest.bytes()[..]
     ];
     let is_new = session.fetch_optional(INSERT, values).await?.is_some();
+    session.note_digest(&image.digest);
     if is_new {
         refer(session, &id, image, allows_sparse).await?;
         if was_missed {

@@ -11,6 +11,8 @@
 //! - PostgreSQL is asked at every read. On SQLite, where this process is the only writer, what the data plane reads is
 //!   remembered (`cache.rs`): whoever changes or removes a tag, an image, a link or a repository must say so with
 //!   `Session::touch` in the same transaction.
+//! - Whatever a transaction within a request changes has a record in the audit log, written by the same transaction
+//!   (`audit.rs`). What is no change of the request's own runs in [`hythe_access::Trail::aside`].
 //! - Time comes in as an argument; ids are made here, never by the database.
 //! - A row that cannot be read is [`StoreError::Corrupt`], never a panic.
 //!
@@ -18,6 +20,7 @@
 
 mod access_key;
 mod account;
+mod audit;
 mod blob;
 mod cache;
 mod error;
@@ -64,8 +67,17 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("roles", role::LIST),
 ];
 
+/// The same for the audit log.
+#[doc(hidden)]
+pub const AUDIT_STATEMENTS: &[(&str, &str)] = audit::LIST_STATEMENTS;
+
 pub use access_key::{AccessKeyRecord, CreateAccessKeyError, RotateAccessKeyError};
 pub use account::{AccountChange, AccountRecord, MAX_ACCOUNTS, UpdateAccountError};
+pub use audit::{
+    AuditEventKey, AuditFilter, AuditFinding, AuditMember, AuditPage, AuditRecord, AuditSettings, AuditTail,
+    AuditVerification, Auditor, ChainPosition, MAX_RUN_MILLIS, MAX_RUN_RECORDS, MAX_UNSEALED_BATCH, NewAuditRecords,
+    PutAuditSettingsError, Sealing, Sign,
+};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use error::{OpenError, StoreError};
 pub use group::{

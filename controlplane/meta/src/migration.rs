@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../migrations/0002_sparse_and_sealed.sql")),
     (3, include_str!("../migrations/0003_principals.sql")),
     (4, include_str!("../migrations/0004_documents.sql")),
+    (5, include_str!("../migrations/0005_audit.sql")),
     (7, include_str!("../migrations/0007_federation.sql")),
 ];
 

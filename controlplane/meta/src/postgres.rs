@@ -11,6 +11,7 @@ use hythe_model::fail_point;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _, Transaction};
 
+use crate::audit::{Recording, insert};
 use crate::error::is_conflict;
 use crate::session::{Connection, Session, values};
 use crate::writer::MAX_WAITING_WRITES;
@@ -34,6 +35,25 @@ const IDLE_IN_TRANSACTION_TIMEOUT: &str = "60000";
 pub(crate) struct Postgres {
     pool: PgPool,
     writes: AtomicUsize,
+}
+
+/// What a transaction may see of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Nothing.
+    Serializable,
+    /// What they have committed: for transactions that are right whatever else goes on, and that shall not put others
+    /// in conflict with themselves.
+    Committed,
+}
+
+impl Isolation {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Self::Committed => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
 }
 
 /// Lets one node at a time migrate. The number is arbitrary and must never change.
@@ -113,8 +133,15 @@ impl Postgres {
         Ok(entered)
     }
 
-    /// Runs `body` in a serializable transaction, again if others changed what it read.
-    pub(crate) async fn run<A, T, E, F>(&self, input: &A, body: &F) -> Result<T, E>
+    /// Runs `body` in a transaction, again if others changed what it read. What it changes is recorded in it as
+    /// `recording` says.
+    pub(crate) async fn run<A, T, E, F>(
+        &self,
+        isolation: Isolation,
+        recording: Option<&Recording>,
+        input: &A,
+        body: &F,
+    ) -> Result<T, E>
     where
         E: From<StoreError>,
         F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>>,
@@ -125,11 +152,21 @@ impl Postgres {
             attempt += 1;
             let transaction = self
                 .pool
-                .begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE")
+                .begin_with(isolation.begin())
                 .await
                 .map_err(StoreError::from)?;
             let mut session = Session::new(Connection::PostgresTransaction(transaction), None);
-            let outcome = body(&mut session, input).await;
+            let mut outcome = body(&mut session, input).await;
+            let mut is_recorded = false;
+            if let (Some(recording), Ok(_)) = (recording, &outcome)
+                && let Some(changes) = session.take_changes()
+            {
+                let record = recording.record(&changes);
+                match insert(&mut session, [(&record, None)]).await {
+                    Ok(()) => is_recorded = true,
+                    Err(error) => outcome = Err(error.into()),
+                }
+            }
             let had_conflict = session.has_conflict();
             let is_lost = match (outcome, session.into_connection()) {
                 (Err(error), connection) => {
@@ -142,7 +179,12 @@ impl Postgres {
                     true
                 }
                 (Ok(value), Connection::PostgresTransaction(transaction)) => match commit(transaction).await {
-                    Ok(()) => return Ok(value),
+                    Ok(()) => {
+                        if let Some(recording) = recording.filter(|_| is_recorded) {
+                            recording.trail.set_recorded();
+                        }
+                        return Ok(value);
+                    }
                     Err(error) if is_conflict(&error) && attempt < MAX_ATTEMPTS => true,
                     Err(error) => return Err(StoreError::from(error).into()),
                 },

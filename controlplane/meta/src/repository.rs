@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use hythe_access::Trail;
 use hythe_catalog::{Catalog, CatalogError};
 use hythe_model::{
     AccountId, Encryption, ExclusionFilter, RepositoryName, RepositoryPath, ResourceTagError, ResourceTags,
@@ -258,7 +259,7 @@ impl Store {
             .await?;
         // Bounds the table. The repository is there whether or not this works.
         if let Some(since) = remembered_since
-            && let Err(error) = self.write_one(Durability::Full, FORGET_REQUESTS, values![since]).await
+            && let Err(error) = Trail::aside(self.write_one(Durability::Full, FORGET_REQUESTS, values![since])).await
         {
             tracing::debug!(%error, "cannot forget old idempotency keys");
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hythe_access::{GroupName, PolicyName, RoleName, UserName};
+use hythe_access::{GroupName, MovedTag, PolicyName, RoleName, UserName};
 use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag, UploadId, from_millis, millis};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, SqliteConnection, Transaction, Type};
 
 use crate::StoreError;
+use crate::audit::Changes;
 use crate::cache::{Cache, Fact, Touched};
 use crate::error::is_conflict;
 use crate::sqlite::ReaderSlot;
@@ -263,6 +264,8 @@ pub(crate) struct Session {
     /// Of the connection that writes to an embedded database.
     cache: Option<Arc<Cache>>,
     touched: Vec<Touched>,
+    has_changed: bool,
+    changes: Changes,
 }
 
 macro_rules! bound {
@@ -313,7 +316,31 @@ impl Session {
             has_conflict: false,
             cache: None,
             touched: Vec::new(),
+            has_changed: false,
+            changes: Changes::default(),
         }
+    }
+
+    /// Begins to note what a transaction changes.
+    pub(crate) fn start_changes(&mut self) {
+        self.has_changed = false;
+        self.changes = Changes::default();
+    }
+
+    /// What was noted since then; `None` if no row was written.
+    pub(crate) fn take_changes(&mut self) -> Option<Changes> {
+        let changes = std::mem::take(&mut self.changes);
+        std::mem::take(&mut self.has_changed).then_some(changes)
+    }
+
+    /// Notes, for the audit log, the image or the blob that the transaction is about.
+    pub(crate) fn note_digest(&mut self, digest: &Digest) {
+        self.changes.digest = Some(*digest);
+    }
+
+    /// Notes, for the audit log, that a tag was moved.
+    pub(crate) fn note_tag(&mut self, moved: MovedTag) {
+        self.changes.tags.push(moved);
     }
 
     /// A session whose transactions change what is in `cache`.
@@ -357,8 +384,10 @@ impl Session {
 
     /// All rows of a statement.
     pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        on_connection!(self, connection => bound!(sql, values).fetch_all(connection),
-            |rows| rows.into_iter().map(Row::Sqlite).collect(), |rows| rows.into_iter().map(Row::Postgres).collect())
+        let rows: Vec<Row> = on_connection!(self, connection => bound!(sql, values).fetch_all(connection),
+            |rows| rows.into_iter().map(Row::Sqlite).collect(), |rows| rows.into_iter().map(Row::Postgres).collect())?;
+        self.has_changed |= !rows.is_empty() && !is_read(sql);
+        Ok(rows)
     }
 
     /// The only row of a statement that has at most one.
@@ -380,8 +409,10 @@ impl Session {
 
     /// Runs a statement and returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        on_connection!(self, connection => bound!(sql, values).execute(connection),
-            |done| done.rows_affected(), |done| done.rows_affected())
+        let changed = on_connection!(self, connection => bound!(sql, values).execute(connection),
+            |done| done.rows_affected(), |done| done.rows_affected())?;
+        self.has_changed |= changed > 0 && !is_read(sql);
+        Ok(changed)
     }
 
     /// Runs a statement that is compiled anew each time.
@@ -415,6 +446,12 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a statement changes nothing. SQLite counts the rows of the statement before for one that changes none.
+fn is_read(sql: &str) -> bool {
+    let is_change = |verb: &&str| sql.trim_start().starts_with(*verb);
+    !["INSERT", "UPDATE", "DELETE"].iter().any(is_change)
 }
 
 impl Drop for Session {

@@ -3,14 +3,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
+use hythe_access::Trail;
 use hythe_model::fail_point;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{Auditor, Recording};
 use crate::cache::{Cache, CacheStats};
-use crate::postgres::Postgres;
+use crate::postgres::{Isolation, Postgres};
 use crate::session::{Row, Session, Value, values};
 use crate::sqlite::Sqlite;
 use crate::writer::Durability;
@@ -55,6 +57,7 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     engine: Engine,
     tracker: TaskTracker,
+    auditor: OnceLock<Auditor>,
 }
 
 #[derive(Debug)]
@@ -74,7 +77,32 @@ impl Store {
             }
         };
         tracker.close();
-        Ok(Self(Arc::new(Inner { engine, tracker })))
+        let auditor = OnceLock::new();
+        Ok(Self(Arc::new(Inner {
+            engine,
+            tracker,
+            auditor,
+        })))
+    }
+
+    /// From now on, changes that are made within a [`Trail`] are recorded in their own transaction. The first auditor
+    /// stays.
+    pub fn set_auditor(&self, auditor: Auditor) {
+        let _ = self.0.auditor.set(auditor);
+    }
+
+    pub(crate) fn auditor(&self) -> Option<&Auditor> {
+        self.0.auditor.get()
+    }
+
+    /// As what a change that is made now is recorded. What may be lost in a power cut is no change in this sense: it
+    /// is the state of an upload under way.
+    fn recording(&self, durability: Durability) -> Option<Recording> {
+        let auditor = self.auditor().filter(|_| durability == Durability::Full)?;
+        Some(Recording {
+            trail: Trail::current()?,
+            auditor: auditor.clone(),
+        })
     }
 
     /// Whether the store can read and has a writer.
@@ -166,8 +194,30 @@ impl Store {
         F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync + 'static,
     {
         match &self.0.engine {
-            Engine::Sqlite(sqlite) => sqlite.writer.run(durability, input, body).await,
-            Engine::Postgres(postgres) => postgres.run(&input, &body).await,
+            Engine::Sqlite(sqlite) => {
+                let recording = self.recording(durability);
+                sqlite.writer.run(durability, recording, input, body).await
+            }
+            Engine::Postgres(postgres) => {
+                let recording = self.recording(durability);
+                postgres
+                    .run(Isolation::Serializable, recording.as_ref(), &input, &body)
+                    .await
+            }
+        }
+    }
+
+    /// The same, for transactions that are right whatever others commit meanwhile, and that are not recorded.
+    pub(crate) async fn write_committed<A, T, E, F>(&self, durability: Durability, input: A, body: F) -> Result<T, E>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'s> Fn(&'s mut Session, &'s A) -> BoxFuture<'s, Result<T, E>> + Send + Sync + 'static,
+    {
+        match &self.0.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.run(durability, None, input, body).await,
+            Engine::Postgres(postgres) => postgres.run(Isolation::Committed, None, &input, &body).await,
         }
     }
 
@@ -182,14 +232,26 @@ impl Store {
         match &self.0.engine {
             Engine::Sqlite(sqlite) => {
                 let values: Vec<_> = values.iter().cloned().map(Value::into_owned).collect();
+                let recording = self.recording(durability);
                 sqlite
                     .writer
-                    .run(durability, values, move |session, values| {
-                        Box::pin(session.fetch_all(sql, values))
+                    .run(durability, recording, values, move |session, values| {
+                        Box::pin(one(session, sql, values))
                     })
                     .await
             }
             Engine::Postgres(postgres) => {
+                if let Some(recording) = self.recording(durability) {
+                    let values: Vec<_> = values.iter().cloned().map(Value::into_owned).collect();
+                    return postgres
+                        .run(
+                            Isolation::Committed,
+                            Some(&recording),
+                            &values,
+                            &move |session, values| Box::pin(one(session, sql, values)),
+                        )
+                        .await;
+                }
                 let _entered = postgres.enter()?;
                 // The statement commits by itself.
                 fail_point("meta.commit.before");
@@ -198,5 +260,14 @@ impl Store {
                 rows
             }
         }
+    }
+}
+
+/// Runs a statement. One that gives no rows back is run so that it says how many it has changed.
+async fn one(session: &mut Session, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+    if sql.contains("RETURNING") {
+        session.fetch_all(sql, values).await
+    } else {
+        session.execute(sql, values).await.map(|_| Vec::new())
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Image tags and the history of their moves.
 
+use hythe_access::MovedTag;
 use hythe_model::{Digest, RepositoryPath, Tag};
 use jiff::Timestamp;
 
@@ -180,6 +181,11 @@ pub(crate) async fn point(
 ) -> Result<(), StoreError> {
     let values = values![repository_id, tag, mover.at, from, Some(to), mover.by];
     let sequence = session.fetch_one(RECORD_MOVE, values).await?.int(0)?;
+    session.note_tag(MovedTag {
+        tag: tag.clone(),
+        from: from.copied(),
+        to: Some(*to),
+    });
     session
         .execute(POINT, values![repository_id, tag, to, mover.at, sequence])
         .await
@@ -197,6 +203,7 @@ pub(crate) async fn remove(
 ) -> Result<(), StoreError> {
     let values = values![repository_id, tag, mover.at, Some(from), None::<&Digest>, mover.by];
     session.execute(RECORD_MOVE, values).await?;
+    session.note_tag(removed(tag, from));
     session.execute(REMOVE, values![repository_id, tag]).await.map(drop)
 }
 
@@ -219,7 +226,18 @@ pub(crate) async fn remove_all(
     let rows = session.fetch_all(REMOVE_ALL, values![repository_id, image]).await?;
     let mut tags = rows.iter().map(|row| row.parsed(0)).collect::<Result<Vec<Tag>, _>>()?;
     tags.sort();
+    for tag in &tags {
+        session.note_tag(removed(tag, image));
+    }
     Ok(tags)
+}
+
+fn removed(tag: &Tag, from: &Digest) -> MovedTag {
+    MovedTag {
+        tag: tag.clone(),
+        from: Some(*from),
+        to: None,
+    }
 }
 
 const COUNT: &str = "SELECT COUNT(*) FROM tag WHERE repository_id = $1 AND digest = $2";

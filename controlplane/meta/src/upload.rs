@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use hythe_access::Trail;
 use hythe_catalog::{CatalogError, UploadCatalog, UploadRecord, UploadState};
 use hythe_model::{Algorithm, Digest, RepositoryPath, UploadId};
 use jiff::Timestamp;
@@ -111,7 +112,8 @@ impl UploadCatalog for Store {
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
         let input = (repository.clone(), upload, version, *digest, state, expires_at);
-        self.write(
+        // Nothing has changed yet but what the session is about to become.
+        let sealed = self.write(
             Durability::Full,
             input,
             |session, (repository, upload, version, digest, state, expires_at)| {
@@ -124,8 +126,8 @@ impl UploadCatalog for Store {
                 };
                 Box::pin(seal(session, change, digest))
             },
-        )
-        .await
+        );
+        Trail::aside(sealed).await
     }
 
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::StoreError;
+use crate::audit::{NewAuditRecords, Recording, insert};
 use crate::session::{Connection, Session};
 
 /// The most transactions in one commit.
@@ -77,8 +78,14 @@ impl Writer {
     }
 
     /// Runs `body` in a transaction, which is as durable as asked for when this returns. If the caller goes
-    /// away, the transaction happens as a whole or not at all.
-    pub(crate) async fn run<A, T, E, F>(&self, durability: Durability, input: A, body: F) -> Result<T, E>
+    /// away, the transaction happens as a whole or not at all. What it changes is recorded in it as `recording` says.
+    pub(crate) async fn run<A, T, E, F>(
+        &self,
+        durability: Durability,
+        recording: Option<Recording>,
+        input: A,
+        body: F,
+    ) -> Result<T, E>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -88,6 +95,8 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let job = Pending {
             durability,
+            recording,
+            is_recorded: false,
             input,
             body,
             result: None,
@@ -114,11 +123,15 @@ trait Job: Send {
     fn is_wanted(&self) -> bool;
     /// Runs the statements; says whether they shall be kept.
     async fn run(&mut self, session: &mut Session) -> bool;
+    /// What the audit log shall say about them.
+    fn record(&mut self, session: &mut Session) -> Option<NewAuditRecords>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct Pending<A, T, E, F> {
     durability: Durability,
+    recording: Option<Recording>,
+    is_recorded: bool,
     input: A,
     body: F,
     result: Option<Result<T, E>>,
@@ -142,6 +155,8 @@ where
     }
 
     async fn run(&mut self, session: &mut Session) -> bool {
+        session.start_changes();
+        self.is_recorded = false;
         // A panic must not end the writer: the others in the batch are not to blame.
         self.result = AssertUnwindSafe((self.body)(session, &self.input))
             .catch_unwind()
@@ -150,7 +165,16 @@ where
         matches!(self.result, Some(Ok(_)))
     }
 
+    fn record(&mut self, session: &mut Session) -> Option<NewAuditRecords> {
+        let record = self.recording.as_ref()?.record(&session.take_changes()?);
+        self.is_recorded = true;
+        Some(record)
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        if let Some(recording) = self.recording.filter(|_| self.is_recorded && committed.is_ok()) {
+            recording.trail.set_recorded();
+        }
         let answer = match (self.result, committed) {
             (Some(Ok(_)) | None, Err(error)) => Err(error.into()),
             (Some(result), _) => result,
@@ -233,6 +257,8 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
     if let [job] = jobs {
         session.execute("BEGIN IMMEDIATE", &[]).await?;
         if job.run(session).await {
+            let record = job.record(session);
+            insert(session, record.iter().map(|record| (record, None))).await?;
             return end(session, "COMMIT").await;
         }
         // A job that failed because SQLite rolled back has its own error to tell.
@@ -242,15 +268,19 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
     // Several statements in one text, as each text costs a switch to the thread of the connection and back.
     session.execute("BEGIN IMMEDIATE; SAVEPOINT job", &[]).await?;
     let mut is_first = true;
+    let mut records = Vec::new();
     for job in jobs {
         if !std::mem::take(&mut is_first) {
             session.execute("RELEASE job; SAVEPOINT job", &[]).await?;
         }
-        if !job.run(session).await {
+        if job.run(session).await {
+            records.extend(job.record(session));
+        } else {
             // Fails if the whole transaction is gone, which the caller then repeats job by job.
             session.execute("ROLLBACK TO job", &[]).await?;
         }
     }
+    insert(session, records.iter().map(|record| (record, None))).await?;
     end(session, "RELEASE job; COMMIT").await
 }
 
@@ -302,7 +332,7 @@ mod tests {
     async fn insert(writer: &Writer, id: i64, size: usize) -> Result<u64, StoreError> {
         let input = (id, vec![7_u8; size]);
         writer
-            .run(Durability::Full, input, |session, (id, bytes)| {
+            .run(Durability::Full, None, input, |session, (id, bytes)| {
                 Box::pin(session_insert(session, *id, bytes))
             })
             .await
@@ -314,7 +344,7 @@ mod tests {
 
     async fn count(writer: &Writer) -> i64 {
         writer
-            .run(Durability::Full, (), |session, ()| {
+            .run(Durability::Full, None, (), |session, ()| {
                 Box::pin(async move { session.fetch_one(COUNT, values![]).await?.int(0) })
             })
             .await
@@ -351,7 +381,7 @@ mod tests {
     async fn a_panic_is_an_error_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, _tracker) = writer(&folder).await;
-        let panics = writer.run(Durability::Full, (), |session, ()| {
+        let panics = writer.run(Durability::Full, None, (), |session, ()| {
             Box::pin(async move {
                 session_insert(session, 100, &[]).await?;
                 panic!("a mistake");
@@ -391,7 +421,7 @@ mod tests {
     }
 
     async fn level(writer: &Writer, durability: Durability) -> i64 {
-        let level = writer.run(durability, (), |session, ()| Box::pin(synchronous(session)));
+        let level = writer.run(durability, None, (), |session, ()| Box::pin(synchronous(session)));
         level.await.unwrap_or_else(|error: StoreError| panic!("{error}"))
     }
 
@@ -426,7 +456,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (writer, _tracker) = writer(&folder).await;
         // Does not fit, so that all are rolled back and done one by one.
-        let large = writer.run(Durability::Full, (), |session, ()| {
+        let large = writer.run(Durability::Full, None, (), |session, ()| {
             Box::pin(async move { session_insert(session, 1, &vec![7; 1_000_000]).await })
         });
         let (large, relaxed, full) = tokio::join!(

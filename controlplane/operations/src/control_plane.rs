@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every operation works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
-use crate::AccessGate;
+use crate::{AccessGate, AuditQueue};
 
 /// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,6 +18,7 @@ struct Parts {
     gate: Arc<AccessGate>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    audit: OnceLock<Arc<AuditQueue>>,
 }
 
 impl ControlPlane {
@@ -29,6 +30,7 @@ impl ControlPlane {
             gate,
             clock,
             settings,
+            audit: OnceLock::new(),
         }))
     }
 
@@ -36,6 +38,23 @@ impl ControlPlane {
     #[must_use]
     pub fn gate(&self) -> &Arc<AccessGate> {
         &self.0.gate
+    }
+
+    /// From now on, requests are recorded. The first queue stays.
+    pub fn set_audit(&self, queue: Arc<AuditQueue>) {
+        let _ = self.0.audit.set(queue);
+    }
+
+    /// Where records go; `None` if nobody wants any.
+    #[must_use]
+    pub fn audit(&self) -> Option<&Arc<AuditQueue>> {
+        self.0.audit.get()
+    }
+
+    /// The present time.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.0.clock.now()
     }
 
     /// What the operator decided.

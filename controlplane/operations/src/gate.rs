@@ -24,7 +24,7 @@ use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
     Principal, RequestContext, Resource, Secret, TokenScope, UserName,
 };
-use hythe_meta::{AccessKeyRecord, PolicyRef, Store, StoreError};
+use hythe_meta::{AccessKeyRecord, PolicyRef, Store, StoreError, Auditor};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
 use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Request, Requester, is_allowed_by_managed};
 use jiff::{SignedDuration, Timestamp};
@@ -166,6 +166,18 @@ impl AccessGate {
         let mut short = [0; 16];
         short.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
         short
+    }
+
+    /// What records of the audit log are made and vouched for with.
+    #[must_use]
+    pub fn auditor(&self) -> Auditor {
+        let key = self.keys.audit.clone();
+        let sign = move |text: &[u8]| {
+            let (mac, mut bytes) = (hmac::sign(&key, text), [0; 32]);
+            bytes.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
+            bytes
+        };
+        Auditor::new(self.region.clone(), Arc::new(sign))
     }
 
     pub(crate) fn keys(&self) -> &Keys {

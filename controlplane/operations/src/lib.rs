@@ -14,6 +14,7 @@
 
 mod access_key;
 mod account;
+mod audit;
 mod authorization_token;
 mod caller_identity;
 mod control_plane;
@@ -38,6 +39,9 @@ pub use access_key::{AccessKeyError, CreateAccessKeyError, CreatedAccessKey, MAX
 pub use account::{
     AccountError, AdministratorKeyError, CreateAccountError, MAX_ACCOUNT_NAME_CHARS, UnknownAccount, UpdateAccountError,
 };
+pub use audit::{
+    AuditEventsError, AuditExpectation, AuditMetrics, AuditQuery, AuditQueue, DEFAULT_MAX_WAITING_RECORDS, WhenFull,
+};
 pub use authorization_token::{
     CreateTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError, RevokeTokenError,
     TokenRequest, parse_scope,
@@ -53,9 +57,7 @@ pub use hythe_catalog::{
     Referrer,
 };
 pub use hythe_meta::{
-    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyChange, PolicyDocument,
-    PolicyRef, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind,
-    UserRecord,
+    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyChange, PolicyDocument, PolicyRef, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind, UserRecord, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail, AuditVerification, ChainPosition, PutAuditSettingsError,
 };
 pub use hythe_rules::{ManagedPolicy, Policy};
 pub use image::{DeleteImageError, ImageError, UnknownImage};

@@ -45,6 +45,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
                 return Err(Problem::new(code::REQUEST_TIMEOUT, detail));
             }
         };
+        crate::audit::note_body(&bytes);
         if bytes.is_empty() {
             return parse(&Bytes::from_static(b"{}")).map(Self);
         }

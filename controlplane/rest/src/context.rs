@@ -16,6 +16,7 @@ use hythe_operations::{ControlPlane, PolicyRef};
 use hythe_wire::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_CHARS, code};
 use serde::de::DeserializeOwned;
 
+use crate::audit::note_parameters;
 use crate::observe::Trail;
 use crate::page::PageRequest;
 use crate::router::Shared;
@@ -57,9 +58,11 @@ impl FromRequestParts<Shared> for Context {
             caller.source_ip = Some(peer.ip());
         }
         trail.set_caller(&caller);
+        hythe_access::Trail::note(|facts| facts.set_caller(&caller));
         let path = RawPathParams::from_request_parts(parts, shared)
             .await
             .map_err(|_| Problem::invalid("path", "it must be UTF-8, percent-encoded"))?;
+        note_parameters(parts, path.iter());
         let context = Self {
             plane: shared.plane.clone(),
             caller,

@@ -3,6 +3,7 @@
 
 pub(crate) mod access_key;
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod authorization_token;
 pub(crate) mod caller_identity;
 pub(crate) mod group;

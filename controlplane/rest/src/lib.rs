@@ -13,6 +13,7 @@
 //!
 //! Absent on purpose: the listener, TLS, timeouts of connections, `/livez`, `/readyz` and `/metrics`; the server has them.
 
+mod audit;
 mod body;
 mod context;
 #[cfg(feature = "fuzzing")]

@@ -25,7 +25,7 @@ const AUDIT: &str = "hythe::audit";
 
 /// The id of a request.
 #[derive(Clone, Debug)]
-struct RequestId(String);
+pub(crate) struct RequestId(pub(crate) String);
 
 /// What became known of a request while it was handled.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +111,7 @@ pub(crate) async fn observe(
         .get::<RequestId>()
         .map(|id| id.0.clone())
         .unwrap_or_default();
+    crate::audit::note_operation(info);
     request.extensions_mut().insert(info);
     request.extensions_mut().insert(trail.clone());
     // A panic has to be seen here, or it would be missing from the audit log.

@@ -11,15 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError,
-    CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
-    CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError,
-    DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError,
-    NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutImageRefusal, PutRegistryPolicyError,
-    RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError,
-    SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy,
-    UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError,
-    UpdatePrincipalError, UpdateRepositoryError,
+    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutImageRefusal, PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError, SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, AuditEventsError, PutAuditSettingsError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -116,6 +108,11 @@ impl Problem {
         self.status
     }
 
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The code, which is ECR's name of the exception.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -183,6 +180,25 @@ impl From<StoreError> for Problem {
             StoreError::Full => Self::full(&error),
             StoreError::Unreachable(_) => Self::unavailable(&error),
             StoreError::Sql(_) | StoreError::Corrupt(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AuditEventsError> for Problem {
+    fn from(error: AuditEventsError) -> Self {
+        match error {
+            AuditEventsError::OtherAccount => Self::new(code::INVALID_PARAMETER, &error),
+            AuditEventsError::RepositoryOfAllAccounts => Self::invalid("repository", &error),
+            AuditEventsError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutAuditSettingsError> for Problem {
+    fn from(error: PutAuditSettingsError) -> Self {
+        match error {
+            PutAuditSettingsError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutAuditSettingsError::Store(error) => error.into(),
         }
     }
 }

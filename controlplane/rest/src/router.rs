@@ -9,6 +9,7 @@ use hythe_operations::ControlPlane;
 use hythe_wire::{code, path::PREFIX};
 use tokio::sync::Semaphore;
 
+use crate::audit::record;
 use crate::observe::{identify, observe};
 use crate::table::operations;
 use crate::{Metrics, Problem};
@@ -40,6 +41,7 @@ pub fn router(plane: ControlPlane, metrics: Metrics) -> Router {
     let routes = routes
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
+        .layer(from_fn_with_state(shared.clone(), record))
         .layer(from_fn(identify))
         .with_state(shared);
     Router::new().nest(PREFIX, routes)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use hythe_model::{AccountId, Region};
 
-use crate::config::{DatabaseUrl, LogFormat, Plane, TlsMode};
+use crate::config::{AuditWhenFull, DatabaseUrl, LogFormat, Plane, TlsMode};
 
 /// What to do with a configuration.
 #[derive(Debug, Subcommand)]
@@ -129,6 +129,18 @@ pub struct ServeArgs {
     /// Seconds for which a verified blob counts as whole when parts of it are read; 0 checks each time.
     #[arg(long, env = "HYTHE_VERIFIED_FOR_SECONDS", value_name = "SECONDS")]
     pub verified_for_seconds: Option<u64>,
+
+    /// Record reads that are allowed, such as pulls, in the audit log; changes and refusals always are.
+    #[arg(long, env = "HYTHE_AUDIT_READS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub audit_reads: Option<bool>,
+
+    /// Most records of reads that wait to be written to the audit log.
+    #[arg(long, env = "HYTHE_AUDIT_MAX_WAITING_RECORDS", value_name = "N")]
+    pub audit_max_waiting_records: Option<usize>,
+
+    /// What happens to reads when so many wait.
+    #[arg(long, env = "HYTHE_AUDIT_WHEN_FULL", value_enum, value_name = "WHAT")]
+    pub audit_when_full: Option<AuditWhenFull>,
 
     /// Bounds.
     #[command(flatten)]

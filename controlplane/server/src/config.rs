@@ -43,6 +43,8 @@ pub struct Config {
     pub keys: Keys,
     /// The log.
     pub log: Log,
+    /// The audit log.
+    pub audit: Audit,
     /// Bounds.
     pub limits: Limits,
     /// Make another access key for the administrator at this start. A flag only: in a file it would make one at each start.
@@ -294,6 +296,39 @@ impl Default for Log {
     }
 }
 
+/// What happens to reads when too many records of them wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AuditWhenFull {
+    /// They are answered; a record says how many have none.
+    #[default]
+    Count,
+    /// They get 503 with `Retry-After`.
+    Refuse,
+}
+
+/// The audit log. Changes, and whatever is refused, are always recorded.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Record reads that are allowed, such as pulls.
+    pub reads: bool,
+    /// Most records of reads that wait to be written; each takes about 600 bytes.
+    pub max_waiting_records: usize,
+    /// What happens to reads when so many wait.
+    pub when_full: AuditWhenFull,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            reads: true,
+            max_waiting_records: hythe_operations::DEFAULT_MAX_WAITING_RECORDS,
+            when_full: AuditWhenFull::Count,
+        }
+    }
+}
+
 /// Bounds of the server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -480,6 +515,12 @@ impl Config {
         self.new_administrator_key = args.new_administrator_key;
         set(&mut self.blobs.verify_reads, args.verify_reads.as_ref());
         set(&mut self.blobs.verified_for_seconds, args.verified_for_seconds.as_ref());
+        set(&mut self.audit.reads, args.audit_reads.as_ref());
+        set(
+            &mut self.audit.max_waiting_records,
+            args.audit_max_waiting_records.as_ref(),
+        );
+        set(&mut self.audit.when_full, args.audit_when_full.as_ref());
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
         set(

@@ -2,9 +2,11 @@
 //! Everything that `/metrics` shows.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hythe_meta::CacheStats;
+use hythe_operations::AuditQueue;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,6 +22,18 @@ pub struct Metrics {
     queue_depth: Gauge,
     memory: Gauge,
     cache: CacheMetrics,
+    audit: Option<AuditCounts>,
+}
+
+/// How the audit log does.
+#[derive(Debug)]
+struct AuditCounts {
+    queue: Arc<AuditQueue>,
+    waiting: Gauge,
+    written: Counter,
+    sealed: Counter,
+    lost: Counter,
+    expired: Counter,
 }
 
 /// What of the metadata is read from memory.
@@ -74,6 +88,7 @@ impl Metrics {
             queue_depth,
             memory,
             cache,
+            audit: None,
         }
     }
 
@@ -89,6 +104,45 @@ impl Metrics {
             "Blobs whose bytes did not match their digest when they were read",
             damaged.0.clone(),
         );
+    }
+
+    /// Adds the counts of the audit log.
+    pub fn add_audit(&mut self, queue: &Arc<AuditQueue>) {
+        let counts = AuditCounts {
+            queue: Arc::clone(queue),
+            waiting: Gauge::default(),
+            written: Counter::default(),
+            sealed: Counter::default(),
+            lost: Counter::default(),
+            expired: Counter::default(),
+        };
+        let registry = self.registry.sub_registry_with_prefix("hythe_audit");
+        registry.register(
+            "waiting_records",
+            "Records of requests that wait to be written to the audit log",
+            counts.waiting.clone(),
+        );
+        registry.register(
+            "records",
+            "Records that were written in batches",
+            counts.written.clone(),
+        );
+        registry.register(
+            "changes_sealed",
+            "Records of changes that got their place in the chain",
+            counts.sealed.clone(),
+        );
+        registry.register(
+            "records_lost",
+            "Reads that have no record, since too many came at once",
+            counts.lost.clone(),
+        );
+        registry.register(
+            "records_expired",
+            "Records that were deleted because of their age",
+            counts.expired.clone(),
+        );
+        self.audit = Some(counts);
     }
 
     /// Adds the counts of a listener.
@@ -130,6 +184,9 @@ impl Metrics {
     /// The text of `/metrics`.
     pub fn encode(&self, waiting_writes: usize, cache: CacheStats) -> Result<String, fmt::Error> {
         self.cache.set(cache);
+        if let Some(counts) = &self.audit {
+            counts.take();
+        }
         self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));
         self.memory.set(resident_bytes().unwrap_or(0));
         let mut text = String::new();
@@ -166,6 +223,24 @@ impl CacheMetrics {
         self.misses.inner().store(stats.misses, Ordering::Relaxed);
         self.bytes.set(i64::try_from(stats.bytes).unwrap_or(i64::MAX));
         self.entries.set(i64::try_from(stats.entries).unwrap_or(i64::MAX));
+    }
+}
+
+impl AuditCounts {
+    /// Takes over what the queue has counted.
+    fn take(&self) {
+        let counted = self.queue.metrics();
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        self.waiting
+            .set(i64::try_from(read(&counted.waiting)).unwrap_or(i64::MAX));
+        for (counter, count) in [
+            (&self.written, &counted.written),
+            (&self.sealed, &counted.sealed),
+            (&self.lost, &counted.lost),
+            (&self.expired, &counted.expired),
+        ] {
+            counter.inner().store(read(count), Ordering::Relaxed);
+        }
     }
 }
 

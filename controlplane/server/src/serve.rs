@@ -14,12 +14,12 @@ use hythe_catalog::Catalog;
 use hythe_distribution::{Registry, RegistryConfig};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
-use hythe_operations::{AccessGate, AddressStyle, ControlPlane, RegistryAddress};
+use hythe_operations::{AccessGate, AddressStyle, AuditQueue, ControlPlane, RegistryAddress, WhenFull};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
+use crate::config::{AuditWhenFull, Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
 use crate::data_dir::{self, CredentialsFile, DataDir, DataDirError};
 use crate::health::{self, Health};
 use crate::listener::{Bounds, Listener, Service};
@@ -151,6 +151,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     };
     let gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?;
     let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings);
+    let audit = open_audit(&config, &plane, &store, &clock)?;
     plane
         .gate()
         .refresh()
@@ -163,6 +164,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let mut metrics = Metrics::new(clock.now());
     metrics.add_damaged_blobs(&damaged);
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
+    metrics.add_audit(&audit);
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());
     }
@@ -174,6 +176,11 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         checked: health::Checked::default(),
     });
     let upload_idle = Duration::from_hours(config.limits.upload_expiry_hours);
+    let (passes_of_audit, audit_stop) = (Arc::clone(&audit), CancellationToken::new());
+    let audit_end = audit_stop.clone();
+    let auditing = TaskTracker::new();
+    auditing.spawn(async move { passes_of_audit.run(audit_end).await });
+    auditing.close();
     start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
 
     let grace = Duration::from_secs(config.limits.drain_seconds);
@@ -209,6 +216,9 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     if let Err(error) = plane.gate().write_last_used().await {
         tracing::warn!(error = %error, "cannot write when access keys were last used");
     }
+    // Last, when nobody is left to leave a record.
+    audit_stop.cancel();
+    auditing.wait().await;
     store.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -394,14 +404,18 @@ fn routers(
             service: urls.registry_host().into(),
             public_url: config.registry.public_url.clone(),
         };
-        Registry::new(
+        let registry = Registry::new(
             registry_config,
             gate,
             catalog,
             Arc::clone(blobs),
             Arc::clone(clock),
             counts,
-        )
+        );
+        if let Some(audit) = plane.audit() {
+            registry.set_audit_log(Arc::<AuditQueue>::clone(audit));
+        }
+        registry
     });
     let control = match config.plane {
         Plane::Registry => Router::new(),
@@ -412,6 +426,29 @@ fn routers(
         }
     };
     (registry, control)
+}
+
+/// Begins to record requests.
+fn open_audit(
+    config: &Config,
+    plane: &ControlPlane,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<AuditQueue>, ServeError> {
+    let queue = AuditQueue::new(store.clone(), Arc::clone(clock), plane.gate().auditor())?;
+    let when_full = match config.audit.when_full {
+        AuditWhenFull::Count => WhenFull::Count,
+        AuditWhenFull::Refuse => WhenFull::Refuse,
+    };
+    let queue = queue.bounded(config.audit.max_waiting_records, when_full);
+    let queue = Arc::new(if config.audit.reads {
+        queue
+    } else {
+        tracing::warn!("audit.reads is off: reads that are allowed leave no record");
+        queue.without_reads()
+    });
+    plane.set_audit(Arc::clone(&queue));
+    Ok(queue)
 }
 
 fn start_passes(

@@ -15,6 +15,7 @@
 
 mod access_key;
 mod account;
+mod audit;
 mod authorization_token;
 mod caller;
 pub mod code;
@@ -35,6 +36,10 @@ mod user;
 
 pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, UpdateAccessKey};
 pub use account::{Account, AccountPage, AccountStatus, CloseAccount, CreateAccount, ListAccounts, UpdateAccount};
+pub use audit::{
+    AuditDecision, AuditEvent, AuditEventPage, AuditFinding, AuditIntegrity, AuditPosition, AuditResource,
+    AuditSettings, AuditTagMove, AuditVerification, ListAuditEvents, UserIdentity, VerifyAudit,
+};
 pub use authorization_token::{
     AuthorizationToken, CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewAuthorizationToken,
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,

@@ -268,6 +268,24 @@ pub fn role_policy(role_name: &str, policy: &str) -> String {
     format!("{}/policies/{}", role(role_name), segment(policy))
 }
 
+/// The records of requests.
+#[must_use]
+pub fn audit_events() -> String {
+    format!("{PREFIX}/audit-events")
+}
+
+/// `POST` checks the chain of records.
+#[must_use]
+pub fn audit_verifications() -> String {
+    format!("{PREFIX}/audit-verifications")
+}
+
+/// How long records are kept.
+#[must_use]
+pub fn audit_settings() -> String {
+    format!("{PREFIX}/audit-settings")
+}
+
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> String {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{Action, Caller, RolePath, Secret, TokenScope};
 
 /// What an action works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// A repository.
     Repository(RepositoryPath),

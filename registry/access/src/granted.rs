@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 use crate::gate::Resource;
-use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext};
+use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext, Trail};
 
 /// Proof that a caller may do `A` on one resource. Only [`authorize_with`] and [`authorize`] make it.
 #[derive(Debug)]
@@ -59,7 +59,9 @@ pub async fn authorize_with<A: ActionKind>(
     context: &RequestContext,
 ) -> Result<Granted<A>, AccessError> {
     let asked: Resource = resource.clone().into();
-    match gate.decide(caller, A::ACTION, &asked, context).await? {
+    let decision = gate.decide(caller, A::ACTION, &asked, context).await?;
+    Trail::note(|facts| facts.set_decision(A::ACTION, &asked, &decision));
+    match decision {
         Decision::Allowed => Ok(Granted {
             caller: caller.clone(),
             resource,

@@ -17,6 +17,7 @@ mod granted;
 mod names;
 mod scope;
 mod secret;
+mod trail;
 
 pub use action::{Action, ActionKind, kinds};
 pub use caller::{Attributes, Caller, Lineage, Principal, RolePath, RoleSession};
@@ -28,3 +29,4 @@ pub use granted::{AccessError, Granted, authorize, authorize_with};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use scope::{ScopeEntry, TokenScope};
 pub use secret::Secret;
+pub use trail::{Asked, AuditLog, CLIENT_GONE, Facts, MovedTag, RequestId, Trail, Who};

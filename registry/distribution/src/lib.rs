@@ -17,6 +17,7 @@
 //! connections and their timeouts (the server's), and redirects to other hosts.
 
 mod account;
+mod audit;
 mod auth;
 mod blob;
 mod body;

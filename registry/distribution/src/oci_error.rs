@@ -39,6 +39,9 @@ pub(crate) enum Overload {
     TenantRequests,
     #[error("Rate exceeded")]
     Pushes,
+    /// The requests could not be recorded, and the operator wants none that are not.
+    #[error("the registry cannot record as many requests at once: try again")]
+    Records,
     /// The memory for bodies is taken.
     #[error("the registry is moving as many bytes as it can: try again")]
     Bytes,
@@ -164,6 +167,11 @@ impl OciError {
         HeaderValue::try_from(format!("299 - \"{text}\"")).ok()
     }
 
+    /// The text, for the record.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The code, for the log.
     pub(crate) fn code(&self) -> &'static str {
         self.code.as_str()
@@ -213,7 +221,9 @@ fn list(digests: &[Digest]) -> String {
 impl From<Overload> for OciError {
     fn from(error: Overload) -> Self {
         let (status, code) = match error {
-            Overload::Requests | Overload::Bytes => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Overload::Requests | Overload::Records | Overload::Bytes => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
             Overload::TenantRequests | Overload::Pushes => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests),
         };
         Self::new(status, code, error).with_retry()

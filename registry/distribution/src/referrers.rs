@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::response::{IntoResponse, Response};
 use http::header;
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, Referrer};
 use hythe_model::{Digest, MediaType};
 use serde::Serialize;
@@ -47,6 +47,10 @@ struct Descriptor<'a> {
 pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let subject = input.digest()?;
+    Trail::note(|facts| {
+        facts.event = Some("ListImageReferrers");
+        facts.digest = Some(subject);
+    });
     let request = PageRequest::from_input(&input)?;
     let after = request
         .after

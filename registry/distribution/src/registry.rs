@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The data plane as a value: what it is configured with and what it stands on.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use hythe_access::Gate;
+use hythe_access::{AuditLog, Gate, Trail};
 use hythe_blobs::BlobStore;
 use hythe_catalog::Catalog;
 use hythe_model::{AccountId, Clock, Region};
@@ -67,6 +67,7 @@ struct Inner {
     manifest_pushes: Turns,
     bytes: Turns,
     tasks: TaskTracker,
+    audit_log: OnceLock<Arc<dyn AuditLog>>,
 }
 
 impl Registry {
@@ -116,8 +117,18 @@ impl Registry {
             manifest_pushes,
             bytes,
             tasks: TaskTracker::new(),
+            audit_log: OnceLock::new(),
         };
         Self(Arc::new(parts))
+    }
+
+    /// From now on, every request is recorded. The first log stays.
+    pub fn set_audit_log(&self, log: Arc<dyn AuditLog>) {
+        let _ = self.0.audit_log.set(log);
+    }
+
+    pub(crate) fn audit_log(&self) -> Option<&Arc<dyn AuditLog>> {
+        self.0.audit_log.get()
     }
 
     /// Waits for what goes on although its request is gone; to be called when no more requests come.
@@ -128,6 +139,13 @@ impl Registry {
 
     /// Runs `work` to its end even if the request that asked for it goes away. `None` if it panicked.
     pub(crate) async fn finish<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let trail = Trail::current();
+        let work = async move {
+            match trail {
+                Some(trail) => trail.follow(work).await,
+                None => work.await,
+            }
+        };
         self.0.tasks.spawn(work.in_current_span()).await.ok()
     }
 

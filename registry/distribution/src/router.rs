@@ -12,15 +12,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Method, Version, header};
 use http_body::Body as _;
-use hythe_access::Credentials;
+use hythe_access::{Credentials, Trail};
 use serde_json::json;
 
-use crate::account::Site;
+use crate::account::{Site, split_account};
+use crate::audit::{Audited, described};
 use crate::auth::Visitor;
 use crate::body::{Outgoing, Place};
 use crate::input::{Input, InputError};
 use crate::limits::{DOWNLOAD_BYTES, FREE_BYTES};
-use crate::oci_error::OciError;
+use crate::oci_error::{OciError, Overload};
 use crate::response::{Answer, DOCKER_API_VERSION};
 use crate::route::{Operation, Path, Route, allowed, find, parse};
 use crate::turns::{Tenant, Turn};
@@ -70,15 +71,23 @@ pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body
     let route = path.as_ref().and_then(|path| find(path.shape, request.method()));
     let mut observation = registry.metrics().observe(request.method(), route);
 
+    let audited = Audited::begin(&registry, route, &request);
     let mut place = Place::default();
     let result = match registry.enter() {
+        Ok(_) if audited.as_ref().is_some_and(Audited::is_full) => Err(Overload::Records.into()),
         Ok(permit) => {
             place.request = Some(permit);
-            Box::pin(run(registry, path, route, request, &mut place)).await
+            let work = Box::pin(run(registry, path, route, request, &mut place));
+            match &audited {
+                Some(audited) => audited.trail().follow(work).await,
+                None => work.await,
+            }
         }
         Err(overload) => Err(overload.into()),
     };
+    let mut failure = None;
     let mut response = result.unwrap_or_else(|error| {
+        failure = Some(described(&error));
         tracing::debug!(error.code = error.code(), "a request was refused");
         let warning = is_head.then(|| error.warning());
         let mut response = error.into_response();
@@ -96,6 +105,10 @@ pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body
     let headers = response.headers_mut();
     headers.insert(DOCKER_API_VERSION, HeaderValue::from_static("registry/2.0"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(audited) = audited {
+        let status = response.status();
+        audited.answered(status, failure, response.headers_mut());
+    }
     observation.answered(response.status());
     response.map(|body| Body::new(Outgoing::new(body, observation, place, frame_bytes)))
 }
@@ -142,7 +155,13 @@ async fn run(
             .headers
             .insert(header::AUTHORIZATION, authorization(&credentials)?);
     }
+    Trail::note(|facts| {
+        let (account, written) = split_account(&input.name);
+        facts.account = Some(account.unwrap_or_else(|| site.account("")));
+        facts.repository = (!written.is_empty()).then(|| written.into());
+    });
     let mut visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await?;
+    Trail::note(|facts| facts.set_caller(&visitor.caller));
     if route.operation == Operation::UploadBegin && input.parameter("mount").is_some() {
         visitor = visitor.and_mount_from(input.parameter("from").as_deref());
     }

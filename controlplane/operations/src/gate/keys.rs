@@ -65,6 +65,8 @@ pub(crate) struct Keys {
     pub(crate) token_ids: hmac::Key,
     /// Signs the tokens of pages.
     pub(crate) pages: hmac::Key,
+    /// Vouches for the audit log.
+    pub(crate) audit: hmac::Key,
     /// Says whether the master key is the deployment's, without saying what it is.
     pub(crate) check: String,
     seal: LessSafeKey,
@@ -95,6 +97,7 @@ impl Keys {
             tokens,
             token_ids: mac(b"bind token ids")?,
             pages: mac(b"sign page tokens")?,
+            audit: mac(b"vouch for the audit log")?,
             check: STANDARD.encode(*derive(b"check the master key")?),
             seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*derive(b"seal access keys")?)?),
         })

@@ -6,7 +6,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, Unlinked};
 use hythe_model::{Digest, RepositoryPath, fail_point};
 
@@ -33,6 +33,7 @@ pub(crate) enum DeleteBlobError {
 pub(crate) async fn delete(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let digest = input.digest()?;
+    Trail::note(|facts| facts.digest = Some(digest));
     let granted = visitor.permit::<kinds::BatchDeleteImage>(&named).await?;
     delete_blob(&visitor.registry, &granted, &digest).await?;
     fail_point("blob.delete.answer");

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{TryStreamExt as _, stream};
 use http::{StatusCode, header};
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::{BlobError, ByteStream};
 use hythe_catalog::{BlobRecord, CatalogError};
 use hythe_model::{Digest, MediaType, RepositoryPath};
@@ -44,6 +44,7 @@ pub(crate) enum BlobReadError {
 pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let digest = input.digest()?;
+    Trail::note(|facts| facts.digest = Some(digest));
     // Who may read a blob may know that it is there: ECR's pull-only principals ask before they push, too.
     let granted = visitor
         .permit_either::<kinds::BatchCheckLayerAvailability, kinds::GetDownloadUrlForLayer>(&named)
@@ -62,6 +63,7 @@ pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, Oc
 pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let digest = input.digest()?;
+    Trail::note(|facts| facts.digest = Some(digest));
     let granted = visitor.permit::<kinds::GetDownloadUrlForLayer>(&named).await?;
     let record = find_blob(&visitor.registry, &granted, &digest).await?;
     if is_cached(&input.headers, &digest) {
@@ -104,9 +106,6 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
         }
         Wanted::Unsatisfiable => return Err(BlobReadError::RangeUnsatisfiable { size }.into()),
     };
-    // Off unless asked for: a pull changes nothing, and a log of each costs more than the pull.
-    tracing::debug!(target: "hythe::audit", action = "ecr:GetDownloadUrlForLayer", principal = %visitor.caller.principal,
-        account.id = %granted.resource().account, repository.name = %granted.resource().name, blob.digest = %digest, "blob read");
     Ok(answer.with_body(body).into_response())
 }
 

@@ -9,6 +9,7 @@ use hythe_model::{Reference, RepositoryPath};
 
 use super::{MAX_ATTEMPTS, existing_reference};
 use crate::Registry;
+use crate::audit::note_reference;
 use crate::auth::Visitor;
 use crate::input::Input;
 use crate::oci_error::OciError;
@@ -30,6 +31,7 @@ pub(crate) async fn delete(visitor: &Visitor, input: Input) -> Result<Response, 
     let named = visitor.repository(&input.name)?;
     let granted = visitor.permit::<kinds::BatchDeleteImage>(&named).await?;
     let reference = existing_reference(&input)?;
+    note_reference(&reference);
     let deleted = delete_manifest(&visitor.registry, &granted, &reference).await?;
     Ok(Answer::new(StatusCode::ACCEPTED)
         .with(DOCKER_CONTENT_DIGEST, deleted.digest)

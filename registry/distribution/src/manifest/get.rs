@@ -6,12 +6,13 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord};
 use hythe_model::{MediaType, Reference, RepositoryPath};
 
 use super::existing_reference;
 use super::translate::{TranslateError, recall, translate, wanted};
+use crate::audit::note_reference;
 use crate::auth::Visitor;
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
@@ -63,9 +64,14 @@ async fn read(
     reference: Result<Reference, InputError>,
     headers: &HeaderMap,
 ) -> Result<Pulled, OciError> {
+    if let Ok(reference) = &reference {
+        note_reference(reference);
+    }
     let named = visitor.repository(name)?;
     let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
-    Ok(get_manifest(visitor, &granted, &reference?, &named.written, headers).await?)
+    let pulled = get_manifest(visitor, &granted, &reference?, &named.written, headers).await?;
+    Trail::note(|facts| facts.digest = Some(pulled.image.digest));
+    Ok(pulled)
 }
 
 #[tracing::instrument(name = "manifest.get", level = "debug", skip_all, fields(

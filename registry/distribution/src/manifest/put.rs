@@ -4,7 +4,7 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::Hasher;
 use hythe_catalog::{CatalogError, NewImage, PutImageError};
 use hythe_formats::SignatureError;
@@ -15,6 +15,7 @@ use tokio::task::JoinError;
 
 use super::{MAX_ATTEMPTS, MAX_INLINE_CHECK_BYTES, parse_reference};
 use crate::Registry;
+use crate::audit::note_reference;
 use crate::auth::Visitor;
 use crate::body::read_all;
 use crate::input::{Input, InputError, pairs};
@@ -56,6 +57,7 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     let registry = &visitor.registry;
     let named = visitor.repository(&input.name)?;
     let reference = parse_reference(&input, InputError::Tag)?;
+    note_reference(&reference);
     let tags = tag_parameters(&input.query, &reference)?;
     let granted = visitor.permit::<kinds::PutImage>(&named).await?;
     // "The registry SHOULD ignore parameters on the `Content-Type` header."
@@ -130,6 +132,7 @@ async fn put_manifest(
         });
     }
     let manifest = manifest?;
+    Trail::note(|facts| facts.digest = Some(digest));
     tracing::Span::current().record("manifest.digest", tracing::field::display(digest));
     let subject = manifest.subject().map(|subject| subject.digest);
     let pushed_at = registry.now();

@@ -4,7 +4,7 @@
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::{ByteStream, Hasher, Progress};
 use hythe_catalog::NewBlob;
 use hythe_model::{Algorithm, Digest, UploadId, fail_point};
@@ -36,11 +36,24 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
 
     let granted = visitor.permit::<kinds::InitiateLayerUpload>(&named).await?;
     if let Some(digest) = mounted {
+        Trail::note(|facts| {
+            facts.event = Some("MountLayer");
+            facts.digest = Some(digest);
+            let from = input.parameter("from").map(serde_json::Value::from);
+            facts
+                .parameters
+                .extend(from.map(|from| ("from".into(), from.to_string())));
+        });
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
         if mount(visitor, &named, &target, &digest, input.parameter("from").as_deref()).await? {
             return Ok(created(&named, &digest).into_response());
         }
+        Trail::note(|facts| facts.event = None);
     } else if let Some(digest) = whole {
+        Trail::note(|facts| {
+            facts.event = Some("CompleteLayerUpload");
+            facts.digest = Some(digest);
+        });
         let part = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
         let length = input.content_length();

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body::Body as _;
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::{Hasher, Progress};
 use hythe_catalog::{CatalogError, NewBlob, UploadRecord, UploadState};
 use hythe_model::{Digest, RepositoryPath, UploadId, fail_point};
@@ -30,6 +30,7 @@ pub(crate) async fn finish(visitor: &Visitor, input: Input) -> Result<Response, 
     let named = visitor.repository(&input.name)?;
     let id = session_id(&input)?;
     let digest = input.digest_parameter("digest")?.ok_or(InputError::DigestAbsent)?;
+    Trail::note(|facts| facts.digest = Some(digest));
     let granted = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
     let has_body = !input.body.is_end_stream();
     let last = if has_body {

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Records that differ in time and id only, stored together: a busy registry is asked for the same by the same again
+//! and again, and a row for each would cost more than the pull.
+
+use std::fmt::Write as _;
+
+use hythe_access::RequestId;
+use hythe_model::{from_millis, millis};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::session::corrupt;
+
+/// The most records in a run.
+pub const MAX_RUN_RECORDS: usize = 1000;
+/// The longest time from the first record of a run to its last, in milliseconds.
+pub const MAX_RUN_MILLIS: i64 = 10_000;
+
+/// One record, without what it shares with the others of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// When the request began.
+    pub at: Timestamp,
+    /// The id of the request.
+    pub request: RequestId,
+}
+
+/// Records that differ in time and id only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    id: Uuid,
+    /// A JSON object without its last brace.
+    shared: String,
+    members: Vec<Member>,
+}
+
+impl Run {
+    /// `shared` is a JSON object that is not empty.
+    pub(crate) fn read(id: &str, shared: &str, members: &str) -> Result<Self, StoreError> {
+        let open = shared
+            .strip_suffix('}')
+            .ok_or_else(|| corrupt("a record of the audit log is no JSON object"))?;
+        Ok(Self {
+            id: id.parse().map_err(corrupt)?,
+            shared: open.to_owned(),
+            members: decode(members).ok_or_else(|| corrupt("the times of an audit record cannot be read"))?,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn at(&self, index: usize) -> Option<Timestamp> {
+        self.members.get(index).map(|member| member.at)
+    }
+
+    /// Writes one record as JSON: always the same bytes.
+    pub(crate) fn write(&self, index: usize, into: &mut Vec<u8>) {
+        let Some(member) = self.members.get(index) else { return };
+        into.extend_from_slice(self.shared.as_bytes());
+        let id = Uuid::from_u128(self.id.as_u128().wrapping_add(index as u128));
+        let request = match &member.request {
+            number @ RequestId::Number(_) => format!("\"{number}\""),
+            RequestId::Text(text) => serde_json::Value::from(&**text).to_string(),
+        };
+        let tail = format!(
+            ",\"eventTime\":\"{}\",\"requestID\":{request},\"eventID\":\"{id}\"}}",
+            member.at
+        );
+        into.extend_from_slice(tail.as_bytes());
+    }
+}
+
+/// An id for a run that begins then. Ids sort by time.
+pub(crate) fn new_id(at: Timestamp) -> Uuid {
+    let time = u64::try_from(millis(at)).unwrap_or(0);
+    let seconds = time / 1000;
+    let nanos = u32::try_from(time % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}
+
+/// The first id of that time.
+pub(crate) fn first_id(at: Timestamp) -> String {
+    let time = u128::try_from(millis(at)).unwrap_or(0);
+    Uuid::from_u128((time << 80) & (u128::MAX << 80)).to_string()
+}
+
+/// `milliseconds;id`, of each but the first the difference to the one before; an id of the client's own after `=`.
+pub(crate) fn encode(members: &[Member]) -> String {
+    let mut text = String::with_capacity(48 + 8 * members.len());
+    let (mut time, mut number) = (0, 0_u128);
+    for member in members {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        let now = millis(member.at);
+        let _ = write!(text, "{};", now - time);
+        time = now;
+        match &member.request {
+            RequestId::Number(own) => {
+                let (ahead, behind) = (own.wrapping_sub(number), number.wrapping_sub(*own));
+                let _ = if behind < ahead {
+                    write!(text, "-{behind:x}")
+                } else {
+                    write!(text, "{ahead:x}")
+                };
+                number = *own;
+            }
+            RequestId::Text(own) => {
+                let _ = write!(text, "={own}");
+            }
+        }
+    }
+    text
+}
+
+fn decode(text: &str) -> Option<Vec<Member>> {
+    let (mut time, mut number) = (0_i64, 0_u128);
+    text.split(' ')
+        .map(|part| {
+            let (delta, id) = part.split_once(';')?;
+            time = time.checked_add(delta.parse().ok()?)?;
+            let request = match (id.strip_prefix('='), id.strip_prefix('-')) {
+                (Some(own), _) => RequestId::Text(own.into()),
+                (None, Some(behind)) => {
+                    number = number.wrapping_sub(u128::from_str_radix(behind, 16).ok()?);
+                    RequestId::Number(number)
+                }
+                (None, None) => {
+                    number = number.wrapping_add(u128::from_str_radix(id, 16).ok()?);
+                    RequestId::Number(number)
+                }
+            };
+            Some(Member {
+                at: from_millis(time),
+                request,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn member(at: i64, request: RequestId) -> Member {
+        Member {
+            at: from_millis(at),
+            request,
+        }
+    }
+
+    #[test]
+    fn a_record_is_its_run_with_its_own_time_and_ids() {
+        let members = [
+            member(1_700_000_000_000, RequestId::Number(255)),
+            member(1_700_000_000_123, RequestId::Text("a\"b".into())),
+        ];
+        let id = new_id(members[0].at);
+        let run = Run::read(&id.to_string(), r#"{"a":1}"#, &encode(&members)).unwrap();
+        let mut text = Vec::new();
+        run.write(1, &mut text);
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value["a"], 1);
+        assert_eq!(value["eventTime"], "2023-11-14T22:13:20.123Z");
+        assert_eq!(value["requestID"], "a\"b");
+        assert_eq!(value["eventID"], Uuid::from_u128(id.as_u128() + 1).to_string());
+        assert_eq!(
+            value.to_string().as_bytes(),
+            text,
+            "writing it again makes the same bytes"
+        );
+        assert!(
+            run.at(2).is_none() && Run::read("x", "{}", "").is_err() && Run::read(&id.to_string(), "", "").is_err()
+        );
+    }
+
+    #[test]
+    fn ids_sort_by_time() {
+        let times = [0, 1, 999, 1000, 1_700_000_000_000, 1_700_000_000_001].map(from_millis);
+        for pair in times.windows(2) {
+            let (early, late) = (new_id(pair[0]).to_string(), new_id(pair[1]).to_string());
+            assert!(
+                early < late && first_id(pair[0]) <= early && early < first_id(pair[1]),
+                "{early} {late}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn members_survive(members in prop::collection::vec(
+            (0_i64..4_000_000_000_000, prop_oneof![any::<u128>().prop_map(RequestId::Number), "[!-~]{1,20}".prop_map(|text| RequestId::Text(text.as_str().into()))]),
+            1..20,
+        )) {
+            let members: Vec<_> = members.into_iter().map(|(at, request)| member(at, request)).collect();
+            prop_assert_eq!(decode(&encode(&members)).unwrap(), members);
+        }
+
+        #[test]
+        fn decoding_never_panics(text in ".*") {
+            let _ = decode(&text);
+        }
+    }
+}

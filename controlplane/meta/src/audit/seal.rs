@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Giving records their place in the chain.
+//!
+//! The hashes are computed outside of the transaction, from where the chain ended just before; if another node has
+//! moved the end meanwhile, they are computed again. So the one row that all nodes share is locked only while the
+//! rows are written.
+
+use hythe_model::millis;
+use jiff::Timestamp;
+
+use super::append::{NewAuditRecords, Sealed, insert};
+use super::chain::{Auditor, ChainPosition, Claim};
+use super::run::Run;
+use crate::session::{Session, corrupt, values};
+use crate::writer::Durability;
+use crate::{Store, StoreError};
+
+/// The most rows of changes that one pass seals.
+pub const MAX_UNSEALED_BATCH: usize = 512;
+/// How often a pass starts again because another node was faster.
+const MAX_ATTEMPTS: u32 = 16;
+/// The longest time without an anchor while records come, in milliseconds.
+const ANCHOR_INTERVAL_MILLIS: i64 = 60_000;
+
+/// What a pass has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// Where the chain ends now.
+    pub head: ChainPosition,
+    /// How many records of changes were sealed.
+    pub changes: usize,
+    /// Whether there may be more of them.
+    pub has_more: bool,
+}
+
+pub(crate) const UNSEALED: &str = "
+    SELECT id, shared, members FROM audit_event WHERE sequence IS NULL ORDER BY id LIMIT $1";
+const HEAD: &str = "SELECT head_sequence, head_hash FROM audit_chain WHERE id = 1";
+/// Gives a row if the chain still ends where it did.
+const MOVE_HEAD: &str = "
+    UPDATE audit_chain SET head_sequence = $3, head_hash = $4, head_mac = $5
+     WHERE id = 1 AND head_sequence = $1 AND head_hash = $2
+ RETURNING head_sequence";
+const SEAL: &str = "
+    UPDATE audit_event SET sequence = $2, previous_hash = $3, hash = $4 WHERE id = $1 AND sequence IS NULL";
+const LAST_ANCHOR: &str = "SELECT made_ms FROM audit_anchor ORDER BY made_ms DESC LIMIT 1";
+const ADD_ANCHOR: &str = "
+    INSERT INTO audit_anchor (sequence, hash, made_ms, mac) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (sequence) DO NOTHING";
+
+/// Why the end of the chain was not moved.
+#[derive(Debug, thiserror::Error)]
+enum MoveError {
+    #[error("another node has moved the end of the chain")]
+    Moved,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a pass writes.
+struct Pass {
+    from: ChainPosition,
+    to: ChainPosition,
+    head_mac: String,
+    anchor: Option<(String, Timestamp)>,
+    changes: Vec<(String, Sealed)>,
+    records: Vec<(NewAuditRecords, Sealed)>,
+}
+
+impl Store {
+    /// Writes `records`, and gives them and the changes that wait for it their places in the chain. The records are
+    /// durable against the end of the process at once, and against a power cut after the next change or the next
+    /// minute at the latest.
+    pub async fn seal_audit_events(&self, records: &[NewAuditRecords], now: Timestamp) -> Result<Sealing, StoreError> {
+        let Some(auditor) = self.auditor() else {
+            return Err(corrupt("there is no auditor"));
+        };
+        for _ in 0..MAX_ATTEMPTS {
+            let mut session = self.reader().await?;
+            let row = session.fetch_one(HEAD, values![]).await?;
+            let from = ChainPosition::read(row.size(0)?, &row.text(1)?)?;
+            let waiting = session.fetch_all(UNSEALED, values![MAX_UNSEALED_BATCH]).await?;
+            if waiting.is_empty() && records.is_empty() {
+                return Ok(Sealing {
+                    head: from,
+                    changes: 0,
+                    has_more: false,
+                });
+            }
+            let waiting = waiting
+                .iter()
+                .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            let is_anchor_due = session
+                .fetch_optional(LAST_ANCHOR, values![])
+                .await?
+                .map(|row| row.int(0))
+                .transpose()?
+                .is_none_or(|last| !(0..ANCHOR_INTERVAL_MILLIS).contains(&(millis(now) - last)));
+            drop(session);
+            let changes = waiting.len();
+            let pass = prepare(
+                auditor.clone(),
+                from,
+                waiting,
+                records.to_vec(),
+                is_anchor_due.then_some(now),
+            )
+            .await?;
+            let head = pass.to;
+            let durability = if pass.anchor.is_some() {
+                Durability::Full
+            } else {
+                Durability::Relaxed
+            };
+            let written = self.write_committed(durability, pass, |session, pass| Box::pin(write(session, pass)));
+            match written.await {
+                Ok(()) => {
+                    return Ok(Sealing {
+                        head,
+                        changes,
+                        has_more: changes == MAX_UNSEALED_BATCH,
+                    });
+                }
+                Err(MoveError::Moved) => {}
+                Err(MoveError::Store(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Busy)
+    }
+}
+
+/// Computes the hashes, on a thread on which that holds nobody up.
+async fn prepare(
+    auditor: Auditor,
+    from: ChainPosition,
+    waiting: Vec<(String, String, String)>,
+    records: Vec<NewAuditRecords>,
+    anchor_at: Option<Timestamp>,
+) -> Result<Pass, StoreError> {
+    let work = move || {
+        let mut to = from;
+        let mut seal = |id: &str, shared: &str, members: &str| {
+            let previous = to;
+            to = previous.after_run(&Run::read(id, shared, members)?);
+            Ok::<_, StoreError>(Sealed { previous, last: to })
+        };
+        let changes = waiting
+            .into_iter()
+            .map(|(id, shared, members)| seal(&id, &shared, &members).map(|sealed| (id, sealed)))
+            .collect::<Result<_, _>>()?;
+        let records = records
+            .into_iter()
+            .map(|new| seal(&new.id, &new.shared, &new.members).map(|sealed| (new, sealed)))
+            .collect::<Result<_, _>>()?;
+        Ok(Pass {
+            from,
+            to,
+            head_mac: auditor.mac(Claim::Head, &to),
+            anchor: anchor_at.map(|at| (auditor.mac(Claim::Anchor, &to), at)),
+            changes,
+            records,
+        })
+    };
+    tokio::task::spawn_blocking(work).await.map_err(corrupt)?
+}
+
+async fn write(session: &mut Session, pass: &Pass) -> Result<(), MoveError> {
+    let (from, to) = (&pass.from, &pass.to);
+    let (from_hash, to_hash) = (from.hash_text(), to.hash_text());
+    let values = values![from.sequence, &from_hash, to.sequence, &to_hash, &pass.head_mac];
+    if session.fetch_optional(MOVE_HEAD, values).await?.is_none() {
+        return Err(MoveError::Moved);
+    }
+    for (id, sealed) in &pass.changes {
+        let (previous, hash) = (sealed.previous.hash_text(), sealed.last.hash_text());
+        let values = values![id, sealed.previous.sequence + 1, &previous, &hash];
+        if session.execute(SEAL, values).await? != 1 {
+            return Err(corrupt("a record of the audit log has gone before it was sealed").into());
+        }
+    }
+    insert(session, pass.records.iter().map(|(new, sealed)| (new, Some(*sealed)))).await?;
+    if let Some((mac, at)) = &pass.anchor {
+        session
+            .execute(ADD_ANCHOR, values![to.sequence, &to_hash, *at, mac])
+            .await?;
+    }
+    Ok(())
+}

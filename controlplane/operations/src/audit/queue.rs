@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where records of requests wait that change nothing. A request leaves a pointer here and goes; texts, hashes and
+//! rows are made by a pass in the background, twice a second, and before the log is read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::rand;
+use hythe_access::{AuditLog, Facts, RequestId, Trail};
+use hythe_meta::{AuditMember, Auditor, MAX_RUN_MILLIS, MAX_RUN_RECORDS, NewAuditRecords, Store, StoreError};
+use hythe_model::{Clock, millis};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::CryptoError;
+
+/// How many records wait at most, unless the operator says otherwise. Each takes about 600 bytes.
+pub const DEFAULT_MAX_WAITING_RECORDS: usize = 65_536;
+/// How long a record waits at most before it is written, if the database keeps up. A quarter of the second that may be lost is
+/// left for the writing.
+const PERIOD: Duration = Duration::from_millis(500);
+/// How often old records are looked for.
+const RETENTION_PERIOD: Duration = Duration::from_mins(10);
+/// How many rows are deleted in one transaction, and how many times in one pass.
+const EXPIRE_ROWS: usize = 1000;
+const EXPIRE_TIMES: usize = 100;
+/// How many rows are written in one transaction: each holds the writer up.
+const MAX_ROWS_PER_PASS: usize = 2048;
+
+/// What happens to requests that change nothing when too many records wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They are answered; a record says how many have none.
+    #[default]
+    Count,
+    /// They are turned away.
+    Refuse,
+}
+
+/// How the queue does.
+#[derive(Debug, Default)]
+pub struct AuditMetrics {
+    /// Records that wait.
+    pub waiting: AtomicU64,
+    /// Records that were written, without those that were written with a change.
+    pub written: AtomicU64,
+    /// Records of changes that got their place in the chain.
+    pub sealed: AtomicU64,
+    /// Records that were lost, since too many waited.
+    pub lost: AtomicU64,
+    /// Records that were deleted because of their age.
+    pub expired: AtomicU64,
+}
+
+/// The queue, and the pass that empties it.
+#[derive(Debug)]
+pub struct AuditQueue {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    auditor: Auditor,
+    records_reads: bool,
+    when_full: WhenFull,
+    max_waiting: usize,
+    waiting: Mutex<Vec<Trail>>,
+    /// What a pass has taken and not written yet; also sees to it that there is one pass at a time.
+    taken: tokio::sync::Mutex<Vec<NewAuditRecords>>,
+    /// Lost since the last record that says so.
+    lost: AtomicU64,
+    /// The first half of the ids that are made here.
+    instance: u64,
+    next: AtomicU64,
+    nudge: Notify,
+    metrics: AuditMetrics,
+}
+
+impl AuditQueue {
+    /// A queue in front of `store`, which from now on records changes by itself.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, auditor: Auditor) -> Result<Self, CryptoError> {
+        store.set_auditor(auditor.clone());
+        let mut instance = [0; 8];
+        rand::fill(&mut instance)?;
+        Ok(Self {
+            store,
+            clock,
+            auditor,
+            records_reads: true,
+            when_full: WhenFull::default(),
+            max_waiting: DEFAULT_MAX_WAITING_RECORDS,
+            waiting: Mutex::new(Vec::new()),
+            taken: tokio::sync::Mutex::new(Vec::new()),
+            lost: AtomicU64::new(0),
+            instance: u64::from_be_bytes(instance),
+            next: AtomicU64::new(0),
+            nudge: Notify::new(),
+            metrics: AuditMetrics::default(),
+        })
+    }
+
+    /// How many records may wait, and what happens then.
+    #[must_use]
+    pub fn bounded(self, max_waiting: usize, when_full: WhenFull) -> Self {
+        Self {
+            max_waiting: max_waiting.max(1),
+            when_full,
+            ..self
+        }
+    }
+
+    /// Records only what changes something, or is refused.
+    #[must_use]
+    pub fn without_reads(self) -> Self {
+        Self {
+            records_reads: false,
+            ..self
+        }
+    }
+
+    /// How it does.
+    #[must_use]
+    pub fn metrics(&self) -> &AuditMetrics {
+        &self.metrics
+    }
+
+    /// Writes what waits, until `stop`; then once more, so that a clean end loses nothing.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut looked_for_old_at = None;
+        loop {
+            let is_last = stop.is_cancelled();
+            if let Err(error) = self.flush().await {
+                tracing::warn!(error = %error, "cannot write to the audit log; the next pass tries again");
+            }
+            if is_last {
+                return;
+            }
+            let now = tokio::time::Instant::now();
+            if looked_for_old_at.is_none_or(|last| now.duration_since(last) >= RETENTION_PERIOD) {
+                looked_for_old_at = Some(now);
+                if let Err(error) = self.expire().await {
+                    tracing::warn!(error = %error, "cannot delete old records of the audit log; the next pass tries again");
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.nudge.notified() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+            }
+        }
+    }
+
+    /// Writes what waits now, and gives what was changed its place in the chain.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let mut taken = self.taken.lock().await;
+        let trails = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.metrics.waiting.store(0, Ordering::Relaxed);
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if !trails.is_empty() || lost > 0 {
+            let (auditor, now, request) = (self.auditor.clone(), self.clock.now(), self.next_request());
+            // Making texts of thousands of requests would hold up those that share the thread.
+            let work = move || {
+                let mut records = group(&trails, &auditor);
+                records.extend((lost > 0).then(|| confession(lost, now, request, &auditor)));
+                records
+            };
+            let made = tokio::task::spawn_blocking(work).await;
+            taken.extend(made.map_err(|error| StoreError::Corrupt(error.to_string()))?);
+        }
+        loop {
+            let count = taken.len().min(MAX_ROWS_PER_PASS);
+            let part = taken.get(..count).unwrap_or_default();
+            let sealing = self.store.seal_audit_events(part, self.clock.now()).await?;
+            let records: usize = part.iter().map(NewAuditRecords::len).sum();
+            self.metrics.written.fetch_add(records as u64, Ordering::Relaxed);
+            self.metrics.sealed.fetch_add(sealing.changes as u64, Ordering::Relaxed);
+            taken.drain(..count);
+            if taken.is_empty() && !sealing.has_more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes what is older than the settings say.
+    pub async fn expire(&self) -> Result<(), StoreError> {
+        let days = self.store.audit_settings().await?.retention_days;
+        if days == 0 {
+            return Ok(());
+        }
+        let age = SignedDuration::from_hours(24 * i64::from(days));
+        let before = self.clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
+        for _ in 0..EXPIRE_TIMES {
+            let expired = self.store.expire_audit_events(before, EXPIRE_ROWS).await?;
+            if expired == 0 {
+                break;
+            }
+            self.metrics.expired.fetch_add(expired, Ordering::Relaxed);
+            tracing::info!(records = expired, "deleted old records of the audit log");
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditLog for AuditQueue {
+    fn next_request(&self) -> RequestId {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        RequestId::Number(u128::from(self.instance) << 64 | u128::from(number))
+    }
+
+    fn finished(&self, trail: Trail) {
+        if trail.is_recorded() {
+            return;
+        }
+        if !self.records_reads && trail.add(|facts| !facts.is_change && facts.status < 400) {
+            return;
+        }
+        let count = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.len() < self.max_waiting {
+                waiting.push(trail);
+                waiting.len()
+            } else {
+                0
+            }
+        };
+        if count == 0 {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.metrics.lost.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.metrics.waiting.store(count as u64, Ordering::Relaxed);
+        }
+        // Once, on the way up.
+        if count == self.max_waiting / 2 {
+            self.nudge.notify_one();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.when_full == WhenFull::Refuse && self.metrics.waiting.load(Ordering::Relaxed) >= self.max_waiting as u64
+    }
+}
+
+/// One row for all requests of which the same is known.
+fn group(trails: &[Trail], auditor: &Auditor) -> Vec<NewAuditRecords> {
+    let mut groups: HashMap<Facts, Vec<AuditMember>> = HashMap::new();
+    for trail in trails {
+        let member = AuditMember {
+            at: trail.began_at(),
+            request: trail.request().clone(),
+        };
+        groups.entry(trail.add(std::mem::take)).or_default().push(member);
+    }
+    let mut records = Vec::with_capacity(groups.len());
+    for (facts, mut members) in groups {
+        members.sort_by_key(|member| member.at);
+        let mut rest = members.as_slice();
+        while let Some(first) = rest.first() {
+            let is_near = |member: &&AuditMember| millis(member.at) - millis(first.at) < MAX_RUN_MILLIS;
+            let count = rest.iter().take(MAX_RUN_RECORDS).take_while(is_near).count();
+            let (run, later) = rest.split_at(count.max(1));
+            records.push(NewAuditRecords::new(&facts, run, auditor));
+            rest = later;
+        }
+    }
+    // The chain follows time as far as it can.
+    records.sort_by(NewAuditRecords::by_time);
+    records
+}
+
+/// The record that says how many there are not.
+fn confession(lost: u64, at: Timestamp, request: RequestId, auditor: &Auditor) -> NewAuditRecords {
+    let facts = Facts {
+        operation: "audit.lose",
+        default_event: "AuditRecordsLost",
+        parameters: vec![("records".into(), lost.to_string())],
+        status: 503,
+        error: Some((
+            "AuditRecordsLost".into(),
+            format!("{lost} requests that changed nothing have no record, since too many came at once"),
+        )),
+        ..Facts::default()
+    };
+    NewAuditRecords::new(&facts, &[AuditMember { at, request }], auditor)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hythe_meta::{AuditFilter, StoreConfig};
+    use hythe_model::{ManualClock, Region};
+
+    use super::*;
+
+    async fn queue(folder: &tempfile::TempDir) -> AuditQueue {
+        let path = folder.path().join("meta.db");
+        let store = Store::open(&StoreConfig::Sqlite { path }).await.unwrap();
+        let clock = Arc::new(ManualClock::new("2026-11-01T00:00:00Z".parse().unwrap()));
+        AuditQueue::new(
+            store,
+            clock,
+            Auditor::new(Region::default(), Arc::new(|_: &[u8]| [7; 32])),
+        )
+        .unwrap()
+    }
+
+    fn pull(queue: &AuditQueue, status: u16) {
+        let facts = Facts {
+            operation: "blob.read",
+            default_event: "GetDownloadUrlForLayer",
+            status,
+            error: (status >= 400).then(|| ("DENIED".into(), "no".into())),
+            ..Facts::default()
+        };
+        queue.finished(Trail::new(queue.clock.now(), queue.next_request(), facts));
+    }
+
+    async fn rows(queue: &AuditQueue) -> Vec<serde_json::Value> {
+        let page = queue
+            .store
+            .audit_events(&AuditFilter::default(), None, 1000)
+            .await
+            .unwrap();
+        page.records
+            .iter()
+            .map(|record| serde_json::from_str(&record.json).unwrap())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn equal_requests_share_a_row_and_each_has_its_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = queue(&folder).await;
+        (0..1500).for_each(|_| pull(&queue, 200));
+        pull(&queue, 403);
+        queue.flush().await.unwrap();
+        let verified = queue.store.verify_audit_events(None, u64::MAX).await.unwrap();
+        assert_eq!((verified.records, verified.is_complete), (1501, true), "{verified:?}");
+        let rows = rows(&queue).await;
+        let mut ids: Vec<_> = rows.iter().map(|row| row["eventID"].as_str().unwrap()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((rows.len(), ids.len()), (1000, 1000));
+        assert_eq!(queue.metrics.written.load(Ordering::Relaxed), 1501);
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = queue(&folder).await.bounded(3, WhenFull::Refuse);
+        (0..5).for_each(|_| pull(&queue, 200));
+        assert!(queue.is_full());
+        queue.flush().await.unwrap();
+        assert!(!queue.is_full());
+        let rows = rows(&queue).await;
+        let told = rows.iter().find(|row| row["eventName"] == "AuditRecordsLost").unwrap();
+        assert_eq!((rows.len(), &told["requestParameters"]["records"]), (4, &2.into()));
+    }
+
+    #[tokio::test]
+    async fn without_reads_what_is_refused_is_still_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = queue(&folder).await.without_reads();
+        [200, 304, 403].into_iter().for_each(|status| pull(&queue, status));
+        queue.flush().await.unwrap();
+        let rows = rows(&queue).await;
+        assert_eq!((rows.len(), &rows[0]["errorCode"]), (1, &"DENIED".into()));
+    }
+
+    #[tokio::test]
+    async fn old_records_go_and_the_rest_can_be_verified() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("meta.db");
+        let store = Store::open(&StoreConfig::Sqlite { path }).await.unwrap();
+        let clock = Arc::new(ManualClock::new("2026-11-01T00:00:00Z".parse().unwrap()));
+        let auditor = Auditor::new(
+            Region::default(),
+            Arc::new(|text: &[u8]| [text.len().try_into().unwrap(); 32]),
+        );
+        let queue = AuditQueue::new(store, Arc::clone(&clock) as _, auditor).unwrap();
+        for _ in 0..3 {
+            pull(&queue, 200);
+            queue.flush().await.unwrap();
+            clock.advance_seconds(60 * 86_400);
+        }
+        queue.expire().await.unwrap();
+        let verified = queue.store.verify_audit_events(None, u64::MAX).await.unwrap();
+        assert_eq!(
+            (verified.from.sequence, verified.records, verified.is_complete),
+            (2, 1, true),
+            "{verified:?}"
+        );
+        queue.store.put_audit_settings(0, None).await.unwrap();
+        clock.advance_seconds(10_000 * 86_400);
+        queue.expire().await.unwrap();
+        assert_eq!(rows(&queue).await.len(), 1);
+    }
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What becomes known of a request while it is handled, for the audit log.
+//!
+//! A door makes a [`Trail`] for each request and runs the request within it ([`Trail::follow`]). Whoever learns
+//! something adds it with [`Trail::note`], wherever in the request it runs: who asks is noted by the door, what was
+//! decided by [`crate::authorize_with`], what changed by the metadata store, which also writes the record of a change
+//! in the change's own transaction. What is left is handed to the [`AuditLog`] when the request has its answer.
+//!
+//! Nothing here waits, and nothing is made into text: that is done in the background.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hythe_model::{AccountId, Digest, Tag};
+use jiff::Timestamp;
+
+use crate::{Action, Attributes, Caller, Decision, Lineage, Principal, Resource};
+
+/// The status of a request whose client went away before it was answered; never sent.
+pub const CLIENT_GONE: u16 = 499;
+
+tokio::task_local! {
+    static CURRENT: Option<Trail>;
+}
+
+/// Takes the trails of requests that were answered.
+pub trait AuditLog: fmt::Debug + Send + Sync {
+    /// An id for a request that brings none.
+    fn next_request(&self) -> RequestId;
+
+    /// Takes a request that has its answer. Never waits; a request that the store has recorded is passed over.
+    fn finished(&self, trail: Trail);
+
+    /// Whether a request must be turned away, since it could not be recorded.
+    fn is_full(&self) -> bool {
+        false
+    }
+}
+
+/// The id of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RequestId {
+    /// Made here; shown as 32 hexadecimal digits.
+    Number(u128),
+    /// The client's own.
+    Text(Arc<str>),
+}
+
+impl RequestId {
+    /// Reads an id.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let is_number = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match u128::from_str_radix(text, 16) {
+            Ok(number) if is_number => Self::Number(number),
+            _ => Self::Text(text.into()),
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(formatter, "{number:032x}"),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+/// One request on its way. Clones are the same request.
+#[derive(Clone, Debug)]
+pub struct Trail(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    began_at: Timestamp,
+    request: RequestId,
+    facts: Mutex<Facts>,
+    is_recorded: AtomicBool,
+}
+
+impl Trail {
+    /// A request that began at `began_at`.
+    #[must_use]
+    pub fn new(began_at: Timestamp, request: RequestId, facts: Facts) -> Self {
+        Self(Arc::new(Inner {
+            began_at,
+            request,
+            facts: Mutex::new(facts),
+            is_recorded: AtomicBool::new(false),
+        }))
+    }
+
+    /// Runs `work` as a part of this request.
+    pub async fn follow<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(Some(self), work).await
+    }
+
+    /// Runs `work`, which a request brings about and which is not what it asked for: tidying up, or state that only
+    /// lasts as long as an upload does. What it writes gets no record of its own.
+    pub async fn aside<F: Future>(work: F) -> F::Output {
+        CURRENT.scope(None, work).await
+    }
+
+    /// The request that this is a part of.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(Clone::clone).ok().flatten()
+    }
+
+    /// Adds to what is known of the request that this is a part of, if it is one.
+    pub fn note(add: impl FnOnce(&mut Facts)) {
+        let _ = CURRENT.try_with(|trail| {
+            if let Some(trail) = trail {
+                trail.add(add);
+            }
+        });
+    }
+
+    /// Adds to what is known.
+    pub fn add<T>(&self, add: impl FnOnce(&mut Facts) -> T) -> T {
+        add(&mut self.0.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the request began.
+    #[must_use]
+    pub fn began_at(&self) -> Timestamp {
+        self.0.began_at
+    }
+
+    /// The id of the request.
+    #[must_use]
+    pub fn request(&self) -> &RequestId {
+        &self.0.request
+    }
+
+    /// A change of this request was committed together with its record.
+    pub fn set_recorded(&self) {
+        self.0.is_recorded.store(true, Ordering::Release);
+    }
+
+    /// Whether a change of this request was committed together with its record.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.0.is_recorded.load(Ordering::Acquire)
+    }
+}
+
+/// Who sends a request. Two are equal if a record could not tell them apart.
+#[derive(Clone, Debug)]
+pub struct Who {
+    /// Whose rights count.
+    pub principal: Principal,
+    /// Where the credentials come from.
+    pub lineage: Arc<Lineage>,
+    /// What is known of the session.
+    pub attributes: Arc<Attributes>,
+}
+
+impl PartialEq for Who {
+    fn eq(&self, other: &Self) -> bool {
+        self.principal == other.principal
+            && self.lineage.access_key_id == other.lineage.access_key_id
+            && self.attributes == other.attributes
+    }
+}
+
+impl Eq for Who {}
+
+impl Hash for Who {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.principal.hash(state);
+        self.lineage.access_key_id.hash(state);
+    }
+}
+
+/// What a decision was about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The action.
+    pub action: Action,
+    /// What it is done to.
+    pub resource: Resource,
+}
+
+/// A tag that was moved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MovedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// What it pointed to.
+    pub from: Option<Digest>,
+    /// What it points to.
+    pub to: Option<Digest>,
+}
+
+/// What is known of a request, but for its time and its id: requests of which the same is known are stored together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// The operation as its door calls it, such as `GET /v2/<name>/blobs/<digest>` or `CreateRepository`.
+    pub operation: &'static str,
+    /// The name of the event, if it is not that of the action that the gate was asked about.
+    pub event: Option<&'static str>,
+    /// The name of the event if the gate was not asked.
+    pub default_event: &'static str,
+    /// Whether the operation is there to change something.
+    pub is_change: bool,
+    /// Who asks; `None` while that is not known.
+    pub who: Option<Who>,
+    /// The address of the client.
+    pub source_ip: Option<IpAddr>,
+    /// Whether the request came over TLS.
+    pub is_secure: bool,
+    /// What the client calls itself.
+    pub user_agent: Option<Arc<str>>,
+    /// What the gate said yes to first.
+    pub allowed: Option<Asked>,
+    /// What the gate said no to last, and why.
+    pub denied: Option<(Asked, String)>,
+    /// The account whose registry the request is for.
+    pub account: Option<AccountId>,
+    /// The repository as the client wrote it.
+    pub repository: Option<Arc<str>>,
+    /// The tag that was named.
+    pub tag: Option<Tag>,
+    /// The digest that was named or found.
+    pub digest: Option<Digest>,
+    /// Further parameters of the request: names, and values as JSON. Without secrets and of bounded size.
+    pub parameters: Vec<(Cow<'static, str>, String)>,
+    /// Parts of the answer to a change: names, and values as JSON. Without secrets and of bounded size.
+    pub response: Vec<(Cow<'static, str>, String)>,
+    /// The HTTP status of the answer; 0 while there is none.
+    pub status: u16,
+    /// The code and the text of an error.
+    pub error: Option<(Cow<'static, str>, String)>,
+}
+
+impl Facts {
+    /// Notes who asks, and from where.
+    pub fn set_caller(&mut self, caller: &Caller) {
+        self.who = Some(Who {
+            principal: caller.principal.clone(),
+            lineage: Arc::clone(&caller.lineage),
+            attributes: Arc::clone(&caller.attributes),
+        });
+        self.source_ip = caller.source_ip.or(self.source_ip);
+        self.is_secure = caller.is_secure;
+        if let Some(agent) = &caller.user_agent {
+            self.user_agent = Some(Arc::clone(agent));
+        }
+    }
+
+    /// Notes what was decided.
+    pub fn set_decision(&mut self, action: Action, resource: &Resource, decision: &Decision) {
+        let asked = || Asked {
+            action,
+            resource: resource.clone(),
+        };
+        match decision {
+            Decision::Allowed if self.allowed.is_none() => self.allowed = Some(asked()),
+            Decision::Allowed => {}
+            Decision::Denied(denial) => self.denied = Some((asked(), denial.to_string())),
+        }
+    }
+
+    /// Adds a part of the answer: an identifier, which needs no escapes and is no secret.
+    pub fn add_response(&mut self, name: &'static str, identifier: &str) {
+        if identifier
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte))
+        {
+            self.response.push((name.into(), format!("\"{identifier}\"")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trail() -> Trail {
+        Trail::new(Timestamp::UNIX_EPOCH, RequestId::Number(7), Facts::default())
+    }
+
+    #[tokio::test]
+    async fn notes_go_to_the_request_that_they_are_made_in() {
+        Trail::note(|_| panic!("this is no part of a request"));
+        let (first, second) = (trail(), trail());
+        let work = |status| async move {
+            tokio::task::yield_now().await;
+            Trail::note(|facts| facts.status = status);
+        };
+        tokio::join!(first.clone().follow(work(200)), second.clone().follow(work(404)));
+        assert_eq!(
+            (first.add(|facts| facts.status), second.add(|facts| facts.status)),
+            (200, 404)
+        );
+        assert!(Trail::current().is_none());
+        let inner = first.follow(Trail::aside(async { Trail::current().is_some() })).await;
+        assert!(!inner, "what is done aside is no part of the request");
+    }
+
+    #[test]
+    fn the_first_yes_and_the_last_no_are_kept() {
+        let mut facts = Facts::default();
+        let resource = Resource::Registry(hythe_model::AccountId::default());
+        facts.set_decision(Action::PutImage, &resource, &Decision::Allowed);
+        facts.set_decision(Action::ListImages, &resource, &Decision::Allowed);
+        facts.set_decision(Action::ListUsers, &resource, &Decision::Denied("no".into()));
+        assert_eq!(facts.allowed.map(|asked| asked.action), Some(Action::PutImage));
+        assert_eq!(
+            facts.denied.map(|(asked, why)| (asked.action, why)),
+            Some((Action::ListUsers, "no".into()))
+        );
+    }
+
+    #[test]
+    fn ids_are_shown_as_they_came() {
+        for text in [
+            "0123456789abcdef0123456789abcdef",
+            "0123456789ABCDEF0123456789ABCDEF",
+            "r1",
+            "",
+        ] {
+            assert_eq!(RequestId::new(text).to_string(), text);
+        }
+    }
+}
