@@ -61,6 +61,14 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The audit log is not as it was written.
+    #[error("the audit log is not as it was written: {reason}")]
+    Tampered {
+        /// The first record that is not.
+        sequence: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// There is no home folder to write to.
     #[error("no home folder is known")]
     NoHome,

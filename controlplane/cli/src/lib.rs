@@ -9,6 +9,7 @@
 //!
 //! Absent on purpose: `main`, and any code of the server.
 
+mod audit_file;
 mod commands;
 mod confirm;
 mod context;
@@ -41,8 +42,7 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, completion, configure, group, image, login, logout, policy, registry, repository, role, tag,
-    token, user, whoami,
+    access_key, account, completion, configure, group, image, login, logout, policy, registry, repository, role, tag, token, user, whoami, audit,
 };
 use context::Context;
 use writer::Writer;
@@ -111,6 +111,9 @@ pub enum Command {
     /// Make and revoke authorization tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// See who did what, export it, and check that nobody changed it
+    #[command(subcommand, after_help = audit::EXAMPLES)]
+    Audit(audit::AuditCommand),
     /// Print a completion script for a shell
     #[command(after_help = completion::EXAMPLES)]
     Completion(completion::CompletionArgs),
@@ -137,6 +140,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Policy(command) => policy::run(command, &context).await,
         Command::AccessKey(command) => access_key::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
+        Command::Audit(command) => audit::run(command, &context).await,
         Command::Completion(args) => completion::run(&args, program),
     };
     match done {

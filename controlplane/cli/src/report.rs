@@ -42,6 +42,12 @@ pub(crate) fn report(error: &CliError) -> Report {
             Some("`hythe login --print-password` prints a password for any other tool (user name `AWS`)"),
         ),
         CliError::DockerConfig { .. } => (FAILED, Some("repair the file, or move it away")),
+        CliError::Tampered { .. } => (
+            FAILED,
+            Some(
+                "compare with an earlier export or a backup: records are only ever added, and deleted from the start when they are old",
+            ),
+        ),
         CliError::NoHome => (FAILED, Some("set HOME, or HYTHE_CONFIG_FILE and DOCKER_CONFIG")),
         CliError::Output(source) if source.kind() == ErrorKind::BrokenPipe => {
             return Report {

@@ -22,6 +22,7 @@ mod retry;
 mod settings;
 mod transport;
 
+pub use calls::AuditTail;
 pub use client::{Client, ETag, IdempotencyKey, Versioned};
 pub use credentials::Credentials;
 pub use endpoint::{Endpoint, EndpointError};

@@ -66,6 +66,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "UpdatePolicy" => json!({ "policyDocument": IDENTITY_POLICY }),
         "UpdateUser" => json!({ "policies": [] }),
         "UpdateAccessKey" => json!({ "status": "Active" }),
+        "PutAuditSettings" => json!({ "retentionDays": 30 }),
+        "VerifyAuditEvents" => json!({}),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every change leaves one event that says who did what, and no secret.
+//! Every request leaves one record that says who did what, and no secret; every change a line in the log, too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
 mod support;
@@ -106,4 +106,206 @@ async fn changes_are_recorded_and_secrets_are_not() {
     for secret in [root_secret, eve_secret, &password] {
         assert!(!log.text().contains(secret.as_str()), "a secret is in the log");
     }
+}
+
+/// All records, oldest first, as the administrator of the deployment sees them.
+async fn records(world: &World) -> Vec<Value> {
+    let path = "/api/v1/audit-events?maxResults=1000&allAccounts=true";
+    let mut found = world.get(path).await.expect(200).json()["auditEvents"]
+        .as_array()
+        .unwrap()
+        .clone();
+    found.reverse();
+    found
+}
+
+fn short(record: &Value) -> (&str, &str, &str, &str) {
+    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+    (
+        text("/eventName"),
+        text("/userIdentity/type"),
+        text("/decision/effect"),
+        text("/errorCode"),
+    )
+}
+
+#[tokio::test]
+async fn every_request_has_a_record() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let eve = world.user("eve", &[]).await;
+    let path = "/api/v1/repositories/team-a%2Fweb";
+    world.clock.advance_seconds(1);
+    world.call(&eve, "DELETE", path).send().await.expect(403);
+    world.call(&Auth::Nobody, "GET", path).send().await.expect(401);
+    let wrong = Auth::Basic("HYTHEAAAAAAAAAAAAAAA".into(), "wrong".into());
+    world.call(&wrong, "GET", path).send().await.expect(401);
+    world.get("/api/v1/nothing").await.expect(404);
+    world.clock.advance_seconds(1);
+    world.call(&world.root, "DELETE", path).send().await.expect(200);
+
+    let found = records(&world).await;
+    let mut seen: Vec<_> = found.iter().map(short).collect();
+    let (first, rest) = seen.split_at_mut(3);
+    first.sort_unstable();
+    let ok = |event| (event, "Root", "Allow", "-");
+    assert_eq!(first, [ok("CreateAccessKey"), ok("CreateRepository"), ok("CreateUser")]);
+    let (last, refused) = rest.split_last_mut().unwrap();
+    refused.sort_unstable();
+    assert_eq!(
+        refused,
+        [
+            ("DeleteRepository", "IAMUser", "Deny", "AccessDeniedException"),
+            (
+                "DescribeRepositories",
+                "Anonymous",
+                "Deny",
+                "MissingAuthenticationTokenException"
+            ),
+            (
+                "DescribeRepositories",
+                "Unknown",
+                "NotAsked",
+                "UnrecognizedClientException"
+            ),
+            ("Unknown", "Unknown", "NotAsked", "ResourceNotFoundException"),
+        ]
+    );
+    assert_eq!(*last, ok("DeleteRepository"));
+
+    let denied = found
+        .iter()
+        .find(|record| record["userIdentity"]["userName"] == "eve")
+        .unwrap();
+    let reason = denied["errorMessage"].as_str().unwrap();
+    assert!(
+        reason.contains("is not authorized to perform: ecr:DeleteRepository"),
+        "{reason}"
+    );
+    assert_eq!(denied["requestID"], "test");
+    assert_eq!(
+        denied["resources"][0]["ARN"],
+        "arn:aws:ecr:local:000000000000:repository/team-a/web"
+    );
+    assert_eq!(denied["requestParameters"]["repositoryName"], "team-a/web");
+    let Auth::Basic(key, secret) = &eve else {
+        panic!("an access key")
+    };
+    assert_eq!(denied["userIdentity"]["accessKeyId"], key.as_str());
+    let text = serde_json::to_string(&found).unwrap();
+    let Auth::Basic(_, root_secret) = &world.root else {
+        panic!("an access key")
+    };
+    assert!(
+        !text.contains(secret.as_str()) && !text.contains(root_secret.as_str()),
+        "a secret is in the log"
+    );
+
+    // The typed form loses nothing, or a client that passes records on would break their hashes.
+    for record in &found {
+        let typed: hythe_wire::AuditEvent = serde_json::from_value(record.clone()).unwrap();
+        assert_eq!(serde_json::to_string(&typed).unwrap(), record.to_string());
+    }
+}
+
+#[tokio::test]
+async fn an_account_sees_its_own_and_the_chain_is_the_deployments() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let reader = world.user("ada", &["ReadOnly"]).await;
+    world
+        .call(&reader, "GET", "/api/v1/audit-events")
+        .send()
+        .await
+        .expect(403);
+    let of = |query: &str| format!("/api/v1/audit-events?{query}");
+    let count = async |query: &str| {
+        world.get(&of(query)).await.expect(200).json()["auditEvents"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count("eventName=CreateRepository").await, 1);
+    assert_eq!(count("principal=ada").await, 1);
+    assert_eq!(count("errorCode=AccessDeniedException&principal=ada").await, 1);
+    assert_eq!(
+        count("repository=team-a%2Fweb&startTime=2026-11-01T00:00:00Z&endTime=2026-11-01T00:00:01Z").await,
+        1
+    );
+    for bad in [
+        "startTime=soon",
+        "digest=x",
+        "repository=X",
+        "nextToken=x",
+        "maxResults=0",
+        "allAccounts=true&repository=team-a%2Fweb",
+    ] {
+        world.get(&of(bad)).await.expect_code(400, "InvalidParameterException");
+    }
+    // A token is good for the question that it was made for.
+    let page = world.get(&of("maxResults=1")).await.json();
+    let token = page["nextToken"].as_str().unwrap();
+    world
+        .get(&of(&format!("maxResults=1&nextToken={token}")))
+        .await
+        .expect(200);
+    world
+        .get(&of(&format!("principal=ada&nextToken={token}")))
+        .await
+        .expect_code(400, "InvalidParameterException");
+
+    let tail = world.get(&of("afterSequence=0&maxResults=2")).await.json();
+    assert_eq!((&tail["lastSequence"], &tail["hasMore"]), (&json!(2), &json!(true)));
+    assert_eq!(tail["auditEvents"][1]["integrity"]["sequence"], 2);
+
+    let verified = world
+        .post("/api/v1/audit-verifications", json!({}))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(verified["isComplete"], true);
+    let noted = verified["through"].clone();
+    let expected = |position: &Value| json!({ "expected": position });
+    let again = world
+        .post("/api/v1/audit-verifications", expected(&noted))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(again["isComplete"], true);
+    let mut other = noted;
+    other["hash"] = "0".repeat(64).into();
+    let found = world
+        .post("/api/v1/audit-verifications", expected(&other))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(
+        (&found["isComplete"], &found["finding"]["sequence"]),
+        (&json!(false), &other["sequence"])
+    );
+}
+
+#[tokio::test]
+async fn settings_are_changed_once() {
+    let world = World::new().await;
+    let path = "/api/v1/audit-settings";
+    let read = world.get(path).await;
+    assert_eq!(read.expect(200).json(), json!({ "retentionDays": 90 }));
+    let put = |days: u64| {
+        world
+            .call(&world.root, "PUT", path)
+            .header("if-match", "\"1\"")
+            .json(&json!({ "retentionDays": days }))
+    };
+    put(30).send().await.expect(200);
+    put(40).send().await.expect_code(412, "PreconditionFailedException");
+    let huge = world
+        .call(&world.root, "PUT", path)
+        .json(&json!({ "retentionDays": 40_000 }));
+    huge.send().await.expect_code(400, "InvalidParameterException");
+    let newest = world
+        .get("/api/v1/audit-events?eventName=PutEventSettings")
+        .await
+        .json();
+    assert_eq!(newest["auditEvents"].as_array().unwrap().len(), 3);
 }

@@ -92,6 +92,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench -- --only start,listing --large
                                             with 1,000,000 manifests, 100,000 tags and 100,000 repositories stored
   cargo xtask bench -- --only push --rounds 9 --servers hythe,docker-registry
+  cargo xtask bench -- --only get,manifest --rounds 9 --servers hythe,hythe-unaudited
+                                            what the audit log costs: the second records no reads
   cargo xtask bench -- --peer zot=http://127.0.0.1:5001 --pid 4711
                                             with a server that runs already; its process id for CPU and memory";
 
@@ -135,6 +137,7 @@ struct Options {
 fn known_server(name: &str) -> Result<Kind, String> {
     match name {
         "hythe" => Ok(Kind::Hythe),
+        "hythe-unaudited" => Ok(Kind::Unaudited),
         "docker-registry" => Ok(Kind::DockerRegistry),
         "nginx" => Ok(Kind::Nginx),
         other => Err(format!(

@@ -36,6 +36,8 @@ pub fn catalog_repository(number: usize) -> String {
 pub enum Kind {
     /// Ours, as it comes: SQLite, authorization, metrics, logs.
     Hythe,
+    /// Ours without records of reads, to see what those cost.
+    Unaudited,
     /// Debian's `docker-registry`: files, no authentication.
     DockerRegistry,
     /// nginx with plain files: the limit for GET.
@@ -57,6 +59,7 @@ impl Kind {
     pub fn name(&self) -> &str {
         match self {
             Self::Hythe => "hythe",
+            Self::Unaudited => "hythe-unaudited",
             Self::DockerRegistry => "docker-registry",
             Self::Nginx => "nginx",
             Self::Other { name, .. } => name,
@@ -80,7 +83,7 @@ impl Kind {
     pub fn is_installed(&self) -> bool {
         match self {
             Self::DockerRegistry | Self::Nginx => client::path_of(self.name()).is_some(),
-            Self::Hythe | Self::Other { .. } => true,
+            Self::Hythe | Self::Unaudited | Self::Other { .. } => true,
         }
     }
 
@@ -88,7 +91,7 @@ impl Kind {
     #[must_use]
     pub fn version(&self) -> Option<String> {
         let (program, arguments) = match self {
-            Self::Hythe => (e2e::binary::hythe().ok()?, ["--version"]),
+            Self::Hythe | Self::Unaudited => (e2e::binary::hythe().ok()?, ["--version"]),
             Self::DockerRegistry => (client::path_of("docker-registry")?, ["--version"]),
             Self::Nginx => (client::path_of("nginx")?, ["-v"]),
             Self::Other { .. } => return None,
@@ -137,7 +140,7 @@ impl Subject {
     /// Starts one in an empty folder, with its repositories.
     pub fn start(kind: &Kind) -> Result<Self> {
         let started = match kind {
-            Kind::Hythe => hythe::start(),
+            Kind::Hythe | Kind::Unaudited => hythe::start(kind),
             Kind::DockerRegistry => docker_registry::start(),
             Kind::Nginx => nginx::start(),
             Kind::Other { url, pid, .. } => Ok(Self {
@@ -154,7 +157,7 @@ impl Subject {
     /// Starts it again on the same data, with TLS.
     pub fn into_tls(self, identity: &Identity) -> Result<Self> {
         match self.kind {
-            Kind::Hythe => hythe::into_tls(self, identity),
+            Kind::Hythe | Kind::Unaudited => hythe::into_tls(self, identity),
             Kind::DockerRegistry => docker_registry::into_tls(self, identity),
             Kind::Nginx => nginx::into_tls(self, identity),
             Kind::Other { .. } => anyhow::bail!("another server's TLS is its own"),

@@ -3,6 +3,7 @@
 
 pub(crate) mod access_key;
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod configure;
 pub(crate) mod group;

@@ -3,6 +3,7 @@
 
 mod access_key;
 mod account;
+mod audit;
 mod authorization_token;
 mod group;
 mod identity_provider;
@@ -15,3 +16,5 @@ mod resource_tag;
 mod role;
 mod tag;
 mod user;
+
+pub use audit::AuditTail;

@@ -34,7 +34,7 @@ pub struct Sealing {
 }
 
 pub(crate) const UNSEALED: &str = "
-    SELECT id, shared, members FROM audit_event WHERE sequence IS NULL ORDER BY id LIMIT $1";
+    SELECT id, shared, members FROM audit_event WHERE sequence IS NULL AND id >= '' ORDER BY id LIMIT $1";
 const HEAD: &str = "SELECT head_sequence, head_hash FROM audit_chain WHERE id = 1";
 /// Gives a row if the chain still ends where it did.
 const MOVE_HEAD: &str = "

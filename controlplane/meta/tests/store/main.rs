@@ -9,6 +9,7 @@
 )]
 
 mod access_key;
+mod audit;
 mod cache;
 mod catalog;
 mod concurrency;

@@ -2,7 +2,7 @@
 //! A page costs what it holds, however much there is.
 
 use hythe_catalog::{Catalog, ImageCatalog};
-use hythe_meta::{PAGED_STATEMENTS, StoreConfig};
+use hythe_meta::{AUDIT_STATEMENTS, PAGED_STATEMENTS, StoreConfig};
 use hythe_model::{RepositoryName, Tag};
 
 use crate::contents::{account, create, digest, image, link, path, push};
@@ -52,6 +52,18 @@ async fn fill(database: &Database) {
         "INSERT INTO upload (id, repository_id, algorithm, bytes, version, expires_ms)
          SELECT 'u' || n.text, id, 'sha256', 0, 0, CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
             .to_owned(),
+        format!(
+            "INSERT INTO audit_event (id, account_id, principal, event_name, repository, digest, error_code, records, shared,
+                                      members, sequence, previous_hash, hash)
+             SELECT 'a' || n.text, '000000000000', 'arn:p', 'PutImage', '000000000000/web', '{blob}', 'DENIED', 1, '{{}}', '',
+                    CAST(n.text AS BIGINT), '', '' FROM n"
+        ),
+        "INSERT INTO audit_event (id, account_id, principal, event_name, records, shared, members)
+         SELECT 'b' || n.text, '000000000000', 'arn:p', 'PutImage', 1, '{}', '' FROM n"
+            .to_owned(),
+        "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
+         SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
+            .to_owned(),
     ] {
         let numbers = format!(
             "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {ROWS}),
@@ -71,7 +83,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
     let account = account.as_str();
     let (blob, image) = (blob.to_string(), image.to_string());
     let key = "00000000-0000-0000-0000-000000000000";
-    for (what, sql) in PAGED_STATEMENTS {
+    for (what, sql) in PAGED_STATEMENTS.iter().chain(AUDIT_STATEMENTS) {
         let values: &[&str] = match *what {
             "tags" | "tag names" => &[key, "t104000", "10"],
             "moves of a tag" => &[account, "web", "t", "104000", "10"],
@@ -82,6 +94,16 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "repository names" => &[account, "r104000", "10"],
             "sources of a blob" => &[&blob, account, "10"],
             "expired uploads" => &["104000", "10"],
+            "audit events" => &[key, "", "10"],
+            "audit events of an account" => &[key, "", "10", account],
+            "audit events of a principal" => &[key, "", "10", "arn:p"],
+            "audit events of a name" => &[key, "", "10", "PutImage"],
+            "audit events of a repository" => &[key, "", "10", "000000000000/web"],
+            "audit events of a digest" => &[key, "", "10", &blob],
+            "audit events of an error" => &[key, "", "10", "DENIED"],
+            "audit events in order" | "audit events to verify" | "oldest audit events" => &["4000", "10"],
+            "audit events to seal" => &["10"],
+            "audit anchors" => &["4000", "4100"],
             other => panic!("what are the values of `{other}`?"),
         };
         let mut text = (*sql).to_owned();

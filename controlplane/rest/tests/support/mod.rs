@@ -23,7 +23,9 @@ use http_body_util::BodyExt as _;
 use hythe_catalog::{BlobCatalog as _, ImageCatalog as _, NewBlob, NewImage};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::{AccountId, Clock, Digest, Manifest, ManualClock, MediaType, Region, RepositoryPath};
-use hythe_operations::{AccessGate, AddressStyle, ControlPlane, MasterKey, RegistryAddress, Settings, bootstrap};
+use hythe_operations::{
+    AccessGate, AddressStyle, AuditQueue, ControlPlane, MasterKey, RegistryAddress, Settings, bootstrap,
+};
 use hythe_rest::{Metrics, OperationInfo, operations, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -64,6 +66,8 @@ impl World {
             .unwrap();
         let plane = plane(&store, &clock, &master);
         plane.gate().refresh().await.unwrap();
+        let audit = AuditQueue::new(store.clone(), shared, plane.gate().auditor()).unwrap();
+        plane.set_audit(Arc::new(audit));
         Self {
             router: router(plane.clone(), Metrics::default()),
             plane,

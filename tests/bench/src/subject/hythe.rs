@@ -15,9 +15,12 @@ use crate::load::tls::Identity;
 use crate::process::Tree;
 
 /// Starts one in an empty folder, with its repositories.
-pub fn start() -> Result<Subject> {
+pub fn start(kind: &Kind) -> Result<Subject> {
     let started = Instant::now();
-    let server = Server::start()?;
+    let server = Server::start_with(ServerOptions {
+        arguments: arguments(kind),
+        ..ServerOptions::default()
+    })?;
     let ready_after = started.elapsed();
     server.create_repository(REPOSITORY)?;
     let endpoint = Endpoint::plain(server.registry())?;
@@ -25,7 +28,7 @@ pub fn start() -> Result<Subject> {
     let mut endpoint = endpoint.with(http::basic("AWS", &password));
     endpoint.authorization = Some(bearer(&endpoint, &[REPOSITORY])?);
     Ok(Subject {
-        kind: Kind::Hythe,
+        kind: kind.clone(),
         endpoint,
         tree: Tree::of(&[server.pid()])?,
         ready_after,
@@ -43,14 +46,15 @@ pub fn into_tls(subject: Subject, identity: &Identity) -> Result<Subject> {
     };
     first.stop();
     let text = |path: &Path| path.to_string_lossy().into_owned();
-    let arguments = vec![
+    let mut arguments = arguments(&subject.kind);
+    arguments.extend([
         "--tls-mode".to_owned(),
         "files".to_owned(),
         "--tls-certificate".to_owned(),
         text(&identity.certificate),
         "--tls-key".to_owned(),
         text(&identity.key),
-    ];
+    ]);
     let options = ServerOptions {
         arguments,
         data_folder: Some(first.data_folder().to_owned()),
@@ -64,7 +68,7 @@ pub fn into_tls(subject: Subject, identity: &Identity) -> Result<Subject> {
     // A token speaks for the account, wherever the listener is.
     endpoint.authorization.clone_from(&subject.endpoint.authorization);
     Ok(Subject {
-        kind: Kind::Hythe,
+        kind: subject.kind,
         tree: Tree::of(&[server.pid()])?,
         endpoint,
         ready_after,
@@ -73,6 +77,14 @@ pub fn into_tls(subject: Subject, identity: &Identity) -> Result<Subject> {
             _data: Some(first),
         },
     })
+}
+
+/// What is not as it comes.
+fn arguments(kind: &Kind) -> Vec<String> {
+    match kind {
+        Kind::Unaudited => vec!["--audit-reads=false".to_owned()],
+        _ => Vec::new(),
+    }
 }
 
 /// A bearer token for some repositories and the catalog, as an engine gets it: a password once, then the token.

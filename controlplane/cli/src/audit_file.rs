@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Checking an export of the audit log without the server that made it. How hashes are made is documented in
+//! `docs/audit.md`; this is written from there.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::context::Context;
+use crate::error::{CliError, file};
+use crate::table::Table;
+
+/// The longest line, in bytes.
+const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// How many bytes a hash has.
+const HASH_BYTES: usize = 32;
+
+/// What a file has shown.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    records: u64,
+    gaps: u64,
+    first_sequence: u64,
+    last_sequence: u64,
+    last_hash: String,
+}
+
+/// Checks every line of a file that `hythe audit export` wrote.
+pub(crate) fn verify(context: &Context, path: &Path, allow_gaps: bool) -> Result<(), CliError> {
+    let mut lines = BufReader::new(File::open(path).map_err(file("open", path))?);
+    let mut checked = Checked::default();
+    loop {
+        let mut line = Vec::new();
+        let read = lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
+        if read.map_err(file("read", path))? == 0 {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let at = checked.last_sequence + 1;
+        let tampered = |sequence: u64, reason: String| CliError::Tampered { sequence, reason };
+        let Record {
+            sequence,
+            previous_hash,
+            hash,
+            content,
+        } = Record::read(&line).ok_or_else(|| {
+            tampered(
+                at,
+                format!("line {} is no record with its place in the chain", checked.records + 1),
+            )
+        })?;
+        let is_first = checked.records == 0;
+        if !is_first && sequence <= checked.last_sequence {
+            let reason = format!("record {sequence} comes after record {}", checked.last_sequence);
+            return Err(tampered(sequence, reason));
+        }
+        let is_next = is_first || sequence == at;
+        if !is_next && !allow_gaps {
+            return Err(tampered(
+                at,
+                format!("the records {at} to {} are not there", sequence - 1),
+            ));
+        }
+        let follows = is_first || !is_next || previous_hash == checked.last_hash;
+        if !follows || hash_of(&previous_hash, sequence, &content).as_deref() != Some(&hash) {
+            return Err(tampered(
+                sequence,
+                format!("record {sequence} is not as it was written"),
+            ));
+        }
+        if is_first {
+            checked.first_sequence = sequence;
+        }
+        checked.gaps += u64::from(!is_next);
+        checked.records += 1;
+        (checked.last_sequence, checked.last_hash) = (sequence, hash);
+    }
+    context.writer.answer(&checked, || {
+        Table::fields([
+            ("records", checked.records.to_string()),
+            ("first", checked.first_sequence.to_string()),
+            ("gaps", checked.gaps.to_string()),
+            ("through", format!("{}:{}", checked.last_sequence, checked.last_hash)),
+            ("is intact", "yes".to_owned()),
+        ])
+    })
+}
+
+/// One line.
+struct Record {
+    sequence: u64,
+    previous_hash: String,
+    hash: String,
+    /// The record without its place in the chain, as it was hashed.
+    content: String,
+}
+
+impl Record {
+    fn read(line: &[u8]) -> Option<Self> {
+        let mut value: Value = serde_json::from_slice(line).ok()?;
+        let integrity = value.as_object_mut()?.shift_remove("integrity")?;
+        let text = |name: &str| Some(integrity.get(name)?.as_str()?.to_owned());
+        Some(Self {
+            sequence: integrity.get("sequence")?.as_u64().filter(|sequence| *sequence > 0)?,
+            previous_hash: text("previousHash")?,
+            hash: text("hash")?,
+            content: value.to_string(),
+        })
+    }
+}
+
+fn hash_of(previous: &str, sequence: u64, content: &str) -> Option<String> {
+    let mut hasher = Sha256::new();
+    hasher.update(unhex(previous)?);
+    hasher.update(sequence.to_be_bytes());
+    hasher.update(content);
+    Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn unhex(text: &str) -> Option<[u8; HASH_BYTES]> {
+    let mut bytes = [0; HASH_BYTES];
+    if text.len() != 2 * HASH_BYTES || !text.is_ascii() {
+        return None;
+    }
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::options::GlobalOptions;
+    use crate::writer::Writer;
+
+    /// A chain of so many records.
+    fn chain(count: u64) -> Vec<String> {
+        let mut previous = "0".repeat(64);
+        let record = |sequence| {
+            let mut value = json!({"b": sequence, "a": "ü\u{0}\"", "n": null});
+            let hash = hash_of(&previous, sequence, &value.to_string()).unwrap();
+            value["integrity"] = json!({"sequence": sequence, "previousHash": previous, "hash": hash});
+            previous = hash;
+            value.to_string()
+        };
+        (1..=count).map(record).collect()
+    }
+
+    fn check(lines: &[String], allow_gaps: bool) -> Result<(), u64> {
+        let options = GlobalOptions {
+            quiet: true,
+            ..GlobalOptions::default()
+        };
+        let context = Context::of_process(options.clone(), Writer::new(&options));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(lines.join("\n").as_bytes()).unwrap();
+        match verify(&context, file.path(), allow_gaps) {
+            Ok(()) => Ok(()),
+            Err(CliError::Tampered { sequence, .. }) => Err(sequence),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn whatever_was_done_to_a_file_is_found() {
+        let good = chain(5);
+        assert_eq!(check(&good, false), Ok(()));
+        assert_eq!(check(&good[2..], false), Ok(()), "an export may begin anywhere");
+        assert_eq!(check(&[], false), Ok(()));
+        let with = |change: &dyn Fn(&mut Vec<String>)| {
+            let mut lines = good.clone();
+            change(&mut lines);
+            check(&lines, false)
+        };
+        assert_eq!(with(&|lines| lines[2] = lines[2].replace("\"b\":3", "\"b\":4")), Err(3));
+        assert_eq!(with(&|lines| drop(lines.remove(2))), Err(3));
+        assert_eq!(with(&|lines| lines.swap(2, 3)), Err(3));
+        assert_eq!(with(&|lines| lines.insert(3, lines[2].clone())), Err(3));
+        assert_eq!(with(&|lines| lines[1] = "{}".into()), Err(2));
+        // One that was made anew fits itself and not what follows.
+        let other = "0".repeat(64);
+        let hash = hash_of(&other, 3, "{}").unwrap();
+        let made = json!({"integrity": {"sequence": 3, "previousHash": other, "hash": hash}}).to_string();
+        assert_eq!(with(&|lines| lines[2].clone_from(&made)), Err(3));
+    }
+
+    #[test]
+    fn a_selection_may_have_gaps() {
+        let mut lines = chain(5);
+        lines.remove(2);
+        assert_eq!(check(&lines, true), Ok(()));
+        lines[2] = lines[2].replace("\"b\":4", "\"b\":5");
+        assert_eq!(check(&lines, true), Err(4));
+    }
+}
