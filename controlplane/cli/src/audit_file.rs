@@ -2,6 +2,7 @@
 //! Checking an export of the audit log without the server that made it. How hashes are made is documented in
 //! `docs/audit.md`; this is written from there.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -121,7 +122,11 @@ fn hash_of(previous: &str, sequence: u64, content: &str) -> Option<String> {
     hasher.update(unhex(previous)?);
     hasher.update(sequence.to_be_bytes());
     hasher.update(content);
-    Some(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::with_capacity(2 * HASH_BYTES);
+    for byte in hasher.finalize() {
+        write!(text, "{byte:02x}").ok()?;
+    }
+    Some(text)
 }
 
 fn unhex(text: &str) -> Option<[u8; HASH_BYTES]> {

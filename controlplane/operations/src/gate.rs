@@ -24,7 +24,7 @@ use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
     Principal, RequestContext, Resource, Secret, TokenScope, UserName,
 };
-use hythe_meta::{AccessKeyRecord, PolicyRef, Store, StoreError, Auditor};
+use hythe_meta::{AccessKeyRecord, Auditor, PolicyRef, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region, RepositoryArn};
 use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Request, Requester, is_allowed_by_managed};
 use jiff::{SignedDuration, Timestamp};

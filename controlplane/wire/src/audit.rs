@@ -58,7 +58,7 @@ pub struct ListAuditEvents {
     pub next_token: Option<String>,
 }
 
-/// The record of one request; the fields are CloudTrail's, and `operation`, `httpStatus`, `decision`, `imageDigest`,
+/// The record of one request; the fields are `CloudTrail`'s, and `operation`, `httpStatus`, `decision`, `imageDigest`,
 /// `imageTag`, `tagMoves` and `integrity` beside them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From what is known of a request to its record: CloudTrail's fields (ECR, "Logging Amazon ECR actions with AWS
-//! CloudTrail"), and a few of our own.
+//! From what is known of a request to its record: `CloudTrail`'s fields (ECR, "Logging Amazon ECR actions with AWS
+//! `CloudTrail`"), and a few of our own.
 
 use std::borrow::Cow;
 
@@ -139,12 +139,12 @@ fn identity(who: &Who) -> Value {
                     "userName": session.role.as_str(),
                 },
             });
-            if !who.attributes.is_empty() {
+            if let Some(context) = context.as_object_mut().filter(|_| !who.attributes.is_empty()) {
                 let attributes = who.attributes.iter().map(|(key, values)| {
                     let values = values.iter().map(|value| cut(value).into()).collect();
                     (key.clone(), Value::Array(values))
                 });
-                context["attributes"] = Value::Object(attributes.collect());
+                context.insert("attributes".into(), Value::Object(attributes.collect()));
             }
             set("sessionContext", context);
         }

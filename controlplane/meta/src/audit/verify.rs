@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Checking the chain, a part at a time: memory does not grow with the log.
 
+use std::cmp::Ordering;
+
 use serde_json::Value;
 
 use super::chain::{Auditor, ChainPosition, Claim};
@@ -188,15 +190,13 @@ fn finding(sequence: u64, reason: impl Into<String>) -> AuditFinding {
 }
 
 fn end_finding(at: &ChainPosition, head: &ChainPosition) -> AuditFinding {
-    let reason = if at.sequence < head.sequence {
-        format!("the records {} to {} are gone", at.sequence + 1, head.sequence)
-    } else if at.sequence > head.sequence {
-        format!(
-            "the chain ends at record {}, and there are records after it",
-            head.sequence
-        )
-    } else {
-        "the last record is not the one that the chain ends with".to_owned()
+    let reason = match at.sequence.cmp(&head.sequence) {
+        Ordering::Less => format!("the records {} to {} are gone", at.sequence + 1, head.sequence),
+        Ordering::Greater => {
+            let end = head.sequence;
+            format!("the chain ends at record {end}, and there are records after it")
+        }
+        Ordering::Equal => "the last record is not the one that the chain ends with".to_owned(),
     };
     finding(
         at.sequence.min(head.sequence) + u64::from(at.sequence != head.sequence),

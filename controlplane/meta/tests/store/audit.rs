@@ -141,13 +141,7 @@ async fn what_changes_nothing_leaves_no_record_of_a_change(database: &Database) 
     create(store, "web").await;
     link(store, "web", 1).await;
     push(store, "web", image(10, &[1], &["v1"])).await;
-    let user = UserRecord {
-        account: account(),
-        name: "ada".parse().unwrap(),
-        policies: Vec::new(),
-        created_at: now(),
-        version: 1,
-    };
+    let user = crate::user::user("ada");
     store.create_user(&user).await.unwrap();
     store.set_auditor(auditor());
     let request = trail(1);

@@ -83,7 +83,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
     let account = account.as_str();
     let (blob, image) = (blob.to_string(), image.to_string());
     let key = "00000000-0000-0000-0000-000000000000";
-    for (what, sql) in PAGED_STATEMENTS.iter().chain(AUDIT_STATEMENTS) {
+    for (what, sql) in AUDIT_STATEMENTS.iter().chain(PAGED_STATEMENTS) {
         let values: &[&str] = match *what {
             "tags" | "tag names" => &[key, "t104000", "10"],
             "moves of a tag" => &[account, "web", "t", "104000", "10"],

@@ -363,7 +363,9 @@ mod tests {
     async fn without_reads_what_is_refused_is_still_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let queue = queue(&folder).await.without_reads();
-        [200, 304, 403].into_iter().for_each(|status| pull(&queue, status));
+        for status in [200, 304, 403] {
+            pull(&queue, status);
+        }
         queue.flush().await.unwrap();
         let rows = rows(&queue).await;
         assert_eq!((rows.len(), &rows[0]["errorCode"]), (1, &"DENIED".into()));
