@@ -42,7 +42,8 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, completion, configure, group, image, login, logout, policy, registry, repository, role, tag, token, user, whoami, audit,
+    access_key, account, audit, completion, configure, group, image, login, logout, policy, registry, repository, role,
+    tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;

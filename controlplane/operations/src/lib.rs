@@ -57,7 +57,10 @@ pub use hythe_catalog::{
     Referrer,
 };
 pub use hythe_meta::{
-    AccessKeyRecord, AccountRecord, AttachmentChange, GroupRecord, ImageDetail, PolicyChange, PolicyDocument, PolicyRef, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus, UserKind, UserRecord, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail, AuditVerification, ChainPosition, PutAuditSettingsError,
+    AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
+    AuditVerification, ChainPosition, GroupRecord, ImageDetail, PolicyChange, PolicyDocument, PolicyRef,
+    PutAuditSettingsError, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus,
+    UserKind, UserRecord,
 };
 pub use hythe_rules::{ManagedPolicy, Policy};
 pub use image::{DeleteImageError, ImageError, UnknownImage};

@@ -11,7 +11,15 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, Bounded, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutImageRefusal, PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError, SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, AuditEventsError, PutAuditSettingsError,
+    AccessKeyError, AccountError, AdministratorKeyError, AuditEventsError, Bounded, CallerIdentityError, CatalogError,
+    CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
+    CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError,
+    DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError,
+    NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutAuditSettingsError, PutImageRefusal,
+    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError,
+    ResourceTagsError, RevokeTokenError, SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount,
+    UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
+    UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
