@@ -43,7 +43,7 @@ pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
     access_key, account, audit, completion, configure, group, image, login, logout, policy, registry, repository, role,
-    tag, token, user, whoami,
+    signing_key, tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -115,6 +115,9 @@ pub enum Command {
     /// See who did what, export it, and check that nobody changed it
     #[command(subcommand, after_help = audit::EXAMPLES)]
     Audit(audit::AuditCommand),
+    /// Look at and rotate the keys that sign tokens
+    #[command(subcommand, after_help = signing_key::EXAMPLES)]
+    SigningKey(signing_key::SigningKeyCommand),
     /// Print a completion script for a shell
     #[command(after_help = completion::EXAMPLES)]
     Completion(completion::CompletionArgs),
@@ -142,6 +145,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::AccessKey(command) => access_key::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
         Command::Audit(command) => audit::run(command, &context).await,
+        Command::SigningKey(command) => signing_key::run(command, &context).await,
         Command::Completion(args) => completion::run(&args, program),
     };
     match done {

@@ -40,6 +40,7 @@ mod review;
 mod role;
 mod session;
 mod setting;
+mod signing_key;
 mod sqlite;
 mod store;
 mod tag;
@@ -102,6 +103,8 @@ pub use repository::{
 pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
+pub use signing_key::SigningKeyRecord;
 pub use store::{Store, StoreConfig};
 pub use tag::{TagDetail, TagMove};
+pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../migrations/0003_principals.sql")),
     (4, include_str!("../migrations/0004_documents.sql")),
     (5, include_str!("../migrations/0005_audit.sql")),
+    (6, include_str!("../migrations/0006_signing_keys.sql")),
     (7, include_str!("../migrations/0007_federation.sql")),
 ];
 

@@ -7,14 +7,31 @@ use crate::session::values;
 use crate::writer::Durability;
 use crate::{Store, StoreError};
 
+/// The most tokens of which one principal may have revoked that have not ended, and the most renewable ones that it may have
+/// at once: every node keeps them in memory.
+pub const MAX_TOKENS_KEPT: i64 = 1000;
+
+/// Why a token was not revoked or made renewable.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepTokenError {
+    /// The principal has [`MAX_TOKENS_KEPT`] already.
+    #[error("there are {MAX_TOKENS_KEPT} such tokens of the principal already")]
+    LimitExceeded,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const COUNT_REVOKED: &str = "SELECT COUNT(*) FROM revoked_token WHERE owner = $1 AND expires_ms > $2 AND id <> $3";
+const COUNT_LEASES: &str = "SELECT COUNT(*) FROM token_lease WHERE owner = $1 AND expires_ms > $2";
 const REVOKE: &str = "
-    INSERT INTO revoked_token (id, expires_ms) VALUES ($1, $2)
+    INSERT INTO revoked_token (id, expires_ms, owner) VALUES ($1, $2, $3)
     ON CONFLICT (id) DO UPDATE SET expires_ms = excluded.expires_ms WHERE revoked_token.expires_ms < excluded.expires_ms";
 const REVOKED: &str = "SELECT id FROM revoked_token WHERE expires_ms > $1 ORDER BY expires_ms";
 const PURGE_REVOKED: &str = "DELETE FROM revoked_token WHERE expires_ms <= $1";
 const PURGE_LEASES: &str = "DELETE FROM token_lease WHERE expires_ms <= $1";
 const CREATE_LEASE: &str = "
-    INSERT INTO token_lease (id, until_ms, expires_ms) VALUES ($1, $2, $3)
+    INSERT INTO token_lease (id, until_ms, expires_ms, owner) VALUES ($1, $2, $3, $4)
     ON CONFLICT (id) DO NOTHING";
 /// A lease that has ended stays ended: its token may have been taken for dead already.
 const EXTEND_LEASE: &str = "
@@ -28,13 +45,32 @@ const LEASES: &str =
     "SELECT id, until_ms FROM token_lease WHERE expires_ms > $1 AND until_ms > $1 ORDER BY expires_ms, id";
 
 impl Store {
-    /// Revokes a token that would be good until `expires_at`. One that has expired is not worth a row.
-    pub async fn revoke_token(&self, id: &str, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
-        if expires_at > now {
-            self.write_one(Durability::Full, REVOKE, values![id, expires_at])
-                .await?;
+    /// Revokes a token that would be good until `expires_at`, for `owner`. One that has expired is not worth a row.
+    pub async fn revoke_token(
+        &self,
+        id: &str,
+        expires_at: Timestamp,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<(), KeepTokenError> {
+        if expires_at <= now {
+            return Ok(());
         }
-        Ok(())
+        let input = (id.to_owned(), owner.to_owned());
+        self.write(Durability::Full, input, move |session, (id, owner)| {
+            Box::pin(async move {
+                let count = session
+                    .fetch_one(COUNT_REVOKED, values![owner, now, id])
+                    .await?
+                    .int(0)?;
+                if count >= MAX_TOKENS_KEPT {
+                    return Err(KeepTokenError::LimitExceeded);
+                }
+                session.execute(REVOKE, values![id, expires_at, owner]).await?;
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// The ids of revoked tokens that have not expired at `now`.
@@ -51,15 +87,28 @@ impl Store {
             .map(drop)
     }
 
-    /// Lets a renewable token be good until `until`; it can be extended until `expires_at`.
-    pub async fn create_lease(&self, id: &str, until: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
-        self.write_one(
-            Durability::Full,
-            CREATE_LEASE,
-            values![id, until.min(expires_at), expires_at],
-        )
+    /// Lets a renewable token of `owner` be good until `until`; it can be extended until `expires_at`.
+    pub async fn create_lease(
+        &self,
+        id: &str,
+        until: Timestamp,
+        expires_at: Timestamp,
+        owner: &str,
+        now: Timestamp,
+    ) -> Result<(), KeepTokenError> {
+        let input = (id.to_owned(), owner.to_owned());
+        self.write(Durability::Full, input, move |session, (id, owner)| {
+            Box::pin(async move {
+                let count = session.fetch_one(COUNT_LEASES, values![owner, now]).await?.int(0)?;
+                if count >= MAX_TOKENS_KEPT {
+                    return Err(KeepTokenError::LimitExceeded);
+                }
+                let values = values![id, until.min(expires_at), expires_at, owner];
+                session.execute(CREATE_LEASE, values).await?;
+                Ok(())
+            })
+        })
         .await
-        .map(drop)
     }
 
     /// Lets a renewable token be good until `until` instead, at most until it expires. `false` if the lease

@@ -2,7 +2,7 @@
 //! Authorization tokens: create, renew, revoke.
 
 use hythe_access::{Action, Caller, Granted, Principal, ScopeEntry, Secret, TokenScope, kinds};
-use hythe_meta::StoreError;
+use hythe_meta::{KeepTokenError, MAX_TOKENS_KEPT, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::gate::{Mint, MintError, Origin, TokenId};
@@ -54,6 +54,9 @@ pub enum CreateTokenError {
     /// It would be the last of a long row of tokens.
     #[error("the credentials are a token made with a token, too many times over: use an access key")]
     TooDeep,
+    /// The principal has many renewable tokens already.
+    #[error("there are {MAX_TOKENS_KEPT} renewable tokens of the principal already: make one that is not renewable")]
+    TooMany,
     /// The cryptography library failed.
     #[error(transparent)]
     Crypto(CryptoError),
@@ -68,6 +71,9 @@ pub enum RenewTokenError {
     /// The life is too short or too long.
     #[error("a token lives {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds")]
     Duration,
+    /// No token has such an id.
+    #[error("`{0}` is not the id of an authorization token")]
+    Invalid(String),
     /// It has ended, was revoked, or there is none with this id.
     #[error("there is no authorization token with id `{0}` that still lives: create a new one")]
     Ended(String),
@@ -88,6 +94,15 @@ pub enum RevokeTokenError {
     /// The request carried no credentials.
     #[error("the request carries no credentials: send an access key or an authorization token")]
     Anonymous,
+    /// No token has such an id.
+    #[error("`{0}` is not the id of an authorization token")]
+    Invalid(String),
+    /// The principal has revoked many tokens that have not ended yet.
+    #[error(
+        "the principal has revoked {MAX_TOKENS_KEPT} tokens that have not ended yet: deactivate the access key that they \
+         were made with"
+    )]
+    TooMany,
     /// It is somebody else's, or the caller's own token is limited and this is another.
     #[error(
         "User: {0} is not authorized to revoke this authorization token because it was made for another principal or purpose"
@@ -190,7 +205,14 @@ impl ControlPlane {
         let mut expires_at = minted.expires_at;
         if request.is_renewable {
             expires_at = expires_at.min(later(minted.issued_at, duration.1));
-            self.store().create_lease(&id, expires_at, minted.expires_at).await?;
+            let owner = granted.caller().principal.to_string();
+            self.store()
+                .create_lease(&id, expires_at, minted.expires_at, &owner, minted.issued_at)
+                .await
+                .map_err(|error| match error {
+                    KeepTokenError::LimitExceeded => CreateTokenError::TooMany,
+                    KeepTokenError::Store(error) => error.into(),
+                })?;
             self.gate().revocations().set_lease(&id, expires_at);
         }
         Ok(CreatedToken {
@@ -212,7 +234,7 @@ impl ControlPlane {
     ) -> Result<Timestamp, RenewTokenError> {
         let caller = granted.caller();
         let ended = || RenewTokenError::Ended(id.to_owned());
-        let token = TokenId::parse(id).ok_or_else(ended)?;
+        let token = TokenId::parse(id).ok_or_else(|| RenewTokenError::Invalid(id.to_owned()))?;
         if !self.owns(caller, &token) {
             return Err(RenewTokenError::Foreign(caller.principal.clone()));
         }
@@ -232,21 +254,28 @@ impl ControlPlane {
         Ok(until)
     }
 
-    /// Revokes a token of the caller's (the administrator: of anybody's in the account). One that has ended or never was
-    /// is revoked already. A caller whose own token is limited revokes that one only.
+    /// Revokes a token of the caller's (the administrator: of anybody's in the account). One that has ended is revoked
+    /// already. A caller whose own token is limited revokes that one only.
     #[tracing::instrument(name = "authorization_token.revoke", skip_all)]
     pub async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), RevokeTokenError> {
         if caller.principal.is_anonymous() {
             return Err(RevokeTokenError::Anonymous);
         }
-        let Some(token) = TokenId::parse(id) else { return Ok(()) };
+        let token = TokenId::parse(id).ok_or_else(|| RevokeTokenError::Invalid(id.to_owned()))?;
         let is_own = caller.token_id.as_deref() == Some(id);
         if !(is_own || (caller.scopes.is_empty() && self.owns(caller, &token))) {
             return Err(RevokeTokenError::Foreign(caller.principal.clone()));
         }
         let now = self.clock().now();
         if token.expires_at() > now {
-            self.store().revoke_token(id, token.expires_at(), now).await?;
+            let owner = caller.principal.to_string();
+            self.store()
+                .revoke_token(id, token.expires_at(), &owner, now)
+                .await
+                .map_err(|error| match error {
+                    KeepTokenError::LimitExceeded => RevokeTokenError::TooMany,
+                    KeepTokenError::Store(error) => error.into(),
+                })?;
             self.gate().revocations().revoke(id);
         }
         Ok(())

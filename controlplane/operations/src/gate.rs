@@ -2,15 +2,18 @@
 //! The gate: who sends a request, and whether they may.
 //!
 //! A token is verified without the store: its signature (once), its time, and what is in memory about revocations and
-//! leases. Whether the access key behind it and the user still exist is asked of the store, with answers
-//! that are forgotten when this node changes them and after a second otherwise, so that a right that was taken away
+//! leases. Whether the access key behind it still exists, who the principal is and what policies say is asked of the
+//! store, with answers that are forgotten when this node changes them and after a second otherwise, so that a right that was taken away
 //! stops at once here and within a second elsewhere.
 
 mod bootstrap;
 mod candidate;
 mod fresh;
 mod keys;
+mod policy_set;
 mod revocations;
+mod session;
+mod signing;
 mod token;
 mod verified;
 
@@ -21,23 +24,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use hythe_access::{
-    Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Lineage,
-    Principal, RequestContext, Resource, Secret, TokenScope, UserName,
+    Action, AuthenticationError, Caller, Credentials, Decision, Denial, Gate, GateError, IssueError, IssuedToken,
+    Lineage, Principal, RequestContext, Resource, RolePath, Secret, TokenScope,
 };
-use hythe_meta::{AccessKeyRecord, Auditor, PolicyRef, Store, StoreError};
-use hythe_model::{AccountId, Clock, Region, RepositoryArn};
-use hythe_rules::{ConditionContext, ManagedPolicy, NamedPolicy, Policies, Request, Requester, is_allowed_by_managed};
+use hythe_meta::{AccessKeyRecord, Auditor, Store, StoreError};
+use hythe_model::{AccountId, Clock, Region};
+use hythe_rules::{ConditionContext, Policies, PolicyKind, Request, Requester};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
 pub(crate) use self::candidate::Candidate;
 pub use self::keys::{CryptoError, MasterKey};
 pub(crate) use self::keys::{new_access_key_id, new_secret, random_account_id};
+pub(crate) use self::policy_set::PolicySet;
+pub use self::session::{MAX_SESSION_ATTRIBUTE_BYTES, MAX_SESSION_POLICY_BYTES, NewRoleSession, OpenSessionError};
+pub(crate) use self::signing::SigningKey;
+pub use self::signing::{MAX_SIGNING_KEYS, RotateSigningKeyError};
 pub(crate) use self::token::TokenId;
 
 use self::fresh::Fresh;
 use self::keys::{ACCESS_KEY_ID_CHARS, ACCESS_KEY_PREFIX, Keys};
+use self::policy_set::PolicyCache;
 use self::revocations::Revocations;
+use self::signing::SigningKeys;
 use self::token::Claims;
 use self::verified::VerifiedTokens;
 
@@ -62,11 +71,14 @@ pub struct AccessGate {
     store: Store,
     clock: Arc<dyn Clock>,
     region: Region,
+    default_account: AccountId,
     keys: Keys,
+    signing: SigningKeys,
+    rotation: Option<SignedDuration>,
     revocations: Revocations,
     tokens: VerifiedTokens,
     access_keys: Fresh<String, Arc<AccessKeyRecord>>,
-    users: Fresh<Principal, Arc<[ManagedPolicy]>>,
+    policies: PolicyCache,
     last_used: Mutex<HashMap<String, Timestamp>>,
     last_used_written_at: AtomicI64,
     purged_at: AtomicI64,
@@ -117,31 +129,62 @@ pub(crate) struct Minted {
 impl AccessGate {
     /// A gate over `store` with the keys of the deployment.
     pub fn new(store: Store, clock: Arc<dyn Clock>, master: &MasterKey, region: Region) -> Result<Self, CryptoError> {
+        let keys = Keys::derive(master)?;
         Ok(Self {
+            policies: PolicyCache::new(store.clone(), region.clone()),
+            default_account: AccountId::default(),
             store,
             clock,
             region,
-            keys: Keys::derive(master)?,
+            signing: SigningKeys::first(&keys),
+            rotation: None,
+            keys,
             revocations: Revocations::default(),
             tokens: VerifiedTokens::default(),
             access_keys: Fresh::new(),
-            users: Fresh::new(),
             last_used: Mutex::new(HashMap::new()),
             last_used_written_at: AtomicI64::new(0),
             purged_at: AtomicI64::new(0),
         })
     }
 
-    /// Takes over what other nodes have revoked and renewed, and writes down when access keys were last used.
+    /// Names the account whose administrator is the deployment's.
+    #[must_use]
+    pub fn with_default_account(self, account: AccountId) -> Self {
+        Self {
+            default_account: account,
+            ..self
+        }
+    }
+
+    /// Lets a new key sign tokens after every `interval`.
+    #[must_use]
+    pub fn with_key_rotation(self, interval: SignedDuration) -> Self {
+        Self {
+            rotation: Some(interval),
+            ..self
+        }
+    }
+
+    /// Takes over what other nodes have revoked and renewed and the keys that they have made, and writes down when access keys were last used.
     /// To be called before the first request, and every second from then on.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
+        self.signing.refresh(&self.store, &self.keys, now).await?;
         self.revocations.refresh(&self.store, now).await?;
+        if self.is_rotation_due(now) {
+            match self.rotate_signing_key().await {
+                Ok(key) => tracing::info!(signing_key.id = key.id, "made a new key that signs tokens"),
+                Err(RotateSigningKeyError::Store(error)) => return Err(error),
+                Err(error) => tracing::warn!(%error, "cannot make a new key that signs tokens"),
+            }
+        }
         if is_due(&self.last_used_written_at, now, LAST_USED_INTERVAL_MILLIS) {
             self.write_last_used().await?;
         }
         if is_due(&self.purged_at, now, PURGE_INTERVAL_MILLIS) {
             self.store.purge_revoked_tokens(now).await?;
+            self.signing.purge(&self.store, &self.keys, now).await?;
         }
         Ok(())
     }
@@ -184,6 +227,23 @@ impl AccessGate {
         &self.keys
     }
 
+    /// The keys that sign tokens, oldest first, and which of them does now.
+    pub(crate) fn signing_keys(&self) -> (Arc<[Arc<SigningKey>]>, Option<Arc<SigningKey>>) {
+        (self.signing.all(), self.signing.current(self.clock.now()))
+    }
+
+    /// Makes a new key that signs tokens, in a while.
+    pub(crate) async fn rotate_signing_key(&self) -> Result<Arc<SigningKey>, RotateSigningKeyError> {
+        self.signing.rotate(&self.store, &self.keys, self.clock.now()).await
+    }
+
+    fn is_rotation_due(&self, now: Timestamp) -> bool {
+        let newest = self.signing.all().last().map(|key| key.created_at);
+        self.rotation
+            .zip(newest)
+            .is_some_and(|(interval, newest)| now.duration_since(newest) >= interval)
+    }
+
     pub(crate) fn revocations(&self) -> &Revocations {
         &self.revocations
     }
@@ -193,15 +253,15 @@ impl AccessGate {
         self.access_keys.clear();
     }
 
-    /// To be called after a write of a user.
+    /// To be called after a write of an account, a user, a group or a role.
     pub(crate) fn forget_users(&self) {
-        self.users.clear();
+        self.policies.forget_principals();
         self.access_keys.clear();
     }
 
-    /// To be called after a write of a policy.
+    /// To be called after a write of a policy, and after a repository came, went, or got other tags.
     pub(crate) fn forget_policies(&self) {
-        self.users.clear();
+        self.policies.forget_policies();
     }
 
     /// Makes a token for the principal of `caller` with at most its rights, which ends with its credentials.
@@ -220,25 +280,28 @@ impl AccessGate {
             .expires_at
             .map_or(wanted, |end| wanted.min(end.as_second()));
         let id = TokenId::generate(&self.keys, &caller.principal, exp, mint.lease_seconds)?;
-        let (account, user) = match &caller.principal {
-            Principal::Anonymous => (None, None),
-            Principal::Root(account) => (Some(account.clone()), None),
-            Principal::User(account, user) => (Some(account.clone()), Some(user.clone())),
-            // Sessions of roles have tokens of their own making.
-            Principal::Role(_) => return Err(MintError::Crypto(CryptoError)),
+        let (user, role) = match &caller.principal {
+            Principal::Anonymous | Principal::Root(_) => (None, None),
+            Principal::User(_, user) => (Some(user.clone()), None),
+            Principal::Role(session) => (None, Some(session)),
         };
         // A limit that is there already adds nothing.
         let new_scope = mint.scope.filter(|scope| !caller.scopes.contains(scope));
         let claims = Claims {
             ids: token_ids.into_iter().chain([id.to_string()]).collect(),
-            account,
+            account: caller.principal.account().cloned(),
             user,
+            role: role.map(|session| session.role.clone()),
+            session: role.map(|session| session.session.clone()),
+            policy: caller.session_policy.clone(),
+            attributes: Arc::clone(&caller.attributes),
             key: caller.lineage.access_key_id.clone(),
             scopes: caller.scopes.iter().cloned().chain(new_scope).collect(),
             iat,
             exp,
         };
-        let token = claims.sign(&self.keys).ok_or(MintError::TooLong)?;
+        let key = self.signing.current(self.clock.now()).ok_or(CryptoError)?;
+        let token = claims.sign(&key).ok_or(MintError::TooLong)?;
         Ok(Minted {
             id,
             token,
@@ -251,7 +314,7 @@ impl AccessGate {
         let now = self.clock.now();
         let verified = self
             .tokens
-            .verify(token, &self.keys, now)
+            .verify(token, &self.signing, now)
             .ok_or(AuthenticationError::Rejected)?;
         if now >= verified.expires_at {
             return Err(AuthenticationError::Expired);
@@ -270,9 +333,12 @@ impl AccessGate {
                 None => return Err(AuthenticationError::Revoked),
                 Some(key) if !is_key_of(&key, &caller.principal) => return Err(AuthenticationError::Revoked),
                 Some(key) if !key.is_active => return Err(AuthenticationError::Inactive),
+                // A session of a role ends with whoever opened it.
+                Some(key) if is_role(&caller.principal) => self.require_active(&principal_of(&key), now).await?,
                 Some(_) => {}
             }
         }
+        self.require_active(&caller.principal, now).await?;
         Ok(caller.clone())
     }
 
@@ -291,13 +357,15 @@ impl AccessGate {
         if !key.is_active {
             return Err(AuthenticationError::Inactive);
         }
+        let principal = principal_of(&key);
+        self.require_active(&principal, self.clock.now()).await?;
         self.note_use(id);
         Ok(Caller {
             lineage: Arc::new(Lineage {
                 access_key_id: Some(id.to_owned()),
                 ..Lineage::default()
             }),
-            ..Caller::of(principal_of(&key))
+            ..Caller::of(principal)
         })
     }
 
@@ -329,33 +397,70 @@ impl AccessGate {
         Ok(key)
     }
 
-    /// The policies of a user; `None` if there is no such user.
-    async fn user_policies(
+    /// Whether nobody has closed the account, disabled the principal, or set it an end that has passed. One that does not
+    /// exist is told apart where its rights are looked for.
+    async fn require_active(&self, principal: &Principal, now: Timestamp) -> Result<(), AuthenticationError> {
+        match self.policies.principal(principal, now).await.map_err(unavailable)? {
+            Some(facts) if !facts.is_active(now) => Err(AuthenticationError::Disabled),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Everything that has a say about what `principal` may do to `resource`. `session`: the text of the policy of its
+    /// session.
+    pub(crate) async fn policy_set(
         &self,
         principal: &Principal,
-        account: &AccountId,
-        name: &UserName,
-    ) -> Result<Option<Arc<[ManagedPolicy]>>, StoreError> {
-        let now = self.clock.now();
-        let generation = match self.users.get(principal, now) {
-            Ok(policies) => return Ok(Some(policies)),
-            Err(generation) => generation,
+        session: Option<&Arc<str>>,
+        resource: &Resource,
+    ) -> Result<PolicySet, StoreError> {
+        self.policies
+            .assemble(principal, session, resource, self.clock.now())
+            .await
+    }
+
+    /// Whether the role trusts somebody with a token of the identity provider with this ARN, whose claims are among the
+    /// attributes of `caller`.
+    pub async fn decide_web_identity(
+        &self,
+        caller: &Caller,
+        provider_arn: &str,
+        role: &RolePath,
+    ) -> Result<Decision, GateError> {
+        let resource = Resource::Role(role.clone());
+        let set = self.policy_set(&Principal::Anonymous, None, &resource);
+        let set = set.await.map_err(failed)?;
+        let named = RequestContext::default();
+        let context = self.conditions(caller, &named, &set);
+        let request = Request {
+            requester: Requester::Federated(provider_arn),
+            action: Action::AssumeRoleWithWebIdentity,
+            resource: set.resource(),
+            owner: &role.account,
+            context: &context,
         };
-        let Some(user) = self.store.user(account, name).await? else {
-            return Ok(None);
-        };
-        // A name that this version does not know gives no rights; all managed policies only allow.
-        let policies: Arc<[ManagedPolicy]> = user
-            .policies
-            .iter()
-            .filter_map(|policy| match policy {
-                PolicyRef::Managed(policy) => Some(*policy),
-                PolicyRef::Customer(_) => None,
-            })
-            .collect();
-        self.users
-            .put(generation, principal.clone(), Arc::clone(&policies), now);
-        Ok(Some(policies))
+        Ok(answer(&request, &set))
+    }
+
+    /// What conditions may ask about a request.
+    fn conditions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        named: &'a RequestContext,
+        set: &'a PolicySet,
+    ) -> ConditionContext<'a> {
+        ConditionContext {
+            now: Some(self.clock.now()),
+            source_ip: caller.source_ip,
+            is_secure: Some(caller.is_secure),
+            user_agent: caller.user_agent.as_deref(),
+            region: Some(self.region.as_str()),
+            request: Some(named),
+            resource_tags: set.resource_tags(),
+            principal_tags: set.principal_tags(),
+            attributes: Some(&caller.attributes),
+            given: None,
+        }
     }
 
     fn note_use(&self, id: &str) {
@@ -385,61 +490,38 @@ impl Gate for AccessGate {
         caller: &Caller,
         action: Action,
         resource: &Resource,
-        _: &RequestContext,
+        named: &RequestContext,
     ) -> Result<Decision, GateError> {
-        let owner = resource.account();
-        let is_in_scope = caller.scopes.iter().all(|scope| scope.allows(action, resource));
-        let managed = match &caller.principal {
-            Principal::User(account, name) if is_in_scope => self
-                .user_policies(&caller.principal, account, name)
-                .await
-                .map_err(|error| GateError(error.into()))?,
-            Principal::Anonymous | Principal::Root(_) | Principal::User(..) | Principal::Role(_) => {
-                Some(Arc::default())
-            }
-        };
-        // Most requests end here, without a text having been made.
-        if let Some(managed) = &managed
-            && is_in_scope
-            && is_allowed_by_managed(&caller.principal, action, owner, managed)
-        {
-            return Ok(Decision::Allowed);
-        }
-
-        let arn = match resource {
-            Resource::Repository(path) => RepositoryArn {
-                region: self.region.clone(),
-                repository: path.clone(),
-            }
-            .to_string(),
-            Resource::Registry(_) => "*".to_owned(),
-            Resource::Role(role) => role.to_string(),
-        };
-        let context = ConditionContext::default();
+        let principal = &caller.principal;
+        let set = self.policy_set(principal, caller.session_policy.as_ref(), resource);
+        let set = set.await.map_err(failed)?;
+        let context = self.conditions(caller, named, &set);
         let request = Request {
-            requester: Requester::Principal(&caller.principal),
+            requester: set.requester(principal, &self.default_account),
             action,
-            resource: &arn,
-            owner,
+            resource: set.resource(),
+            owner: resource.account(),
             context: &context,
         };
-        if !is_in_scope {
+        if !caller.scopes.iter().all(|scope| scope.allows(action, resource)) {
             let because = format!("because no session policy allows the {action} action");
             return Ok(Decision::Denied(request.denial(&because).into()));
         }
-        let Some(managed) = managed else {
-            let reason = request.denial("because the user does not exist");
-            return Ok(Decision::Denied(reason.into()));
-        };
-        let identity: Vec<NamedPolicy> = managed.iter().map(|name| name.named().clone()).collect();
-        let policies = Policies {
-            identity: &identity,
-            ..Policies::default()
-        };
-        Ok(match hythe_rules::decide(&request, &policies).denial(&request) {
-            None => Decision::Allowed,
-            Some(reason) => Decision::Denied(reason.into()),
-        })
+        match set.principal() {
+            // Nobody is somebody only to policies of repositories and registries.
+            None if principal.is_anonymous() && !matches!(resource, Resource::Role(_)) => {}
+            None => {
+                return Ok(Decision::Denied(
+                    request.denial("because the principal does not exist").into(),
+                ));
+            }
+            Some(facts) if !facts.is_active(self.clock.now()) => {
+                let because = "because the principal or its account is disabled";
+                return Ok(Decision::Denied(request.denial(because).into()));
+            }
+            Some(_) => {}
+        }
+        Ok(answer(&request, &set))
     }
 
     async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {
@@ -470,6 +552,38 @@ impl Gate for AccessGate {
     }
 }
 
+/// Decides by everything that has a say.
+///
+/// A repository's own policy must not tell that there is a repository: where it denies what nobody had allowed, the answer
+/// is that of a name without a repository.
+fn answer(request: &Request<'_>, set: &PolicySet) -> Decision {
+    let policies = set.policies();
+    let mut decision = hythe_rules::decide(request, &policies);
+    if let hythe_rules::Decision::ExplicitDeny { statement } = &decision
+        && statement.kind == PolicyKind::Repository
+    {
+        let unsaid = Policies {
+            repository: None,
+            ..policies
+        };
+        let without = hythe_rules::decide(request, &unsaid);
+        if !without.is_allowed() {
+            decision = without;
+        }
+    }
+    match decision.denial(request) {
+        None => Decision::Allowed,
+        Some(reason) => Decision::Denied(Denial {
+            reason,
+            is_explicit: matches!(decision, hythe_rules::Decision::ExplicitDeny { .. }),
+        }),
+    }
+}
+
+fn failed(error: StoreError) -> GateError {
+    GateError(error.into())
+}
+
 fn principal_of(key: &AccessKeyRecord) -> Principal {
     match &key.user {
         None => Principal::Root(key.account.clone()),
@@ -477,11 +591,17 @@ fn principal_of(key: &AccessKeyRecord) -> Principal {
     }
 }
 
+fn is_role(principal: &Principal) -> bool {
+    matches!(principal, Principal::Role(_))
+}
+
 fn is_key_of(key: &AccessKeyRecord, principal: &Principal) -> bool {
     match (principal, &key.user) {
         (Principal::Root(account), None) => *account == key.account,
         (Principal::User(account, name), Some(user)) => *account == key.account && name == user,
-        (Principal::Anonymous | Principal::Root(_) | Principal::User(..) | Principal::Role(_), _) => false,
+        // A role has no keys: the session was opened with that of somebody else.
+        (Principal::Role(_), _) => true,
+        (Principal::Anonymous | Principal::Root(_) | Principal::User(..), _) => false,
     }
 }
 

@@ -31,6 +31,8 @@ mod repository;
 mod repository_policy;
 mod resource_tags;
 mod role;
+mod role_session;
+mod signing_key;
 mod statement;
 mod tag;
 mod user;
@@ -49,7 +51,9 @@ pub use authorization_token::{
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
 pub use gate::{
-    AccessGate, BootstrapError, CryptoError, MasterKey, NewCredentials, bootstrap, create_administrator_key,
+    AccessGate, BootstrapError, CryptoError, MAX_SESSION_ATTRIBUTE_BYTES, MAX_SESSION_POLICY_BYTES, MAX_SIGNING_KEYS,
+    MasterKey, NewCredentials, NewRoleSession, OpenSessionError, RotateSigningKeyError, bootstrap,
+    create_administrator_key,
 };
 pub use group::{GroupUpdate, NewGroup};
 pub use hythe_catalog::{
@@ -82,6 +86,10 @@ pub use repository::{
 pub use repository_policy::{NoRepositoryPolicy, RepositoryPolicyError, SetRepositoryPolicyError};
 pub use resource_tags::ResourceTagsError;
 pub use role::{NewRole, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy};
+pub use role_session::{
+    AssumeRoleError, DEFAULT_SESSION_SECONDS, MIN_SESSION_SECONDS, OpenedSession, RoleSessionRequest,
+};
+pub use signing_key::{SigningKeyDetail, SigningKeyError, SigningKeyStatus};
 pub use statement::PolicyStatement;
 pub use tag::{SetTagError, TagError, UnknownTag};
 pub use user::{NewUser, UserSettings, UserUpdate};

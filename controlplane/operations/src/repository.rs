@@ -198,7 +198,9 @@ impl ControlPlane {
             created_at: self.clock().now(),
             idempotency,
         };
-        self.store().create_repository(new).await.map_err(|error| match error {
+        let created = self.store().create_repository(new).await;
+        self.gate().forget_policies();
+        created.map_err(|error| match error {
             hythe_meta::CreateRepositoryError::AlreadyExists => CreateRepositoryError::AlreadyExists(path.clone()),
             hythe_meta::CreateRepositoryError::IdempotencyMismatch => CreateRepositoryError::IdempotencyMismatch,
             hythe_meta::CreateRepositoryError::LimitExceeded(limit) => {
@@ -330,6 +332,7 @@ impl ControlPlane {
             .store()
             .delete_repository(path, force, expected_version, self.clock().now())
             .await;
+        self.gate().forget_policies();
         deleted.map_err(|error| match error {
             hythe_meta::DeleteRepositoryError::Unknown => UnknownRepository(path.clone()).into(),
             hythe_meta::DeleteRepositoryError::NotEmpty(_) => DeleteRepositoryError::NotEmpty(path.clone()),

@@ -88,14 +88,13 @@ impl ControlPlane {
             tags: Some(tags),
             ..RepositoryChange::default()
         };
-        self.store()
-            .update_repository(path, change, expected_version)
-            .await
-            .map_err(|error| match error {
-                hythe_meta::UpdateRepositoryError::Unknown => UnknownRepository(path.clone()).into(),
-                hythe_meta::UpdateRepositoryError::VersionMismatch => ResourceTagsError::VersionMismatch,
-                hythe_meta::UpdateRepositoryError::Tags(error) => error.into(),
-                hythe_meta::UpdateRepositoryError::Store(error) => error.into(),
-            })
+        let changed = self.store().update_repository(path, change, expected_version).await;
+        self.gate().forget_policies();
+        changed.map_err(|error| match error {
+            hythe_meta::UpdateRepositoryError::Unknown => UnknownRepository(path.clone()).into(),
+            hythe_meta::UpdateRepositoryError::VersionMismatch => ResourceTagsError::VersionMismatch,
+            hythe_meta::UpdateRepositoryError::Tags(error) => error.into(),
+            hythe_meta::UpdateRepositoryError::Store(error) => error.into(),
+        })
     }
 }

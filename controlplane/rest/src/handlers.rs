@@ -18,6 +18,8 @@ pub(crate) mod repository;
 pub(crate) mod repository_policy;
 pub(crate) mod resource_tags;
 pub(crate) mod role;
+pub(crate) mod role_session;
+pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod user;
 

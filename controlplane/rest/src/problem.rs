@@ -11,15 +11,15 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, AuditEventsError, Bounded, CallerIdentityError, CatalogError,
+    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded, CallerIdentityError, CatalogError,
     CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
     CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError,
     DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError,
-    NoRegistryPolicy, NoRepositoryPolicy, PolicyError, PrincipalError, PutAuditSettingsError, PutImageRefusal,
+    NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PrincipalError, PutAuditSettingsError, PutImageRefusal,
     PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RevokeTokenError, SetRepositoryPolicyError, SetTagError, StoreError, TagError, UnknownAccount,
-    UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
-    UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
+    ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
+    StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
+    UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -238,7 +238,7 @@ impl From<CryptoError> for Problem {
 impl From<AuthenticationError> for Problem {
     fn from(error: AuthenticationError) -> Self {
         match &error {
-            AuthenticationError::Rejected | AuthenticationError::Inactive => {
+            AuthenticationError::Rejected | AuthenticationError::Inactive | AuthenticationError::Disabled => {
                 Self::new(code::UNRECOGNIZED_CLIENT, &error)
             }
             AuthenticationError::Expired | AuthenticationError::Revoked => Self::new(code::EXPIRED_TOKEN, &error),
@@ -433,7 +433,7 @@ impl From<CreateTokenError> for Problem {
         match error {
             CreateTokenError::Duration => Self::invalid_member("/durationSeconds", error),
             CreateTokenError::TooLong => Self::invalid_member("/scope", error),
-            CreateTokenError::TooDeep => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateTokenError::TooDeep | CreateTokenError::TooMany => Self::new(code::LIMIT_EXCEEDED, &error),
             CreateTokenError::Crypto(error) => error.into(),
             CreateTokenError::Store(error) => error.into(),
         }
@@ -444,6 +444,7 @@ impl From<RenewTokenError> for Problem {
     fn from(error: RenewTokenError) -> Self {
         match error {
             RenewTokenError::Duration => Self::invalid_member("/durationSeconds", error),
+            RenewTokenError::Invalid(_) => Self::invalid("tokenId", error),
             RenewTokenError::Ended(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             RenewTokenError::NotRenewable(_) => Self::new(code::INVALID_PARAMETER, error),
             RenewTokenError::Foreign(_) => Self::new(code::ACCESS_DENIED, &error),
@@ -456,8 +457,42 @@ impl From<RevokeTokenError> for Problem {
     fn from(error: RevokeTokenError) -> Self {
         match error {
             RevokeTokenError::Anonymous => Self::new(code::MISSING_AUTHENTICATION, &error),
+            RevokeTokenError::Invalid(_) => Self::invalid("tokenId", error),
+            RevokeTokenError::TooMany => Self::new(code::LIMIT_EXCEEDED, &error),
             RevokeTokenError::Foreign(_) => Self::new(code::ACCESS_DENIED, &error),
             RevokeTokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<AssumeRoleError> for Problem {
+    fn from(error: AssumeRoleError) -> Self {
+        match error {
+            AssumeRoleError::Duration(_) => Self::invalid_member("/durationSeconds", error),
+            AssumeRoleError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            AssumeRoleError::Open(error) => match error {
+                OpenSessionError::PolicyTooLong | OpenSessionError::Policy(_) | OpenSessionError::TooLong => {
+                    Self::invalid_member("/policy", error)
+                }
+                OpenSessionError::TooDeep => Self::new(code::LIMIT_EXCEEDED, &error),
+                OpenSessionError::Crypto(error) => error.into(),
+            },
+            AssumeRoleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SigningKeyError> for Problem {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::NotDefaultAccount => Self::invalid("registryId", error),
+            SigningKeyError::Rotate(error) => match error {
+                RotateSigningKeyError::LimitExceeded | RotateSigningKeyError::Pending => {
+                    Self::new(code::LIMIT_EXCEEDED, &error)
+                }
+                RotateSigningKeyError::Crypto(error) => error.into(),
+                RotateSigningKeyError::Store(error) => error.into(),
+            },
         }
     }
 }

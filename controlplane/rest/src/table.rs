@@ -8,8 +8,8 @@ use hythe_wire as wire;
 use hythe_wire::code;
 
 use crate::handlers::{
-    access_key, account, audit, authorization_token, caller_identity, group, image, openapi, policy, referrers,
-    registry, registry_policy, repository, repository_policy, resource_tags, role, tag, user,
+    access_key, account, audit, authorization_token, caller_identity, group, image, openapi, policy, referrers, registry,
+    registry_policy, repository, repository_policy, resource_tags, role, role_session, signing_key, tag, user,
 };
 use crate::operation::{Access, Answer, Form, OperationInfo, Preconditions, schema};
 
@@ -612,8 +612,50 @@ static OPERATIONS: &[OperationInfo] = &[
         query: schema::<wire::InRegistry>,
         body: None,
         answer: ok(Form::Json(schema::<wire::RevokedAuthorizationToken>)),
-        errors: &[],
+        errors: &[code::LIMIT_EXCEEDED],
         route: || delete(authorization_token::revoke),
+    },
+    OperationInfo {
+        name: "AssumeRole",
+        summary: "Makes the caller somebody in a role that trusts it, with a token that is shown this once.",
+        method: Method::POST,
+        path: "/api/v1/roles/{roleName}/sessions",
+        access: Access::Actions(&[Action::AssumeRole]),
+        is_change: true,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: Some(schema::<wire::CreateRoleSession>),
+        answer: created(Form::Json(schema::<wire::RoleSession>)),
+        errors: &[code::LIMIT_EXCEEDED, code::RESOURCE_NOT_FOUND],
+        route: || post(role_session::create),
+    },
+    OperationInfo {
+        name: "ListSigningKeys",
+        summary: "Lists the keys that sign or verify tokens.",
+        method: Method::GET,
+        path: "/api/v1/token-signing-keys",
+        access: Access::Actions(&[Action::ListSigningKeys]),
+        is_change: false,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: None,
+        answer: ok(Form::Json(schema::<wire::SigningKeyList>)),
+        errors: &[],
+        route: || get(signing_key::list),
+    },
+    OperationInfo {
+        name: "RotateSigningKey",
+        summary: "Makes a new key that signs tokens from a moment later on; tokens of the others stay good until they end.",
+        method: Method::POST,
+        path: "/api/v1/token-signing-keys",
+        access: Access::Actions(&[Action::RotateSigningKey]),
+        is_change: true,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: None,
+        answer: created(Form::Json(schema::<wire::SigningKey>)),
+        errors: &[code::LIMIT_EXCEEDED],
+        route: || post(signing_key::rotate),
     },
     OperationInfo {
         name: "GetCallerIdentity",

@@ -65,6 +65,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
         "UpdatePolicy" => json!({ "policyDocument": IDENTITY_POLICY }),
         "UpdateUser" => json!({ "policies": [] }),
+        "AssumeRole" => json!({ "roleSessionName": "run-7" }),
         "UpdateAccessKey" => json!({ "status": "Active" }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "VerifyAuditEvents" => json!({}),

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hythe_access::{Caller, Credentials, Gate as _, IssueError, ScopeEntry, Secret, TokenScope};
-use hythe_model::{AccountId, Clock};
-use hythe_operations::{BootstrapError, MasterKey, bootstrap};
+use hythe_access::{AuthenticationError, Caller, Credentials, Gate as _, IssueError, ScopeEntry, Secret, TokenScope};
+use hythe_model::{AccountId, Clock, Region};
+use hythe_operations::{AccessGate, BootstrapError, MasterKey, bootstrap};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{Auth, Reply, World, plane};
 
@@ -187,13 +188,8 @@ async fn a_revoked_token_ends_at_once_and_with_it_what_was_made_with_it() {
     world.plane.gate().refresh().await.unwrap();
     world.plane.gate().refresh().await.unwrap();
     who(&world, &parent).await.expect_code(401, "ExpiredTokenException");
-    // Again, and what never was: done already.
+    // Again: done already.
     world.call(&world.root, "DELETE", &path).send().await.expect(200);
-    world
-        .call(&world.root, "DELETE", &format!("{TOKENS}/nothing"))
-        .send()
-        .await
-        .expect(200);
     world
         .call(&world.root, "DELETE", &format!("{TOKENS}/{}", "x".repeat(200)))
         .send()
@@ -285,10 +281,6 @@ async fn a_renewal_ends_at_twelve_hours_and_only_for_its_owner() {
         .send()
         .await
         .expect_code(400, "InvalidParameterException");
-    renew(&ada, "nothing")
-        .send()
-        .await
-        .expect_code(404, "ResourceNotFoundException");
     // Renewing does not bring back what was revoked.
     world
         .call(&ada, "DELETE", &format!("{TOKENS}/{id}"))
@@ -484,4 +476,110 @@ async fn a_token_of_the_flow_that_would_be_too_long_says_so() {
     };
     assert!(issue(10).await.is_ok());
     assert!(matches!(issue(100).await, Err(IssueError::TooLong)));
+}
+
+const SIGNING_KEYS: &str = "/api/v1/token-signing-keys";
+
+/// Which key a token names.
+fn key_of(auth: &Auth) -> String {
+    let Auth::Bearer(text) = auth else {
+        panic!("a bearer token")
+    };
+    text.split('.').nth(1).unwrap().to_owned()
+}
+
+async fn key_statuses(world: &World) -> Vec<(String, String)> {
+    let keys = world.get(SIGNING_KEYS).await;
+    let keys = keys.expect(200).json().pointer("/signingKeys").cloned().unwrap();
+    let text = |key: &Value, name: &str| key.get(name).and_then(Value::as_str).unwrap().to_owned();
+    keys.as_array()
+        .unwrap()
+        .iter()
+        .map(|key| (text(key, "keyId"), text(key, "status")))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_new_signing_key_logs_nobody_out() {
+    let world = World::new().await;
+    let other_node = plane(&world.store, &world.clock, &MasterKey::new(support::MASTER));
+    other_node.gate().refresh().await.unwrap();
+    let (_, old) = token(&world, &world.root, json!({})).await;
+    let first = key_of(&old);
+    assert_eq!(key_statuses(&world).await, [(first.clone(), "ACTIVE".into())]);
+
+    let second = world.post(SIGNING_KEYS, json!({})).await.expect(201).text("/keyId");
+    assert_ne!(second, first);
+    world
+        .post(SIGNING_KEYS, json!({}))
+        .await
+        .expect_code(409, "LimitExceededException");
+    let expected = [(first.clone(), "ACTIVE".into()), (second.clone(), "PENDING".into())];
+    assert_eq!(key_statuses(&world).await, expected);
+    let (_, still_old) = token(&world, &world.root, json!({})).await;
+    assert_eq!(key_of(&still_old), first, "other nodes may not know the new one yet");
+
+    other_node.gate().refresh().await.unwrap();
+    world.clock.advance_seconds(10);
+    let (_, new) = token(&world, &world.root, json!({})).await;
+    assert_eq!(key_of(&new), second);
+    let expected = [(first.clone(), "VERIFYING".into()), (second.clone(), "ACTIVE".into())];
+    assert_eq!(key_statuses(&world).await, expected);
+    for auth in [&old, &still_old, &new] {
+        who(&world, auth).await.expect(200);
+        let Auth::Bearer(text) = auth else {
+            panic!("a bearer token")
+        };
+        let credentials = Credentials::Bearer(Secret::new(text.clone()));
+        other_node.gate().authenticate(&credentials).await.unwrap();
+    }
+    let keys = world.get(SIGNING_KEYS).await.json();
+    let until = |at: usize| keys.pointer(&format!("/signingKeys/{at}/verifiesUntil"));
+    assert_eq!(until(0), Some(&json!("2026-11-01T12:01:10Z")));
+    assert_eq!(until(1), None);
+
+    // Nobody has a token of the first key any more.
+    world.clock.advance_seconds(13 * 3600);
+    world.plane.gate().refresh().await.unwrap();
+    assert_eq!(key_statuses(&world).await, [(second, "ACTIVE".into())]);
+    let restarted = plane(&world.store, &world.clock, &MasterKey::new(support::MASTER));
+    restarted.gate().refresh().await.unwrap();
+    let Auth::Bearer(text) = &old else {
+        panic!("a bearer token")
+    };
+    let credentials = Credentials::Bearer(Secret::new(text.clone()));
+    let refused = restarted.gate().authenticate(&credentials).await;
+    assert!(matches!(refused, Err(AuthenticationError::Rejected)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn signing_keys_rotate_by_themselves_and_belong_to_the_deployment() {
+    let world = World::new().await;
+    let clock: Arc<dyn Clock> = Arc::clone(&world.clock) as _;
+    let master = MasterKey::new(support::MASTER);
+    let gate = AccessGate::new(world.store.clone(), clock, &master, Region::default()).unwrap();
+    let gate = gate.with_key_rotation(SignedDuration::from_hours(24));
+    for (hours, count) in [(0, 1), (23, 1), (1, 2), (1, 2), (23, 2)] {
+        world.clock.advance_seconds(hours * 3600);
+        gate.refresh().await.unwrap();
+        assert_eq!(world.store.signing_keys().await.unwrap().len(), count, "{hours}");
+    }
+    let ada = world.user("ada", &["FullAccess"]).await;
+    for method in ["GET", "POST"] {
+        world
+            .call(&ada, method, SIGNING_KEYS)
+            .send()
+            .await
+            .expect_code(403, "AccessDeniedException");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_id_of_a_token_is_not_taken_for_one() {
+    let world = World::new().await;
+    let path = format!("{TOKENS}/nonsense");
+    let reply = world.call(&world.root, "DELETE", &path).send().await;
+    reply.expect_code(400, "InvalidParameterException");
+    let renewal = world.post(&format!("{path}/renewals"), json!({})).await;
+    renewal.expect_code(400, "InvalidParameterException");
 }

@@ -171,7 +171,8 @@ impl Policy {
     }
 
     /// A policy that says nothing.
-    pub(crate) fn nothing() -> Self {
+    #[must_use]
+    pub fn nothing() -> Self {
         Self::compile(PolicyGrammar::Identity, Vec::new(), &Value::Null)
     }
 

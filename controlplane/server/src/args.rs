@@ -110,6 +110,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 
+    /// Days after which a new key signs tokens; 0 leaves it to `hythe signing-key rotate`.
+    #[arg(long, env = "HYTHE_ROTATE_SIGNING_KEY_DAYS", value_name = "DAYS")]
+    pub rotate_signing_key_days: Option<u32>,
+
     /// Make another access key for the administrator and write it to the credentials file; for who lost the first.
     #[arg(long)]
     pub new_administrator_key: bool,

@@ -259,11 +259,22 @@ impl Default for Blobs {
 }
 
 /// Keys.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Keys {
     /// File with the master key; the data folder's `keys/master.key` if absent.
     pub master_key_file: Option<PathBuf>,
+    /// Days after which a new key signs tokens, without anybody being logged out; 0 leaves it to `hythe signing-key rotate`.
+    pub rotate_signing_key_days: u32,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            master_key_file: None,
+            rotate_signing_key_days: 30,
+        }
+    }
 }
 
 /// Form of the log.
@@ -510,6 +521,10 @@ impl Config {
         );
         set_some(&mut self.blobs.path, args.blobs_path.as_ref());
         set_some(&mut self.keys.master_key_file, args.master_key_file.as_ref());
+        set(
+            &mut self.keys.rotate_signing_key_days,
+            args.rotate_signing_key_days.as_ref(),
+        );
         set(&mut self.log.format, args.log_format.as_ref());
         set(&mut self.log.level, args.log_level.as_ref());
         self.new_administrator_key = args.new_administrator_key;

@@ -15,6 +15,7 @@ use hythe_distribution::{Registry, RegistryConfig};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
 use hythe_operations::{AccessGate, AddressStyle, AuditQueue, ControlPlane, RegistryAddress, WhenFull};
+use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -149,7 +150,13 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         }
         fresh => fresh,
     };
-    let gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?;
+    let mut gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?
+        .with_default_account(config.default_account.clone());
+    if config.keys.rotate_signing_key_days > 0 {
+        gate = gate.with_key_rotation(SignedDuration::from_hours(
+            24 * i64::from(config.keys.rotate_signing_key_days),
+        ));
+    }
     let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings);
     let audit = open_audit(&config, &plane, &store, &clock)?;
     plane

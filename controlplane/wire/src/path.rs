@@ -142,6 +142,18 @@ pub fn renewals(id: &str) -> String {
     format!("{}/renewals", authorization_token(id))
 }
 
+/// The keys that sign tokens: `GET` lists, `POST` makes a new one.
+#[must_use]
+pub fn signing_keys() -> String {
+    format!("{PREFIX}/token-signing-keys")
+}
+
+/// `POST` takes on a role.
+#[must_use]
+pub fn role_sessions(role_name: &str) -> String {
+    format!("{PREFIX}/roles/{}/sessions", segment(role_name))
+}
+
 /// Who the caller is.
 #[must_use]
 pub fn caller_identity() -> String {

@@ -83,6 +83,9 @@ pub enum AuthenticationError {
     /// The key exists and is switched off.
     #[error("The access key is inactive")]
     Inactive,
+    /// The account is closed, or the user is disabled or past its end.
+    #[error("The account is closed, or the user is disabled or has expired")]
+    Disabled,
     /// The store behind the gate does not answer.
     #[error("cannot check the credentials")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),

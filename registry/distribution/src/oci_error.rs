@@ -241,7 +241,10 @@ impl From<Refusal> for OciError {
             }
             Refusal::Basic(error, challenge) => match error {
                 AuthenticationError::Rejected => unauthorized(&refusal, challenge),
-                AuthenticationError::Expired | AuthenticationError::Revoked | AuthenticationError::Inactive => {
+                AuthenticationError::Expired
+                | AuthenticationError::Revoked
+                | AuthenticationError::Inactive
+                | AuthenticationError::Disabled => {
                     Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal)
                 }
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
@@ -251,7 +254,8 @@ impl From<Refusal> for OciError {
                 AuthenticationError::Rejected
                 | AuthenticationError::Expired
                 | AuthenticationError::Revoked
-                | AuthenticationError::Inactive => unauthorized(&refusal, challenge),
+                | AuthenticationError::Inactive
+                | AuthenticationError::Disabled => unauthorized(&refusal, challenge),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
             Refusal::Access(error, challenge) => match &**error {

@@ -16,6 +16,8 @@ pub(crate) mod registry_policy;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;
 pub(crate) mod role;
+pub(crate) mod role_session;
+pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod user;

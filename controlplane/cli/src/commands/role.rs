@@ -9,6 +9,7 @@ use futures::TryStreamExt as _;
 use hythe_client::wire::{CreateRole, ListQuery, ResourceTag, Role, RolePage, UpdateRole};
 
 use super::repository::resource_tag;
+use super::role_session;
 use super::user::change;
 use crate::confirm::Confirmation;
 use crate::context::Context;
@@ -44,6 +45,9 @@ pub enum RoleCommand {
     /// List roles
     #[command(visible_alias = "ls")]
     List,
+    /// Take on a role: a token for somebody in it
+    #[command(after_help = role_session::EXAMPLES)]
+    Assume(role_session::AssumeArgs),
     /// Show a role and who may take it on
     Describe {
         /// The role
@@ -158,6 +162,7 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<(), C
             };
             show(context, &client.create_role(&request).await?.value)
         }
+        RoleCommand::Assume(args) => role_session::run(args, context).await,
         RoleCommand::List => {
             let query = ListQuery {
                 max_results: Some(1000),
@@ -203,7 +208,7 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<(), C
 }
 
 /// The text of the file, or of standard input for `-`. One that is too long is cut, which the server refuses.
-fn document(path: &Path) -> Result<String, CliError> {
+pub(super) fn document(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin()

@@ -14,6 +14,8 @@ mod registry;
 mod repository;
 mod resource_tag;
 mod role;
+mod role_session;
+mod signing_key;
 mod tag;
 mod user;
 

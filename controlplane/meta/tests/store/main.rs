@@ -23,6 +23,7 @@ mod plan;
 mod policy;
 mod principal;
 mod repository;
+mod signing_key;
 mod tag;
 mod token;
 mod upload;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What would be decided if a resource had another policy.
 
-use hythe_access::{Action, Caller, GateError, Principal, Resource};
-use hythe_model::RepositoryArn;
-use hythe_rules::{ConditionContext, NamedPolicy, Policies, Policy, Request, Requester};
+use hythe_access::{Action, Caller, GateError, RequestContext, Resource};
+use hythe_rules::{Policies, Policy, Request};
 
-use super::AccessGate;
+use super::{AccessGate, failed};
 
 /// A policy that is not stored yet.
 #[derive(Clone, Copy, Debug)]
@@ -25,49 +24,27 @@ impl AccessGate {
         resource: &Resource,
         candidate: Candidate<'_>,
     ) -> Result<bool, GateError> {
-        let owner = resource.account();
-        let arn = match resource {
-            Resource::Repository(path) => RepositoryArn {
-                region: self.region.clone(),
-                repository: path.clone(),
-            }
-            .to_string(),
-            Resource::Registry(_) | Resource::Role(_) => "*".to_owned(),
-        };
-        let managed = match &caller.principal {
-            Principal::User(account, name) => self
-                .user_policies(&caller.principal, account, name)
-                .await
-                .map_err(|error| GateError(error.into()))?
-                .unwrap_or_default(),
-            Principal::Anonymous | Principal::Root(_) | Principal::Role(_) => std::sync::Arc::default(),
-        };
-        let identity: Vec<NamedPolicy> = managed.iter().map(|name| name.named().clone()).collect();
-        let (repository, registry) = match candidate {
-            Candidate::Repository(policy) => (Some(policy), None),
-            Candidate::Registry(policy) => (None, Some(policy)),
-        };
-        let context = ConditionContext {
-            now: Some(self.clock.now()),
-            source_ip: caller.source_ip,
-            is_secure: Some(caller.is_secure),
-            user_agent: caller.user_agent.as_deref(),
-            region: Some(self.region.as_str()),
-            attributes: Some(&caller.attributes),
-            ..ConditionContext::default()
-        };
+        let set = self.policy_set(&caller.principal, caller.session_policy.as_ref(), resource);
+        let set = set.await.map_err(failed)?;
+        let named = RequestContext::default();
+        let context = self.conditions(caller, &named, &set);
         let request = Request {
-            requester: Requester::Principal(&caller.principal),
+            requester: set.requester(&caller.principal, &self.default_account),
             action,
-            resource: &arn,
-            owner,
+            resource: set.resource(),
+            owner: resource.account(),
             context: &context,
         };
-        let policies = Policies {
-            identity: &identity,
-            repository,
-            registry,
-            ..Policies::default()
+        let stored = set.policies();
+        let policies = match candidate {
+            Candidate::Repository(policy) => Policies {
+                repository: Some(policy),
+                ..stored
+            },
+            Candidate::Registry(policy) => Policies {
+                registry: Some(policy),
+                ..stored
+            },
         };
         Ok(hythe_rules::decide(&request, &policies).is_allowed())
     }

@@ -57,9 +57,11 @@ impl fmt::Debug for MasterKey {
 
 /// The keys for each purpose, made from the master key with HKDF (RFC 5869).
 pub(crate) struct Keys {
-    /// Signs tokens.
+    /// Signs tokens until there is a key that was made for it; the first of the signing keys.
     pub(crate) tokens: hmac::Key,
-    /// Names the key that signs tokens, in each token.
+    /// Its bytes, to be sealed.
+    pub(crate) first_token_key: Zeroizing<[u8; 32]>,
+    /// Names it in tokens.
     pub(crate) token_key_id: String,
     /// Binds the id of a token to its principal.
     pub(crate) token_ids: hmac::Key,
@@ -90,11 +92,13 @@ impl Keys {
             Ok(key)
         };
         let mac = |purpose: &[u8]| Ok::<_, CryptoError>(hmac::Key::new(hmac::HMAC_SHA256, &*derive(purpose)?));
-        let tokens = mac(b"sign tokens")?;
+        let first_token_key = derive(b"sign tokens")?;
+        let tokens = hmac::Key::new(hmac::HMAC_SHA256, &*first_token_key);
         let name = hmac::sign(&tokens, b"key id");
         Ok(Self {
             token_key_id: URL_SAFE_NO_PAD.encode(name.as_ref().get(..6).unwrap_or_default()),
             tokens,
+            first_token_key,
             token_ids: mac(b"bind token ids")?,
             pages: mac(b"sign page tokens")?,
             audit: mac(b"vouch for the audit log")?,

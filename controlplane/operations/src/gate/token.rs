@@ -4,15 +4,18 @@
 //! A token is `hyt1.<key id>.<payload>.<mac>`: the payload is JSON, the MAC is HMAC-SHA256 over everything before
 //! the last point, both base64url. It is never stored; its id is, when it is revoked or renewable.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hythe_access::{Principal, Secret, TokenScope, UserName};
+use hythe_access::{Attributes, Principal, RoleName, RoleSession, Secret, SessionName, TokenScope, UserName};
 use hythe_model::AccountId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{CryptoError, Keys};
+use super::signing::{SigningKey, SigningKeys};
 
 /// The longest token, in bytes: it has to fit into a header of common proxies.
 pub(crate) const MAX_TOKEN_BYTES: usize = 6 * 1024;
@@ -30,6 +33,18 @@ pub(crate) struct Claims {
     /// The user; absent for the administrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<UserName>,
+    /// The role that was taken on; with `session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<RoleName>,
+    /// What the session of the role is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<SessionName>,
+    /// The policy that the session is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Arc<str>>,
+    /// What conditions may ask about the session.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub(crate) attributes: Arc<Attributes>,
     /// The access key that everything started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
@@ -45,36 +60,44 @@ pub(crate) struct Claims {
 impl Claims {
     /// Whose rights count.
     pub(crate) fn principal(&self) -> Option<Principal> {
-        match (&self.account, &self.user) {
-            (Some(account), Some(user)) => Some(Principal::User(account.clone(), user.clone())),
-            (Some(account), None) => Some(Principal::Root(account.clone())),
-            (None, None) => Some(Principal::Anonymous),
-            (None, Some(_)) => None,
+        let role = self.role.as_ref().zip(self.session.as_ref());
+        match (&self.account, &self.user, role) {
+            (Some(account), Some(user), None) => Some(Principal::User(account.clone(), user.clone())),
+            (Some(account), None, None) => Some(Principal::Root(account.clone())),
+            (Some(account), None, Some((role, session))) => Some(Principal::Role(RoleSession {
+                account: account.clone(),
+                role: role.clone(),
+                session: session.clone(),
+            })),
+            (None, None, None) => Some(Principal::Anonymous),
+            (None, ..) | (Some(_), Some(_), Some(_)) => None,
         }
     }
 
     /// The token; `None` if it would be longer than [`MAX_TOKEN_BYTES`].
-    pub(crate) fn sign(&self, keys: &Keys) -> Option<Secret> {
+    pub(crate) fn sign(&self, key: &SigningKey) -> Option<Secret> {
         let payload = serde_json::to_vec(self).ok()?;
-        let signed = format!("{PREFIX}{}.{}", keys.token_key_id, URL_SAFE_NO_PAD.encode(payload));
-        let mac = hmac::sign(&keys.tokens, signed.as_bytes());
+        let signed = format!("{PREFIX}{}.{}", key.id, URL_SAFE_NO_PAD.encode(payload));
+        let mac = hmac::sign(&key.mac, signed.as_bytes());
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac));
         (token.len() <= MAX_TOKEN_BYTES).then(|| Secret::new(token))
     }
 
-    /// What `token` says, if it was signed with these keys.
-    pub(crate) fn verify(token: &str, keys: &Keys) -> Option<Self> {
+    /// What `token` says, if it was signed with one of these keys.
+    pub(crate) fn verify(token: &str, keys: &SigningKeys, now: Timestamp) -> Option<Self> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
         let (signed, mac) = token.rsplit_once('.')?;
-        let payload = signed
-            .strip_prefix(PREFIX)?
-            .strip_prefix(keys.token_key_id.as_str())?
-            .strip_prefix('.')?;
-        hmac::verify(&keys.tokens, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        let (key_id, payload) = signed.strip_prefix(PREFIX)?.split_once('.')?;
+        let key = keys.find(key_id, now)?;
+        hmac::verify(&key.mac, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
+}
+
+fn is_empty(attributes: &Arc<Attributes>) -> bool {
+    attributes.is_empty()
 }
 
 /// What the id of a token says: it can be told from the id alone, without a row, whose token it is.
@@ -192,11 +215,23 @@ mod tests {
         Keys::derive(&MasterKey::new([byte; 32])).unwrap()
     }
 
+    fn signing(byte: u8) -> SigningKeys {
+        SigningKeys::first(&keys(byte))
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
     fn claims() -> Claims {
         Claims {
             ids: vec!["a".into()],
             account: Some(AccountId::default()),
             user: Some("ada".parse().unwrap()),
+            role: None,
+            session: None,
+            policy: None,
+            attributes: Arc::default(),
             key: Some("HYTHEA".into()),
             scopes: vec![TokenScope::default()],
             iat: 1,
@@ -206,21 +241,54 @@ mod tests {
 
     #[test]
     fn a_token_says_what_was_signed_to_those_with_the_key() {
-        let token = claims().sign(&keys(1)).unwrap();
-        assert_eq!(Claims::verify(token.expose(), &keys(1)), Some(claims()));
-        assert_eq!(Claims::verify(token.expose(), &keys(2)), None, "another master key");
+        let token = claims().sign(&signing(1).current(now()).unwrap()).unwrap();
+        assert_eq!(Claims::verify(token.expose(), &signing(1), now()), Some(claims()));
+        assert_eq!(
+            Claims::verify(token.expose(), &signing(2), now()),
+            None,
+            "another master key"
+        );
     }
 
     #[test]
     fn any_change_of_a_token_is_noticed() {
-        let keys = keys(1);
-        let token = claims().sign(&keys).unwrap();
+        let keys = signing(1);
+        let token = claims().sign(&keys.current(now()).unwrap()).unwrap();
         for at in 0..token.expose().len() {
             let mut changed = token.expose().as_bytes().to_vec();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(Claims::verify(&changed, &keys), None, "byte {at}");
-            assert_eq!(Claims::verify(&token.expose()[..at], &keys), None, "length {at}");
+            assert_eq!(Claims::verify(&changed, &keys, now()), None, "byte {at}");
+            assert_eq!(Claims::verify(&token.expose()[..at], &keys, now()), None, "length {at}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_session_says_everything_about_it() {
+        let claims = Claims {
+            user: None,
+            role: Some("ci".parse().unwrap()),
+            session: Some("run-7".parse().unwrap()),
+            policy: Some("{}".into()),
+            attributes: Arc::new([("sub".to_owned(), vec!["repo:x".to_owned()])].into()),
+            ..claims()
+        };
+        let token = claims.sign(&signing(1).current(now()).unwrap()).unwrap();
+        let read = Claims::verify(token.expose(), &signing(1), now()).unwrap();
+        assert_eq!(read, claims);
+        let arn = "arn:aws:sts::000000000000:assumed-role/ci/run-7";
+        assert_eq!(read.principal().unwrap().to_string(), arn);
+        for wrong in [
+            Claims {
+                user: Some("ada".parse().unwrap()),
+                ..claims.clone()
+            },
+            Claims {
+                account: None,
+                ..claims
+            },
+        ] {
+            assert_eq!(wrong.principal(), None);
         }
     }
 
@@ -234,7 +302,7 @@ mod tests {
             scopes: vec![TokenScope(vec![entry])],
             ..claims()
         };
-        assert!(claims.sign(&keys(1)).is_none());
+        assert!(claims.sign(&signing(1).current(now()).unwrap()).is_none());
     }
 
     #[test]
@@ -264,9 +332,10 @@ mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(text in ".*") {
-            let keys = keys(1);
-            prop_assert_eq!(Claims::verify(&text, &keys), None);
-            prop_assert_eq!(Claims::verify(&format!("{PREFIX}{}.{text}", keys.token_key_id), &keys), None);
+            let keys = signing(1);
+            prop_assert_eq!(Claims::verify(&text, &keys, now()), None);
+            let id = &keys.current(now()).unwrap().id;
+            prop_assert_eq!(Claims::verify(&format!("{PREFIX}{id}.{text}"), &keys, now()), None);
             let _ = TokenId::parse(&text);
         }
     }

@@ -12,8 +12,8 @@ use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use hythe_access::{Caller, Lineage, Secret};
 use jiff::Timestamp;
 
-use super::keys::Keys;
 use super::seconds;
+use super::signing::SigningKeys;
 use super::token::{Claims, TokenId};
 
 const SHARDS: usize = 16;
@@ -34,8 +34,8 @@ pub(super) struct Verified {
 
 impl Verified {
     /// Checks the signature, and nothing else.
-    fn check(token: &Secret, keys: &Keys) -> Option<Self> {
-        let claims = Claims::verify(token.expose(), keys)?;
+    fn check(token: &Secret, keys: &SigningKeys, now: Timestamp) -> Option<Self> {
+        let claims = Claims::verify(token.expose(), keys, now)?;
         let principal = claims.principal()?;
         let expires_at = seconds(claims.exp);
         let leased = claims.ids.iter().filter(|id| TokenId::is_leased(id)).cloned();
@@ -44,6 +44,8 @@ impl Verified {
             expires_at,
             caller: Caller {
                 scopes: Arc::new(claims.scopes),
+                session_policy: claims.policy,
+                attributes: claims.attributes,
                 token_id: claims.ids.last().map(|id| id.as_str().into()),
                 lineage: Arc::new(Lineage {
                     access_key_id: claims.key,
@@ -70,9 +72,9 @@ impl fmt::Debug for VerifiedTokens {
 
 impl VerifiedTokens {
     /// What a token says; `None` if it was not signed with these keys.
-    pub(super) fn verify(&self, token: &Secret, keys: &Keys, now: Timestamp) -> Option<Arc<Verified>> {
+    pub(super) fn verify(&self, token: &Secret, keys: &SigningKeys, now: Timestamp) -> Option<Arc<Verified>> {
         if token.expose().len() > MAX_TOKEN_BYTES {
-            return Verified::check(token, keys).map(Arc::new);
+            return Verified::check(token, keys, now).map(Arc::new);
         }
         let mut name = [0; SHA256_OUTPUT_LEN];
         let hash = digest(&SHA256, token.expose().as_bytes());
@@ -80,7 +82,7 @@ impl VerifiedTokens {
         if let Some(verified) = self.shard(&name).get(&name) {
             return Some(Arc::clone(verified));
         }
-        let verified = Arc::new(Verified::check(token, keys)?);
+        let verified = Arc::new(Verified::check(token, keys, now)?);
         let mut shard = self.shard(&name);
         if shard.len() >= MAX_TOKENS {
             shard.retain(|_, known| now < known.expires_at);
@@ -104,25 +106,33 @@ impl VerifiedTokens {
 mod tests {
     use hythe_model::AccountId;
 
-    use super::super::keys::MasterKey;
+    use super::super::keys::{Keys, MasterKey};
     use super::*;
 
-    fn token(keys: &Keys, id: usize, exp: i64) -> Secret {
+    fn keys(byte: u8) -> SigningKeys {
+        SigningKeys::first(&Keys::derive(&MasterKey::new([byte; 32])).unwrap())
+    }
+
+    fn token(keys: &SigningKeys, id: usize, exp: i64) -> Secret {
         let claims = Claims {
             ids: vec![format!("id-{id}")],
             account: Some(AccountId::default()),
             user: None,
+            role: None,
+            session: None,
+            policy: None,
+            attributes: Arc::default(),
             key: None,
             scopes: Vec::new(),
             iat: 0,
             exp,
         };
-        claims.sign(keys).unwrap()
+        claims.sign(&keys.current(seconds(0)).unwrap()).unwrap()
     }
 
     #[test]
     fn a_token_is_checked_once_and_a_forged_one_always() {
-        let keys = Keys::derive(&MasterKey::new([1; 32])).unwrap();
+        let keys = keys(1);
         let tokens = VerifiedTokens::default();
         let good = token(&keys, 1, 100);
         let first = tokens.verify(&good, &keys, seconds(0)).unwrap();
@@ -138,13 +148,13 @@ mod tests {
                 assert!(tokens.verify(&forged, &keys, seconds(0)).is_none(), "byte {at}");
             }
         }
-        let other = Keys::derive(&MasterKey::new([2; 32])).unwrap();
+        let other = super::tests::keys(2);
         assert!(tokens.verify(&token(&other, 1, 100), &keys, seconds(0)).is_none());
     }
 
     #[test]
     fn the_number_of_tokens_is_bounded() {
-        let keys = Keys::derive(&MasterKey::new([1; 32])).unwrap();
+        let keys = keys(1);
         let tokens = VerifiedTokens::default();
         for id in 0..3 * SHARDS * MAX_TOKENS {
             let exp = i64::try_from(id).unwrap();

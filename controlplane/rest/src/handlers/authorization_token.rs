@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use hythe_access::{ScopeEntry, kinds};
-use hythe_operations::{TokenRequest, parse_scope};
+use hythe_operations::{CreatedToken, TokenRequest, parse_scope};
 use hythe_wire::{
     AuthorizationToken, CreateAuthorizationToken, InRegistry, RenewAuthorizationToken, RenewedAuthorizationToken,
     RevokedAuthorizationToken, Secret, TOKEN_USER_NAME, path,
@@ -43,16 +43,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateAuthorizatio
     };
     let token = context.plane.create_token(&granted, request).await?;
     context.note_resource(format!("authorization-token/{}", token.id));
-    let password = token.token.expose();
-    let answer = AuthorizationToken {
-        authorization_token: Secret::new(STANDARD.encode(format!("{TOKEN_USER_NAME}:{password}"))),
-        user_name: TOKEN_USER_NAME.into(),
-        password: Secret::new(password),
-        proxy_endpoint: context.plane.settings().proxy_endpoint(granted.resource()),
-        issued_at: token.issued_at,
-        expires_at: token.expires_at,
-        token_id: token.id,
-    };
+    let answer = shape(token, context.plane.settings().proxy_endpoint(granted.resource()));
     created(&path::authorization_token(&answer.token_id), &answer, None)
 }
 
@@ -84,6 +75,20 @@ pub(crate) async fn revoke(context: Context) -> Handled {
         },
         None,
     )
+}
+
+/// A token, for the registry at `proxy_endpoint`.
+pub(super) fn shape(token: CreatedToken, proxy_endpoint: String) -> AuthorizationToken {
+    let password = token.token.expose();
+    AuthorizationToken {
+        authorization_token: Secret::new(STANDARD.encode(format!("{TOKEN_USER_NAME}:{password}"))),
+        user_name: TOKEN_USER_NAME.into(),
+        password: Secret::new(password),
+        proxy_endpoint,
+        issued_at: token.issued_at,
+        expires_at: token.expires_at,
+        token_id: token.id,
+    }
 }
 
 fn token_id(context: &Context) -> Result<&str, Problem> {
