@@ -11,15 +11,16 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded, CallerIdentityError, CatalogError,
-    CreateAccessKeyError, CreateAccountError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
-    CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal, DeletePolicyError, DeletePrincipalError,
-    DeleteRepositoryError, DocumentError, EncryptionError, ImageError, ListRepositoriesError, MembershipError,
-    NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PrincipalError, PutAuditSettingsError, PutImageRefusal,
-    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
-    StoreError, TagError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
-    UnknownStatement, UnknownTag, UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
+    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
+    CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreatePolicyError,
+    CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal,
+    DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError, ImageError,
+    ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError,
+    PrincipalError, PutAuditSettingsError, PutImageRefusal, PutRegistryPolicyError, RegistryPolicyError,
+    RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError,
+    RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, StoreError, TagError,
+    UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
+    UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 

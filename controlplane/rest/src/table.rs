@@ -8,8 +8,9 @@ use hythe_wire as wire;
 use hythe_wire::code;
 
 use crate::handlers::{
-    access_key, account, audit, authorization_token, caller_identity, group, image, openapi, policy, referrers, registry,
-    registry_policy, repository, repository_policy, resource_tags, role, role_session, signing_key, tag, user,
+    access_key, account, audit, authorization_token, caller_identity, group, image, openapi, policy, referrers,
+    registry, registry_policy, repository, repository_policy, resource_tags, role, role_session, signing_key, tag,
+    user,
 };
 use crate::operation::{Access, Answer, Form, OperationInfo, Preconditions, schema};
 
