@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::data_source::Definition;
-use crate::resource::{Model, typed};
+use crate::resource::{Model, checked, typed};
 use crate::{Call, Diagnostics, Result, Value};
 
 /// An action: a struct with `#[derive(Schema)]` that holds the arguments, and the job.
@@ -80,10 +80,7 @@ impl<A: Action> AnyAction<A::Client> for Adapter<A> {
     }
 
     fn validate(&self, config: Value) -> Diagnostics {
-        match typed::<A>(config) {
-            Ok(config) => A::validate(&config),
-            Err(diagnostics) => diagnostics,
-        }
+        checked(config, A::validate)
     }
 
     fn plan<'a>(&self, cx: &'a Call<A::Client>, config: Value) -> BoxFuture<'a, Result<()>> {

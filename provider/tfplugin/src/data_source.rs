@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::resource::{Model, typed};
+use crate::resource::{Model, checked, typed};
 use crate::{Call, Diagnostics, Result, Schema, Type, Value};
 
 /// A data source: a struct with `#[derive(Schema)]` of which some attributes are arguments and the others results.
@@ -74,10 +74,7 @@ impl<D: DataSource> AnyDataSource<D::Client> for Adapter<D> {
     }
 
     fn validate(&self, config: Value) -> Diagnostics {
-        match typed::<D>(config) {
-            Ok(config) => D::validate(&config),
-            Err(diagnostics) => diagnostics,
-        }
+        checked(config, D::validate)
     }
 
     fn read<'a>(&self, cx: &'a Call<D::Client>, config: Value) -> BoxFuture<'a, Result<Value>> {

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::data_source::Definition;
-use crate::resource::{Model, typed};
+use crate::resource::{Model, checked, typed};
 use crate::{Call, Diagnostics, Result, Value};
 
 /// An ephemeral resource: a struct with `#[derive(Schema)]` of which some attributes are arguments and the others results.
@@ -93,10 +93,7 @@ impl<E: EphemeralResource> AnyEphemeral<E::Client> for Adapter<E> {
     }
 
     fn validate(&self, config: Value) -> Diagnostics {
-        match typed::<E>(config) {
-            Ok(config) => E::validate(&config),
-            Err(diagnostics) => diagnostics,
-        }
+        checked(config, E::validate)
     }
 
     fn open<'a>(&self, cx: &'a Call<E::Client>, config: Value) -> BoxFuture<'a, Result<Opened<Value>>> {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use crate::data_source::Definition;
-use crate::resource::{Model, Resource, typed};
+use crate::resource::{Model, Resource, checked, typed};
 use crate::{Call, Diagnostics, Result, Value};
 
 /// Lists the objects of a managed resource: a struct with `#[derive(Schema)]` that holds the filter arguments.
@@ -127,10 +127,7 @@ impl<L: ListResource> AnyList<<L::Item as Resource>::Client> for Adapter<L> {
     }
 
     fn validate(&self, config: Value) -> Diagnostics {
-        match typed::<L>(config) {
-            Ok(config) => L::validate(&config),
-            Err(diagnostics) => diagnostics,
-        }
+        checked(config, L::validate)
     }
 
     fn list<'a>(

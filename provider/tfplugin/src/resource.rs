@@ -7,7 +7,7 @@ use std::future::{Future, ready};
 
 use serde_json::Value as Json;
 
-pub(crate) use adapter::{Adapter, AnyResource, ResourceDefinition, typed};
+pub(crate) use adapter::{Adapter, AnyResource, ResourceDefinition, checked, typed};
 
 use crate::field::Fields;
 use crate::{Attribute, Call, Diagnostics, Mismatch, Path, Result, Schema, Value};

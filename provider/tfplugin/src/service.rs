@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data_source::Definition;
 use crate::engine;
 use crate::provider::{Catalog, Provider};
-use crate::resource::typed;
+use crate::resource::{checked, typed};
 use crate::schema::ObjectSchema;
 use crate::value::{self, Value};
 use crate::{Call, Diagnostics, Result, Type, proto};
@@ -79,10 +79,9 @@ impl<P: Provider> Service<P> {
         request: &proto::ValidateProviderConfigRequest,
     ) -> Result<proto::ValidateProviderConfigResponse> {
         let config = decode(&self.config.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&self.config.schema.object, &config);
-        if let Some(config) = diagnostics.absorb(typed::<P::Config>(config)) {
-            diagnostics.extend(self.provider.validate(&config));
-        }
+        let diagnostics = validated(&self.config.schema.object, config, |config| {
+            checked(config, |config| self.provider.validate(config))
+        });
         Ok(proto::ValidateProviderConfigResponse {
             diagnostics: diagnostics.to_proto(),
         })
@@ -143,6 +142,13 @@ fn encode(ty: &Type, value: &Value) -> Result<proto::DynamicValue> {
         msgpack,
         json: Vec::new(),
     })
+}
+
+/// What is wrong with a configuration: by its schema, and then as the logic sees it.
+fn validated(object: &ObjectSchema, config: Value, logic: impl FnOnce(Value) -> Diagnostics) -> Diagnostics {
+    let mut diagnostics = engine::validate(object, &config);
+    diagnostics.extend(logic(config));
+    diagnostics
 }
 
 /// What the logic returned, as it is recorded: complete, in the user's own words, without write-only values.

@@ -90,6 +90,14 @@ pub(crate) fn typed<T: Fields>(value: Value) -> Result<T> {
     })
 }
 
+/// Runs the logic's checks on a configuration; one that does not fit its struct is refused before.
+pub(crate) fn checked<T: Fields>(config: Value, check: impl FnOnce(&T) -> Diagnostics) -> Diagnostics {
+    match typed::<T>(config) {
+        Ok(config) => check(&config),
+        Err(diagnostics) => diagnostics,
+    }
+}
+
 fn untyped<T: Fields>(value: &T) -> Value {
     Value::Map(value.to_object())
 }
@@ -100,10 +108,7 @@ impl<R: Resource> AnyResource<R::Client> for Adapter<R> {
     }
 
     fn validate(&self, config: Value) -> Diagnostics {
-        match typed::<R>(config) {
-            Ok(config) => R::validate(&config),
-            Err(diagnostics) => diagnostics,
-        }
+        checked(config, R::validate)
     }
 
     fn plan<'a>(&self, cx: &'a Call<R::Client>, prior: Value, config: Value, planned: Value) -> Planning<'a> {

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::reply::{Reply, caught};
-use super::{Service, decode, find};
+use super::{Service, decode, find, validated};
 use crate::action::Progress;
 use crate::provider::Provider;
 use crate::{Result, engine, proto};
@@ -25,8 +25,7 @@ impl<P: Provider> Service<P> {
         let action = find(&self.catalog.actions, "action", &request.type_name)?;
         let definition = action.definition();
         let config = decode(&definition.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&definition.schema.object, &config);
-        diagnostics.extend(action.validate(config));
+        let diagnostics = validated(&definition.schema.object, config, |config| action.validate(config));
         Ok(proto::ValidateActionConfigResponse {
             diagnostics: diagnostics.to_proto(),
         })

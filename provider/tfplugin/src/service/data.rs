@@ -2,7 +2,7 @@
 //! Data sources.
 
 use super::reply::caught;
-use super::{Service, decode, encode, find, finished};
+use super::{Service, decode, encode, find, finished, validated};
 use crate::provider::Provider;
 use crate::{Result, engine, proto};
 
@@ -14,8 +14,7 @@ impl<P: Provider> Service<P> {
         let source = find(&self.catalog.data_sources, "data source", &request.type_name)?;
         let definition = source.definition();
         let config = decode(&definition.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&definition.schema.object, &config);
-        diagnostics.extend(source.validate(config));
+        let diagnostics = validated(&definition.schema.object, config, |config| source.validate(config));
         Ok(proto::ValidateDataResourceConfigResponse {
             diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })

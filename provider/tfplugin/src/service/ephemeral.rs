@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use super::reply::caught;
-use super::{Service, decode, encode, find, finished};
+use super::{Service, decode, encode, find, finished, validated};
 use crate::provider::Provider;
 use crate::{Result, engine, proto};
 
@@ -20,8 +20,7 @@ impl<P: Provider> Service<P> {
         )?;
         let definition = resource.definition();
         let config = decode(&definition.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&definition.schema.object, &config);
-        diagnostics.extend(resource.validate(config));
+        let diagnostics = validated(&definition.schema.object, config, |config| resource.validate(config));
         Ok(proto::ValidateEphemeralResourceConfigResponse {
             diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::reply::{Reply, caught};
-use super::{Service, decode, encode, find, finished};
+use super::{Service, decode, encode, find, finished, validated};
 use crate::list::{Found, ListSink};
 use crate::provider::Provider;
 use crate::resource::AnyResource;
@@ -28,8 +28,7 @@ impl<P: Provider> Service<P> {
         let list = find(&self.catalog.list_resources, "list resource", &request.type_name)?;
         let definition = list.definition();
         let config = decode(&definition.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&definition.schema.object, &config);
-        diagnostics.extend(list.validate(config));
+        let diagnostics = validated(&definition.schema.object, config, |config| list.validate(config));
         Ok(proto::ValidateListResourceConfigResponse {
             diagnostics: diagnostics.to_proto(),
         })

@@ -2,7 +2,7 @@
 //! Managed resources outside of changes: validate, upgrade, read, import, move, generate.
 
 use super::reply::caught;
-use super::{Service, decode, encode, find, finished, parse_json, stored_json};
+use super::{Service, decode, encode, find, finished, parse_json, stored_json, validated};
 use crate::provider::Provider;
 use crate::resource::{AnyResource, Import, MoveSource, ResourceDefinition};
 use crate::{Diagnostic, Diagnostics, Result, Value, engine, proto, value};
@@ -15,18 +15,20 @@ impl<P: Provider> Service<P> {
         let resource = find(&self.catalog.resources, "resource", &request.type_name)?;
         let definition = resource.definition();
         let config = decode(&definition.ty, request.config.as_ref())?;
-        let mut diagnostics = engine::validate(&definition.schema.object, &config);
-        if !request
+        let can_write_only = request
             .client_capabilities
             .unwrap_or_default()
-            .write_only_attributes_allowed
-        {
-            for path in engine::write_only_paths(&definition.schema.object, &config) {
-                let detail = format!("`{path}` is a write-only argument, which needs Terraform 1.11 or later.");
-                diagnostics.push(Diagnostic::error("Terraform is too old", detail).at(path));
-            }
+            .write_only_attributes_allowed;
+        let write_only = if can_write_only {
+            Vec::new()
+        } else {
+            engine::write_only_paths(&definition.schema.object, &config)
+        };
+        let mut diagnostics = validated(&definition.schema.object, config, |config| resource.validate(config));
+        for path in write_only {
+            let detail = format!("`{path}` is a write-only argument, which needs Terraform 1.11 or later.");
+            diagnostics.push(Diagnostic::error("Terraform is too old", detail).at(path));
         }
-        diagnostics.extend(resource.validate(config));
         Ok(proto::ValidateResourceConfigResponse {
             diagnostics: diagnostics.to_proto_in(&definition.schema.object),
         })
