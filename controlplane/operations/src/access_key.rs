@@ -36,6 +36,9 @@ pub enum CreateAccessKeyError {
     /// There is no such key to make a new one in place of.
     #[error("The access key with id '{0}' does not exist for the user with name '{1}'")]
     Unknown(String, UserName),
+    /// The secret that the caller has chosen is none.
+    #[error("it must have 40 to 128 letters, digits and `+/=._~-`")]
+    BadSecret,
     /// The cryptography library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -69,15 +72,29 @@ impl From<BoundaryError> for CreateAccessKeyError {
 
 impl ControlPlane {
     /// Makes an access key for a user.
-    #[tracing::instrument(name = "access_key.create", skip_all, fields(user.name = %user))]
     pub async fn create_access_key(
         &self,
         granted: &Granted<kinds::CreateAccessKey>,
         user: &UserName,
     ) -> Result<CreatedAccessKey, CreateAccessKeyError> {
+        let secret = new_secret()?;
+        self.create_access_key_with(granted, user, secret).await
+    }
+
+    /// Makes an access key for a user with a secret that the caller has chosen: 40 to 128 letters, digits and `+/=._~-`.
+    #[tracing::instrument(name = "access_key.create", skip_all, fields(user.name = %user))]
+    pub async fn create_access_key_with(
+        &self,
+        granted: &Granted<kinds::CreateAccessKey>,
+        user: &UserName,
+        secret: Secret,
+    ) -> Result<CreatedAccessKey, CreateAccessKeyError> {
         let account = granted.resource();
+        if !is_secret(secret.expose()) {
+            return Err(CreateAccessKeyError::BadSecret);
+        }
         self.check_key_boundary(granted, user).await?;
-        let key = self.new_access_key(account, Some(user))?;
+        let key = self.sealed_access_key(account, Some(user), secret)?;
         match self.store().create_access_key(&key.record, MAX_ACCESS_KEYS).await {
             Ok(()) => Ok(key),
             Err(hythe_meta::CreateAccessKeyError::UserUnknown) => Err(unknown_user(account, user).into()),
@@ -196,7 +213,16 @@ impl ControlPlane {
         account: &AccountId,
         user: Option<&UserName>,
     ) -> Result<CreatedAccessKey, CryptoError> {
-        let (id, secret) = (new_access_key_id()?, new_secret()?);
+        self.sealed_access_key(account, user, new_secret()?)
+    }
+
+    fn sealed_access_key(
+        &self,
+        account: &AccountId,
+        user: Option<&UserName>,
+        secret: Secret,
+    ) -> Result<CreatedAccessKey, CryptoError> {
+        let id = new_access_key_id()?;
         let record = AccessKeyRecord {
             sealed_secret: self.gate().keys().seal(&id, &secret)?,
             id,
@@ -232,6 +258,12 @@ fn unknown_user(account: &AccountId, user: &UserName) -> UnknownPrincipal {
         name: user.to_string(),
         account: account.clone(),
     }
+}
+
+/// Whether a text is long enough to be a secret, and can stand in every place where one is given.
+fn is_secret(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=._~-".contains(&byte);
+    (40..=128).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// What a request calls a key, cut to what an error shows.

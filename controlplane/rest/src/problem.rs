@@ -639,6 +639,7 @@ impl From<CreateAccessKeyError> for Problem {
             CreateAccessKeyError::UserUnknown(error) => error.into(),
             CreateAccessKeyError::Bounded(error) => error.into(),
             CreateAccessKeyError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            CreateAccessKeyError::BadSecret => Self::invalid_member("/secretAccessKey", error),
             CreateAccessKeyError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
             CreateAccessKeyError::Crypto(error) => error.into(),
             CreateAccessKeyError::Store(error) => error.into(),

@@ -811,7 +811,7 @@ static OPERATIONS: &[OperationInfo] = &[
         is_change: true,
         preconditions: Preconditions::None,
         query: schema::<wire::InRegistry>,
-        body: None,
+        body: Some(schema::<wire::CreateAccessKey>),
         answer: created(Form::Json(schema::<wire::CreatedAccessKey>)),
         errors: &[code::LIMIT_EXCEEDED, code::RESOURCE_NOT_FOUND],
         route: || post(access_key::create),

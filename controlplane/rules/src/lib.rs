@@ -29,6 +29,8 @@ mod principal;
 mod statement;
 mod value;
 
+pub use hythe_access::Principal;
+
 pub use context::{ConditionContext, Request, Requester};
 pub use evaluate::{Decision, Missing, NamedPolicy, Policies, PolicyKind, StatementRef, decide, is_allowed_by_managed};
 pub use explain::{Explanation, NearMiss, explain};

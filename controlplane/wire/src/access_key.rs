@@ -55,6 +55,17 @@ pub struct CreatedAccessKey {
     pub secret_access_key: Secret,
 }
 
+/// A new access key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateAccessKey {
+    /// The secret, if it is not left to the server: 40 to 128 letters, digits and `+/=._~-`, and random. For tools that
+    /// hand a secret on without showing it to whoever keeps their state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-zA-Z0-9+/=._~-]{40,128}$"))]
+    pub secret_access_key: Option<Secret>,
+}
+
 /// A new state of an access key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

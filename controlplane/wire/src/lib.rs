@@ -36,7 +36,7 @@ mod tag;
 mod time;
 mod user;
 
-pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, UpdateAccessKey};
+pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreateAccessKey, CreatedAccessKey, UpdateAccessKey};
 pub use account::{Account, AccountPage, AccountStatus, CloseAccount, CreateAccount, ListAccounts, UpdateAccount};
 pub use audit::{
     AuditDecision, AuditEvent, AuditEventPage, AuditFinding, AuditIntegrity, AuditPosition, AuditResource,

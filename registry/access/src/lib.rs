@@ -15,6 +15,7 @@ mod caller;
 mod gate;
 mod granted;
 mod names;
+mod parse;
 mod scope;
 mod secret;
 mod trail;

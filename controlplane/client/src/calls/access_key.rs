@@ -2,7 +2,9 @@
 //! Access keys of users.
 
 use futures::Stream;
-use hythe_wire::{AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, ListQuery, UpdateAccessKey, path};
+use hythe_wire::{
+    AccessKey, AccessKeyPage, AccessKeyStatus, CreateAccessKey, CreatedAccessKey, ListQuery, UpdateAccessKey, path,
+};
 use reqwest::Method;
 
 use super::page::entries;
@@ -12,6 +14,18 @@ impl Client {
     /// Makes an access key; its secret is in this answer and in no other.
     pub async fn create_access_key(&self, user_name: &str) -> Result<CreatedAccessKey, ClientError> {
         self.request(Method::POST, &path::access_keys(user_name)).json().await
+    }
+
+    /// Makes an access key with a secret of the caller's choice.
+    pub async fn create_access_key_with(
+        &self,
+        user_name: &str,
+        request: &CreateAccessKey,
+    ) -> Result<CreatedAccessKey, ClientError> {
+        self.request(Method::POST, &path::access_keys(user_name))
+            .body(request)
+            .json()
+            .await
     }
 
     /// One page of the access keys of a user.

@@ -5,10 +5,12 @@ use http::StatusCode;
 use hythe_access::{UserName, kinds};
 use hythe_operations::AccessKeyRecord;
 use hythe_wire::{
-    AccessKey, AccessKeyPage, AccessKeyStatus, CreatedAccessKey, InRegistry, ListQuery, Secret, UpdateAccessKey, path,
+    AccessKey, AccessKeyPage, AccessKeyStatus, CreateAccessKey, CreatedAccessKey, InRegistry, ListQuery, Secret,
+    UpdateAccessKey, path,
 };
 
 use super::{Handled, created, json};
+use crate::body::Json;
 use crate::context::Context;
 
 pub(crate) async fn list(context: Context) -> Handled {
@@ -31,13 +33,19 @@ pub(crate) async fn list(context: Context) -> Handled {
     )
 }
 
-pub(crate) async fn create(context: Context) -> Handled {
+pub(crate) async fn create(context: Context, Json(body): Json<CreateAccessKey>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
         .authorize::<kinds::CreateAccessKey>(context.account(registry_id))
         .await?;
     let user: UserName = context.path("userName")?;
-    let key = context.plane.create_access_key(&granted, &user).await?;
+    let key = match body.secret_access_key {
+        Some(secret) => {
+            let secret = hythe_access::Secret::new(secret.expose());
+            context.plane.create_access_key_with(&granted, &user, secret).await?
+        }
+        None => context.plane.create_access_key(&granted, &user).await?,
+    };
     answer_new(&context, &user, key)
 }
 
@@ -71,7 +79,7 @@ pub(super) fn with_secret(key: hythe_operations::CreatedAccessKey) -> CreatedAcc
     }
 }
 
-pub(crate) async fn update(context: Context, crate::body::Json(body): crate::body::Json<UpdateAccessKey>) -> Handled {
+pub(crate) async fn update(context: Context, Json(body): Json<UpdateAccessKey>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
         .authorize::<kinds::UpdateAccessKey>(context.account(registry_id))

@@ -299,6 +299,7 @@ fn every_error_has_its_status_and_code() {
         "CreateAccessKey::LimitExceeded" => CreateAccessKeyError::LimitExceeded(user.clone()),
         "CreateAccessKey::Bounded" => CreateAccessKeyError::Bounded(Bounded("team".parse().unwrap())),
         "CreateAccessKey::Unknown" => CreateAccessKeyError::Unknown("HYTHEA".into(), user.clone()),
+        "CreateAccessKey::BadSecret" => CreateAccessKeyError::BadSecret,
         "CreateAccessKey::Crypto" => CreateAccessKeyError::Crypto(CryptoError),
         "CreateAccessKey::Store" => CreateAccessKeyError::Store(corrupt()),
         "AccessKey::UserUnknown" => AccessKeyError::UserUnknown(unknown_user()),
