@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hythe_client::{Client, ClientError, RetryPolicy, Settings};
 use hythe_model::{AccountId, Clock};
-use hythe_wire::Registry;
+use hythe_wire::{CallerIdentity, Registry};
 use tfplugin::{Call, Diagnostic, Result};
 use tokio::sync::OnceCell;
 
@@ -22,6 +22,7 @@ pub struct Connection {
     pub(crate) client: Client,
     retry: RetryPolicy,
     registry_id: Option<AccountId>,
+    caller: OnceCell<Result<CallerIdentity, ClientError>>,
     registry: OnceCell<Result<Registry, ClientError>>,
     /// The provider's rules for resource tags.
     pub(crate) tags: TagRules,
@@ -47,6 +48,7 @@ impl Connection {
             client,
             retry,
             registry_id,
+            caller: OnceCell::new(),
             registry: OnceCell::new(),
             tags,
             clock,
@@ -57,19 +59,31 @@ impl Connection {
     pub(crate) async fn of(cx: &Call<Self>) -> Result<&Self> {
         let connection: &Self = cx.client()?;
         if let Some(wanted) = &connection.registry_id {
-            let registry = connection.registry(cx).await.as_ref();
-            let registry = registry.map_err(|error| diagnostics::failed("describe the registry", error))?;
-            if registry.registry_id != *wanted {
+            let account = connection.account(cx).await;
+            let account = account.map_err(|error| diagnostics::failed("tell whose credentials these are", error))?;
+            if account != wanted {
                 let detail = format!(
-                    "The provider block names registry `{wanted}`, but the credentials belong to registry `{}` at `{}`. \
-                     Nothing was changed.",
-                    registry.registry_id,
+                    "The provider block names registry `{wanted}`, but the credentials belong to registry `{account}` at \
+                     `{}`. Nothing was changed.",
                     connection.client.endpoint(),
                 );
                 return Err(Diagnostic::error("Credentials of another registry", detail).into());
             }
         }
         Ok(connection)
+    }
+
+    /// The account of the credentials, which is the id of its registry.
+    pub(crate) async fn account<C>(&self, cx: &Call<C>) -> Result<&AccountId, &ClientError> {
+        self.caller(cx).await.as_ref().map(|caller| &caller.registry_id)
+    }
+
+    /// Whose credentials these are, asked for once. Whoever is logged in may ask for it, unlike for the description of the
+    /// registry.
+    pub(crate) async fn caller<C>(&self, cx: &Call<C>) -> &Result<CallerIdentity, ClientError> {
+        self.caller
+            .get_or_init(|| self.send(cx, || self.client.caller_identity()))
+            .await
     }
 
     /// The registry, asked for once.
@@ -86,6 +100,27 @@ impl Connection {
     where
         F: Future<Output = Result<T, ClientError>>,
     {
+        self.send_while(cx, |_| true, request).await
+    }
+
+    /// Sends a request that must not take effect twice: again only if it certainly took none.
+    pub(crate) async fn send_once<C, T, F>(&self, cx: &Call<C>, request: impl Fn() -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let took_none = |error: &ClientError| !matches!(error, ClientError::Broken { .. });
+        self.send_while(cx, took_none, request).await
+    }
+
+    async fn send_while<C, T, F>(
+        &self,
+        cx: &Call<C>,
+        may_repeat: impl Fn(&ClientError) -> bool,
+        request: impl Fn() -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let mut failures = 0;
         loop {
             let error = match request().await {
@@ -93,7 +128,7 @@ impl Connection {
                 Err(error) => error,
             };
             failures += 1;
-            let Some(pause) = self.pause(failures, &error) else {
+            let Some(pause) = self.pause(failures, &error).filter(|_| may_repeat(&error)) else {
                 return Err(error);
             };
             tracing::info!(error = %error, pause.ms = pause.as_millis(), "request is sent again");

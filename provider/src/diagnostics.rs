@@ -46,22 +46,32 @@ pub(crate) fn failed(what: &str, error: &ClientError) -> Diagnostics {
     Diagnostic::error(format!("Cannot {what}"), text).at(path).into()
 }
 
-/// A create that found the name taken.
-pub(crate) fn taken(name: &RepositoryName) -> Diagnostics {
+/// A create that found the name taken. `noun` is what it is, `id` what it would be imported by.
+pub(crate) fn taken(noun: &str, id: &str, path: Path) -> Diagnostics {
     let detail = format!(
-        "The registry has a repository `{name}` that this configuration does not manage. To manage it here, import it:\n\n\
-         \u{20} terraform import <address of this resource> {name}\n\n\
+        "The registry has a {noun} `{id}` that this configuration does not manage. To manage it here, import it:\n\n\
+         \u{20} terraform import <address of this resource> {id}\n\n\
          or choose another name."
     );
-    Diagnostic::error(format!("Repository `{name}` already exists"), detail)
-        .at("name")
+    Diagnostic::error(format!("{} `{id}` already exists", sentence_start(noun)), detail)
+        .at(path)
         .into()
 }
 
-/// An update that found nothing to update.
-pub(crate) fn vanished(name: &RepositoryName) -> Diagnostics {
+/// A create that found the registry's only such thing in use.
+pub(crate) fn in_use(noun: &str, id: &str) -> Diagnostics {
+    let detail = format!(
+        "The registry `{id}` has a {noun} that this configuration does not manage. Creating another would replace it. To \
+         manage it here, import it:\n\n\
+         \u{20} terraform import <address of this resource> {id}"
+    );
+    Diagnostics::error(format!("{} already exists", sentence_start(noun)), detail)
+}
+
+/// An update that found nothing to update. `called` is the noun with the name.
+pub(crate) fn vanished(called: &str) -> Diagnostics {
     let detail = "It was deleted after the plan was made. Plan again to create it anew.";
-    Diagnostics::error(format!("Repository `{name}` no longer exists"), detail)
+    Diagnostics::error(format!("{} no longer exists", sentence_start(called)), detail)
 }
 
 /// What stands between a destroy and its success. `count` is unknown when the server alone noticed.
@@ -135,7 +145,23 @@ fn place(problem: &Problem) -> Path {
     let pointer = problem.pointer.as_deref().unwrap_or_default();
     let mut steps = pointer.split('/').skip(1);
     match (steps.next().unwrap_or_default(), steps.next(), steps.next()) {
-        ("repositoryName", ..) => Path::new("name"),
+        ("repositoryName" | "userName" | "groupName" | "roleName" | "policyName" | "accountName", ..) => {
+            Path::new("name")
+        }
+        ("accountId", ..) => Path::new("account_id"),
+        ("policyText" | "policyDocument", ..) => Path::new("policy"),
+        ("assumeRolePolicyDocument", ..) => Path::new("assume_role_policy"),
+        ("statement", ..) => Path::new("statement"),
+        ("permissionsBoundary", ..) => Path::new("permissions_boundary"),
+        ("maxSessionDuration", ..) => Path::new("max_session_duration"),
+        ("description", ..) => Path::new("description"),
+        ("expiresAt", ..) => Path::new("expires_at"),
+        ("secretAccessKey", ..) => Path::new("secret_access_key_wo"),
+        ("url", ..) => Path::new("url"),
+        ("clientIdList", ..) => Path::new("client_ids"),
+        ("signingAlgorithms", ..) => Path::new("signing_algorithms"),
+        ("caBundle", ..) => Path::new("ca_bundle"),
+        ("jwks", ..) => Path::new("jwks"),
         ("imageTagMutability", ..) => Path::new("image_tag_mutability"),
         // Elements of a set have no place of their own.
         ("imageTagMutabilityExclusionFilters", ..) => Path::new("image_tag_mutability_exclusion_filter"),
@@ -144,7 +170,7 @@ fn place(problem: &Problem) -> Path {
         ("encryptionConfiguration", Some("kmsKey"), _) => Path::new("encryption").attribute("key"),
         ("encryptionConfiguration", Some("encryptionType"), _) => Path::new("encryption").attribute("type"),
         ("encryptionConfiguration", ..) => Path::new("encryption"),
-        ("tags", ..) => Path::new("tags"),
+        ("tags" | "resourceTags", ..) => Path::new("tags"),
         ("durationSeconds", ..) => Path::new("ttl"),
         ("scope", Some(index), member) => match (index.parse(), member) {
             (Ok(index), Some(member)) => Path::new("scope").index(index).attribute(member),
@@ -160,13 +186,20 @@ fn with_hint(error: &ClientError, hint: &str) -> String {
     format!("{} {hint}", sentence(&error.to_string()))
 }
 
+/// The text with a capital first.
+pub(crate) fn sentence_start(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// A message as a sentence: the crates below write theirs in lower case and without a full stop.
 fn sentence(text: &str) -> String {
-    let mut chars = text.trim_end().chars();
-    let Some(first) = chars.next() else {
-        return String::new();
-    };
-    let mut sentence: String = first.to_uppercase().chain(chars).collect();
+    let mut sentence = sentence_start(text.trim_end());
+    if sentence.is_empty() {
+        return sentence;
+    }
     if !sentence.ends_with(['.', '!', '?', ':']) {
         sentence.push('.');
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The Terraform provider of Hythe. The executable `terraform-provider-hythe` serves it; tests serve it in process.
 //!
-//! One file per resource, data source and function. Arguments are checked offline by the server's own parsers
+//! One file per resource, data source and function. What resources have in common is in `noun.rs`. Arguments are checked offline by the server's own parsers
 //! (`hythe-model`), so `terraform validate` finds what an apply would be refused for.
 //!
 //! Invariants:
@@ -27,8 +27,11 @@ mod data_sources;
 mod diagnostics;
 mod ephemeral;
 mod functions;
+mod iam;
 mod image_uri;
+mod noun;
 pub mod pages;
+mod policy;
 mod provider;
 mod resources;
 mod tags;

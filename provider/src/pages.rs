@@ -30,7 +30,11 @@ const FOLDERS: [&str; 6] = [
 const MAX_PAGE_BYTES: usize = 500_000;
 
 const INDEX: &str = include_str!("pages/index.md");
-const GUIDES: [(&str, &str); 2] = [
+const GUIDES: [(&str, &str); 3] = [
+    (
+        "access-with-terraform",
+        include_str!("pages/guides/access-with-terraform.md"),
+    ),
     ("authentication", include_str!("pages/guides/authentication.md")),
     (
         "moving-from-amazon-ecr",
@@ -187,7 +191,13 @@ impl Maker<'_> {
 
     fn resource(&self, name: &str, resource: &ResourceDescription) -> Result<String, PagesError> {
         let mut page = self.object(name, "Resource", "resources", "resource.tf", &resource.schema)?;
-        page.push_str("\n## Import\n\nA repository is imported by its name. With an [`import` block](https://developer.hashicorp.com/terraform/language/import):\n\n");
+        let by = resource.identity.as_ref().map_or_else(String::new, imported_by);
+        write(
+            &mut page,
+            format_args!(
+                "\n## Import\n\nIt is imported by {by}. With an [`import` block](https://developer.hashicorp.com/terraform/language/import):\n\n"
+            ),
+        );
         page.push_str(&self.code("terraform", &["resources", name, "import-by-string-id.tf"])?);
         if let Some(identity) = &resource.identity {
             page.push_str("\nSince Terraform 1.12, also by identity:\n\n");
@@ -277,6 +287,20 @@ fn front_matter(title: &str, description: &str) -> String {
         "---\npage_title: \"{title}\"\nsubcategory: \"\"\ndescription: |-\n  {}\n---\n\n",
         schema::one_line(first)
     )
+}
+
+/// What an import id is made of, in words.
+fn imported_by(identity: &ObjectSchema) -> String {
+    let required = identity
+        .attributes
+        .iter()
+        .filter(|attribute| attribute.mode == tfplugin::schema::Mode::Required);
+    let names: Vec<String> = required.map(|attribute| format!("`{}`", attribute.name)).collect();
+    match names.as_slice() {
+        [] => "the id of its registry".into(),
+        [name] => format!("its {name}"),
+        names => format!("its {}, joined by `/`", names.join(" and ")),
+    }
 }
 
 fn identity_section(identity: &ObjectSchema) -> String {

@@ -14,11 +14,16 @@ use tfplugin::{Attr, Call, Contents, Diagnostic, Diagnostics, Path, Provider, Re
 
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
-use crate::data_sources::{CallerIdentity, Registry, Repositories, RepositoryData};
+use crate::data_sources::{CallerIdentity, PolicyDocument, Registry, Repositories, RepositoryData};
 use crate::diagnostics;
 use crate::ephemeral::AuthorizationToken;
 use crate::functions::{BuildImageUri, ParseArn, ParseImageUri};
-use crate::resources::{Repository, RepositoryList};
+use crate::noun::{managed, whole};
+use crate::resources::{
+    AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, Policy, RegistryPolicy,
+    RegistryPolicyStatement, Repository, RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User,
+    UserPolicyAttachment,
+};
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
 /// The provider's source address, as Terraform writes it in full.
@@ -70,7 +75,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Manages the repositories of a Hythe registry, and hands out credentials for it.
+/// Manages the repositories of a Hythe registry and who may do what with them, and hands out credentials for it.
 ///
 /// Every argument is optional. What is not set here comes from a profile, from the environment or from the credentials
 /// that `hythe serve` has written into the working folder.
@@ -143,12 +148,31 @@ impl Provider for HytheProvider {
     type Client = Connection;
 
     fn contents(&self) -> Contents<Connection> {
-        Contents::new()
+        let nouns = [
+            whole::<RepositoryPolicy>,
+            whole::<RegistryPolicy>,
+            managed::<RegistryPolicyStatement>,
+            whole::<Account>,
+            whole::<User>,
+            whole::<AccessKey>,
+            whole::<Group>,
+            managed::<GroupMembership>,
+            whole::<Role>,
+            whole::<Policy>,
+            managed::<UserPolicyAttachment>,
+            managed::<GroupPolicyAttachment>,
+            managed::<RolePolicyAttachment>,
+            whole::<IdentityProvider>,
+        ];
+        nouns
+            .into_iter()
+            .fold(Contents::new(), |contents, add| add(contents))
             .resource::<Repository>()
             .list::<RepositoryList>()
             .data_source::<RepositoryData>()
             .data_source::<Repositories>()
             .data_source::<CallerIdentity>()
+            .data_source::<PolicyDocument>()
             .data_source::<Registry>()
             .ephemeral::<AuthorizationToken>()
             .function::<ParseImageUri>()

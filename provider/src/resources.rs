@@ -1,6 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Managed resources and their lists.
+//! Managed resources and their lists. All but the repository are nouns: see `noun.rs`.
 
+mod access_key;
+mod account;
+mod group;
+mod group_membership;
+mod identity_provider;
+mod policy;
+mod policy_attachment;
+mod registry_policy;
+mod registry_policy_statement;
 mod repository;
+mod repository_policy;
+mod role;
+mod user;
 
+pub(crate) use access_key::AccessKey;
+pub(crate) use account::Account;
+pub(crate) use group::Group;
+pub(crate) use group_membership::GroupMembership;
+pub(crate) use identity_provider::IdentityProvider;
+pub(crate) use policy::Policy;
+pub(crate) use policy_attachment::{GroupPolicyAttachment, RolePolicyAttachment, UserPolicyAttachment};
+pub(crate) use registry_policy::RegistryPolicy;
+pub(crate) use registry_policy_statement::RegistryPolicyStatement;
 pub(crate) use repository::{Repository, RepositoryList};
+pub(crate) use repository_policy::RepositoryPolicy;
+pub(crate) use role::Role;
+pub(crate) use user::User;

@@ -187,7 +187,7 @@ impl Resource for Repository {
             .send(cx, || connection.client.create_repository(&request, &key))
             .await;
         let created = created.map_err(|error| match error.code() {
-            Some(code::REPOSITORY_ALREADY_EXISTS) => diagnostics::taken(&name),
+            Some(code::REPOSITORY_ALREADY_EXISTS) => diagnostics::taken("repository", name.as_str(), Path::new("name")),
             _ => diagnostics::failed(&format!("create repository `{name}`"), &error),
         })?;
         let tags = planned.tags.clone();
@@ -225,7 +225,7 @@ impl Resource for Repository {
         let name: RepositoryName = parsed("name", &planned.name)?;
         let what = format!("update repository `{name}`");
         let failed = |error: ClientError| match error.code() {
-            Some(code::REPOSITORY_NOT_FOUND) => diagnostics::vanished(&name),
+            Some(code::REPOSITORY_NOT_FOUND) => diagnostics::vanished(&format!("repository `{name}`")),
             _ => diagnostics::failed(&what, &error),
         };
         // After each step, what is true so far is recorded: it becomes the state if a later step fails.

@@ -14,15 +14,15 @@ use crate::terraform::serve;
 const TYPE: &str = "hythe_repository";
 
 /// A configured provider.
-struct Plugin {
-    client: ProviderClient<Channel>,
-    server: Server,
+pub struct Plugin {
+    pub client: ProviderClient<Channel>,
+    pub server: Server,
     _served: Served,
     _folder: TempDir,
 }
 
 impl Plugin {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let server = Server::start().await;
         let folder = TempDir::new().unwrap();
         let plugin = serve(&server.endpoint(), folder.path()).await;
@@ -53,14 +53,14 @@ impl Plugin {
 }
 
 /// A value in its JSON form, which a provider takes as well.
-fn dynamic(json: &Json) -> Option<proto::DynamicValue> {
+pub fn dynamic(json: &Json) -> Option<proto::DynamicValue> {
     Some(proto::DynamicValue {
         msgpack: Vec::new(),
         json: json.to_string().into_bytes(),
     })
 }
 
-fn identity(json: &Json) -> Option<proto::IdentityData> {
+pub fn identity(json: &Json) -> Option<proto::IdentityData> {
     Some(proto::IdentityData {
         identity_data: dynamic(json),
     })
@@ -73,7 +73,7 @@ fn raw(json: &Json) -> Option<proto::RawState> {
     })
 }
 
-fn decoded(ty: &Type, value: Option<&proto::DynamicValue>) -> Value {
+pub fn decoded(ty: &Type, value: Option<&proto::DynamicValue>) -> Value {
     value::decode(ty, &value.unwrap().msgpack).unwrap()
 }
 
@@ -94,7 +94,7 @@ fn named(name: &str) -> Value {
     Value::object([("registry_id", ACCOUNT), ("name", name)])
 }
 
-fn words(diagnostics: &[proto::Diagnostic]) -> String {
+pub fn words(diagnostics: &[proto::Diagnostic]) -> String {
     let lines: Vec<String> = diagnostics
         .iter()
         .map(|it| format!("{}: {}", it.summary, it.detail))

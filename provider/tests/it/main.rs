@@ -13,6 +13,9 @@
     reason = "messages have optional members, and helpers that fill them"
 )]
 
+mod access;
+mod access_calls;
+mod access_server;
 mod adoption;
 mod calls;
 mod examples;

@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::access_server::Access;
+
 pub const ACCOUNT: &str = "000000000000";
 
 /// A server on loopback. Stops when dropped.
@@ -39,6 +41,7 @@ struct World {
     images: BTreeMap<String, u64>,
     answered: BTreeMap<String, Value>,
     tokens: Vec<String>,
+    access: Access,
     mischief: VecDeque<(String, Mischief)>,
     seen: Vec<Seen>,
 }
@@ -135,6 +138,16 @@ impl Server {
         self.world().images.insert(name.to_owned(), count);
     }
 
+    /// An object that is not a repository, by its path behind `/api/v1/`, such as `users/alice`.
+    pub fn object(&self, path: &str) -> Option<Value> {
+        self.world().access.get(path)
+    }
+
+    /// Changes, or adds, such an object, as a person would with the command line.
+    pub fn change_object(&self, path: &str, change: impl FnOnce(&mut Value)) {
+        self.world().access.change(path, change);
+    }
+
     /// The tokens that live.
     pub fn tokens(&self) -> Vec<String> {
         self.world().tokens.clone()
@@ -199,7 +212,7 @@ fn answer(shared: &Shared, method: &Method, uri: &axum::http::Uri, headers: &Hea
         .path()
         .split('/')
         .skip(3)
-        .map(|segment| segment.replace("%2F", "/"))
+        .map(|segment| segment.replace("%2F", "/").replace("%3A", ":").replace("%40", "@"))
         .collect();
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = uri.query().unwrap_or_default();
@@ -245,6 +258,10 @@ fn answer(shared: &Shared, method: &Method, uri: &axum::http::Uri, headers: &Hea
             world.tokens.retain(|token| token != id);
             ok(&json!({ "tokenId": id }))
         }
+        (_, ["repositories", name, "policy"]) if !world.repositories.contains_key(*name) => {
+            problem(404, "RepositoryNotFoundException", "no such repository")
+        }
+        (method, path) if Access::knows(path) => world.access.answer(method, path, body),
         (method, ["repositories", name, rest @ ..]) => of_repository(&mut world, method, name, rest, query, body),
         _ => problem(404, "ResourceNotFoundException", "no such path"),
     }
@@ -326,7 +343,7 @@ fn described(request: &Value) -> Value {
     repository
 }
 
-fn text(value: &Value, member: &str) -> String {
+pub fn text(value: &Value, member: &str) -> String {
     value[member].as_str().unwrap().to_owned()
 }
 
@@ -334,15 +351,15 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| value.to_str().unwrap().to_owned())
 }
 
-fn ok(value: &Value) -> Response {
+pub fn ok(value: &Value) -> Response {
     axum::Json(value).into_response()
 }
 
-fn created(value: &Value) -> Response {
+pub fn created(value: &Value) -> Response {
     (StatusCode::CREATED, axum::Json(value)).into_response()
 }
 
-fn problem(status: u16, code: &str, detail: &str) -> Response {
+pub fn problem(status: u16, code: &str, detail: &str) -> Response {
     let body = json!({ "type": "about:blank", "title": code, "status": status, "detail": detail, "code": code, "requestId": "r1" });
     (
         StatusCode::from_u16(status).unwrap(),

@@ -130,10 +130,13 @@ impl Terraform {
                 command.env_remove(name);
             }
         }
-        // Terraform wants options before arguments.
+        // Terraform wants options before arguments; the commands on states have no colours.
         let (subcommand, rest) = arguments.split_first().unwrap();
+        command.arg(subcommand);
+        if *subcommand != "state" {
+            command.arg("-no-color");
+        }
         command
-            .args([subcommand, "-no-color"])
             .args(rest)
             .current_dir(self.folder.path())
             .env("CHECKPOINT_DISABLE", "1")

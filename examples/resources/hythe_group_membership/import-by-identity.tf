@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_group_membership.developers["alice"]
+  identity = {
+    group = "developers"
+    user  = "alice"
+  }
+}

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_repository_policy.web
+  identity = {
+    repository = "team-a/web"
+  }
+}

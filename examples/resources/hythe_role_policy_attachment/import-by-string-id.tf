@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_role_policy_attachment.ci
+  id = "ci/arn:aws:iam::000000000000:policy/pull"
+}

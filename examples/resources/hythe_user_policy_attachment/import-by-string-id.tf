@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_user_policy_attachment.alice
+  id = "alice/arn:aws:iam::aws:policy/PowerUser"
+}

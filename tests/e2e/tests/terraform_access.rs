@@ -1,0 +1,911 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Acceptance tests of who may do what: each resource through its whole life, and one team with all of them.
+#![allow(clippy::indexing_slicing, reason = "test code")]
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Server, Terraform, http};
+use serde_json::{Value, json};
+
+/// What changes, the text that changes, the new text, what the plan says, and which attributes it changes.
+type Change<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);
+
+/// What changes on the server, by which call, and which attributes show it.
+type Drift<'a> = (&'a str, &'a str, Value, &'a [&'a str]);
+
+/// A resource and what it goes through. Every step ends with an empty plan.
+#[derive(Default)]
+struct Life<'a> {
+    /// The type without its prefix.
+    kind: &'a str,
+    /// Other resources that it needs.
+    around: &'a str,
+    /// The least arguments, and all of them.
+    basic: &'a str,
+    full: &'a str,
+    /// What the server says of the full one, by the attribute's name.
+    shown: &'a [(&'a str, Value)],
+    /// From the full one, and back.
+    changes: &'a [Change<'a>],
+    /// The full one in other words: what is replaced by what.
+    same: &'a [(&'a str, &'a str)],
+    /// From the full one, at `path`.
+    drift: &'a [Drift<'a>],
+    /// The path of the object.
+    path: &'a str,
+    /// What an import is given, and what it cannot know.
+    id: &'a str,
+    unread: &'a [&'a str],
+}
+
+struct Stage {
+    // Order matters: the working folder goes before the server.
+    terraform: Terraform,
+    server: Server,
+}
+
+impl Stage {
+    fn set() -> Result<Option<Self>> {
+        let server = Server::start()?;
+        let terraform = Terraform::new(server.credentials())?;
+        Ok(terraform.map(|terraform| Self { terraform, server }))
+    }
+
+    fn status(&self, path: &str) -> Result<u16> {
+        Ok(self.server.api("GET", path, None)?.status)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Result<()> {
+        let body = (!body.is_null()).then_some(body);
+        let answer = self.server.api(method, path, body)?;
+        ensure!(
+            (200..300).contains(&answer.status),
+            "{method} {path}: {}",
+            answer.text()
+        );
+        Ok(())
+    }
+}
+
+impl Life<'_> {
+    fn address(&self) -> String {
+        format!("hythe_{}.r", self.kind)
+    }
+
+    fn config(&self, lines: &str) -> String {
+        format!(
+            "{}\nresource \"hythe_{}\" \"r\" {{\n{lines}\n}}\n",
+            self.around, self.kind
+        )
+    }
+
+    /// Basic, full, changes, other words, drift, import, disappearance, conflict, destruction.
+    fn run(&self) -> Result<()> {
+        let Some(stage) = Stage::set()? else { return Ok(()) };
+        let Stage { terraform, .. } = &stage;
+        let address = self.address();
+        terraform.configure(&self.config(self.basic))?;
+        terraform.apply_and_settle().context("basic")?;
+        ensure!(stage.status(self.path)? == 200, "the server has no `{}`", self.path);
+        self.import(&stage).context("basic")?;
+        if !self.full.is_empty() {
+            self.full_life(&stage)?;
+        }
+        self.disappear(&stage).context("disappears")?;
+
+        // Somebody else's is not taken over by a create.
+        if !self.kind.contains("attachment") && !self.kind.contains("membership") {
+            terraform.run(&["state", "rm", &address])?.ok()?;
+            let found = terraform.diagnostics_of_failure(&["apply", "-auto-approve"])?;
+            let text: String = found.iter().map(|it| it.text.clone()).collect();
+            ensure!(text.contains("exists"), "a create took over what was there: {text}");
+            terraform.run(&["import", "-no-color", &address, self.id])?.ok()?;
+        }
+        terraform.destroy()?;
+        ensure!(stage.status(self.path)? == 404, "`{}` is left on the server", self.path);
+        Ok(())
+    }
+
+    fn full_life(&self, stage: &Stage) -> Result<()> {
+        let (terraform, address) = (&stage.terraform, self.address());
+        let apply = |lines: &str| {
+            terraform.configure(&self.config(lines))?;
+            terraform.apply_and_settle()
+        };
+        apply(self.full).context("full")?;
+        let attributes = terraform.attributes(&address)?;
+        for (name, wanted) in self.shown {
+            ensure!(
+                attributes[name] == *wanted,
+                "{name} is {}, not {wanted}",
+                attributes[name]
+            );
+        }
+        self.import(stage).context("full")?;
+        apply(self.full)?;
+        for (what, old, new, action, affected) in self.changes {
+            ensure!(self.full.contains(old), "{what}: `{old}` is not there to change");
+            terraform.configure(&self.config(&self.full.replace(old, new)))?;
+            let plan = terraform.plan()?;
+            ensure!(
+                plan.changes() == [format!("{address} {action}")],
+                "{what}: {:?}\n{}",
+                plan.changes(),
+                plan.text
+            );
+            let changed = plan.changed_attributes(&address);
+            let is_expected = if *action == "update" {
+                changed == *affected
+            } else {
+                affected.iter().all(|it| changed.iter().any(|other| other == it))
+            };
+            ensure!(
+                is_expected,
+                "{what}: the plan changes {changed:?}, not {affected:?}\n{}",
+                plan.text
+            );
+            terraform.apply_and_settle().context(what.to_string())?;
+            apply(self.full)?;
+        }
+        for (old, new) in self.same {
+            ensure!(self.full.contains(old), "`{old}` is not there to say otherwise");
+            terraform.configure(&self.config(&self.full.replace(old, new)))?;
+            terraform.plan()?.expect_empty().context(new.to_string())?;
+        }
+        terraform.configure(&self.config(self.full))?;
+        for (what, method, body, affected) in self.drift {
+            stage.send(method, self.path, body)?;
+            let plan = terraform.plan()?;
+            let changed = plan.changed_attributes(&address);
+            ensure!(
+                plan.changes() == [format!("{address} update")] && changed == *affected,
+                "{what}: {:?} {changed:?}, not {affected:?}\n{}",
+                plan.changes(),
+                plan.text
+            );
+            terraform.apply_and_settle().context(what.to_string())?;
+        }
+        // Back to the defaults.
+        apply(self.basic).context("from full to basic")
+    }
+
+    /// Forgets the resource and imports it again: the attributes must be the same.
+    fn import(&self, stage: &Stage) -> Result<()> {
+        let (terraform, address) = (&stage.terraform, self.address());
+        let before = terraform.attributes(&address)?;
+        terraform.run(&["state", "rm", &address])?.ok()?;
+        terraform.run(&["import", "-no-color", &address, self.id])?.ok()?;
+        let mut after = terraform.attributes(&address)?;
+        for name in self.unread {
+            after[name] = before[name].clone();
+        }
+        ensure!(after == before, "import read\n{after:#}\ninstead of\n{before:#}");
+        Ok(())
+    }
+
+    /// Deletes the object on the server; the next plan makes it again.
+    fn disappear(&self, stage: &Stage) -> Result<()> {
+        let (terraform, address) = (&stage.terraform, self.address());
+        stage.send("DELETE", self.path, &Value::Null)?;
+        let plan = terraform.plan()?;
+        ensure!(plan.changes() == [format!("{address} create")], "{:?}", plan.changes());
+        ensure!(plan.drift() == [format!("{address} delete")], "{:?}", plan.drift());
+        terraform.apply_and_settle()
+    }
+}
+
+fn path(parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| http::percent_encode(part)).collect();
+    format!("/api/v1/{}", parts.join("/"))
+}
+
+const TRUST: &str = r#"assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Principal = { AWS = "arn:aws:iam::000000000000:root" }, Action = ["sts:AssumeRole"] }] })"#;
+const PULL: &str = r#"policy = jsonencode({ Version = "2012-10-17", Statement = [{ Effect = "Allow", Action = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], Resource = "*" }] })"#;
+const READ_ONLY: &str = "arn:aws:iam::aws:policy/ReadOnly";
+
+#[test]
+fn a_user_lives() -> Result<()> {
+    Life {
+        kind: "user",
+        basic: "name = \"alice\"",
+        full: "name = \"alice\"
+            description = \"Alice\"
+            permissions_boundary = \"arn:aws:iam::aws:policy/PowerUser\"
+            expires_at = \"2090-01-01T00:00:00Z\"
+            disabled = true
+            tags = { team = \"a\" }",
+        shown: &[
+            ("arn", json!("arn:aws:iam::000000000000:user/alice")),
+            ("registry_id", json!("000000000000")),
+            ("kind", json!("USER")),
+            ("disabled", json!(true)),
+        ],
+        changes: &[
+            ("the description", "\"Alice\"", "\"A\"", "update", &["description"]),
+            (
+                "the boundary",
+                "PowerUser",
+                "FullAccess",
+                "update",
+                &["permissions_boundary"],
+            ),
+            ("the end", "2090", "2091", "update", &["expires_at"]),
+            ("whether it is disabled", "true", "false", "update", &["disabled"]),
+            ("a tag", "team = \"a\"", "team = \"b\"", "update", &["tags"]),
+            (
+                "the name",
+                "name = \"alice\"",
+                "name = \"bob\"",
+                "delete,create",
+                &["arn", "name"],
+            ),
+        ],
+        same: &[
+            ("2090-01-01T00:00:00Z", "2090-01-01T01:00:00+01:00"),
+            ("policy/PowerUser", "policy/AmazonEC2ContainerRegistryPowerUser"),
+            ("disabled = true", "disabled = true\nkind = \"USER\""),
+        ],
+        drift: &[
+            (
+                "the description",
+                "PATCH",
+                json!({ "description": "other" }),
+                &["description"],
+            ),
+            (
+                "the boundary",
+                "PATCH",
+                json!({ "permissionsBoundary": null }),
+                &["permissions_boundary"],
+            ),
+            ("the end", "PATCH", json!({ "expiresAt": null }), &["expires_at"]),
+            (
+                "whether it is disabled",
+                "PATCH",
+                json!({ "isDisabled": false }),
+                &["disabled"],
+            ),
+            (
+                "a tag too many",
+                "PATCH",
+                json!({ "resourceTags": [{ "Key": "team", "Value": "a" }, { "Key": "x", "Value": "y" }] }),
+                &["tags"],
+            ),
+            ("no tags", "PATCH", json!({ "resourceTags": [] }), &["tags"]),
+        ],
+        path: &path(&["users", "alice"]),
+        id: "alice",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_service_account_lives() -> Result<()> {
+    Life {
+        kind: "user",
+        basic: "name = \"mirror\"\nkind = \"SERVICE_ACCOUNT\"",
+        full: "name = \"mirror\"\nkind = \"SERVICE_ACCOUNT\"\nexpires_at = \"2090-01-01T00:00:00Z\"",
+        shown: &[("kind", json!("SERVICE_ACCOUNT"))],
+        changes: &[("the kind", "SERVICE_ACCOUNT", "USER", "delete,create", &["kind"])],
+        path: &path(&["users", "mirror"]),
+        id: "mirror",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_group_lives() -> Result<()> {
+    Life {
+        kind: "group",
+        basic: "name = \"developers\"",
+        full: "name = \"developers\"\ndescription = \"They write\"",
+        shown: &[("arn", json!("arn:aws:iam::000000000000:group/developers"))],
+        changes: &[
+            ("the description", "They write", "Others", "update", &["description"]),
+            (
+                "the name",
+                "\"developers\"",
+                "\"writers\"",
+                "delete,create",
+                &["arn", "name"],
+            ),
+        ],
+        drift: &[(
+            "the description",
+            "PATCH",
+            json!({ "description": "" }),
+            &["description"],
+        )],
+        path: &path(&["groups", "developers"]),
+        id: "developers",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_role_lives() -> Result<()> {
+    let other_trust = TRUST.replace("[\"sts:AssumeRole\"]", "\"sts:AssumeRole\"");
+    let trust_text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":{"AWS":"000000000000"},"Action":"sts:AssumeRole"}]}"#;
+    Life {
+        kind: "role",
+        basic: &format!("name = \"ci\"\n{TRUST}"),
+        full: &format!(
+            "name = \"ci\"
+             {TRUST}
+             description = \"Builds\"
+             max_session_duration = 7200
+             permissions_boundary = \"arn:aws:iam::aws:policy/PowerUser\"
+             tags = {{ team = \"a\" }}"
+        ),
+        shown: &[
+            ("arn", json!("arn:aws:iam::000000000000:role/ci")),
+            ("max_session_duration", json!(7200)),
+        ],
+        changes: &[
+            ("the description", "Builds", "Tests", "update", &["description"]),
+            ("the duration", "7200", "43200", "update", &["max_session_duration"]),
+            (
+                "the boundary",
+                "PowerUser",
+                "PullOnly",
+                "update",
+                &["permissions_boundary"],
+            ),
+            ("a tag", "team = \"a\"", "team = \"b\"", "update", &["tags"]),
+            (
+                "who may take it on",
+                "\"Allow\"",
+                "\"Deny\"",
+                "update",
+                &["assume_role_policy"],
+            ),
+            (
+                "the name",
+                "name = \"ci\"",
+                "name = \"cd\"",
+                "delete,create",
+                &["arn", "name"],
+            ),
+        ],
+        same: &[(TRUST, &other_trust)],
+        drift: &[
+            (
+                "who may take it on",
+                "PATCH",
+                json!({ "assumeRolePolicyDocument": trust_text }),
+                &["assume_role_policy"],
+            ),
+            (
+                "the duration",
+                "PATCH",
+                json!({ "maxSessionDuration": 3600 }),
+                &["max_session_duration"],
+            ),
+            (
+                "the boundary",
+                "PATCH",
+                json!({ "permissionsBoundary": null }),
+                &["permissions_boundary"],
+            ),
+            ("the tags", "PATCH", json!({ "resourceTags": [] }), &["tags"]),
+        ],
+        path: &path(&["roles", "ci"]),
+        id: "ci",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_policy_lives() -> Result<()> {
+    let other = PULL.replace(
+        "[\"ecr:BatchGetImage\", \"ecr:GetDownloadUrlForLayer\"]",
+        "[\"ecr:GetDownloadUrlForLayer\", \"ecr:batchgetimage\"]",
+    );
+    let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecr:ListImages","Resource":"*"}}"#;
+    Life {
+        kind: "policy",
+        basic: &format!("name = \"pull\"\n{PULL}"),
+        full: &format!("name = \"pull\"\ndescription = \"Pull\"\ntags = {{ team = \"a\" }}\n{PULL}"),
+        shown: &[("arn", json!("arn:aws:iam::000000000000:policy/pull"))],
+        changes: &[
+            ("the description", "\"Pull\"", "\"Get\"", "update", &["description"]),
+            ("a tag", "team = \"a\"", "team = \"b\"", "update", &["tags"]),
+            ("the document", "\"Allow\"", "\"Deny\"", "update", &["policy"]),
+            (
+                "the name",
+                "name = \"pull\"",
+                "name = \"get\"",
+                "delete,create",
+                &["arn", "name"],
+            ),
+        ],
+        same: &[(PULL, &other)],
+        drift: &[("the document", "PUT", json!({ "policyDocument": text }), &["policy"])],
+        path: &path(&["policies", "pull"]),
+        id: "pull",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_repository_policy_lives() -> Result<()> {
+    let document =
+        |statement: &str| format!("policy = jsonencode({{ Version = \"2012-10-17\", Statement = {statement} }})");
+    let statement = "{ Sid = \"A\", Effect = \"Allow\", Principal = { AWS = [\"000000000000\"] }, Action = [\"ecr:BatchGetImage\"] }";
+    let basic = format!("repository = hythe_repository.around.name\n{}", document(statement));
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Sid":"B","Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"}]}"#;
+    Life {
+        kind: "repository_policy",
+        around: "resource \"hythe_repository\" \"around\" { name = \"team/web\" }",
+        basic: &basic,
+        full: &format!("{basic}\nforce = true"),
+        shown: &[("registry_id", json!("000000000000")), ("repository", json!("team/web"))],
+        changes: &[
+            ("the document", "ecr:BatchGetImage", "ecr:ListImages", "update", &["policy"]),
+            ("force", "force = true", "force = false", "update", &["force"]),
+        ],
+        same: &[
+            (statement, "[{ Action = \"ecr:BatchGetImage\", Principal = { AWS = \"000000000000\" }, Effect = \"Allow\", Sid = \"A\" }]"),
+        ],
+        drift: &[("the document", "PUT", json!({ "policyText": text }), &["policy"])],
+        path: &path(&["repositories", "team/web", "policy"]),
+        id: "team/web",
+        unread: &["force"],
+    }
+    .run()
+}
+
+#[test]
+fn a_registry_policy_lives() -> Result<()> {
+    let basic = "policy = jsonencode({ Version = \"2012-10-17\", Statement = [{ Sid = \"A\", Effect = \"Allow\", Principal = { AWS = \"000000000000\" }, Action = [\"ecr:BatchGetImage\"], Resource = \"*\" }] })";
+    let text = r#"{"Version":"2012-10-17","Statement":[{"Sid":"A","Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"ecr:PutImage","Resource":"*"}]}"#;
+    Life {
+        kind: "registry_policy",
+        basic,
+        full: &format!("{basic}\nforce = true"),
+        shown: &[("registry_id", json!("000000000000"))],
+        changes: &[(
+            "the document",
+            "ecr:BatchGetImage",
+            "ecr:ListImages",
+            "update",
+            &["policy"],
+        )],
+        same: &[("[\"ecr:BatchGetImage\"]", "\"ecr:BatchGetImage\"")],
+        drift: &[("the document", "PUT", json!({ "policyText": text }), &["policy"])],
+        path: &path(&["registry", "policy"]),
+        id: "000000000000",
+        unread: &["force"],
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
+fn a_registry_policy_statement_lives() -> Result<()> {
+    let basic = "sid = \"TeamB\"
+        statement = jsonencode({ Effect = \"Allow\", Principal = { AWS = \"000000000000\" }, Action = [\"ecr:BatchGetImage\"], Resource = \"*\" })";
+    let text =
+        r#"{"Sid":"TeamB","Effect":"Allow","Principal":{"AWS":"000000000000"},"Action":"ecr:PutImage","Resource":"*"}"#;
+    Life {
+        kind: "registry_policy_statement",
+        around: "resource \"hythe_registry_policy_statement\" \"other\" {
+            sid       = \"Other\"
+            statement = jsonencode({ Effect = \"Allow\", Principal = { AWS = \"000000000000\" }, Action = \"ecr:ListImages\", Resource = \"*\" })
+        }",
+        basic,
+        full: &format!("{basic}\nforce = true"),
+        shown: &[("registry_id", json!("000000000000"))],
+        changes: &[
+            ("the statement", "ecr:BatchGetImage", "ecr:DescribeImages", "update", &["statement"]),
+            ("the name", "\"TeamB\"", "\"TeamC\"", "delete,create", &["sid"]),
+        ],
+        same: &[
+            ("[\"ecr:BatchGetImage\"]", "\"ecr:BatchGetImage\""),
+            ("jsonencode({ Effect", "jsonencode({ Sid = \"TeamB\", Effect"),
+        ],
+        drift: &[("the statement", "PUT", json!({ "statement": text }), &["statement"])],
+        path: &path(&["registry", "policy", "statements", "TeamB"]),
+        id: "TeamB",
+        unread: &["force"],
+    }
+    .run()
+}
+
+#[test]
+fn an_identity_provider_lives() -> Result<()> {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let full = format!(
+        "url = \"https://issuer.example.com/x\"
+         client_ids = [\"a\", \"b\"]
+         signing_algorithms = [\"EdDSA\", \"RS256\"]
+         jwks = {key:?}
+         description = \"Issuer\""
+    );
+    Life {
+        kind: "identity_provider",
+        basic: "url = \"https://issuer.example.com/x\"\nclient_ids = [\"a\"]",
+        full: &full,
+        shown: &[
+            ("name", json!("issuer.example.com/x")),
+            (
+                "arn",
+                json!("arn:aws:iam::000000000000:oidc-provider/issuer.example.com/x"),
+            ),
+        ],
+        changes: &[
+            (
+                "the audiences",
+                "[\"a\", \"b\"]",
+                "[\"a\", \"c\"]",
+                "update",
+                &["client_ids"],
+            ),
+            (
+                "the algorithms",
+                "\"RS256\"",
+                "\"ES256\"",
+                "update",
+                &["signing_algorithms"],
+            ),
+            ("the description", "\"Issuer\"", "\"Other\"", "update", &["description"]),
+            ("the URL", ".com/x", ".com/y", "delete,create", &["arn", "name", "url"]),
+        ],
+        same: &[
+            ("[\"a\", \"b\"]", "[\"b\", \"a\"]"),
+            ("[\"EdDSA\", \"RS256\"]", "[\"RS256\", \"EdDSA\"]"),
+        ],
+        drift: &[
+            (
+                "the audiences",
+                "PATCH",
+                json!({ "clientIdList": ["a"] }),
+                &["client_ids"],
+            ),
+            (
+                "the description",
+                "PATCH",
+                json!({ "description": "" }),
+                &["description"],
+            ),
+        ],
+        path: &path(&["identity-providers", "issuer.example.com/x"]),
+        id: "issuer.example.com/x",
+        ..Life::default()
+    }
+    .run()
+}
+
+/// A membership or attachment: two required arguments, and no path of its own to ask.
+fn link_lives(kind: &str, around: &str, lines: &str, id: &str, link: &str, holder: &str) -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, .. } = &stage;
+    let address = format!("hythe_{kind}.r");
+    let config = format!("{around}\nresource \"hythe_{kind}\" \"r\" {{\n{lines}\n}}\n");
+    terraform.configure(&config)?;
+    terraform.apply_and_settle()?;
+    let before = terraform.attributes(&address)?;
+    terraform.run(&["state", "rm", &address])?.ok()?;
+    terraform.run(&["import", "-no-color", &address, id])?.ok()?;
+    ensure!(terraform.attributes(&address)? == before, "import read something else");
+    // What is there already is taken over.
+    terraform.run(&["state", "rm", &address])?.ok()?;
+    terraform.apply_and_settle()?;
+    // It disappears by itself, and with what it hangs on.
+    stage.send("DELETE", link, &Value::Null)?;
+    let plan = terraform.plan()?;
+    ensure!(plan.changes() == [format!("{address} create")], "{:?}", plan.changes());
+    terraform.apply_and_settle()?;
+    stage.send("DELETE", link, &Value::Null)?;
+    terraform.apply_and_settle()?;
+    terraform.configure(around)?;
+    terraform.apply_and_settle()?;
+    let left = stage.server.api("GET", holder, None)?.expect(200)?.json()?;
+    for member in ["policies", "groups"] {
+        let is_empty = left.get(member).and_then(Value::as_array).is_none_or(Vec::is_empty);
+        ensure!(is_empty, "{left}");
+    }
+    terraform.destroy()?;
+    ensure!(stage.status(holder)? == 404);
+    Ok(())
+}
+
+#[test]
+fn a_membership_lives() -> Result<()> {
+    link_lives(
+        "group_membership",
+        "resource \"hythe_user\" \"u\" { name = \"alice\" }\nresource \"hythe_group\" \"g\" { name = \"developers\" }",
+        "user = hythe_user.u.name\ngroup = hythe_group.g.name",
+        "developers/alice",
+        &path(&["groups", "developers", "members", "alice"]),
+        &path(&["users", "alice"]),
+    )
+}
+
+#[test]
+fn a_policy_of_a_user_lives() -> Result<()> {
+    link_lives(
+        "user_policy_attachment",
+        &format!(
+            "resource \"hythe_user\" \"u\" {{ name = \"alice\" }}\nresource \"hythe_policy\" \"p\" {{\nname = \"pull\"\n{PULL}\n}}"
+        ),
+        "user = hythe_user.u.name\npolicy_arn = hythe_policy.p.arn",
+        "alice/arn:aws:iam::000000000000:policy/pull",
+        &path(&["users", "alice", "policies", "pull"]),
+        &path(&["users", "alice"]),
+    )
+}
+
+#[test]
+fn a_policy_of_a_group_lives() -> Result<()> {
+    link_lives(
+        "group_policy_attachment",
+        "resource \"hythe_group\" \"g\" { name = \"developers\" }",
+        &format!("group = hythe_group.g.name\npolicy_arn = \"{READ_ONLY}\""),
+        &format!("developers/{READ_ONLY}"),
+        &path(&["groups", "developers", "policies", "ReadOnly"]),
+        &path(&["groups", "developers"]),
+    )
+}
+
+#[test]
+fn a_policy_of_a_role_lives() -> Result<()> {
+    link_lives(
+        "role_policy_attachment",
+        &format!("resource \"hythe_role\" \"r\" {{\nname = \"ci\"\n{TRUST}\n}}"),
+        &format!("role = hythe_role.r.name\npolicy_arn = \"{READ_ONLY}\""),
+        &format!("ci/{READ_ONLY}"),
+        &path(&["roles", "ci", "policies", "ReadOnly"]),
+        &path(&["roles", "ci"]),
+    )
+}
+
+#[test]
+fn an_account_is_closed_when_it_is_destroyed_and_opened_again_when_it_is_imported() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, .. } = &stage;
+    let config = |name: &str| {
+        format!("resource \"hythe_account\" \"r\" {{\naccount_id = \"111111111111\"\nname = \"{name}\"\n}}")
+    };
+    let (address, place) = ("hythe_account.r", path(&["accounts", "111111111111"]));
+    let status =
+        || Ok::<_, anyhow::Error>(stage.server.api("GET", &place, None)?.expect(200)?.json()?["status"].clone());
+    terraform.configure(&config("B"))?;
+    terraform.apply_and_settle()?;
+    let attributes = terraform.attributes(address)?;
+    ensure!(
+        attributes["arn"] == "arn:aws:iam::111111111111:root" && attributes["status"] == "ACTIVE",
+        "{attributes:#}"
+    );
+    terraform.configure(&config("Team B"))?;
+    let plan = terraform.plan()?;
+    ensure!(plan.changed_attributes(address) == ["name"], "{}", plan.text);
+    terraform.apply_and_settle()?;
+
+    // Closed elsewhere: the plan opens it again.
+    stage.send("PATCH", &place, &json!({ "status": "CLOSED" }))?;
+    let plan = terraform.plan()?;
+    ensure!(plan.changed_attributes(address) == ["status"], "{}", plan.text);
+    terraform.apply_and_settle()?;
+    ensure!(status()? == "ACTIVE");
+
+    let plan = terraform.plan_with(&["-destroy"])?;
+    ensure!(plan.text.contains("Account will be closed"), "{}", plan.text);
+    terraform.destroy()?;
+    ensure!(status()? == "CLOSED");
+    let found = terraform.diagnostics_of_failure(&["apply", "-auto-approve"])?;
+    let text: String = found.iter().map(|it| it.text.clone()).collect();
+    ensure!(text.contains("already exists") && text.contains("import"), "{text}");
+    terraform.run(&["import", "-no-color", address, "111111111111"])?.ok()?;
+    terraform.apply_and_settle()?;
+    ensure!(status()? == "ACTIVE");
+    terraform.destroy()?;
+    Ok(())
+}
+
+#[test]
+fn an_access_key_works_with_the_secret_that_was_chosen() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, server } = &stage;
+    let config = |secret: &str, version: u32| {
+        format!(
+            "resource \"hythe_user\" \"u\" {{\nname = \"mirror\"\nkind = \"SERVICE_ACCOUNT\"\n}}
+             resource \"hythe_access_key\" \"k\" {{
+               user                         = hythe_user.u.name
+               secret_access_key_wo         = \"{secret}\"
+               secret_access_key_wo_version = {version}
+               lifecycle {{ create_before_destroy = true }}
+             }}
+             data \"hythe_access_key\" \"k\" {{
+               user          = hythe_access_key.k.user
+               access_key_id = hythe_access_key.k.access_key_id
+             }}
+             output \"id\" {{ value = data.hythe_access_key.k.access_key_id }}"
+        )
+    };
+    let log_in = |id: &str, secret: &str| {
+        let basic = http::basic(id, secret);
+        let address = server.credentials().control_address();
+        let answer = http::request(
+            address,
+            "GET",
+            "/api/v1/caller-identity",
+            &[("Authorization", &basic)],
+            &[],
+        )?;
+        Ok::<_, anyhow::Error>(answer.status)
+    };
+    let (first, second) = ("first0".repeat(7), "second".repeat(7));
+    terraform.configure(&config(&first, 1))?;
+    terraform.apply_and_settle()?;
+    let old = terraform.output("id")?.as_str().context("no id")?.to_owned();
+    ensure!(log_in(&old, &first)? == 200, "the chosen secret does not work");
+    ensure!(log_in(&old, &second)? == 401);
+
+    terraform.configure(&config(&second, 2))?;
+    terraform.apply_and_settle()?;
+    let new = terraform.output("id")?.as_str().context("no id")?.to_owned();
+    ensure!(
+        new != old && log_in(&new, &second)? == 200,
+        "the new secret does not work"
+    );
+    ensure!(log_in(&old, &first)? == 401, "the old key works still");
+    let state = terraform.state_text()?;
+    ensure!(
+        !state.contains(&first) && !state.contains(&second),
+        "a secret is in the state"
+    );
+    ensure!(!server.log().contains(&second), "a secret is in the server's log");
+    terraform.destroy()?;
+    ensure!(log_in(&new, &second)? == 401);
+    Ok(())
+}
+
+#[test]
+fn a_team_with_roles_policies_users_and_groups_is_made_changed_and_destroyed() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, server } = &stage;
+    let config = |members: &str, branch: &str, tags: &str| {
+        format!(
+            r#"
+            locals {{ people = toset([{members}]) }}
+            resource "hythe_group" "team" {{ name = "team-a" }}
+            resource "hythe_user" "people" {{
+              for_each = local.people
+              name     = each.key
+              tags     = {{ team = "a" }}
+            }}
+            resource "hythe_group_membership" "team" {{
+              for_each = hythe_user.people
+              group    = hythe_group.team.name
+              user     = each.value.name
+            }}
+            data "hythe_policy_document" "push" {{
+              statement {{
+                actions   = ["ecr:GetAuthorizationToken"]
+                resources = ["*"]
+              }}
+              statement {{
+                sid       = "OwnRepositories"
+                actions   = ["ecr:*"]
+                resources = ["arn:aws:ecr:*:*:repository/team-&{{aws:PrincipalTag/team}}/*"]
+              }}
+            }}
+            resource "hythe_policy" "push" {{
+              name   = "push-own"
+              policy = data.hythe_policy_document.push.json
+            }}
+            resource "hythe_group_policy_attachment" "push" {{
+              group      = hythe_group.team.name
+              policy_arn = hythe_policy.push.arn
+            }}
+            resource "hythe_identity_provider" "ci" {{
+              url        = "https://ci.example.com"
+              client_ids = ["hythe"]
+            }}
+            data "hythe_policy_document" "trust" {{
+              statement {{
+                actions = ["sts:AssumeRoleWithWebIdentity"]
+                principals {{
+                  type        = "Federated"
+                  identifiers = [hythe_identity_provider.ci.arn]
+                }}
+                condition {{
+                  test     = "StringEquals"
+                  variable = "${{hythe_identity_provider.ci.name}}:sub"
+                  values   = ["{branch}"]
+                }}
+              }}
+            }}
+            resource "hythe_role" "ci" {{
+              name               = "ci"
+              assume_role_policy = data.hythe_policy_document.trust.json
+            }}
+            resource "hythe_role_policy_attachment" "ci" {{
+              role       = hythe_role.ci.name
+              policy_arn = "arn:aws:iam::aws:policy/PowerUser"
+            }}
+            resource "hythe_repository" "apps" {{
+              for_each = toset(["web", "api"])
+              name     = "team-a/${{each.key}}"
+            }}
+            data "hythe_policy_document" "releases" {{
+              statement {{
+                sid     = "OnlyCiTagsReleases"
+                effect  = "Deny"
+                actions = ["ecr:PutImage"]
+                not_principals {{
+                  type        = "AWS"
+                  identifiers = [hythe_role.ci.arn, "arn:aws:iam::000000000000:root"]
+                }}
+                condition {{
+                  test     = "StringLike"
+                  variable = "ecr:ImageTag"
+                  values   = [{tags}]
+                }}
+              }}
+            }}
+            resource "hythe_repository_policy" "apps" {{
+              for_each   = hythe_repository.apps
+              repository = each.value.name
+              policy     = data.hythe_policy_document.releases.json
+            }}
+            resource "hythe_registry_policy_statement" "guard" {{
+              sid       = "KeepReleases"
+              statement = jsonencode({{ Effect = "Deny", Principal = {{ AWS = hythe_role.ci.arn }}, Action = "ecr:BatchDeleteImage", Resource = "*" }})
+            }}
+            data "hythe_group" "team" {{
+              name       = hythe_group.team.name
+              depends_on = [hythe_group_membership.team]
+            }}
+            output "members" {{ value = data.hythe_group.team.members }}
+            "#
+        )
+    };
+    terraform.configure(&config("\"alice\", \"bob\"", "main", "\"v*\""))?;
+    let plan = terraform.plan()?;
+    // ARNs are known before anything exists, and with them the documents that name them.
+    ensure!(plan.text.contains("arn:aws:iam::000000000000:role/ci"), "{}", plan.text);
+    terraform.apply_and_settle()?;
+    ensure!(
+        terraform.output("members")? == json!(["alice", "bob"]),
+        "{}",
+        terraform.output("members")?
+    );
+
+    terraform.configure(&config("\"alice\", \"carol\"", "release", "\"r*\", \"v*\""))?;
+    let changes = terraform.plan()?.changes();
+    for change in [
+        "hythe_group_membership.team[\"bob\"] delete",
+        "hythe_group_membership.team[\"carol\"] create",
+        "hythe_repository_policy.apps[\"web\"] update",
+        "hythe_role.ci update",
+        "hythe_user.people[\"bob\"] delete",
+    ] {
+        ensure!(changes.iter().any(|it| it == change), "{change} is not in {changes:?}");
+    }
+    terraform.apply_and_settle()?;
+    ensure!(
+        terraform.output("members")? == json!(["alice", "carol"]),
+        "{}",
+        terraform.output("members")?
+    );
+    terraform.destroy()?;
+    for gone in [
+        &["users", "alice"][..],
+        &["groups", "team-a"],
+        &["roles", "ci"],
+        &["policies", "push-own"],
+        &["identity-providers", "ci.example.com"],
+        &["registry", "policy"],
+        &["repositories", "team-a/web"],
+    ] {
+        ensure!(stage.status(&path(gone))? == 404, "{gone:?} is left on the server");
+    }
+    ensure!(server.repository_names("")?.is_empty());
+    Ok(())
+}
