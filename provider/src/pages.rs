@@ -16,14 +16,13 @@ use tfplugin::{Description, ResourceDescription, Schema};
 
 use crate::HytheProvider;
 
-/// The folders whose every page is made here.
-const FOLDERS: [&str; 6] = [
+/// The folders whose every page is made here. Guides are not among them: some are about the server, and written by hand.
+const FOLDERS: [&str; 5] = [
     "resources",
     "data-sources",
     "ephemeral-resources",
     "functions",
     "list-resources",
-    "guides",
 ];
 
 /// The longest page that the Terraform Registry takes, in bytes.
