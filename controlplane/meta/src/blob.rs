@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use hythe_catalog::{BlobCatalog, BlobRecord, CatalogError, NewBlob, Unlinked};
-use hythe_model::{Digest, RepositoryPath};
+use hythe_model::{Digest, RepositoryPath, millis};
 use jiff::Timestamp;
 
 use crate::cache::{Fact, Known};
@@ -32,7 +32,7 @@ impl BlobCatalog for Store {
             return Ok(Some(blob));
         }
         let values = values![&repository.account, &repository.name, digest];
-        let Some(row) = self.reader().await?.fetch_optional(SELECT, values).await? else {
+        let Some(row) = self.point(SELECT, values).await?.into_iter().next() else {
             return Ok(None);
         };
         let blob = BlobRecord {
@@ -103,10 +103,15 @@ impl BlobCatalog for Store {
     }
 }
 
-/// The first bytes stay where they are.
+/// The first bytes stay where they are; but if they are other bytes than the digest's, as damage makes them, the new
+/// ones, which were checked, replace them. Gives when the blob was first recorded, if it wrote.
 const INSERT: &str = "
     INSERT INTO blob (digest, size, created_ms, content) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (digest) DO NOTHING";
+    ON CONFLICT (digest) DO UPDATE SET size = excluded.size, content = excluded.content
+     WHERE blob.content <> excluded.content
+ RETURNING created_ms";
+const LINKED_BY: &str = "
+    SELECT r.account_id, r.name FROM repository_blob l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $1";
 const LINK: &str = "
     INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES ($1, $2, $3)
     ON CONFLICT (repository_id, digest) DO NOTHING";
@@ -123,11 +128,30 @@ async fn link(
             .ok_or_else(|| CatalogError::RepositoryUnknown(repository.clone()))?,
     };
     session.note_digest(&blob.digest);
-    session
-        .execute(INSERT, values![&blob.digest, blob.size, now, blob.inline.as_deref()])
-        .await?;
+    let values = values![&blob.digest, blob.size, now, blob.inline.as_deref()];
+    let written = session.fetch_optional(INSERT, values).await?;
+    if written
+        .map(|row| row.time(0))
+        .transpose()?
+        .is_some_and(|first| millis(first) != millis(now))
+    {
+        repaired(session, &blob.digest).await?;
+    }
     session.execute(LINK, values![&id, &blob.digest, now]).await?;
     review::link(session, &id, &blob.digest, now).await?;
+    Ok(())
+}
+
+/// Nobody reads the damaged bytes from memory any more.
+async fn repaired(session: &mut Session, digest: &Digest) -> Result<(), StoreError> {
+    tracing::warn!(blob.digest = %digest, "a push replaces a damaged blob in the metadata store");
+    for row in session.fetch_all(LINKED_BY, values![digest]).await? {
+        let repository = RepositoryPath {
+            account: row.parsed(0)?,
+            name: row.parsed(1)?,
+        };
+        session.touch(&repository, Fact::Blob(digest));
+    }
     Ok(())
 }
 

@@ -19,10 +19,20 @@ pub enum StoreError {
     Unreachable(#[source] sqlx::Error),
     /// The database refused a statement.
     #[error("the metadata store failed")]
-    Sql(#[source] sqlx::Error),
+    Sql(#[source] SqlError),
     /// A row does not hold what its column is for; the text says which.
     #[error("the metadata store holds a row that cannot be read: {0}")]
     Corrupt(String),
+}
+
+/// What an engine's driver says.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub enum SqlError {
+    /// The driver of PostgreSQL, and of the connections that read lists from SQLite.
+    Driver(#[from] sqlx::Error),
+    /// SQLite, on the thread that asked.
+    Embedded(#[from] rusqlite::Error),
 }
 
 /// Why the store could not be opened.
@@ -48,6 +58,12 @@ pub enum OpenError {
         "the PostgreSQL database has the encoding {0}, not UTF8: create it with `CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'`"
     )]
     Encoding(String),
+    /// The database file cannot be opened as one.
+    #[error("cannot open the database")]
+    Embedded(#[source] rusqlite::Error),
+    /// The system has no thread for the writer.
+    #[error("cannot start the thread that writes to the database")]
+    Thread(#[source] std::io::Error),
     /// A migration failed; the database is as it was before it.
     #[error("cannot bring the database to schema version {version}")]
     Migration {
@@ -70,7 +86,10 @@ const SQLITE_FULL: i32 = 13;
 /// Whether running the whole transaction again can help: PostgreSQL found it in conflict with another
 /// (`serialization_failure`, `deadlock_detected`), a row that it was about to refer to is just gone
 /// (`foreign_key_violation`), or one that it was about to insert has just come (`unique_violation`).
-pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
+pub(crate) fn is_conflict(error: &SqlError) -> bool {
+    let SqlError::Driver(error) = error else {
+        return false;
+    };
     let code = error
         .as_database_error()
         .filter(|error| !is_sqlite(*error))
@@ -79,9 +98,12 @@ pub(crate) fn is_conflict(error: &sqlx::Error) -> bool {
 }
 
 /// Whether SQLite found the file locked.
-pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error().filter(|error| is_sqlite(*error));
-    error.is_some_and(|error| matches!(sqlite_code(error), SQLITE_BUSY | SQLITE_LOCKED))
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(embedded_code(error), SQLITE_BUSY | SQLITE_LOCKED)
+}
+
+fn embedded_code(error: &rusqlite::Error) -> i32 {
+    error.sqlite_error().map_or(0, |error| error.extended_code & 0xff)
 }
 
 /// The primary result code; the second byte and up refine it.
@@ -91,6 +113,26 @@ fn sqlite_code(error: &dyn DatabaseError) -> i32 {
 
 fn is_sqlite(error: &dyn DatabaseError) -> bool {
     error.try_downcast_ref::<SqliteError>().is_some()
+}
+
+impl From<SqlError> for StoreError {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Driver(error) => error.into(),
+            SqlError::Embedded(error) => error.into(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match embedded_code(&error) {
+            SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
+            SQLITE_FULL => Self::Full,
+            _ if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => Self::Corrupt(error.to_string()),
+            _ => Self::Sql(error.into()),
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -108,7 +150,7 @@ impl From<sqlx::Error> for StoreError {
                     return match sqlite_code(cause.as_ref()) {
                         SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
                         SQLITE_FULL => Self::Full,
-                        _ => Self::Sql(error),
+                        _ => Self::Sql(error.into()),
                     };
                 }
                 match cause.code().unwrap_or_default().as_ref() {
@@ -117,10 +159,10 @@ impl From<sqlx::Error> for StoreError {
                     "53100" => Self::Full,
                     // Shutting down, crashed, starting; read-only after a fail-over.
                     "57P01" | "57P02" | "57P03" | "25006" => Self::Unreachable(error),
-                    _ => Self::Sql(error),
+                    _ => Self::Sql(error.into()),
                 }
             }
-            _ => Self::Sql(error),
+            _ => Self::Sql(error.into()),
         }
     }
 }

@@ -56,14 +56,9 @@ impl ImageCatalog for Store {
         if let Some((_, Ok(Known::Image(image)))) = cached {
             return Ok(Some(image));
         }
-        let mut session = self.reader().await?;
-        let row = match reference {
-            Reference::Tag(tag) => session.fetch_optional(BY_TAG, values![account, name, tag]).await?,
-            Reference::Digest(digest) => {
-                session
-                    .fetch_optional(BY_DIGEST, values![account, name, digest])
-                    .await?
-            }
+        let rows = match reference {
+            Reference::Tag(tag) => self.point(BY_TAG, values![account, name, tag]).await?,
+            Reference::Digest(digest) => self.point(BY_DIGEST, values![account, name, digest]).await?,
         };
         let read = |row: Row| {
             let bytes = row.bytes(2)?;
@@ -73,7 +68,7 @@ impl ImageCatalog for Store {
                 bytes,
             })
         };
-        let image = row.map(read).transpose()?;
+        let image = rows.into_iter().next().map(read).transpose()?;
         if let (Some((cache, Err(ticket))), Some(image)) = (cached, &image) {
             cache.put(ticket, repository, fact, Known::Image(image.clone()));
         }

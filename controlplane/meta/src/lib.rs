@@ -23,6 +23,7 @@ mod account;
 mod audit;
 mod blob;
 mod cache;
+mod embedded;
 mod error;
 mod group;
 mod identity_provider;
@@ -80,7 +81,7 @@ pub use audit::{
     PutAuditSettingsError, Sealing, Sign,
 };
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, SqlError, StoreError};
 pub use group::{
     GroupChange, GroupRecord, MAX_GROUPS_PER_ACCOUNT, MAX_GROUPS_PER_USER, MAX_MEMBERS_PER_GROUP, MembershipError,
 };

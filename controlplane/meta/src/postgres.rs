@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection as _, Transaction};
 
 use crate::audit::{Recording, insert};
-use crate::error::is_conflict;
+use crate::error::{SqlError, is_conflict};
 use crate::session::{Connection, Session, values};
 use crate::writer::MAX_WAITING_WRITES;
 use crate::{OpenError, StoreError, migration};
@@ -198,11 +198,11 @@ impl Postgres {
     }
 }
 
-async fn commit(transaction: Transaction<'static, sqlx::Postgres>) -> Result<(), sqlx::Error> {
+async fn commit(transaction: Transaction<'static, sqlx::Postgres>) -> Result<(), SqlError> {
     fail_point("meta.commit.before");
     let committed = transaction.commit().await;
     fail_point("meta.commit.after");
-    committed
+    Ok(committed?)
 }
 
 async fn rollback(transaction: Transaction<'static, sqlx::Postgres>) {

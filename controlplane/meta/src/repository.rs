@@ -468,7 +468,7 @@ impl Catalog for Store {
             return Ok(true);
         }
         let values = values![&repository.account, &repository.name];
-        let exists = self.reader().await?.fetch_optional(EXISTS, values).await?.is_some();
+        let exists = !self.point(EXISTS, values).await?.is_empty();
         if let (Some((cache, Err(ticket))), true) = (cached, exists) {
             cache.put(ticket, repository, Fact::Exists, Known::Exists);
         }

@@ -18,7 +18,8 @@ use sqlx::{ColumnIndex, Decode, Postgres, Row as _, Sqlite, SqliteConnection, Tr
 use crate::StoreError;
 use crate::audit::Changes;
 use crate::cache::{Cache, Fact, Touched};
-use crate::error::is_conflict;
+use crate::embedded::{Embedded, EmbeddedRow, FromCell};
+use crate::error::{SqlError, is_conflict};
 use crate::sqlite::ReaderSlot;
 
 /// A value for a placeholder, of one of the four types that mean the same on both engines.
@@ -171,17 +172,22 @@ pub(crate) use values;
 /// A row of either engine. Columns go by position, as the statement lists them.
 pub(crate) enum Row {
     Sqlite(SqliteRow),
+    Embedded(EmbeddedRow),
     Postgres(PgRow),
 }
 
 impl Row {
     fn get<T>(&self, column: usize) -> Result<T, StoreError>
     where
-        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        T: FromCell + for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
         usize: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
     {
         Ok(match self {
             Self::Sqlite(row) => row.try_get(column)?,
+            Self::Embedded(row) => row
+                .cell(column)
+                .and_then(T::from_cell)
+                .ok_or_else(|| StoreError::Corrupt(format!("column {column} holds another type")))?,
             Self::Postgres(row) => row.try_get(column)?,
         })
     }
@@ -248,6 +254,8 @@ pub(crate) fn corrupt(cause: impl Display) -> StoreError {
 pub(crate) enum Connection {
     /// `None` once it has gone back to the readers.
     Sqlite(Option<SqliteConnection>),
+    /// Its statements run on this thread, at once.
+    Embedded(Embedded),
     Postgres(PoolConnection<Postgres>),
     PostgresTransaction(Transaction<'static, Postgres>),
 }
@@ -284,18 +292,19 @@ macro_rules! bound {
 }
 
 macro_rules! on_connection {
-    ($session:expr, $connection:ident => $run:expr, $sqlite:expr, $postgres:expr) => {{
+    ($session:expr, $connection:ident => $run:expr, $sqlite:expr, $postgres:expr, $embedded:expr) => {{
         $session.is_mid_statement = true;
         let result = match &mut $session.connection {
-            Connection::Sqlite(None) => Err(sqlx::Error::PoolClosed),
-            Connection::Sqlite(Some($connection)) => $run.await.map($sqlite),
+            Connection::Sqlite(None) => Err(SqlError::from(sqlx::Error::PoolClosed)),
+            Connection::Sqlite(Some($connection)) => $run.await.map($sqlite).map_err(SqlError::from),
+            Connection::Embedded(embedded) => $embedded(embedded).map_err(SqlError::from),
             Connection::Postgres(connection) => {
                 let $connection = &mut **connection;
-                $run.await.map($postgres)
+                $run.await.map($postgres).map_err(SqlError::from)
             }
             Connection::PostgresTransaction(transaction) => {
                 let $connection = &mut **transaction;
-                $run.await.map($postgres)
+                $run.await.map($postgres).map_err(SqlError::from)
             }
         };
         $session.is_mid_statement = false;
@@ -385,7 +394,9 @@ impl Session {
     /// All rows of a statement.
     pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         let rows: Vec<Row> = on_connection!(self, connection => bound!(sql, values).fetch_all(connection),
-            |rows| rows.into_iter().map(Row::Sqlite).collect(), |rows| rows.into_iter().map(Row::Postgres).collect())?;
+            |rows| rows.into_iter().map(Row::Sqlite).collect(), |rows| rows.into_iter().map(Row::Postgres).collect(),
+            |embedded: &mut Embedded| embedded.run(sql, values)
+                .map(|(rows, _)| rows.into_iter().map(Row::Embedded).collect()))?;
         self.has_changed |= !rows.is_empty() && !is_read(sql);
         Ok(rows)
     }
@@ -410,26 +421,23 @@ impl Session {
     /// Runs a statement and returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let changed = on_connection!(self, connection => bound!(sql, values).execute(connection),
-            |done| done.rows_affected(), |done| done.rows_affected())?;
+            |done| done.rows_affected(), |done| done.rows_affected(),
+            |embedded: &mut Embedded| embedded.run(sql, values).map(|(_, changed)| changed))?;
         self.has_changed |= changed > 0 && !is_read(sql);
         Ok(changed)
     }
 
     /// Runs a statement that is compiled anew each time.
     pub(crate) async fn execute_raw(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        on_connection!(self, connection => sqlx::raw_sql(sql).execute(connection), |_| (), |_| ())
-    }
-
-    /// The row of a statement that is compiled anew each time.
-    #[cfg(test)]
-    pub(crate) async fn fetch_raw(&mut self, sql: &'static str) -> Result<Row, StoreError> {
-        on_connection!(self, connection => sqlx::raw_sql(sql).fetch_one(connection), Row::Sqlite, Row::Postgres)
+        on_connection!(self, connection => sqlx::raw_sql(sql).execute(connection), |_| (), |_| (),
+            |embedded: &mut Embedded| embedded.run_script(sql))
     }
 
     /// Runs several statements without values.
     pub(crate) async fn execute_script(&mut self, sql: String) -> Result<(), StoreError> {
+        let text = sql.clone();
         on_connection!(self, connection => sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection),
-            |_| (), |_| ())
+            |_| (), |_| (), |embedded: &mut Embedded| embedded.run_script(&text))
     }
 
     /// Marks the start of a SQLite read transaction.

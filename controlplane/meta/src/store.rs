@@ -170,6 +170,19 @@ impl Store {
         }
     }
 
+    /// The rows of a statement that finds a few of them by key. On the embedded database it runs on this thread, as to
+    /// switch to another costs more than such a read does.
+    pub(crate) async fn point(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        if let Engine::Sqlite(sqlite) = &self.0.engine {
+            match sqlite.point(sql, values) {
+                // Something has the file locked: to wait for it is for other threads.
+                Err(StoreError::Busy) => {}
+                outcome => return outcome,
+            }
+        }
+        self.reader().await?.fetch_all(sql, values).await
+    }
+
     /// A connection whose reads all see one state. End it with [`Session::end_snapshot`].
     pub(crate) async fn snapshot(&self) -> Result<Session, StoreError> {
         match &self.0.engine {

@@ -76,7 +76,7 @@ impl UploadCatalog for Store {
         now: Timestamp,
     ) -> Result<Option<UploadRecord>, CatalogError> {
         let values = values![&repository.account, &repository.name, upload, now];
-        let row = self.reader().await?.fetch_optional(SELECT, values).await?;
+        let row = self.point(SELECT, values).await?.into_iter().next();
         Ok(row.map(|row| read(upload, &row)).transpose()?)
     }
 

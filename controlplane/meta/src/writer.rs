@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one writer of an embedded database: waiting transactions share one commit, and so one fsync.
 
+use std::io;
 use std::panic::AssertUnwindSafe;
+use std::thread;
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hythe_model::fail_point;
-use sqlx::Connection as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,8 @@ use crate::session::{Connection, Session};
 const MAX_BATCH: usize = 64;
 /// The most transactions that wait; one more is answered `Busy`.
 pub(crate) const MAX_WAITING_WRITES: usize = 1024;
+
+const THREAD: &str = "hythe-writer";
 
 /// What must survive when a transaction has been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,16 +55,22 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// `session` must be at full durability.
-    pub(crate) fn start(session: Session, tracker: &TaskTracker) -> Self {
+    /// `session` must be at full durability. Its statements, and the syncs of the disk, run on a thread of their own, so
+    /// that a batch of any size costs one switch to it and one back.
+    pub(crate) fn start(session: Session, tracker: &TaskTracker) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(MAX_WAITING_WRITES);
         let stop = CancellationToken::new();
         let committer = Committer {
             session,
             durability: Some(Durability::Full),
         };
-        tracker.spawn(serve(committer, waiting, stop.clone()));
-        Self { queue, stop }
+        let serving = serve(committer, waiting, stop.clone());
+        let token = tracker.token();
+        thread::Builder::new().name(THREAD.into()).spawn(move || {
+            futures::executor::block_on(serving);
+            drop(token);
+        })?;
+        Ok(Self { queue, stop })
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -207,8 +216,8 @@ async fn serve(mut committer: Committer, mut waiting: mpsc::Receiver<Box<dyn Job
             }
         }
     }
-    if let Connection::Sqlite(Some(connection)) = committer.session.into_connection()
-        && let Err(error) = connection.close().await
+    if let Connection::Embedded(connection) = committer.session.into_connection()
+        && let Err(error) = connection.close()
     {
         tracing::warn!(%error, "cannot close the database");
     }
@@ -259,37 +268,34 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
         if job.run(session).await {
             let record = job.record(session);
             insert(session, record.iter().map(|record| (record, None))).await?;
-            return end(session, "COMMIT").await;
+            return end(session).await;
         }
         // A job that failed because SQLite rolled back has its own error to tell.
         let _ = session.execute("ROLLBACK", &[]).await;
         return Ok(());
     }
-    // Several statements in one text, as each text costs a switch to the thread of the connection and back.
-    session.execute("BEGIN IMMEDIATE; SAVEPOINT job", &[]).await?;
-    let mut is_first = true;
+    session.execute("BEGIN IMMEDIATE", &[]).await?;
     let mut records = Vec::new();
     for job in jobs {
-        if !std::mem::take(&mut is_first) {
-            session.execute("RELEASE job; SAVEPOINT job", &[]).await?;
-        }
+        session.execute("SAVEPOINT job", &[]).await?;
         if job.run(session).await {
             records.extend(job.record(session));
         } else {
             // Fails if the whole transaction is gone, which the caller then repeats job by job.
             session.execute("ROLLBACK TO job", &[]).await?;
         }
+        session.execute("RELEASE job", &[]).await?;
     }
     insert(session, records.iter().map(|record| (record, None))).await?;
-    end(session, "RELEASE job; COMMIT").await
+    end(session).await
 }
 
-async fn end(session: &mut Session, commit: &'static str) -> Result<(), StoreError> {
+async fn end(session: &mut Session) -> Result<(), StoreError> {
     let touched = session.take_touched();
     // Between the two nothing of this is read from memory; after the second, only what was read after the commit.
     session.turn(&touched);
     fail_point("meta.commit.before");
-    let committed = session.execute(commit, &[]).await.map(drop);
+    let committed = session.execute("COMMIT", &[]).await.map(drop);
     fail_point("meta.commit.after");
     session.turn(&touched);
     committed
@@ -297,13 +303,16 @@ async fn end(session: &mut Session, commit: &'static str) -> Result<(), StoreErr
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use futures::future::join_all;
-    use sqlx::ConnectOptions;
-    use sqlx::sqlite::SqliteConnectOptions;
+    use tokio::sync::{Notify, Semaphore};
 
     use super::*;
+    use crate::embedded::Embedded;
     use crate::session::values;
 
     const INSERT: &str = "INSERT INTO thing (id, bytes) VALUES ($1, $2)";
@@ -311,22 +320,52 @@ mod tests {
 
     /// A writer on a table of its own, in a database of at most 64 pages.
     async fn writer(folder: &tempfile::TempDir) -> (Writer, TaskTracker) {
-        let options = SqliteConnectOptions::new()
-            .filename(folder.path().join("test.db"))
-            .create_if_missing(true);
-        let connection = options
-            .pragma("page_size", "4096")
-            .pragma("max_page_count", "64")
-            .connect()
-            .await
-            .unwrap();
-        let mut session = Session::new(Connection::Sqlite(Some(connection)), None);
+        let path = folder.path().join("test.db");
+        std::fs::File::create(&path).unwrap();
+        let mut connection = Embedded::open(&path, false, Duration::from_secs(5)).unwrap();
+        let limits = "PRAGMA page_size = 4096; PRAGMA max_page_count = 64";
+        connection.run_script(limits).unwrap();
+        let mut session = Session::new(Connection::Embedded(connection), None);
         let table = "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, bytes BYTEA NOT NULL)";
         session.execute_script(table.into()).await.unwrap();
         let tracker = TaskTracker::new();
-        let writer = Writer::start(session, &tracker);
+        let writer = Writer::start(session, &tracker).unwrap();
         tracker.close();
         (writer, tracker)
+    }
+
+    /// A transaction that keeps the writer busy until it is let go.
+    #[derive(Debug)]
+    struct Hold {
+        started: Notify,
+        go: Semaphore,
+    }
+
+    /// Runs `jobs` while the writer is busy until `is_queued` says that they all wait, so that they come in one batch.
+    async fn batched<T>(writer: &Writer, jobs: impl Future<Output = T>, is_queued: impl Fn() -> bool) -> T {
+        let hold = Arc::new(Hold {
+            started: Notify::new(),
+            go: Semaphore::new(0),
+        });
+        let busy = writer.run(Durability::Relaxed, Arc::clone(&hold), |_, hold| {
+            Box::pin(async move {
+                hold.started.notify_one();
+                hold.go.acquire().await.map(drop).map_err(|_| StoreError::Busy)
+            })
+        });
+        let others = async {
+            hold.started.notified().await;
+            let release = async {
+                while !is_queued() {
+                    tokio::task::yield_now().await;
+                }
+                hold.go.add_permits(1);
+            };
+            tokio::join!(jobs, release).0
+        };
+        let (released, outcome) = tokio::join!(busy, others);
+        released.unwrap();
+        outcome
     }
 
     async fn insert(writer: &Writer, id: i64, size: usize) -> Result<u64, StoreError> {
@@ -357,7 +396,8 @@ mod tests {
         let (writer, _tracker) = writer(&folder).await;
         let sizes = [10, 10, 10, 1_000_000, 10, 10, 1_000_000, 10];
         let inserts = sizes.iter().zip(0..).map(|(size, id)| insert(&writer, id, *size));
-        let outcomes = join_all(inserts).await;
+        let is_queued = || writer.waiting() == sizes.len();
+        let outcomes = batched(&writer, join_all(inserts), is_queued).await;
         for (outcome, size) in outcomes.iter().zip(sizes) {
             match outcome {
                 Ok(rows) => assert_eq!((*rows, size), (1, 10)),
@@ -371,7 +411,8 @@ mod tests {
     async fn a_constraint_fails_only_the_one_that_breaks_it() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, _tracker) = writer(&folder).await;
-        let outcomes = join_all([1, 2, 1, 3, 2, 4].map(|id| insert(&writer, id, 1))).await;
+        let inserts = join_all([1, 2, 1, 3, 2, 4].map(|id| insert(&writer, id, 1)));
+        let outcomes = batched(&writer, inserts, || writer.waiting() == 6).await;
         let kept: Vec<_> = outcomes.iter().map(Result::is_ok).collect();
         assert_eq!(kept, [true, true, false, true, false, true]);
         assert_eq!(count(&writer).await, 4);
@@ -389,7 +430,8 @@ mod tests {
                 Ok::<u64, StoreError>(0)
             })
         });
-        let (before, outcome, behind) = tokio::join!(insert(&writer, 1, 1), panics, insert(&writer, 2, 1));
+        let all = async { tokio::join!(insert(&writer, 1, 1), panics, insert(&writer, 2, 1)) };
+        let (before, outcome, behind) = batched(&writer, all, || writer.waiting() == 3).await;
         assert!(matches!(outcome, Err(StoreError::Corrupt(_))), "{outcome:?}");
         assert!(before.is_ok() && behind.is_ok());
         assert_eq!(count(&writer).await, 2);
@@ -399,11 +441,18 @@ mod tests {
     async fn a_full_queue_is_busy_and_a_stop_finishes_it() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, tracker) = writer(&folder).await;
-        // The test runs on one thread: the writer does not get a turn before all are queued.
-        let inserts = (0..).take(MAX_WAITING_WRITES + 1).map(|id| insert(&writer, id, 1));
-        let outcomes = join_all(inserts);
-        let outcomes = tokio::time::timeout(Duration::from_mins(1), outcomes).await.unwrap();
-        let (last, others) = outcomes.split_last().unwrap();
+        let (is_full, is_refused) = (|| writer.waiting() == MAX_WAITING_WRITES, AtomicBool::new(false));
+        let inserts = join_all((0..).take(MAX_WAITING_WRITES).map(|id| insert(&writer, id, 1)));
+        let one_more = async {
+            while !is_full() {
+                tokio::task::yield_now().await;
+            }
+            let last = insert(&writer, -3, 1).await;
+            is_refused.store(true, Ordering::SeqCst);
+            last
+        };
+        let all = async { tokio::join!(inserts, one_more) };
+        let (others, last) = batched(&writer, all, || is_refused.load(Ordering::SeqCst)).await;
         assert!(matches!(last, Err(StoreError::Busy)), "{last:?}");
         assert!(others.iter().all(Result::is_ok));
 
@@ -417,7 +466,7 @@ mod tests {
 
     /// What the commit of the transaction in progress obeys: 1 is NORMAL, 2 is FULL.
     async fn synchronous(session: &mut Session) -> Result<i64, StoreError> {
-        session.fetch_raw("PRAGMA synchronous").await?.int(0)
+        session.fetch_one("PRAGMA synchronous", values![]).await?.int(0)
     }
 
     async fn level(writer: &Writer, durability: Durability) -> i64 {
@@ -437,7 +486,6 @@ mod tests {
             assert_eq!(level(&writer, Relaxed).await, 1);
             assert_eq!(level(&writer, Relaxed).await, 1);
         }
-        // The test runs on one thread, so that these come in one batch.
         let batches: [&[Durability]; 4] = [
             &[Relaxed, Relaxed],
             &[Relaxed, Full],
@@ -446,7 +494,8 @@ mod tests {
         ];
         for batch in batches {
             let expected = if batch.contains(&Full) { 2 } else { 1 };
-            let levels = join_all(batch.iter().map(|durability| level(&writer, *durability))).await;
+            let levels = join_all(batch.iter().map(|durability| level(&writer, *durability)));
+            let levels = batched(&writer, levels, || writer.waiting() == batch.len()).await;
             assert!(levels.iter().all(|level| *level == expected), "{batch:?}: {levels:?}");
         }
     }
@@ -459,11 +508,9 @@ mod tests {
         let large = writer.run(Durability::Full, None, (), |session, ()| {
             Box::pin(async move { session_insert(session, 1, &vec![7; 1_000_000]).await })
         });
-        let (large, relaxed, full) = tokio::join!(
-            large,
-            level(&writer, Durability::Relaxed),
-            level(&writer, Durability::Full)
-        );
+        let (relaxed, full) = (level(&writer, Durability::Relaxed), level(&writer, Durability::Full));
+        let all = async { tokio::join!(large, relaxed, full) };
+        let (large, relaxed, full) = batched(&writer, all, || writer.waiting() == 3).await;
         assert!(matches!(large, Err(StoreError::Full)), "{large:?}");
         assert_eq!((relaxed, full), (1, 2));
     }

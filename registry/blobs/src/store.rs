@@ -125,6 +125,13 @@ pub trait BlobStore: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether a blob that the metadata store lists, with its bytes if it keeps them, may be called present. A store that
+    /// verifies what it reads says no of one that it knows to be damaged, or that is not there: who asks before sending
+    /// then sends it again. Others take the metadata store's word.
+    async fn is_sound(&self, _blob: &Digest, _inline: Option<&[u8]>) -> Result<bool, BlobError> {
+        Ok(true)
+    }
+
     /// Whether the store can be read and written now; for readiness.
     async fn check(&self) -> Result<(), BlobError>;
 }

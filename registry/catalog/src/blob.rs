@@ -51,7 +51,8 @@ pub trait BlobCatalog {
     async fn blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Option<BlobRecord>, CatalogError>;
 
     /// Records a blob, links it to the repository, and ends its session. A blob that is known already is
-    /// only linked: its first bytes stay where they are.
+    /// only linked: its first bytes stay where they are. If these were kept here and have become others, `inline`
+    /// replaces them.
     ///
     /// # Errors
     /// [`CatalogError::Conflict`] if `upload` is named and no longer there.

@@ -274,7 +274,11 @@ impl BlobCatalog for MemoryCatalog {
             size: blob.size,
             inline: blob.inline,
         };
-        state.blobs.entry(blob.digest).or_insert(record);
+        let known = state.blobs.entry(blob.digest).or_insert_with(|| record.clone());
+        // Checked bytes replace damaged ones.
+        if known.inline.is_some() && record.inline.is_some() && known.inline != record.inline {
+            *known = record;
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use e2e::churn::noise;
 use e2e::http::Response;
-use e2e::leftovers::HEADER_BYTES;
+use e2e::leftovers::{HEADER_BYTES, query};
 use e2e::registry::digest;
 use e2e::{RegistryClient, Server, ServerOptions};
 
@@ -62,6 +62,7 @@ impl Patient {
             ..ServerOptions::default()
         })?;
         server.create_repository("web")?;
+        server.create_repository("other")?;
         let client = RegistryClient::new(&server);
         let sound = noise(&format!("sound {damage:?}"), BYTES);
         let damaged = noise(&format!("damaged {damage:?}"), BYTES);
@@ -172,6 +173,62 @@ fn with_verified_reads_no_damage_is_served_as_good_and_all_of_it_is_reported() -
         let name = digest(&patient.damaged);
         let is_reported = log.lines().any(|line| line.contains("ERROR") && line.contains(&name));
         ensure!(is_reported, "{damage:?} is not reported: {log}");
+        is_mended_by_who_asks_first(&patient.server, &patient.damaged).with_context(|| format!("{damage:?}"))?;
+    }
+    Ok(())
+}
+
+/// A client that asks whether a damaged blob is there is told that it is not, sends it, and it is whole again.
+fn is_mended_by_who_asks_first(server: &Server, bytes: &[u8]) -> Result<()> {
+    let client = RegistryClient::new(server);
+    let target = format!("/v2/web/blobs/{}", digest(bytes));
+    client.call("HEAD", &target, &[], &[])?.expect(404)?;
+    // Nor is it mounted from where it is damaged.
+    let mount = format!("/v2/other/blobs/uploads/?mount={}&from=web", digest(bytes));
+    client.call("POST", &mount, &[], &[])?.expect(202)?;
+    client.push_blob("web", bytes)?;
+    client.call("HEAD", &target, &[], &[])?.expect(200)?;
+    let mended = client.call("GET", &target, &[], &[])?;
+    ensure!(mended.expect(200)?.body == bytes, "it is not mended");
+    client.call("POST", &mount, &[], &[])?.expect(201)?;
+    Ok(())
+}
+
+#[test]
+fn a_damaged_small_blob_in_the_database_is_not_served_and_a_push_mends_it() -> Result<()> {
+    for is_verified in [true, false] {
+        let arguments = if is_verified { &["--verify-reads"][..] } else { &[] };
+        let mut server = Server::start_with(ServerOptions {
+            arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+            ..ServerOptions::default()
+        })?;
+        server.create_repository("web")?;
+        server.create_repository("other")?;
+        let client = RegistryClient::new(&server);
+        let bytes = noise(&format!("small {is_verified}"), 3_000);
+        client.push_blob("web", &bytes)?;
+        server.kill9()?;
+        let name = digest(&bytes);
+        let damage = format!("UPDATE blob SET content = zeroblob(2999) WHERE digest = '{name}'; SELECT changes() AS n");
+        let changed = query(&server.data_folder().join("hythe.db"), &damage)?;
+        ensure!(changed[0]["n"] == 1, "no row is damaged: {changed:?}");
+        server.restart()?;
+        let client = RegistryClient::new(&server);
+        let target = format!("/v2/web/blobs/{name}");
+        if is_verified {
+            let refused = client.call("GET", &target, &[], &[])?;
+            ensure!(refused.status >= 500, "it is served with {}", refused.status);
+            let log = server.log();
+            let is_reported = log.lines().any(|line| line.contains("ERROR") && line.contains(&name));
+            ensure!(is_reported, "it is not reported: {log}");
+            is_mended_by_who_asks_first(&server, &bytes)?;
+        } else {
+            // Read from the database, and so kept in memory, before it is mended through another repository.
+            client.call("GET", &target, &[], &[]).ok();
+            client.push_blob("other", &bytes)?;
+            let mended = client.call("GET", &target, &[], &[])?;
+            ensure!(mended.expect(200)?.body == bytes, "it is not mended");
+        }
     }
     Ok(())
 }

@@ -250,3 +250,34 @@ fn what_is_remembered_is_bounded() {
     assert_eq!((recent.entries.len(), recent.order.len()), (2, 2));
     assert!(recent.entries.contains_key(&blobs[4]) && !recent.entries.contains_key(&blobs[1]));
 }
+
+#[tokio::test]
+async fn what_is_known_to_be_damaged_is_not_called_present_until_a_push_mends_it() {
+    let bench = Bench::new();
+    let content = vec![3; 700_000];
+    let blob = bench.push(&content).await;
+    assert!(bench.store.is_sound(&blob, None).await.unwrap());
+    bench.rot(&blob, 500_000);
+    // Nobody has read it since.
+    assert!(bench.store.is_sound(&blob, None).await.unwrap());
+    let mut stream = bench.store.read(&blob, 0..u64::MAX).await.unwrap().unwrap();
+    while let Ok(Some(_)) = stream.try_next().await {}
+    assert!(!bench.store.is_sound(&blob, None).await.unwrap());
+    bench.push(&content).await;
+    assert!(bench.store.is_sound(&blob, None).await.unwrap());
+
+    std::fs::remove_file(bench.path(&blob)).unwrap();
+    let again = VerifyingBlobStore::new(
+        Arc::new(FsBlobStore::open(bench.folder.path()).unwrap()),
+        WINDOW,
+        Arc::new(()),
+    );
+    assert!(!again.is_sound(&blob, None).await.unwrap(), "the file is gone");
+
+    let small = Bytes::from_static(b"a small blob");
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(&small);
+    let digest = hasher.finish();
+    assert!(bench.store.is_sound(&digest, Some(&small)).await.unwrap());
+    assert!(!bench.store.is_sound(&digest, Some(&small.slice(1..))).await.unwrap());
+}

@@ -10,6 +10,7 @@ pub async fn all(fixture: &dyn Fixture) {
     linking_needs_a_repository(fixture).await;
     linking_ends_the_session(fixture).await;
     linking_again_changes_nothing(fixture).await;
+    linking_again_replaces_bytes_that_have_changed(fixture).await;
     a_blob_is_visible_only_where_it_is_linked(fixture).await;
     mounting_links_what_the_source_links(fixture).await;
     sources_are_the_repositories_of_the_account(fixture).await;
@@ -69,6 +70,31 @@ pub async fn linking_needs_a_repository(fixture: &dyn Fixture) {
     );
     assert_eq!(catalog.blob(&nowhere, &digest).await.unwrap(), None);
     assert!(catalog.blob_sources(&nowhere, &digest, 10).await.unwrap().is_empty());
+}
+
+/// Bytes that a disk has changed are other bytes than the next push brings, and all repositories read these then.
+pub async fn linking_again_replaces_bytes_that_have_changed(fixture: &dyn Fixture) {
+    let catalog = fixture.catalog();
+    let (repository, other) = (repository(fixture).await, self::repository(fixture).await);
+    let good = new_blob();
+    let bytes = good.inline.clone().unwrap();
+    let damaged = NewBlob {
+        size: good.size - 1,
+        inline: Some(bytes.slice(1..)),
+        ..good.clone()
+    };
+    catalog.link_blob(&repository, damaged, at(0)).await.unwrap();
+    let read = catalog.blob(&repository, &good.digest).await.unwrap().unwrap();
+    assert_eq!(read.inline, Some(bytes.slice(1..)));
+    let record = BlobRecord {
+        size: good.size,
+        inline: Some(bytes),
+    };
+    catalog.link_blob(&other, good.clone(), at(1)).await.unwrap();
+    for repository in [&repository, &other] {
+        let read = catalog.blob(repository, &good.digest).await.unwrap();
+        assert_eq!(read.as_ref(), Some(&record));
+    }
 }
 
 /// The session that brought a blob ends with the link; without it nothing is linked.

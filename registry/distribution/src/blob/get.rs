@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading a blob (OCI Distribution Specification 1.1, "Pulling blobs").
 
+use std::fmt::Display;
 use std::io;
 use std::ops::Range;
 
@@ -34,6 +35,9 @@ pub(crate) enum BlobReadError {
     /// There is a row, and the blob store has no bytes for it.
     #[error("the bytes of blob `{0}` are missing from the blob store")]
     BytesMissing(Digest),
+    /// There is a row, and its bytes are known to be damaged or gone. Whoever sends the blob again repairs it.
+    #[error("the blob `{0}` is damaged: push it again")]
+    Damaged(Digest),
     #[error("cannot read the blob")]
     Store(#[from] BlobError),
     #[error(transparent)]
@@ -53,6 +57,15 @@ pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, Oc
         Either::Left(granted) => check_blob(&visitor.registry, &granted, &digest).await?,
         Either::Right(granted) => find_blob(&visitor.registry, &granted, &digest).await?,
     };
+    // Who asks before sending is to send it again then.
+    let blobs = visitor.registry.blobs();
+    if !blobs
+        .is_sound(&digest, record.inline.as_deref())
+        .await
+        .map_err(BlobReadError::Store)?
+    {
+        return Err(BlobReadError::Damaged(digest).into());
+    }
     if is_cached(&input.headers, &digest) {
         return Ok(not_modified(&digest));
     }
@@ -87,19 +100,28 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
         }
         Wanted::Parts(parts) => {
             let message = Multipart::new(&digest, size, &parts);
-            let answer = Answer::new(StatusCode::PARTIAL_CONTENT)
-                .with(header::CONTENT_TYPE, message.media_type())
-                .with(header::CONTENT_LENGTH, message.bytes())
-                .with(header::ACCEPT_RANGES, "bytes")
-                .with(header::ETAG, etag(&digest))
-                .with(DOCKER_CONTENT_DIGEST, digest);
+            let answer = describe_as(
+                StatusCode::PARTIAL_CONTENT,
+                &digest,
+                message.media_type(),
+                message.bytes(),
+            );
             let registry = visitor.registry.clone();
+            // Once for all of its parts.
+            if let Some(inline) = &record.inline {
+                registry
+                    .blobs()
+                    .check_bytes(&digest, inline)
+                    .map_err(BlobReadError::Store)?;
+            }
             let read = move |part| {
                 let (registry, record) = (registry.clone(), record.clone());
                 async move {
-                    open(&registry, &digest, record, part, false)
-                        .await
-                        .map_err(io::Error::other)
+                    let opened = match &record.inline {
+                        Some(inline) => part_of(inline, &part, &digest).map(one_chunk),
+                        None => open(&registry, &digest, part, false).await,
+                    };
+                    opened.map_err(io::Error::other)
                 }
             };
             (answer, Body::from_stream(message.stream(parts, read)))
@@ -146,23 +168,21 @@ async fn read_blob(
         visitor.registry.blobs().check_bytes(digest, inline)?;
         return Ok(Body::from(part_of(inline, &bytes, digest)?)); // of known size, so that it is sent with its head
     }
-    let stream = open(&visitor.registry, digest, record, bytes, visitor.sends_files).await?;
+    let stream = open(&visitor.registry, digest, bytes, visitor.sends_files).await?;
     Ok(Body::from_stream(stream))
 }
 
-/// The bytes of a part, from memory or from the store.
+fn one_chunk(bytes: Bytes) -> ByteStream {
+    Box::pin(stream::iter([Ok(bytes)]))
+}
+
+/// The bytes of a part, from the store.
 async fn open(
     registry: &Registry,
     digest: &Digest,
-    record: BlobRecord,
     bytes: Range<u64>,
     sends_files: bool,
 ) -> Result<ByteStream, BlobReadError> {
-    if let Some(inline) = &record.inline {
-        registry.blobs().check_bytes(digest, inline)?;
-        let part = part_of(inline, &bytes, digest)?;
-        return Ok(Box::pin(stream::iter([Ok(part)])));
-    }
     let blobs = registry.blobs();
     let stream = if sends_files {
         blobs.read_to_send(digest, bytes).await?
@@ -199,8 +219,12 @@ async fn lookup(
 }
 
 fn describe(status: StatusCode, digest: &Digest, length: u64) -> Answer {
+    describe_as(status, digest, MediaType::OCTET_STREAM, length)
+}
+
+fn describe_as(status: StatusCode, digest: &Digest, media_type: impl Display, length: u64) -> Answer {
     Answer::new(status)
-        .with(header::CONTENT_TYPE, MediaType::OCTET_STREAM)
+        .with(header::CONTENT_TYPE, media_type)
         .with(header::CONTENT_LENGTH, length)
         .with(header::ACCEPT_RANGES, "bytes")
         .with(header::ETAG, etag(digest))

@@ -2,12 +2,13 @@
 //! Linking a blob of another repository (OCI Distribution Specification 1.1, "Mounting a blob from another repository").
 
 use hythe_access::{AccessError, Granted, authorize, kinds};
-use hythe_catalog::CatalogError;
+use hythe_catalog::{BlobRecord, CatalogError};
 use hythe_model::{Digest, RepositoryPath};
 
 use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
+use crate::blob::BlobReadError;
 use crate::oci_error::OciError;
 
 /// How many repositories are looked at for a blob whose source the client does not name.
@@ -35,8 +36,12 @@ pub(crate) async fn mount(
             continue;
         }
         match authorize::<kinds::GetDownloadUrlForLayer>(registry.gate(), &visitor.caller, source.clone()).await {
-            Ok(source) if link(registry, target, &source, digest).await? => return Ok(true),
-            Ok(_) => {}
+            Ok(source) => match registry.catalog().blob(source.resource(), digest).await? {
+                // Known to be damaged, it is to be sent instead.
+                Some(record) if !is_sound(registry, digest, &record).await? => return Ok(false),
+                Some(_) if link(registry, target, &source, digest).await? => return Ok(true),
+                Some(_) | None => {}
+            },
             Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {
                 if behind_scope.is_none() && visitor.may_read_with_wider_token(&source).await? {
                     behind_scope = Some(source);
@@ -60,6 +65,10 @@ async fn sources(
         .catalog()
         .blob_sources(target.resource(), digest, MAX_SOURCES)
         .await
+}
+
+async fn is_sound(registry: &Registry, digest: &Digest, record: &BlobRecord) -> Result<bool, BlobReadError> {
+    Ok(registry.blobs().is_sound(digest, record.inline.as_deref()).await?)
 }
 
 #[tracing::instrument(name = "blob.mount", skip_all, fields(

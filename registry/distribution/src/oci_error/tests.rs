@@ -75,6 +75,7 @@ fn blob_errors() -> Vec<BlobReadError> {
         BlobReadError::Unknown(digest()),
         BlobReadError::RangeUnsatisfiable { size: 5 },
         BlobReadError::BytesMissing(digest()),
+        BlobReadError::Damaged(digest()),
         BlobReadError::Store(BlobError(failure())),
     ];
     errors.extend(catalog_errors());
