@@ -21,6 +21,7 @@ mod listener;
 mod logs;
 mod metrics;
 mod progress;
+mod refusal;
 mod rest_page;
 mod serve;
 mod tasks;

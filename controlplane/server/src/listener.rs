@@ -17,10 +17,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hythe_distribution::{ConnectionInfo, Registry};
+use hythe_model::host_network;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +30,7 @@ use tower::ServiceExt;
 
 use crate::file_socket::FileSocket;
 use crate::progress::{Paced, Patience, Progress, WatchedBody};
+use crate::refusal::Refusals;
 
 /// Time a client has for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,13 +49,7 @@ const MAX_FRAME_BYTES: u32 = 64 * 1024;
 /// What is handed to one stream of HTTP/2 before its client takes it, in bytes.
 const MAX_STREAM_SEND_BYTES: usize = 128 * 1024;
 /// What HTTP/1 reads and writes at once, in bytes: one chunk of a blob.
-const MAX_BUFFER_BYTES: usize = 256 * 1024;
-/// Most connections that are being told that there are too many.
-const MAX_REFUSALS: usize = 64;
-/// Time that such a client has to read it.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// What it is told to wait, in seconds.
-const RETRY_AFTER_SECONDS: u32 = 1;
+const MAX_BUFFER_BYTES: usize = hythe_blobs::CHUNK_BYTES;
 /// Pause after the system gave no connection, for want of descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,7 +102,7 @@ pub struct Listener {
     tls: Option<Arc<ServerConfig>>,
     connections: Arc<Semaphore>,
     addresses: Arc<Addresses>,
-    refusals: Arc<Semaphore>,
+    refusals: Refusals,
     patience: Patience,
     metrics: ConnectionMetrics,
 }
@@ -127,10 +122,10 @@ impl Listener {
         Ok(Self {
             name,
             socket,
+            refusals: Refusals::new(tls.as_ref()),
             tls,
             connections: Arc::new(Semaphore::new(max_connections)),
             addresses: Arc::new(Addresses::new(bounds.max_connections_per_address)),
-            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
             patience: Patience {
                 first_request: FIRST_REQUEST_TIMEOUT,
                 next_request: NEXT_REQUEST_TIMEOUT,
@@ -172,7 +167,8 @@ impl Listener {
             };
             self.metrics.accepted.inc();
             let Some(place) = self.admit(peer) else {
-                self.refuse(stream, &tasks);
+                tracing::debug!(listener = self.name, "a connection was turned away");
+                self.refusals.refuse(stream, &tasks);
                 continue;
             };
             let (service, tls, metrics) = (service.clone(), self.tls.clone(), self.metrics.clone());
@@ -215,36 +211,6 @@ impl Listener {
         });
         Some((permit.ok()?, place))
     }
-
-    /// Tells a client that there are too many connections, as far as that can be done without much work: one that
-    /// wants TLS is not told, and neither is anybody while many others are.
-    fn refuse(&self, mut stream: TcpStream, tasks: &TaskTracker) {
-        tracing::debug!(listener = self.name, "a connection was turned away");
-        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
-            return;
-        };
-        if self.tls.is_some() {
-            return;
-        }
-        tasks.spawn(async move {
-            let body = r#"{"errors":[{"code":"UNAVAILABLE","message":"too many connections: try again"}]}"#;
-            let answer = format!(
-                "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {RETRY_AFTER_SECONDS}\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            let telling = async {
-                stream.write_all(answer.as_bytes()).await?;
-                stream.shutdown().await?;
-                // What the client sent has to be read, or the system throws the answer away with it.
-                let mut sink = [0; 1024];
-                while stream.read(&mut sink).await? > 0 {}
-                Ok::<_, io::Error>(())
-            };
-            let _told = tokio::time::timeout(REFUSAL_TIMEOUT, telling).await;
-            drop(permit);
-        });
-    }
 }
 
 /// How many connections each address has.
@@ -263,11 +229,7 @@ impl Addresses {
     }
 
     fn enter(self: &Arc<Self>, address: IpAddr) -> Option<AddressPlace> {
-        let address = match address {
-            // One host has a network of 64 bits to itself.
-            IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
-            IpAddr::V4(_) => address,
-        };
+        let address = host_network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
         if *count >= self.max {
@@ -422,11 +384,17 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+    use tokio_rustls::TlsConnector;
+
     use super::*;
 
     async fn listen(
         max_connections: usize,
         max_connections_per_address: usize,
+        tls: Option<Arc<ServerConfig>>,
     ) -> (SocketAddr, CancellationToken, TaskTracker) {
         let bounds = Bounds {
             max_connections,
@@ -435,7 +403,7 @@ mod tests {
             write_idle: Duration::from_mins(1),
             min_bytes_per_second: 256,
         };
-        let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), None, bounds)
+        let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), tls, bounds)
             .await
             .unwrap();
         let address = listener.address().unwrap();
@@ -446,7 +414,7 @@ mod tests {
         (address, stop, tasks)
     }
 
-    async fn ask(stream: &mut TcpStream) -> String {
+    async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .await
@@ -464,7 +432,7 @@ mod tests {
     #[tokio::test]
     async fn connections_beyond_the_bounds_are_told_to_try_again() {
         for (max_connections, max_connections_per_address) in [(2, 10), (10, 2)] {
-            let (address, stop, tasks) = listen(max_connections, max_connections_per_address).await;
+            let (address, stop, tasks) = listen(max_connections, max_connections_per_address, None).await;
             let mut kept = Vec::new();
             for _ in 0..2 {
                 let mut stream = TcpStream::connect(address).await.unwrap();
@@ -490,5 +458,42 @@ mod tests {
             stop.cancel();
             tasks.wait().await;
         }
+    }
+    #[tokio::test]
+    async fn a_client_of_tls_is_told_to_try_again_over_tls() {
+        let _is_first = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let (address, stop, tasks) = listen(1, 10, Some(Arc::new(server))).await;
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let connect = async |protocols: &[&[u8]]| {
+            let mut client = ClientConfig::builder()
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            client.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+            let stream = TcpStream::connect(address).await.unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            TlsConnector::from(Arc::new(client))
+                .connect(name, stream)
+                .await
+                .unwrap()
+        };
+        let mut first = connect(&[b"http/1.1"]).await;
+        assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+        // One that would speak HTTP/2 too is led to the protocol of the answer.
+        let mut second = connect(&[b"h2", b"http/1.1"]).await;
+        assert_eq!(second.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let refusal = ask(&mut second).await;
+        assert!(refusal.starts_with("HTTP/1.1 503"), "{refusal}");
+        assert!(refusal.contains("Retry-After: 1\r\n"), "{refusal}");
+        stop.cancel();
+        drop((first, second));
+        tasks.wait().await;
     }
 }

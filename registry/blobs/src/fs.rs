@@ -42,6 +42,7 @@ use open_blobs::OpenBlobs;
 use publish::Doubtful;
 use uploads::Uploads;
 
+pub use content::CHUNK_BYTES;
 pub use mapping::{FilePart, file_part};
 
 /// A [`BlobStore`] in a folder of its own: one file for each blob, one for each upload.

@@ -10,7 +10,6 @@
 //! which the metadata store keeps beside their rows.
 
 pub mod conformance;
-mod fail_points;
 #[cfg(any(test, feature = "test-support"))]
 pub mod faults;
 mod fs;
@@ -18,12 +17,10 @@ mod hash;
 mod store;
 mod verify;
 
-pub use fail_points::FAIL_POINTS;
-
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use fs::fuzzing;
-pub use fs::{FilePart, FsBlobStore, file_part};
+pub use fs::{CHUNK_BYTES, FilePart, FsBlobStore, file_part};
 pub use hash::{HashStateError, Hasher};
 pub use store::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
 pub use verify::{DamageListener, DamagedBlob, VerifyingBlobStore};

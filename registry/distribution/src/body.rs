@@ -13,11 +13,11 @@ use futures::{Stream, StreamExt as _};
 use http_body::{Frame, SizeHint};
 use hythe_blobs::ByteStream;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use crate::Registry;
 use crate::metrics::Observation;
+use crate::registry::RequestPlace;
 use crate::turns::Turn;
 
 /// After a body that is too large, this many bytes more are read and thrown away, so that a client that
@@ -204,7 +204,7 @@ impl Stream for Incoming {
 /// What a request takes until its answer is sent or given up.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) request: Option<OwnedSemaphorePermit>,
+    pub(crate) request: Option<RequestPlace>,
     pub(crate) tenant: Option<Turn>,
     pub(crate) bytes: Option<Turn>,
 }

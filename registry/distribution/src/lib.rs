@@ -22,7 +22,6 @@ mod auth;
 mod blob;
 mod body;
 mod catalog;
-mod fail_points;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,7 +42,6 @@ mod token;
 mod turns;
 mod upload;
 
-pub use fail_points::FAIL_POINTS;
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::{Registry, RegistryConfig};

@@ -337,7 +337,9 @@ impl From<BlobReadError> for OciError {
     fn from(error: BlobReadError) -> Self {
         match error {
             BlobReadError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
-            BlobReadError::Unknown(_) | BlobReadError::Damaged(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
+            BlobReadError::Unknown(_) | BlobReadError::Damaged(_) => {
+                Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error)
+            }
             BlobReadError::RangeUnsatisfiable { size } => {
                 Self::new(StatusCode::RANGE_NOT_SATISFIABLE, Code::SizeInvalid, error)
                     .with(header::CONTENT_RANGE, format_args!("bytes */{size}"))

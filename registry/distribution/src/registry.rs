@@ -8,6 +8,7 @@ use hythe_blobs::BlobStore;
 use hythe_catalog::Catalog;
 use hythe_model::{AccountId, Clock, Region};
 use jiff::{SignedDuration, Timestamp};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -16,7 +17,7 @@ use crate::limits::UPLOAD_BYTES;
 use crate::manifest::Translations;
 use crate::metrics::Bound;
 use crate::oci_error::Overload;
-use crate::turns::{Size, Tenant, Turn, Turns};
+use crate::turns::{Counts, Size, Tenant, Turn, Turns};
 use crate::upload::Writers;
 use crate::{Limits, Metrics};
 
@@ -61,13 +62,26 @@ struct Inner {
     writers: Writers,
     translations: Translations,
     requests: Arc<Semaphore>,
-    refused_requests: prometheus_client::metrics::counter::Counter,
+    request_counts: Counts,
     tenant_requests: Turns,
     uploads: Turns,
     manifest_pushes: Turns,
     bytes: Turns,
     tasks: TaskTracker,
     audit_log: OnceLock<Arc<dyn AuditLog>>,
+}
+
+/// A place among the requests that are answered now, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct RequestPlace {
+    _permit: OwnedSemaphorePermit,
+    taken: Gauge,
+}
+
+impl Drop for RequestPlace {
+    fn drop(&mut self) {
+        self.taken.dec();
+    }
 }
 
 impl Registry {
@@ -95,7 +109,7 @@ impl Registry {
         let max_requests = limits.max_concurrent_requests.clamp(1, Semaphore::MAX_PERMITS);
         let (max_uploads, max_manifests) = (limits.max_concurrent_uploads, limits.max_concurrent_manifest_pushes);
         let requests = Arc::new(Semaphore::new(max_requests));
-        let refused_requests = metrics.bound(Bound::Requests, max_requests as u64).refused;
+        let request_counts = metrics.bound(Bound::Requests, max_requests as u64);
         let tenant_requests = turns(Bound::TenantRequests, max_requests as u64, 0);
         let uploads = turns(Bound::Uploads, max_uploads as u64, waiting(max_uploads));
         let manifest_pushes = turns(Bound::ManifestPushes, max_manifests as u64, waiting(max_manifests));
@@ -111,7 +125,7 @@ impl Registry {
             writers,
             translations: Translations::default(),
             requests,
-            refused_requests,
+            request_counts,
             tenant_requests,
             uploads,
             manifest_pushes,
@@ -192,10 +206,17 @@ impl Registry {
     }
 
     /// A place among the requests that are answered now.
-    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Overload> {
-        Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
-            self.0.refused_requests.inc();
+    pub(crate) fn enter(&self) -> Result<RequestPlace, Overload> {
+        let counts = &self.0.request_counts;
+        let permit = Arc::clone(&self.0.requests).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            counts.refused.inc();
             Overload::Requests
+        })?;
+        counts.taken.inc();
+        Ok(RequestPlace {
+            _permit: permit,
+            taken: counts.taken.clone(),
         })
     }
 

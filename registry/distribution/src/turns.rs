@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hythe_model::AccountId;
+use hythe_model::{AccountId, host_network};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
@@ -23,16 +23,9 @@ pub(crate) enum Tenant {
 }
 
 impl Tenant {
-    /// An anonymous caller. Addresses of IPv6 count by their network of 64 bits, which one host has to itself.
+    /// An anonymous caller.
     pub(crate) fn anonymous(address: Option<IpAddr>) -> Self {
-        match address {
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::Address(IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into()))
-            }
-            Some(address) => Self::Address(address),
-            None => Self::Unknown,
-        }
+        address.map_or(Self::Unknown, |address| Self::Address(host_network(address)))
     }
 }
 
@@ -45,11 +38,15 @@ pub(crate) struct NoTurn;
 pub(crate) struct Size {
     /// How many units there are.
     pub(crate) units: u64,
-    /// The most that one tenant may hold at once, in percent; at least one unit.
+    /// The most that one tenant may hold at once while there are others, in percent; at least one unit.
     pub(crate) share_percent: u64,
     /// The most that wait at once; of one tenant, the same share.
     pub(crate) max_waiting: usize,
 }
+
+/// The most that a tenant may hold that is alone, in percent, if its share is less: whoever comes next finds room at once,
+/// and until it is down to its share again, nothing more goes to the first.
+const LONE_SHARE_PERCENT: u64 = 90;
 
 /// What is counted of a pool.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +65,7 @@ pub(crate) struct Turns(Arc<Pool>);
 struct Pool {
     units: u64,
     share: u64,
+    lone_share: u64,
     max_waiting: usize,
     max_waiting_of_one: usize,
     counts: Counts,
@@ -99,11 +97,13 @@ struct Waiter {
 impl Turns {
     pub(crate) fn new(size: Size, counts: Counts) -> Self {
         let units = size.units.max(1);
-        let share = (units.saturating_mul(size.share_percent) / 100).clamp(1, units);
+        let part = |percent: u64| (units.saturating_mul(percent) / 100).clamp(1, units);
+        let share = part(size.share_percent);
         let percent = usize::try_from(size.share_percent).unwrap_or(100);
         Self(Arc::new(Pool {
             units,
             share,
+            lone_share: part(LONE_SHARE_PERCENT).max(share),
             max_waiting: size.max_waiting,
             max_waiting_of_one: (size.max_waiting.saturating_mul(percent) / 100).clamp(1, size.max_waiting.max(1)),
             counts,
@@ -168,7 +168,7 @@ impl Pool {
                 .iter()
                 .filter_map(|(tenant, holding)| {
                     let first = holding.waiting.front()?;
-                    let has_share = holding.taken + first.units <= self.share;
+                    let has_share = holding.taken + first.units <= state.share_of(self, tenant);
                     has_share.then_some((tenant, (holding.taken, first.ticket)))
                 })
                 .min_by_key(|(_, rank)| *rank);
@@ -187,15 +187,21 @@ impl Pool {
 }
 
 impl State {
+    /// The most that a tenant may hold now: its share while others hold something or wait, nearly all while it is alone.
+    fn share_of(&self, pool: &Pool, tenant: &Tenant) -> u64 {
+        let others = self.tenants.len() - usize::from(self.tenants.contains_key(tenant));
+        if others == 0 { pool.lone_share } else { pool.share }
+    }
+
     fn take(&mut self, pool: &Arc<Pool>, tenant: &Tenant, units: u64) -> Result<Turn, NoTurn> {
         let held = self.tenants.get(tenant).map_or(0, |holding| holding.taken);
         // Whoever waits although there is room waits for his own share, so that passing him takes nothing from him.
         let is_somebody_next = self.waiting > 0
-            && self.tenants.values().any(|holding| {
+            && self.tenants.iter().any(|(tenant, holding)| {
                 let first = holding.waiting.front();
-                first.is_some_and(|first| holding.taken + first.units <= pool.share)
+                first.is_some_and(|first| holding.taken + first.units <= self.share_of(pool, tenant))
             });
-        if is_somebody_next || self.taken + units > pool.units || held + units > pool.share {
+        if is_somebody_next || self.taken + units > pool.units || held + units > self.share_of(pool, tenant) {
             return Err(NoTurn);
         }
         Ok(self.hand_out(pool, tenant, units))
@@ -318,6 +324,31 @@ mod tests {
 
     fn tenant(number: u8) -> Tenant {
         Tenant::anonymous(Some([127, 0, 0, number].into()))
+    }
+
+    #[tokio::test]
+    async fn a_share_binds_only_while_there_are_others() {
+        let turns = turns(20, 50);
+        let (a, b) = (tenant(1), tenant(2));
+        // Alone, nearly all; something is left for whoever comes.
+        let mut held: Vec<Turn> = (0..18).map(|_| turns.try_take(&a, 1).unwrap()).collect();
+        assert!(turns.try_take(&a, 1).is_err());
+        let other = turns.try_take(&b, 1).unwrap();
+        // No longer alone, it gets nothing before it is below its share.
+        held.truncate(10);
+        assert!(turns.try_take(&a, 1).is_err());
+        held.pop();
+        held.push(turns.try_take(&a, 1).unwrap());
+        // The other gets its share of what is free now.
+        let more: Vec<Turn> = (0..9).map(|_| turns.try_take(&b, 1).unwrap()).collect();
+        assert!(turns.try_take(&b, 1).is_err());
+        let mut waiting = Box::pin(turns.take(&a, 1, LONG));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        // Once the other has gone, it is called at once.
+        drop((other, more));
+        assert!(waiting.as_mut().now_or_never().is_some());
+        drop(held);
+        assert!(turns.0.lock().tenants.is_empty());
     }
 
     #[tokio::test]

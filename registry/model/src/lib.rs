@@ -12,6 +12,7 @@
 //! Absent on purpose: clocks that read the time (only the [`Clock`] trait is here), storage, HTTP.
 
 mod account;
+mod address;
 mod arn;
 mod clock;
 mod digest;
@@ -33,6 +34,7 @@ mod text;
 mod upload;
 
 pub use account::{AccountId, Region};
+pub use address::host_network;
 pub use arn::RepositoryArn;
 pub use clock::{Clock, ManualClock, from_millis, millis};
 pub use digest::{Algorithm, Digest};

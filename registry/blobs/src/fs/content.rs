@@ -17,8 +17,12 @@ use hythe_model::Digest;
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
 use super::mapping::Mapping;
 
-/// The most bytes of one chunk.
-pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+/// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
+/// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
+pub const CHUNK_BYTES: usize = 256 * 1024;
+/// The most readers of one blob for which the kernel still sends it from the file; `usize::MAX` leaves all blobs to it.
+/// What many read is in the processor's cache after the first copy (docs/adr/0018).
+const MAX_SENT_READERS: usize = 1;
 /// How far the kernel is asked to read ahead, in bytes, when a reader comes to a part that is not in memory.
 /// Half-way through, it is asked for as much again.
 const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
@@ -131,6 +135,11 @@ impl BlobFile {
     }
 }
 
+/// Whether the kernel sends a chunk of a blob with so many readers better than it is copied.
+fn is_worth_sending(readers: usize, length: u64) -> bool {
+    readers <= MAX_SENT_READERS && length >= MIN_MAPPED_BYTES
+}
+
 /// A part of the mapping of a blob, which it keeps open.
 struct MappedChunk {
     file: Arc<BlobFile>,
@@ -143,8 +152,8 @@ impl MappedChunk {
     /// (what many read is in the processor's cache after the first copy), and it does not wait for the disk.
     fn next(file: &Arc<BlobFile>, at: u64, end: u64) -> Option<Bytes> {
         let length = (end - at).min(MAPPED_CHUNK_BYTES);
-        let is_alone = file.readers.load(Ordering::Relaxed) <= 1;
-        if !is_alone || length < MIN_MAPPED_BYTES || !file.is_in_memory(at, length) {
+        let readers = file.readers.load(Ordering::Relaxed);
+        if !is_worth_sending(readers, length) || !file.is_in_memory(at, length) {
             return None;
         }
         let length = usize::try_from(length).ok()?;
