@@ -11,13 +11,16 @@ mod candidate;
 mod fresh;
 mod keys;
 mod policy_set;
+mod rates;
 mod revocations;
 mod session;
 mod signing;
+mod throttle;
 mod token;
 mod verified;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +28,7 @@ use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Denial, Gate, GateError, IssueError, IssuedToken,
-    Lineage, Principal, RequestContext, Resource, RolePath, Secret, TokenScope,
+    Lineage, Principal, RequestContext, Resource, RolePath, Secret, Throttled, TokenScope,
 };
 use hythe_meta::{AccessKeyRecord, Auditor, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region};
@@ -42,11 +45,16 @@ pub(crate) use self::signing::SigningKey;
 pub use self::signing::{MAX_SIGNING_KEYS, RotateSigningKeyError};
 pub(crate) use self::token::TokenId;
 
+pub use self::rates::{RateClass, RateLimits};
+pub use self::throttle::LoginLimits;
+
 use self::fresh::Fresh;
 use self::keys::{ACCESS_KEY_ID_CHARS, ACCESS_KEY_PREFIX, Keys};
 use self::policy_set::PolicyCache;
+use self::rates::Rates;
 use self::revocations::Revocations;
 use self::signing::SigningKeys;
+use self::throttle::{Attempt, LoginThrottle};
 use self::token::Claims;
 use self::verified::VerifiedTokens;
 
@@ -79,9 +87,22 @@ pub struct AccessGate {
     tokens: VerifiedTokens,
     access_keys: Fresh<String, Arc<AccessKeyRecord>>,
     policies: PolicyCache,
+    logins: LoginThrottle,
+    rates: Option<Rates>,
     last_used: Mutex<HashMap<String, Timestamp>>,
     last_used_written_at: AtomicI64,
     purged_at: AtomicI64,
+}
+
+/// What was counted of those who fail or ask too often, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AbuseCounts {
+    /// Logins with credentials that were wrong.
+    pub failed_logins: u64,
+    /// Logins that were told to wait.
+    pub throttled_logins: u64,
+    /// Requests that were told to wait, by class.
+    pub throttled_requests: Vec<(RateClass, u64)>,
 }
 
 /// Why no token was made.
@@ -142,6 +163,8 @@ impl AccessGate {
             revocations: Revocations::default(),
             tokens: VerifiedTokens::default(),
             access_keys: Fresh::new(),
+            logins: LoginThrottle::new(LoginLimits::default()),
+            rates: None,
             last_used: Mutex::new(HashMap::new()),
             last_used_written_at: AtomicI64::new(0),
             purged_at: AtomicI64::new(0),
@@ -157,12 +180,37 @@ impl AccessGate {
         }
     }
 
+    /// Sets how many logins may fail, and how often principals may ask; without `rates`, as often as they like.
+    #[must_use]
+    pub fn with_limits(self, logins: LoginLimits, rates: Option<&RateLimits>) -> Self {
+        Self {
+            logins: LoginThrottle::new(logins),
+            rates: rates.map(Rates::new),
+            ..self
+        }
+    }
+
     /// Lets a new key sign tokens after every `interval`.
     #[must_use]
     pub fn with_key_rotation(self, interval: SignedDuration) -> Self {
         Self {
             rotation: Some(interval),
             ..self
+        }
+    }
+
+    /// What was counted of those who fail or ask too often.
+    #[must_use]
+    pub fn abuse_counts(&self) -> AbuseCounts {
+        let (failed_logins, throttled_logins) = self.logins.counts();
+        AbuseCounts {
+            failed_logins,
+            throttled_logins,
+            throttled_requests: self
+                .rates
+                .as_ref()
+                .map(|rates| rates.refused().to_vec())
+                .unwrap_or_default(),
         }
     }
 
@@ -483,6 +531,30 @@ impl Gate for AccessGate {
             Credentials::Basic { user, password } if user == TOKEN_USER => self.by_token(password).await,
             Credentials::Basic { user, password } => self.by_access_key(user, password).await,
         }
+    }
+
+    async fn authenticate_from(
+        &self,
+        source: Option<IpAddr>,
+        credentials: &Credentials,
+    ) -> Result<Caller, AuthenticationError> {
+        let key = match credentials {
+            Credentials::None => return self.authenticate(credentials).await,
+            Credentials::Basic { user, .. } if user != TOKEN_USER => Some(user.as_str()),
+            Credentials::Basic { .. } | Credentials::Bearer(_) => None,
+        };
+        let attempt = Attempt { source, key };
+        self.logins.check(attempt)?;
+        let outcome = self.authenticate(credentials).await;
+        // Whatever else is wrong with credentials, it was no guess.
+        if matches!(outcome, Err(AuthenticationError::Rejected)) {
+            self.logins.failed(attempt)?;
+        }
+        outcome
+    }
+
+    fn admit(&self, caller: &Caller, action: Action) -> Result<(), Throttled> {
+        self.rates.as_ref().map_or(Ok(()), |rates| rates.admit(caller, action))
     }
 
     async fn decide(

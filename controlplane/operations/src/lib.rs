@@ -51,9 +51,9 @@ pub use authorization_token::{
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
 pub use gate::{
-    AccessGate, BootstrapError, CryptoError, MAX_SESSION_ATTRIBUTE_BYTES, MAX_SESSION_POLICY_BYTES, MAX_SIGNING_KEYS,
-    MasterKey, NewCredentials, NewRoleSession, OpenSessionError, RotateSigningKeyError, bootstrap,
-    create_administrator_key,
+    AbuseCounts, AccessGate, BootstrapError, CryptoError, LoginLimits, MAX_SESSION_ATTRIBUTE_BYTES,
+    MAX_SESSION_POLICY_BYTES, MAX_SIGNING_KEYS, MasterKey, NewCredentials, NewRoleSession, OpenSessionError, RateClass,
+    RateLimits, RotateSigningKeyError, bootstrap, create_administrator_key,
 };
 pub use group::{GroupUpdate, NewGroup};
 pub use hythe_catalog::{

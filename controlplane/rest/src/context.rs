@@ -50,15 +50,18 @@ impl FromRequestParts<Shared> for Context {
         let missing = || Problem::internal(&NotRouted);
         let info = *parts.extensions.get::<&'static OperationInfo>().ok_or_else(missing)?;
         let trail = parts.extensions.get::<Trail>().cloned().ok_or_else(missing)?;
-        let mut caller = shared.plane.gate().authenticate(&credentials(&parts.headers)?).await?;
-        if let Some(connection) = parts.extensions.get::<Connection>() {
-            caller.source_ip = Some(connection.peer);
-            caller.is_secure = connection.is_secure;
-        } else if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-            caller.source_ip = Some(peer.ip());
-        }
+        let connection = parts.extensions.get::<Connection>().copied();
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let source = connection
+            .map(|connection| connection.peer)
+            .or(peer.map(|peer| peer.0.ip()));
+        let gate = shared.plane.gate();
+        let mut caller = gate.authenticate_from(source, &credentials(&parts.headers)?).await?;
+        caller.source_ip = source;
+        caller.is_secure = connection.is_some_and(|connection| connection.is_secure);
         trail.set_caller(&caller);
         hythe_access::Trail::note(|facts| facts.set_caller(&caller));
+        gate.admit(&caller, info.access.first_action())?;
         let path = RawPathParams::from_request_parts(parts, shared)
             .await
             .map_err(|_| Problem::invalid("path", "it must be UTF-8, percent-encoded"))?;

@@ -55,6 +55,17 @@ pub enum Access {
     Actions(&'static [Action]),
 }
 
+impl Access {
+    /// The action that stands for a request where requests are counted.
+    pub(crate) fn first_action(self) -> Action {
+        match self {
+            Self::Filtered(action) => action,
+            Self::Actions(actions) => actions.first().copied().unwrap_or(Action::DescribeRegistry),
+            Self::Open | Self::Authenticated => Action::DescribeRegistry,
+        }
+    }
+}
+
 /// Which headers of a conditional or repeated request an operation honours. It refuses the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preconditions {

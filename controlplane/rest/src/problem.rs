@@ -8,7 +8,7 @@ use std::error::Error;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use hythe_access::{AccessError, AuthenticationError, GateError};
+use hythe_access::{AccessError, AuthenticationError, GateError, Throttled};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
@@ -243,8 +243,15 @@ impl From<AuthenticationError> for Problem {
                 Self::new(code::UNRECOGNIZED_CLIENT, &error)
             }
             AuthenticationError::Expired | AuthenticationError::Revoked => Self::new(code::EXPIRED_TOKEN, &error),
+            AuthenticationError::Throttled(throttled) => (*throttled).into(),
             AuthenticationError::Unavailable(_) => Self::unavailable(&error),
         }
+    }
+}
+
+impl From<Throttled> for Problem {
+    fn from(throttled: Throttled) -> Self {
+        Self::new(code::THROTTLING, throttled).retry_after(throttled.retry_after_seconds())
     }
 }
 

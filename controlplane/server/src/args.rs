@@ -146,6 +146,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_AUDIT_WHEN_FULL", value_enum, value_name = "WHAT")]
     pub audit_when_full: Option<AuditWhenFull>,
 
+    /// Limit how often each principal may ask, by the settings below `rates`; ECR's quotas unless they say otherwise.
+    #[arg(long, env = "HYTHE_LIMIT_REQUEST_RATES")]
+    pub limit_request_rates: bool,
+
     /// Bounds.
     #[command(flatten)]
     pub limits: LimitArgs,

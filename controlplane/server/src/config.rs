@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one typed configuration: defaults, under a file, under the environment, under flags.
 
+mod rates;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::ServeArgs;
 #[cfg(debug_assertions)]
 use crate::test_hooks;
+
+pub use self::rates::Rates;
 
 /// Everything that `hythe serve` can be told.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -47,6 +51,8 @@ pub struct Config {
     pub audit: Audit,
     /// Bounds.
     pub limits: Limits,
+    /// How often somebody may fail to log in, and how often somebody may ask.
+    pub rates: Rates,
     /// Make another access key for the administrator at this start. A flag only: in a file it would make one at each start.
     #[serde(skip)]
     pub new_administrator_key: bool,
@@ -536,6 +542,7 @@ impl Config {
             args.audit_max_waiting_records.as_ref(),
         );
         set(&mut self.audit.when_full, args.audit_when_full.as_ref());
+        self.rates.limit_requests |= args.limit_request_rates;
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
         set(
@@ -602,6 +609,7 @@ impl Config {
                 ));
             }
         }
+        self.rates.check().or_else(fail)?;
         let limits = &self.limits;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         // Name, value, least and most.

@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use hythe_blobs::BlobStore;
 use hythe_meta::Store;
+use hythe_operations::AccessGate;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -45,6 +46,8 @@ pub struct Health {
     pub stop: CancellationToken,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// What counts those who fail to log in or ask too often.
+    pub gate: Arc<AccessGate>,
     /// What was found out last.
     pub checked: Checked,
 }
@@ -97,6 +100,7 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
+    health.metrics.set_abuse(&health.gate.abuse_counts());
     match health
         .metrics
         .encode(health.store.queue_depth(), health.store.cache_stats())

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hythe_meta::CacheStats;
-use hythe_operations::AuditQueue;
+use hythe_operations::{AbuseCounts, AuditQueue};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -22,6 +24,7 @@ pub struct Metrics {
     queue_depth: Gauge,
     memory: Gauge,
     cache: CacheMetrics,
+    abuse: AbuseMetrics,
     audit: Option<AuditCounts>,
 }
 
@@ -34,6 +37,19 @@ struct AuditCounts {
     sealed: Counter,
     lost: Counter,
     expired: Counter,
+}
+
+/// Those who fail to log in, or ask too often.
+#[derive(Debug, Default)]
+struct AbuseMetrics {
+    failed_logins: Counter,
+    throttled_logins: Counter,
+    throttled_requests: Family<ClassLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: &'static str,
 }
 
 /// What of the metadata is read from memory.
@@ -83,12 +99,15 @@ impl Metrics {
         );
         let cache = CacheMetrics::default();
         cache.register(&mut registry);
+        let abuse = AbuseMetrics::default();
+        abuse.register(&mut registry);
         Self {
             registry,
             queue_depth,
             memory,
             cache,
             audit: None,
+            abuse,
         }
     }
 
@@ -181,6 +200,11 @@ impl Metrics {
         );
     }
 
+    /// Takes over what the gate has counted.
+    pub fn set_abuse(&self, counts: &AbuseCounts) {
+        self.abuse.set(counts);
+    }
+
     /// The text of `/metrics`.
     pub fn encode(&self, waiting_writes: usize, cache: CacheStats) -> Result<String, fmt::Error> {
         self.cache.set(cache);
@@ -192,6 +216,40 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl AbuseMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "hythe_logins_failed",
+            "Logins with credentials that were wrong",
+            self.failed_logins.clone(),
+        );
+        registry.register(
+            "hythe_logins_throttled",
+            "Logins that were told to wait because too many had failed",
+            self.throttled_logins.clone(),
+        );
+        registry.register(
+            "hythe_requests_throttled",
+            "Requests that were told to wait because their principal asks too often, by class of actions",
+            self.throttled_requests.clone(),
+        );
+    }
+
+    fn set(&self, counts: &AbuseCounts) {
+        self.failed_logins
+            .inner()
+            .store(counts.failed_logins, Ordering::Relaxed);
+        self.throttled_logins
+            .inner()
+            .store(counts.throttled_logins, Ordering::Relaxed);
+        for (class, count) in &counts.throttled_requests {
+            let labels = ClassLabels { class: class.as_str() };
+            let counter = self.throttled_requests.get_or_create(&labels);
+            counter.inner().store(*count, Ordering::Relaxed);
+        }
     }
 }
 

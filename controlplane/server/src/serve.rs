@@ -151,7 +151,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         fresh => fresh,
     };
     let mut gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?
-        .with_default_account(config.default_account.clone());
+        .with_default_account(config.default_account.clone())
+        .with_limits(config.rates.logins(), config.rates.requests().as_ref());
     if config.keys.rotate_signing_key_days > 0 {
         gate = gate.with_key_rotation(SignedDuration::from_hours(
             24 * i64::from(config.keys.rotate_signing_key_days),
@@ -180,6 +181,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         blobs: Arc::clone(&blobs),
         stop: stop.clone(),
         metrics: Arc::new(metrics),
+        gate: Arc::clone(plane.gate()),
         checked: health::Checked::default(),
     });
     let upload_idle = Duration::from_hours(config.limits.upload_expiry_hours);

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::{self, Debug};
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use hythe_model::{AccountId, RepositoryPath};
 use jiff::Timestamp;
 
-use crate::{Action, Caller, RolePath, Secret, TokenScope};
+use crate::{Action, Caller, RolePath, Secret, Throttled, TokenScope};
 
 /// What an action works on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +87,9 @@ pub enum AuthenticationError {
     /// The account is closed, or the user is disabled or past its end.
     #[error("The account is closed, or the user is disabled or has expired")]
     Disabled,
+    /// Too many logins have failed where this one comes from.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The store behind the gate does not answer.
     #[error("cannot check the credentials")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
@@ -186,6 +190,21 @@ pub trait Gate: Debug + Send + Sync {
     /// Finds out whose credentials these are. The circumstances of the request (address, TLS) are the
     /// caller's to fill in.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Caller, AuthenticationError>;
+
+    /// As [`Self::authenticate`], of a request from `source`: a gate may slow down those who fail. It takes note of both.
+    async fn authenticate_from(
+        &self,
+        _source: Option<IpAddr>,
+        credentials: &Credentials,
+    ) -> Result<Caller, AuthenticationError> {
+        self.authenticate(credentials).await
+    }
+
+    /// Whether the caller may ask for `action` now, or has to wait as it has asked too often. To be called once for each
+    /// request, with its first action, when the circumstances are filled in.
+    fn admit(&self, _caller: &Caller, _action: Action) -> Result<(), Throttled> {
+        Ok(())
+    }
 
     /// Whether `caller` may do `action` on `resource`, by everything that is known now.
     async fn decide(

@@ -18,6 +18,7 @@ mod names;
 mod parse;
 mod scope;
 mod secret;
+mod throttled;
 mod trail;
 
 pub use action::{Action, ActionKind, kinds};
@@ -30,4 +31,5 @@ pub use granted::{AccessError, Granted, authorize, authorize_with};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use scope::{ScopeEntry, TokenScope};
 pub use secret::Secret;
+pub use throttled::Throttled;
 pub use trail::{Asked, AuditLog, CLIENT_GONE, Facts, MovedTag, RequestId, Trail, Who};

@@ -142,15 +142,17 @@ impl Visitor {
             Credentials::Basic { .. } => Presented::Basic,
             Credentials::Bearer(_) => Presented::Bearer,
         };
-        let mut caller = registry
-            .gate()
-            .authenticate(&credentials)
-            .await
-            .map_err(|error| match presented {
-                Presented::Nothing | Presented::Basic => Refusal::Basic(error, challenge()),
-                Presented::Bearer => Refusal::Bearer(error, challenge().with_error("invalid_token")),
-            })?;
-        caller.source_ip = connection.map(|connection| connection.peer.ip());
+        let source = connection.map(|connection| connection.peer.ip());
+        let mut caller =
+            registry
+                .gate()
+                .authenticate_from(source, &credentials)
+                .await
+                .map_err(|error| match presented {
+                    Presented::Nothing | Presented::Basic => Refusal::Basic(error, challenge()),
+                    Presented::Bearer => Refusal::Bearer(error, challenge().with_error("invalid_token")),
+                })?;
+        caller.source_ip = source;
         caller.is_secure = connection.is_some_and(|connection| connection.is_tls);
         Ok(Self {
             registry,

@@ -9,7 +9,7 @@ use std::fmt::Display;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use hythe_access::{AccessError, AuthenticationError, GateError, IssueError};
+use hythe_access::{AccessError, AuthenticationError, GateError, IssueError, Throttled};
 use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
 use hythe_model::{Digest, ManifestError, RepositoryPath};
 use serde_json::json;
@@ -130,6 +130,11 @@ impl OciError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, error).with_retry()
     }
 
+    fn throttled(throttled: Throttled) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, throttled)
+            .with(header::RETRY_AFTER, throttled.retry_after_seconds())
+    }
+
     fn repository_unknown(repository: &RepositoryPath) -> Self {
         let RepositoryPath { account, name } = repository;
         let message = format!("The repository with name '{name}' does not exist in the registry with id '{account}'");
@@ -247,6 +252,7 @@ impl From<Refusal> for OciError {
                 | AuthenticationError::Disabled => {
                     Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal)
                 }
+                AuthenticationError::Throttled(throttled) => Self::throttled(*throttled),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
             // A client of the token flow asks for a new token when it sees 401, and gives up when it sees 403.
@@ -256,6 +262,7 @@ impl From<Refusal> for OciError {
                 | AuthenticationError::Revoked
                 | AuthenticationError::Inactive
                 | AuthenticationError::Disabled => unauthorized(&refusal, challenge),
+                AuthenticationError::Throttled(throttled) => Self::throttled(*throttled),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
             Refusal::Access(error, challenge) => match &**error {
@@ -264,6 +271,12 @@ impl From<Refusal> for OciError {
                 AccessError::Unavailable(error) => Self::unavailable(error),
             },
         }
+    }
+}
+
+impl From<Throttled> for OciError {
+    fn from(throttled: Throttled) -> Self {
+        Self::throttled(throttled)
     }
 }
 

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Method, Version, header};
 use http_body::Body as _;
-use hythe_access::{Credentials, Trail};
+use hythe_access::{Action, Credentials, Trail};
 use serde_json::json;
 
 use crate::account::{Site, split_account};
@@ -162,6 +162,9 @@ async fn run(
     });
     let mut visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await?;
     Trail::note(|facts| facts.set_caller(&visitor.caller));
+    // What needs no action is about logging in.
+    let action = route.action.unwrap_or(Action::GetAuthorizationToken);
+    visitor.registry.gate().admit(&visitor.caller, action)?;
     if route.operation == Operation::UploadBegin && input.parameter("mount").is_some() {
         visitor = visitor.and_mount_from(input.parameter("from").as_deref());
     }

@@ -21,6 +21,16 @@ pub struct SlowProxy {
 impl SlowProxy {
     /// Starts a relay to `upstream` (`host:port`).
     pub fn start(upstream: &str, delay: Duration) -> Result<Self> {
+        Self::relay_all(upstream, delay, None)
+    }
+
+    /// Starts a relay that makes `hidden`, a text in what clients say, into another one of its length: a client that accepts
+    /// a media type is then one that does not know it.
+    pub fn hiding(upstream: &str, hidden: &'static str) -> Result<Self> {
+        Self::relay_all(upstream, Duration::ZERO, Some(hidden))
+    }
+
+    fn relay_all(upstream: &str, delay: Duration, hidden: Option<&'static str>) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
         let address = listener.local_addr()?;
         let is_stopped = Arc::new(AtomicBool::new(false));
@@ -37,8 +47,8 @@ impl SlowProxy {
                     continue;
                 };
                 // Both end with their connection, and all connections end with the processes under test.
-                spawn(move || relay(client_reader, server, delay));
-                spawn(move || relay(server_reader, client, Duration::ZERO));
+                spawn(move || relay(client_reader, server, delay, hidden));
+                spawn(move || relay(server_reader, client, Duration::ZERO, None));
             }
         });
         Ok(Self {
@@ -66,14 +76,54 @@ impl Drop for SlowProxy {
     }
 }
 
-fn relay(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+fn relay(mut from: TcpStream, mut to: TcpStream, delay: Duration, hidden: Option<&str>) {
     let mut buffer = vec![0; 64 * 1024];
+    // What may be the begin of a hidden text waits for what follows; heads of requests end with an empty line, which is none.
+    let mut held = Vec::new();
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         sleep(delay);
-        if to.write_all(buffer.get(..read).unwrap_or_default()).is_err() {
+        held.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        let ready = hidden.map_or(held.len(), |hidden| hide(&mut held, hidden.as_bytes()));
+        let sent: Vec<u8> = held.drain(..ready).collect();
+        if to.write_all(&sent).is_err() {
             break;
         }
     }
+    let _ = to.write_all(&held);
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);
+}
+
+/// Hides a text wherever it stands, and answers how many bytes cannot be a part of it any more.
+fn hide(bytes: &mut [u8], hidden: &[u8]) -> usize {
+    while let Some(at) = bytes.windows(hidden.len()).position(|part| part == hidden) {
+        if let Some(first) = bytes.get_mut(at) {
+            *first = b'x';
+        }
+    }
+    let longest = hidden.len().saturating_sub(1).min(bytes.len());
+    let is_begin = |length: &usize| {
+        let (end, begin) = (bytes.get(bytes.len() - length..), hidden.get(..*length));
+        end.is_some() && end == begin
+    };
+    bytes.len() - (1..=longest).rev().find(is_begin).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_hidden_wherever_it_is_cut() {
+        let said = b"Accept: a/secret, b\r\nAccept: a/secret\r\n\r\n";
+        for cut in 0..said.len() {
+            let (mut held, mut sent) = (Vec::new(), Vec::new());
+            for part in [&said[..cut], &said[cut..]] {
+                held.extend_from_slice(part);
+                let ready = hide(&mut held, b"a/secret");
+                sent.extend(held.drain(..ready));
+            }
+            assert_eq!(sent, b"Accept: x/secret, b\r\nAccept: x/secret\r\n\r\n", "{cut}");
+        }
+    }
 }

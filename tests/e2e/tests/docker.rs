@@ -2,9 +2,11 @@
 //! A real Docker engine against a real server.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::client;
-use e2e::image::static_busybox;
+use e2e::image::{ImageRecipe, static_busybox};
+use e2e::proxy::SlowProxy;
+use e2e::registry::{DOCKER_MANIFEST, OCI_MANIFEST, digest};
 use e2e::{DockerEngine, RegistryClient, Server};
 use serde_json::{Value, json};
 
@@ -264,5 +266,56 @@ fn docker_shares_layers_between_repositories_by_mounting() -> Result<()> {
     ensure!(printed.contains("Mounted from from"), "nothing was mounted:\n{printed}");
     stage.engine.docker(&["rmi", "--force", &from, &into])?;
     stage.engine.docker(&["pull", &into])?;
+    Ok(())
+}
+
+/// Pulls `tag` through a relay that keeps one media type from the registry, and runs it.
+fn pull_and_run_without(stage: &Stage, tag: &str, hidden: &'static str) -> Result<String> {
+    let relay = SlowProxy::hiding(stage.server.registry(), hidden)?;
+    let (password, _) = stage.server.authorization_token(&json!({}))?;
+    stage.engine.login(&relay.address(), "AWS", &password)?.ok()?;
+    let repository = stage.image.split_once('/').map_or("", |(_, name)| name);
+    let image = format!("{}/{repository}:{tag}", relay.address());
+    let printed = stage.engine.docker(&["pull", &image])?.stdout;
+    let said = stage.engine.docker(&["run", "--rm", "--network=none", &image])?.stdout;
+    ensure!(said.trim() == tag, "the image says `{said}`");
+    stage.engine.docker(&["rmi", "--force", &image])?;
+    let digest = printed.split_whitespace().find(|word| word.starts_with("sha256:"));
+    Ok(digest.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn docker_pulls_images_of_either_format_by_tag_also_in_the_other_one() -> Result<()> {
+    let Some(stage) = Stage::logged_in("forms")? else {
+        return Ok(());
+    };
+    let engine = &stage.engine;
+    // The engine pushes schema 2, `hythe` what the layout holds.
+    engine.build(&stage.tag("docker"), "docker", &[])?;
+    stage.push(&stage.tag("docker"))?;
+    let layout = stage.server.scratch().join("layout");
+    let recipe = ImageRecipe::busybox("oci")?.context("a static busybox")?;
+    recipe.write(&layout, "1")?;
+    let (layout, target) = (layout.display().to_string(), "forms:oci");
+    e2e::process::run(&mut stage.server.command(&["image", "push", &layout, target])?)?.ok()?;
+    engine.docker(&["rmi", "--force", &stage.tag("docker")])?;
+
+    let client = RegistryClient::new(&stage.server);
+    for (tag, own, other) in [
+        ("docker", DOCKER_MANIFEST, OCI_MANIFEST),
+        ("oci", OCI_MANIFEST, DOCKER_MANIFEST),
+    ] {
+        let manifest = client.manifest("forms", tag)?.expect(200)?;
+        ensure!(
+            manifest.header("content-type") == Some(own),
+            "{tag} is stored as {manifest:?}"
+        );
+        let stored = digest(&manifest.body);
+        // An engine that knows both gets what was pushed; one that knows only the other form gets a translation.
+        let as_it_is = pull_and_run_without(&stage, tag, other)?;
+        ensure!(as_it_is == stored, "{tag}: {as_it_is} was pulled, {stored} is stored");
+        let translated = pull_and_run_without(&stage, tag, own)?;
+        ensure!(translated.len() == 71 && translated != stored, "{tag}: {translated}");
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hythe_access::{Attributes, Principal, RoleName, RoleSession, Secret, SessionName, TokenScope, UserName};
@@ -182,7 +182,8 @@ impl TokenId {
 
     fn is_bound(&self, keys: &Keys, owner: &str, at: usize) -> bool {
         let body = self.bytes.get(..BODY_BYTES).unwrap_or_default();
-        self.bytes.get(at..at + 8) == Some(bind(keys, body, owner).as_slice())
+        let bound = self.bytes.get(at..at + 8).unwrap_or_default();
+        constant_time::verify_slices_are_equal(bound, &bind(keys, body, owner)).is_ok()
     }
 }
 

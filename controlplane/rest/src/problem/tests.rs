@@ -2,6 +2,7 @@
 //! Every variant of every error, with what becomes of it, for review as a table.
 
 use std::io;
+use std::time::Duration;
 
 use hythe_access::Principal;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
@@ -104,6 +105,7 @@ fn every_error_has_its_status_and_code() {
         "Authentication::Revoked" => AuthenticationError::Revoked,
         "Authentication::Inactive" => AuthenticationError::Inactive,
         "Authentication::Disabled" => AuthenticationError::Disabled,
+        "Authentication::Throttled" => AuthenticationError::Throttled(Throttled { retry_after: Duration::from_secs(7) }),
         "Authentication::Unavailable" => AuthenticationError::Unavailable(failed()),
         "Access::Unauthenticated" => AccessError::Unauthenticated("no".into()),
         "Access::Denied" => AccessError::Denied("no".into()),
