@@ -246,7 +246,8 @@ async fn an_account_that_uploads_much_leaves_turns_to_others() {
     }));
     let mut feeds = Vec::new();
     let mut tasks = JoinSet::new();
-    for _ in 0..2 {
+    // Alone, it gets nearly all.
+    for _ in 0..3 {
         let location = plane.begin("team/web").await;
         let (mut feed, body) = fed_body();
         let patch = Ask {
@@ -270,7 +271,7 @@ async fn an_account_that_uploads_much_leaves_turns_to_others() {
     assert_eq!(plane.send(patch).await.status, StatusCode::ACCEPTED);
     let text = plane.metrics_text();
     for line in [
-        "hythe_registry_bound_taken{bound=\"uploads\"} 2",
+        "hythe_registry_bound_taken{bound=\"uploads\"} 3",
         "hythe_registry_bound_limit{bound=\"uploads\"} 4",
         "hythe_registry_bound_refused_total{bound=\"uploads\"} 1",
     ] {
@@ -294,7 +295,8 @@ async fn an_account_that_asks_much_leaves_requests_to_others() {
     });
     let digest = plane.push_blob("team/web", &content(1_000_000)).await;
     let mut answers = Vec::new();
-    for _ in 0..2 {
+    // Alone, it gets nearly all.
+    for _ in 0..3 {
         let get = Ask::get(&format!("/v2/team/web/blobs/{digest}")).by("admin");
         answers.push(plane.router.clone().oneshot(get.into_request()).await.unwrap());
     }
@@ -311,17 +313,16 @@ async fn an_account_that_asks_much_leaves_requests_to_others() {
 #[tokio::test]
 async fn answers_that_are_not_read_do_not_take_more_memory_than_they_may() {
     use tower::ServiceExt as _;
-    // Room for four chunks of what is on disk; one account may have half.
+    // Room for four chunks of what is on disk; one account that is alone may have nine tenths.
     let plane = Plane::with(|config| {
         config.limits.max_bytes_in_flight = 2 * 1024 * 1024;
-        config.limits.tenant_share_percent = 50;
         config.limits.max_wait = Duration::from_millis(20);
     });
     let large = plane.push_blob("team/web", &content(3_000_000)).await;
     let small = plane.push_blob("team/web", b"hello").await;
     let path = format!("/v2/team/web/blobs/{large}");
     let mut answers = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let get = Ask::get(&path).by("admin").into_request();
         answers.push(plane.router.clone().oneshot(get).await.unwrap());
     }
@@ -368,7 +369,7 @@ async fn many_large_requests_do_not_grow_memory() {
         tasks.spawn(async move { shared.send(put).await });
     }
     // All but those that fit are turned away while those wait for the rest of their bodies.
-    let fitting = 64 * 75 / 100 / 8;
+    let fitting = 64 * 90 / 100 / 8;
     for _ in 0..REQUESTS - fitting {
         let refused = tasks.join_next().await.unwrap().unwrap();
         let statuses = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
