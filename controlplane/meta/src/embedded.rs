@@ -62,7 +62,11 @@ impl Embedded {
         drop(rows);
         drop(statement);
         // Of a statement that changes nothing SQLite tells what the one before it changed.
-        let changed = if self.0.total_changes() == before { 0 } else { self.0.changes() };
+        let changed = if self.0.total_changes() == before {
+            0
+        } else {
+            self.0.changes()
+        };
         Ok((found, changed))
     }
 
@@ -80,7 +84,9 @@ impl Embedded {
 /// Binds by the numbers in the text: to SQLite, `$2` is a name, which gets its place where it first stands.
 fn bind(statement: &mut Statement<'_>, values: &[Value<'_>]) -> rusqlite::Result<()> {
     for place in 1..=statement.parameter_count() {
-        let number = statement.parameter_name(place).and_then(|name| name.get(1..)?.parse().ok());
+        let number = statement
+            .parameter_name(place)
+            .and_then(|name| name.get(1..)?.parse().ok());
         let value = values.get(number.unwrap_or(place).wrapping_sub(1));
         let value = value.ok_or(rusqlite::Error::InvalidParameterCount(values.len(), place))?;
         statement.raw_bind_parameter(place, value)?;
@@ -91,7 +97,9 @@ fn bind(statement: &mut Statement<'_>, values: &[Value<'_>]) -> rusqlite::Result
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let value = match self {
-            Self::Text(text) => text.as_deref().map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes())),
+            Self::Text(text) => text
+                .as_deref()
+                .map_or(ValueRef::Null, |text| ValueRef::Text(text.as_bytes())),
             Self::Int(int) => int.map_or(ValueRef::Null, ValueRef::Integer),
             Self::Bool(bool) => ValueRef::Integer(i64::from(*bool)),
             Self::Bytes(bytes) => bytes.as_deref().map_or(ValueRef::Null, ValueRef::Blob),
@@ -108,13 +116,21 @@ pub(crate) trait FromCell: Sized {
 
 impl FromCell for String {
     fn from_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Text(text) = cell { Some(text.clone()) } else { None }
+        if let Cell::Text(text) = cell {
+            Some(text.clone())
+        } else {
+            None
+        }
     }
 }
 
 impl FromCell for i64 {
     fn from_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Integer(int) = cell { Some(*int) } else { None }
+        if let Cell::Integer(int) = cell {
+            Some(*int)
+        } else {
+            None
+        }
     }
 }
 
@@ -126,13 +142,21 @@ impl FromCell for bool {
 
 impl FromCell for Vec<u8> {
     fn from_cell(cell: &Cell) -> Option<Self> {
-        if let Cell::Blob(bytes) = cell { Some(bytes.clone()) } else { None }
+        if let Cell::Blob(bytes) = cell {
+            Some(bytes.clone())
+        } else {
+            None
+        }
     }
 }
 
 impl<T: FromCell> FromCell for Option<T> {
     fn from_cell(cell: &Cell) -> Option<Self> {
-        if matches!(cell, Cell::Null) { Some(None) } else { T::from_cell(cell).map(Some) }
+        if matches!(cell, Cell::Null) {
+            Some(None)
+        } else {
+            T::from_cell(cell).map(Some)
+        }
     }
 }
 
@@ -151,7 +175,9 @@ mod tests {
         let path = folder.path().join("test.db");
         std::fs::File::create(&path).unwrap();
         let mut database = Embedded::open(&path, false, Duration::ZERO).unwrap();
-        database.run_script("CREATE TABLE thing (a TEXT, b BIGINT, c BOOLEAN, d BYTEA, e TEXT)").unwrap();
+        database
+            .run_script("CREATE TABLE thing (a TEXT, b BIGINT, c BOOLEAN, d BYTEA, e TEXT)")
+            .unwrap();
         // Out of order, one twice.
         let sql = "INSERT INTO thing (d, c, b, a, e) VALUES ($4, $3, $2, $1, $1) RETURNING a, b, c, d, e";
         let (rows, changed) = database.run(sql, values!["text", 7_i64, true, &b"\0\xff"[..]]).unwrap();

@@ -347,7 +347,7 @@ mod tests {
             started: Notify::new(),
             go: Semaphore::new(0),
         });
-        let busy = writer.run(Durability::Relaxed, Arc::clone(&hold), |_, hold| {
+        let busy = writer.run(Durability::Relaxed, None, Arc::clone(&hold), |_, hold| {
             Box::pin(async move {
                 hold.started.notify_one();
                 hold.go.acquire().await.map(drop).map_err(|_| StoreError::Busy)

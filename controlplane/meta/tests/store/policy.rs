@@ -6,7 +6,7 @@ use futures::future::join_all;
 use hythe_access::PolicyName;
 use hythe_meta::{
     ChangeRepositoryPolicyError, CreatePolicyError, DeletePolicyError, EditPolicy, MAX_POLICIES_PER_ACCOUNT,
-    PolicyChange, PolicyRecord, Store, StoreError, UpdatePolicyError,
+    PolicyChange, PolicyRecord, SqlError, Store, StoreError, UpdatePolicyError,
 };
 use hythe_model::ResourceTags;
 
@@ -182,7 +182,7 @@ async fn of_changes_of_a_registry_policy_at_once_none_is_lost(database: &Databas
 
 /// Lost against another transaction on every attempt (SQLSTATE 40001).
 fn is_conflict(error: &StoreError) -> bool {
-    matches!(error, StoreError::Sql(sqlx::Error::Database(cause)) if cause.code().as_deref() == Some("40001"))
+    matches!(error, StoreError::Sql(SqlError::Driver(sqlx::Error::Database(cause))) if cause.code().as_deref() == Some("40001"))
 }
 
 async fn an_edit_that_refuses_changes_nothing(database: &Database) {
