@@ -131,6 +131,8 @@ pub struct PrincipalPolicies {
     pub is_enabled: bool,
     /// When its credentials stop being good.
     pub expires_at: Option<Timestamp>,
+    /// When it was created: documents from before mean another one of its name.
+    pub created_at: Timestamp,
 }
 
 impl PrincipalPolicies {
@@ -319,11 +321,12 @@ pub(crate) fn is_other(version: i64, expected: Option<i64>) -> bool {
 }
 
 const OF_USER: &str = "
-    SELECT app_user.policies, boundary, tags, is_disabled OR COALESCE(account.is_closed, TRUE), expires_ms
+    SELECT app_user.policies, boundary, tags, is_disabled OR COALESCE(account.is_closed, TRUE), expires_ms,
+           app_user.created_ms
       FROM app_user LEFT JOIN account ON account.id = app_user.account_id
      WHERE app_user.account_id = $1 AND app_user.name = $2";
 const OF_ROLE: &str = "
-    SELECT app_role.policies, boundary, tags, COALESCE(account.is_closed, TRUE)
+    SELECT app_role.policies, boundary, tags, COALESCE(account.is_closed, TRUE), app_role.created_ms
       FROM app_role LEFT JOIN account ON account.id = app_role.account_id
      WHERE app_role.account_id = $1 AND app_role.name = $2";
 const OF_GROUPS: &str = "
@@ -349,6 +352,7 @@ impl Store {
                     groups: Vec::new(),
                     is_enabled: !account.is_closed,
                     expires_at: None,
+                    created_at: account.created_at,
                 }))
             }
             Principal::User(account, name) => {
@@ -370,6 +374,7 @@ impl Store {
                     groups,
                     is_enabled: !row.bool(3)?,
                     expires_at: row.optional_time(4)?,
+                    created_at: row.time(5)?,
                 }))
             }
             Principal::Role(role) => {
@@ -384,6 +389,7 @@ impl Store {
                     groups: Vec::new(),
                     is_enabled: !row.bool(3)?,
                     expires_at: None,
+                    created_at: row.time(4)?,
                 }))
             }
         }

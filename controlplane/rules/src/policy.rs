@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use hythe_access::Action;
+use hythe_access::{Action, Principal};
 use serde_json::{Value, json};
 
 use crate::actions::ActionSet;
@@ -214,6 +214,23 @@ impl Policy {
         self.statements.iter().flat_map(Statement::principals)
     }
 
+    /// Whether it names `principal` or its role.
+    #[must_use]
+    pub fn names(&self, principal: &Principal) -> bool {
+        self.named_principals().any(|named| named.is(principal))
+    }
+
+    /// The policy as it was meant before `principal` was there: what names it, or its role, names nobody. Whoever has the
+    /// name of somebody who was deleted inherits nothing this way. What names its account, or everybody, stays.
+    #[must_use]
+    pub fn without(&self, principal: &Principal) -> Self {
+        let statements = self.statements.iter().map(|statement| statement.without(principal));
+        Self {
+            statements: statements.collect(),
+            ..self.clone()
+        }
+    }
+
     /// Whether a condition or a variable asks about a key that starts so, such as `aws:ResourceTag/`.
     #[must_use]
     pub fn needs(&self, prefix: &str) -> bool {
@@ -259,4 +276,64 @@ fn canonical(version: &str, id: Option<&str>, mut statements: Vec<Value>) -> Val
     statements.sort_by_cached_key(Value::to_string);
     statements.dedup();
     json!({ "Version": version, "Id": id, "Statement": statements })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConditionContext, Policies, Request, Requester, decide};
+
+    #[test]
+    fn whoever_has_the_name_of_somebody_who_is_gone_inherits_nothing() {
+        let user = Principal::User("000000000000".parse().unwrap(), "ann".parse().unwrap());
+        let role = Principal::Role(hythe_access::RoleSession {
+            account: "000000000000".parse().unwrap(),
+            role: "ci".parse().unwrap(),
+            session: "run".parse().unwrap(),
+        });
+        let others = r#""arn:aws:iam::000000000000:user/bob""#;
+        let cases = [
+            ("a user", &user, r#""arn:aws:iam::000000000000:user/ann""#, false),
+            (
+                "a user among others",
+                &user,
+                &*format!(r#"[{others}, "arn:aws:iam::000000000000:user/ann"]"#),
+                false,
+            ),
+            ("everybody", &user, r#""*""#, true),
+            ("a role", &role, r#""arn:aws:iam::000000000000:role/ci""#, false),
+            (
+                "a session",
+                &role,
+                r#""arn:aws:sts::000000000000:assumed-role/ci/run""#,
+                false,
+            ),
+        ];
+        for (what, principal, named, stays) in cases {
+            let text = format!(
+                r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":{named}}},"Action":"ecr:*"}}}}"#
+            );
+            let policy = Policy::parse_resource(&text).unwrap();
+            let is_allowed = |policy: &Policy| {
+                let (owner, context) = ("000000000000".parse().unwrap(), ConditionContext::default());
+                let request = Request {
+                    requester: Requester::Principal(principal),
+                    action: Action::BatchGetImage,
+                    resource: "arn:aws:ecr:local:000000000000:repository/web",
+                    owner: &owner,
+                    context: &context,
+                };
+                let policies = Policies {
+                    repository: Some(policy),
+                    ..Policies::default()
+                };
+                decide(&request, &policies).is_allowed()
+            };
+            assert!(is_allowed(&policy), "{what}");
+            assert_eq!(is_allowed(&policy.without(principal)), stays, "{what}");
+            assert_eq!(policy.names(principal), !stays, "{what}");
+            let bob = Principal::User("000000000000".parse().unwrap(), "bob".parse().unwrap());
+            assert!(is_allowed(&policy.without(&bob)), "{what}: somebody else");
+        }
+    }
 }

@@ -67,6 +67,18 @@ impl PrincipalPattern {
         }
     }
 
+    /// Whether it names `principal` itself: the user, or the role in any session. Not its account, and not everybody.
+    pub(crate) fn is(&self, principal: &Principal) -> bool {
+        match (self, principal) {
+            (Self::User(account, name), Principal::User(of, user)) => account == of && name == user,
+            (Self::Role(role), Principal::Role(session)) => *role == session.role_path(),
+            (Self::Session(one), Principal::Role(session)) => {
+                one.account == session.account && one.role == session.role
+            }
+            _ => false,
+        }
+    }
+
     /// A principal of the kind `AWS`.
     fn parse_aws(text: &str) -> Result<Self, String> {
         let parsed = || {
@@ -165,6 +177,15 @@ impl Principals {
             has_anybody: listed.contains(&PrincipalPattern::Anybody),
             listed: listed.into(),
             is_all_but,
+        }
+    }
+
+    /// The same without a user, or without a role and all its sessions.
+    pub(crate) fn without(&self, principal: &Principal) -> Self {
+        let others = self.listed.iter().filter(|listed| !listed.is(principal)).cloned();
+        Self {
+            listed: others.collect(),
+            ..self.clone()
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One statement of a policy, compiled.
 
-use hythe_access::Action;
+use hythe_access::{Action, Principal};
 use serde_json::{Map, Value, json};
 
 use crate::actions::ActionSet;
@@ -106,6 +106,14 @@ impl Statement {
     /// The principals that it names, also as exceptions.
     pub fn principals(&self) -> impl Iterator<Item = &PrincipalPattern> {
         self.principals.iter().flat_map(Principals::listed)
+    }
+
+    /// The same, where nothing names `principal` or its role.
+    pub(crate) fn without(&self, principal: &Principal) -> Self {
+        Self {
+            principals: self.principals.as_ref().map(|principals| principals.without(principal)),
+            ..self.clone()
+        }
     }
 
     pub(crate) fn actions(&self) -> ActionSet {
