@@ -466,3 +466,26 @@ async fn whether_there_is_a_policy_is_told_to_those_only_who_may_read_it() {
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
 }
+
+#[tokio::test]
+async fn a_user_does_not_inherit_what_the_one_before_of_its_name_was_given() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let ann = world.user("ann", &[]).await;
+    let statements = json!([{ "Effect": "Allow", "Action": "ecr:DescribeRepositories",
+                              "Principal": { "AWS": "arn:aws:iam::000000000000:user/ann" } }]);
+    let body = json!({ "policyText": document(&statements) });
+    let look = async |auth: &Auth| {
+        let call = world.call(auth, "GET", "/api/v1/repositories/team-a%2Fweb");
+        call.send().await.status
+    };
+    assert_eq!(look(&ann).await, 403);
+    world.send_put(WEB, body.clone()).await.expect(200);
+    assert_eq!(look(&ann).await, 200);
+    world.send_delete("/api/v1/users/ann").await.expect(200);
+    world.clock.advance_seconds(1);
+    let next = world.user("ann", &[]).await;
+    assert_eq!(look(&next).await, 403, "the document is from before");
+    world.send_put(WEB, body).await.expect(200);
+    assert_eq!(look(&next).await, 200, "and names her now");
+}

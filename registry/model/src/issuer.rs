@@ -12,7 +12,7 @@ use crate::ParseError;
 ///
 /// Invariant: at most 255 bytes; `https://`, or `http://` with a loopback host; a host of lower-case letters, digits, `.`
 /// and `-` (or an IPv6 address in brackets); perhaps a port; perhaps a path without empty or dotted segments. No user, query or
-/// fragment (OpenID Connect Discovery 1.0, section 3). A trailing slash is kept: an issuer either has it or not.
+/// fragment (`OpenID` Connect Discovery 1.0, section 3). A trailing slash is kept: an issuer either has it or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct IssuerUrl(Box<str>);
@@ -56,7 +56,7 @@ impl IssuerUrl {
         self.0.starts_with("https://")
     }
 
-    /// Where its discovery document is (OpenID Connect Discovery 1.0, section 4).
+    /// Where its discovery document is (`OpenID` Connect Discovery 1.0, section 4).
     #[must_use]
     pub fn discovery_url(&self) -> String {
         format!("{}/.well-known/openid-configuration", self.0.trim_end_matches('/'))

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hythe_access::{Principal, Resource, RolePath, UserName};
-use hythe_meta::{PolicyRef, Store, StoreError};
+use hythe_meta::{PolicyDocument, PolicyRef, Store, StoreError};
 use hythe_model::{AccountId, Region, RepositoryArn, RepositoryPath, ResourceTags};
 use hythe_rules::{NamedPolicy, Policies, Policy, PolicyGrammar, Requester};
 use jiff::Timestamp;
@@ -38,6 +38,28 @@ pub(crate) struct Compiled {
     needs_resource_tags: bool,
 }
 
+/// The policy of a resource, and when it was stored.
+#[derive(Clone, Debug)]
+struct Stored {
+    compiled: Compiled,
+    stored_at: Timestamp,
+}
+
+impl Stored {
+    /// What it means for `principal`: one who was created later is not whom it names, even if the names are the same.
+    fn for_principal(&self, principal: &Principal, facts: Option<&PrincipalFacts>) -> Compiled {
+        let is_older = facts.is_some_and(|facts| self.stored_at < facts.created_at);
+        if is_older && self.compiled.policy.names(principal) {
+            Compiled {
+                policy: Arc::new(self.compiled.policy.without(principal)),
+                needs_resource_tags: self.compiled.needs_resource_tags,
+            }
+        } else {
+            self.compiled.clone()
+        }
+    }
+}
+
 /// What is known of a principal.
 #[derive(Debug)]
 pub(crate) struct PrincipalFacts {
@@ -46,6 +68,7 @@ pub(crate) struct PrincipalFacts {
     tags: ResourceTags,
     is_enabled: bool,
     expires_at: Option<Timestamp>,
+    created_at: Timestamp,
     needs_resource_tags: bool,
 }
 
@@ -60,7 +83,7 @@ impl PrincipalFacts {
 #[derive(Debug)]
 struct RepositoryFacts {
     arn: String,
-    policy: Option<Compiled>,
+    policy: Option<Stored>,
 }
 
 /// What is known of a role that may be taken on.
@@ -77,7 +100,7 @@ pub(super) struct PolicyCache {
     region: Region,
     principals: Fresh<Holder, Arc<PrincipalFacts>>,
     repositories: Fresh<RepositoryPath, Arc<RepositoryFacts>>,
-    registries: Fresh<AccountId, Option<Compiled>>,
+    registries: Fresh<AccountId, Option<Stored>>,
     roles: Fresh<RolePath, Arc<RoleFacts>>,
     resource_tags: Fresh<RepositoryPath, Arc<ResourceTags>>,
     compiled: CompiledPolicies,
@@ -152,6 +175,7 @@ impl PolicyCache {
             tags: found.tags,
             is_enabled: found.is_enabled,
             expires_at: found.expires_at,
+            created_at: found.created_at,
             needs_resource_tags,
         });
         self.principals.put(generation, holder, Arc::clone(&facts), now);
@@ -175,6 +199,7 @@ impl PolicyCache {
             },
             resource: About::Registry,
             is_open: false,
+            repository: None,
             registry: None,
             resource_tags: None,
         };
@@ -184,12 +209,15 @@ impl PolicyCache {
             .await?;
         set.is_open = owner.is_some_and(|owner| owner.is_enabled);
         if set.is_open && !matches!(resource, Resource::Role(_)) {
-            set.registry = self.registry(resource.account(), now).await?;
+            let stored = self.registry(resource.account(), now).await?;
+            set.registry = stored.map(|stored| stored.for_principal(principal, set.facts.as_deref()));
         }
         match resource {
             Resource::Registry(_) => {}
             Resource::Repository(path) => {
                 let facts = self.repository(path, now).await?;
+                let stored = facts.policy.as_ref().filter(|_| set.is_open);
+                set.repository = stored.map(|stored| stored.for_principal(principal, set.facts.as_deref()));
                 set.resource = About::Repository(facts);
                 if set.needs_resource_tags() {
                     set.resource_tags = Some(self.resource_tags(path, now).await?);
@@ -229,7 +257,7 @@ impl PolicyCache {
             Err(generation) => generation,
         };
         let document = self.store.repository_policy(path).await?;
-        let policy = document.map(|document| self.compiled.get(&document.text, PolicyGrammar::Repository));
+        let policy = document.map(|document| self.stored(&document, PolicyGrammar::Repository));
         let arn = RepositoryArn {
             region: self.region.clone(),
             repository: path.clone(),
@@ -242,13 +270,20 @@ impl PolicyCache {
         Ok(facts)
     }
 
-    async fn registry(&self, account: &AccountId, now: Timestamp) -> Result<Option<Compiled>, StoreError> {
+    fn stored(&self, document: &PolicyDocument, grammar: PolicyGrammar) -> Result<Stored, StoreError> {
+        Ok(Stored {
+            compiled: self.compiled.get(&document.text, grammar)?,
+            stored_at: document.updated_at,
+        })
+    }
+
+    async fn registry(&self, account: &AccountId, now: Timestamp) -> Result<Option<Stored>, StoreError> {
         let generation = match self.registries.get(account, now) {
             Ok(policy) => return Ok(policy),
             Err(generation) => generation,
         };
         let document = self.store.registry_policy(account).await?;
-        let policy = document.map(|document| self.compiled.get(&document.text, PolicyGrammar::Registry));
+        let policy = document.map(|document| self.stored(&document, PolicyGrammar::Registry));
         let policy = policy.transpose()?;
         self.registries.put(generation, account.clone(), policy.clone(), now);
         Ok(policy)
@@ -295,6 +330,7 @@ pub(crate) struct PolicySet {
     session: Option<Compiled>,
     resource: About,
     is_open: bool,
+    repository: Option<Compiled>,
     registry: Option<Compiled>,
     resource_tags: Option<Arc<ResourceTags>>,
 }
@@ -307,7 +343,7 @@ impl PolicySet {
             identity: facts.map_or(&[], |facts| &facts.identity),
             boundary: facts.and_then(|facts| facts.boundary.as_ref()),
             session: self.session.as_ref().map(|session| &*session.policy),
-            repository: self.repository_policy(),
+            repository: self.repository.as_ref().map(|repository| &*repository.policy),
             registry: self.registry.as_ref().map(|registry| &*registry.policy),
             trust: match &self.resource {
                 About::Role(facts) if self.is_open => facts.trust.as_ref().map(|trust| &*trust.policy),
@@ -348,19 +384,8 @@ impl PolicySet {
         self.facts.as_deref().map(|facts| facts.tags.as_map())
     }
 
-    fn repository_policy(&self) -> Option<&Policy> {
-        match &self.resource {
-            About::Repository(facts) if self.is_open => facts.policy.as_ref().map(|policy| &*policy.policy),
-            About::Registry | About::Repository(_) | About::Role(_) => None,
-        }
-    }
-
     fn needs_resource_tags(&self) -> bool {
-        let repository = match &self.resource {
-            About::Repository(facts) => facts.policy.as_ref(),
-            About::Registry | About::Role(_) => None,
-        };
-        let attached = [self.session.as_ref(), repository, self.registry.as_ref()];
+        let attached = [self.session.as_ref(), self.repository.as_ref(), self.registry.as_ref()];
         self.facts.as_deref().is_some_and(|facts| facts.needs_resource_tags)
             || attached.into_iter().flatten().any(|policy| policy.needs_resource_tags)
     }
