@@ -127,6 +127,15 @@ impl Trail {
         add(&mut self.0.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What is known, when the request is over. Work that goes on without its request keeps what it knows.
+    #[must_use]
+    pub fn into_facts(self) -> Facts {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => inner.facts.into_inner().unwrap_or_else(PoisonError::into_inner),
+            Err(shared) => Self(shared).add(|facts| facts.clone()),
+        }
+    }
+
     /// When the request began.
     #[must_use]
     pub fn began_at(&self) -> Timestamp {

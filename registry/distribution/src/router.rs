@@ -211,6 +211,8 @@ async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Resu
 
 /// Answers the question of clients whether this is a registry and whether they are logged in.
 async fn ping(visitor: &Visitor) -> Result<Response, OciError> {
+    // Whatever the gate is asked to find that out.
+    Trail::note(|facts| facts.event = Some("Ping"));
     visitor.require_login().await?;
     Ok(Answer::json("application/json", &json!({})).into_response())
 }

@@ -130,6 +130,23 @@ impl Store {
     }
 }
 
+const IS_WRITTEN: &str = "SELECT id FROM audit_event WHERE id = $1";
+
+impl Store {
+    /// Leaves only those that are not there.
+    pub async fn forget_written_audit_records(&self, records: &mut Vec<NewAuditRecords>) -> Result<(), StoreError> {
+        let mut session = self.reader().await?;
+        let mut missing = Vec::new();
+        for record in records.iter() {
+            if session.fetch_optional(IS_WRITTEN, values![&record.id]).await?.is_none() {
+                missing.push(record.clone());
+            }
+        }
+        *records = missing;
+        Ok(())
+    }
+}
+
 /// Computes the hashes, on a thread on which that holds nobody up.
 async fn prepare(
     auditor: Auditor,

@@ -512,6 +512,9 @@ async fn whatever_is_done_to_the_log_is_found(database: &Database) {
         (verify(store).await.records, database.count("audit_anchor").await),
         (5, 5)
     );
+    let mut doubtful = vec![rows[0].clone(), pulls("ada", "web", 6, [60])];
+    store.forget_written_audit_records(&mut doubtful).await.unwrap();
+    assert_eq!(doubtful.len(), 1, "what was written is not written again");
     for table in ["audit_event", "audit_anchor", "audit_chain"] {
         database
             .execute(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading the audit log, and its settings.
 
+use std::sync::Arc;
+
 use hythe_access::{Granted, kinds};
 use hythe_meta::{AuditEventKey, AuditFilter, AuditPage, AuditSettings, AuditTail, PutAuditSettingsError, StoreError};
 use hythe_model::{AccountId, Digest, RepositoryName, RepositoryPath};
@@ -85,7 +87,7 @@ impl ControlPlane {
     /// Writes the records that this node still holds, so that whoever reads the log sees what went before.
     pub(super) async fn flush_audit(&self) -> Result<(), StoreError> {
         match self.audit() {
-            Some(queue) => queue.flush().await,
+            Some(queue) => Arc::clone(queue).flush_to_the_end().await,
             None => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use hythe_model::{Clock, millis};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::CryptoError;
 
@@ -74,6 +75,7 @@ pub struct AuditQueue {
     instance: u64,
     next: AtomicU64,
     nudge: Notify,
+    tasks: TaskTracker,
     metrics: AuditMetrics,
 }
 
@@ -96,6 +98,7 @@ impl AuditQueue {
             instance: u64::from_be_bytes(instance),
             next: AtomicU64::new(0),
             nudge: Notify::new(),
+            tasks: TaskTracker::new(),
             metrics: AuditMetrics::default(),
         })
     }
@@ -134,6 +137,8 @@ impl AuditQueue {
                 tracing::warn!(error = %error, "cannot write to the audit log; the next pass tries again");
             }
             if is_last {
+                self.tasks.close();
+                self.tasks.wait().await;
                 return;
             }
             let now = tokio::time::Instant::now();
@@ -151,9 +156,24 @@ impl AuditQueue {
         }
     }
 
-    /// Writes what waits now, and gives what was changed its place in the chain.
+    /// The same as [`Self::flush`], for callers that may go away in the middle.
+    pub async fn flush_to_the_end(self: Arc<Self>) -> Result<(), StoreError> {
+        let tasks = self.tasks.clone();
+        let flushed = tasks.spawn(async move { self.flush().await }).await;
+        flushed.map_err(|error| StoreError::Corrupt(error.to_string()))?
+    }
+
+    /// Writes what waits now, and gives what was changed its place in the chain. Must run to its end: what was
+    /// written, and not yet crossed off, would be written again.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let mut taken = self.taken.lock().await;
+        // What could not be written the last time comes first, and nothing beside it: memory stays bounded while the
+        // database does not answer.
+        if !taken.is_empty() {
+            // The commit whose answer did not come may have been one.
+            self.store.forget_written_audit_records(&mut taken).await?;
+            self.write(&mut taken).await?;
+        }
         let trails = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.metrics.waiting.store(0, Ordering::Relaxed);
         let lost = self.lost.swap(0, Ordering::Relaxed);
@@ -161,13 +181,17 @@ impl AuditQueue {
             let (auditor, now, request) = (self.auditor.clone(), self.clock.now(), self.next_request());
             // Making texts of thousands of requests would hold up those that share the thread.
             let work = move || {
-                let mut records = group(&trails, &auditor);
+                let mut records = group(trails, &auditor);
                 records.extend((lost > 0).then(|| confession(lost, now, request, &auditor)));
                 records
             };
             let made = tokio::task::spawn_blocking(work).await;
             taken.extend(made.map_err(|error| StoreError::Corrupt(error.to_string()))?);
         }
+        self.write(&mut taken).await
+    }
+
+    async fn write(&self, taken: &mut Vec<NewAuditRecords>) -> Result<(), StoreError> {
         loop {
             let count = taken.len().min(MAX_ROWS_PER_PASS);
             let part = taken.get(..count).unwrap_or_default();
@@ -243,14 +267,14 @@ impl AuditLog for AuditQueue {
 }
 
 /// One row for all requests of which the same is known.
-fn group(trails: &[Trail], auditor: &Auditor) -> Vec<NewAuditRecords> {
+fn group(trails: Vec<Trail>, auditor: &Auditor) -> Vec<NewAuditRecords> {
     let mut groups: HashMap<Facts, Vec<AuditMember>> = HashMap::new();
     for trail in trails {
         let member = AuditMember {
             at: trail.began_at(),
             request: trail.request().clone(),
         };
-        groups.entry(trail.add(std::mem::take)).or_default().push(member);
+        groups.entry(trail.into_facts()).or_default().push(member);
     }
     let mut records = Vec::with_capacity(groups.len());
     for (facts, mut members) in groups {
