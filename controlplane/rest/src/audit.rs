@@ -104,7 +104,6 @@ pub(crate) fn note_operation(info: &'static OperationInfo) {
         let action = match info.access {
             Access::Filtered(action) => Some(action),
             Access::Actions(actions) => actions.first().copied(),
-            Access::Proof => Some(hythe_access::Action::AssumeRoleWithWebIdentity),
             Access::Open | Access::Authenticated => None,
         };
         let name = action.and_then(|action| action.as_str().split_once(':'));
@@ -139,8 +138,7 @@ pub(crate) fn note_body(bytes: &[u8]) {
     }
 }
 
-/// Notes what a handler has found out.
-pub(crate) fn note(parameters: Vec<(String, Value)>) {
+fn note(parameters: Vec<(String, Value)>) {
     Trail::note(|facts| {
         for (name, value) in parameters.into_iter().take(MAX_ENTRIES) {
             match name.as_str() {
@@ -195,7 +193,7 @@ fn bounded(value: Value, depth: usize) -> Value {
     }
 }
 
-fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
     let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
     Some(text.get(..MAX_AGENT_BYTES).unwrap_or(text).into())
 }

@@ -10,13 +10,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
-use hythe_access::{ActionKind, Caller, Credentials, Gate as _, Granted, Resource, Secret, authorize};
+use hythe_access::{
+    ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_with,
+};
 use hythe_model::{AccountId, Digest, ParseError, RepositoryName, RepositoryPath, Tag};
 use hythe_operations::{ControlPlane, PolicyRef};
-use hythe_wire::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_CHARS, code};
+use hythe_wire::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_CHARS, ResourceTag, code};
 use serde::de::DeserializeOwned;
 
 use crate::audit::note_parameters;
+use crate::audit::user_agent;
 use crate::observe::Trail;
 use crate::page::PageRequest;
 use crate::router::Shared;
@@ -59,6 +62,7 @@ impl FromRequestParts<Shared> for Context {
         let mut caller = gate.authenticate_from(source, &credentials(&parts.headers)?).await?;
         caller.source_ip = source;
         caller.is_secure = connection.is_some_and(|connection| connection.is_secure);
+        caller.user_agent = user_agent(&parts.headers);
         trail.set_caller(&caller);
         hythe_access::Trail::note(|facts| facts.set_caller(&caller));
         gate.admit(&caller, info.access.first_action())?;
@@ -86,12 +90,44 @@ impl FromRequestParts<Shared> for Context {
 impl Context {
     /// Asks whether the caller may do `A`.
     pub(crate) async fn authorize<A: ActionKind>(&self, resource: A::Resource) -> Result<Granted<A>, Problem> {
+        self.authorize_with(resource, &RequestContext::default()).await
+    }
+
+    /// Asks whether the caller may do `A`, in a request that names the tag in its path.
+    pub(crate) async fn authorize_tag<A: ActionKind>(&self, resource: A::Resource) -> Result<Granted<A>, Problem> {
+        let tag = self.tag().ok();
+        let context = tag.map_or_else(RequestContext::default, |tag| {
+            RequestContext::of_image_tag(tag.to_string())
+        });
+        self.authorize_with(resource, &context).await
+    }
+
+    /// Asks whether the caller may do `A`, in a request that sets these resource tags.
+    pub(crate) async fn authorize_tags<A: ActionKind>(
+        &self,
+        resource: A::Resource,
+        tags: &[ResourceTag],
+    ) -> Result<Granted<A>, Problem> {
+        let tags = tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()));
+        let context = RequestContext {
+            request_tags: tags.collect(),
+            ..RequestContext::default()
+        };
+        self.authorize_with(resource, &context).await
+    }
+
+    /// Asks whether the caller may do `A`, in a request that names this.
+    pub(crate) async fn authorize_with<A: ActionKind>(
+        &self,
+        resource: A::Resource,
+        context: &RequestContext,
+    ) -> Result<Granted<A>, Problem> {
         self.trail.set_resource(match resource.clone().into() {
             Resource::Repository(path) => self.plane.arn(&path).to_string(),
             Resource::Registry(account) => self.account_resource(&account),
             Resource::Role(role) => role.to_string(),
         });
-        Ok(authorize::<A>(&**self.plane.gate(), &self.caller, resource).await?)
+        Ok(authorize_with::<A>(&**self.plane.gate(), &self.caller, resource, context).await?)
     }
 
     /// The account that a request without `registryId` is for: the caller's own.

@@ -17,7 +17,6 @@ mod data_dir;
 mod descriptors;
 mod file_socket;
 mod health;
-mod issuer_documents;
 mod listener;
 mod logs;
 mod metrics;

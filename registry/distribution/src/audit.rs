@@ -89,7 +89,7 @@ pub(crate) fn note_reference(reference: &Reference) {
     });
 }
 
-fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<Arc<str>> {
     let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
     Some(text.get(..MAX_AGENT_BYTES).unwrap_or(text).into())
 }

@@ -8,11 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
     AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Decision, GateError, Granted,
-    RequestContext, Resource, Secret, authorize, kinds,
+    RequestContext, Resource, Secret, authorize, authorize_with, kinds,
 };
 use hythe_model::RepositoryPath;
 
 use crate::account::{Named, Site};
+use crate::audit::user_agent;
 use crate::input::InputError;
 use crate::oci_error::OciError;
 use crate::turns::Tenant;
@@ -154,6 +155,7 @@ impl Visitor {
                 })?;
         caller.source_ip = source;
         caller.is_secure = connection.is_some_and(|connection| connection.is_tls);
+        caller.user_agent = user_agent(headers);
         Ok(Self {
             registry,
             caller,
@@ -212,7 +214,19 @@ impl Visitor {
     where
         A: ActionKind<Resource = RepositoryPath>,
     {
-        authorize::<A>(self.registry.gate(), &self.caller, repository.path.clone())
+        self.permit_with(repository, &RequestContext::default()).await
+    }
+
+    /// Asks whether the caller may do `A` on the repository, in a request that names this.
+    pub(crate) async fn permit_with<A>(
+        &self,
+        repository: &Named,
+        context: &RequestContext,
+    ) -> Result<Granted<A>, Refusal>
+    where
+        A: ActionKind<Resource = RepositoryPath>,
+    {
+        authorize_with::<A>(self.registry.gate(), &self.caller, repository.path.clone(), context)
             .await
             .map_err(|error| self.refuse::<A>(error, repository))
     }

@@ -249,9 +249,7 @@ impl From<Refusal> for OciError {
                 AuthenticationError::Expired
                 | AuthenticationError::Revoked
                 | AuthenticationError::Inactive
-                | AuthenticationError::Disabled => {
-                    Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal)
-                }
+                | AuthenticationError::Disabled => Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal),
                 AuthenticationError::Throttled(throttled) => Self::throttled(*throttled),
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },

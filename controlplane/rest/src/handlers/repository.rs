@@ -57,7 +57,9 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRepository>)
         account: context.account(registry_id),
         name: body.repository_name.clone(),
     };
-    let granted = context.authorize::<kinds::CreateRepository>(repository.clone()).await?;
+    let granted = context
+        .authorize_tags::<kinds::CreateRepository>(repository.clone(), body.tags.as_deref().unwrap_or_default())
+        .await?;
     let request = serde_json::to_vec(&body).map_err(|error| Problem::internal(&error))?;
     let tags = match tags(body.tags.unwrap_or_default())? {
         tags if tags.is_empty() => None,

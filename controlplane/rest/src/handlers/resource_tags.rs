@@ -2,7 +2,7 @@
 //! `/repositories/{repositoryName}/resource-tags`.
 
 use http::StatusCode;
-use hythe_access::kinds;
+use hythe_access::{RequestContext, kinds};
 use hythe_model::AccountId;
 use hythe_operations::RepositoryRecord;
 use hythe_wire::{InRegistry, PutResourceTags, ResourceTagList};
@@ -39,7 +39,9 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn replace(context: Context, Json(body): Json<PutResourceTags>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let repository = context.repository(registry_id)?;
-    let tagging = context.authorize::<kinds::TagResource>(repository.clone()).await?;
+    let tagging = context
+        .authorize_tags::<kinds::TagResource>(repository.clone(), &body.tags)
+        .await?;
     let untagging = context.authorize::<kinds::UntagResource>(repository).await?;
     let (tags, version) = (tags(body.tags)?, context.if_match()?);
     answer(
@@ -53,7 +55,7 @@ pub(crate) async fn replace(context: Context, Json(body): Json<PutResourceTags>)
 pub(crate) async fn merge(context: Context, Json(body): Json<PutResourceTags>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::TagResource>(context.repository(registry_id)?)
+        .authorize_tags::<kinds::TagResource>(context.repository(registry_id)?, &body.tags)
         .await?;
     answer(
         &context
@@ -65,8 +67,12 @@ pub(crate) async fn merge(context: Context, Json(body): Json<PutResourceTags>) -
 
 pub(crate) async fn remove(context: Context) -> Handled {
     let query = UntagResource::parse(context.query()?)?;
+    let named = RequestContext {
+        tag_keys: query.tag_keys.clone(),
+        ..RequestContext::default()
+    };
     let granted = context
-        .authorize::<kinds::UntagResource>(context.repository(query.registry_id)?)
+        .authorize_with::<kinds::UntagResource>(context.repository(query.registry_id)?, &named)
         .await?;
     answer(
         &context

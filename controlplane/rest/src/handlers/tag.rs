@@ -32,7 +32,7 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn describe(context: Context) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::ListImages>(context.repository(registry_id)?)
+        .authorize_tag::<kinds::ListImages>(context.repository(registry_id)?)
         .await?;
     let detail = context.plane.tag(&granted, &context.tag()?).await?;
     json(StatusCode::OK, &shape(detail), None)
@@ -41,7 +41,7 @@ pub(crate) async fn describe(context: Context) -> Handled {
 pub(crate) async fn put(context: Context, Json(body): Json<PutImageTag>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::PutImage>(context.repository(registry_id)?)
+        .authorize_tag::<kinds::PutImage>(context.repository(registry_id)?)
         .await?;
     let detail = context
         .plane
@@ -53,7 +53,7 @@ pub(crate) async fn put(context: Context, Json(body): Json<PutImageTag>) -> Hand
 pub(crate) async fn delete(context: Context) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::BatchDeleteImage>(context.repository(registry_id)?)
+        .authorize_tag::<kinds::BatchDeleteImage>(context.repository(registry_id)?)
         .await?;
     let deleted = context
         .plane
@@ -65,7 +65,7 @@ pub(crate) async fn delete(context: Context) -> Handled {
 pub(crate) async fn history(context: Context) -> Handled {
     let query: ListQuery = context.query()?;
     let repository = context.repository(query.registry_id)?;
-    let granted = context.authorize::<kinds::ListImages>(repository.clone()).await?;
+    let granted = context.authorize_tag::<kinds::ListImages>(repository.clone()).await?;
     let page = context.page(query.max_results, query.next_token.as_deref(), &repository.account, &[])?;
     let found = context
         .plane

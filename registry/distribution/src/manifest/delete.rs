@@ -7,7 +7,7 @@ use hythe_access::{Granted, kinds};
 use hythe_catalog::{CatalogError, DeleteImageError, DeletedImage};
 use hythe_model::{Reference, RepositoryPath};
 
-use super::{MAX_ATTEMPTS, existing_reference};
+use super::{MAX_ATTEMPTS, existing_reference, naming, tag_of};
 use crate::Registry;
 use crate::audit::note_reference;
 use crate::auth::Visitor;
@@ -29,8 +29,10 @@ pub(crate) enum DeleteManifestError {
 /// Answers a DELETE of a manifest or a tag.
 pub(crate) async fn delete(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
-    let granted = visitor.permit::<kinds::BatchDeleteImage>(&named).await?;
-    let reference = existing_reference(&input)?;
+    let reference = existing_reference(&input);
+    let context = naming(reference.as_ref().ok().and_then(tag_of));
+    let granted = visitor.permit_with::<kinds::BatchDeleteImage>(&named, &context).await?;
+    let reference = reference?;
     note_reference(&reference);
     let deleted = delete_manifest(&visitor.registry, &granted, &reference).await?;
     Ok(Answer::new(StatusCode::ACCEPTED)

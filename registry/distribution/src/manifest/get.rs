@@ -10,8 +10,8 @@ use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord};
 use hythe_model::{MediaType, Reference, RepositoryPath};
 
-use super::existing_reference;
 use super::translate::{TranslateError, recall, translate, wanted};
+use super::{existing_reference, naming, tag_of};
 use crate::audit::note_reference;
 use crate::auth::Visitor;
 use crate::input::{Input, InputError};
@@ -68,7 +68,8 @@ async fn read(
         note_reference(reference);
     }
     let named = visitor.repository(name)?;
-    let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
+    let context = naming(reference.as_ref().ok().and_then(tag_of));
+    let granted = visitor.permit_with::<kinds::BatchGetImage>(&named, &context).await?;
     let pulled = get_manifest(visitor, &granted, &reference?, &named.written, headers).await?;
     Trail::note(|facts| facts.digest = Some(pulled.image.digest));
     Ok(pulled)

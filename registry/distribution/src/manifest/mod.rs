@@ -6,7 +6,8 @@ mod get;
 mod put;
 mod translate;
 
-use hythe_model::{ParseError, Reference};
+use hythe_access::RequestContext;
+use hythe_model::{ParseError, Reference, Tag};
 
 use crate::input::{Input, InputError};
 
@@ -24,6 +25,22 @@ const MAX_INLINE_CHECK_BYTES: usize = 256 * 1024;
 /// The image that a read names. A tag that breaks the grammar names an image that does not exist.
 fn existing_reference(input: &Input) -> Result<Reference, InputError> {
     parse_reference(input, InputError::ReferenceUnknown)
+}
+
+/// What a request names: its tags, if it names some.
+fn naming<'t>(tags: impl IntoIterator<Item = &'t Tag>) -> RequestContext {
+    RequestContext {
+        image_tags: tags.into_iter().map(ToString::to_string).collect(),
+        ..RequestContext::default()
+    }
+}
+
+/// The tag of a reference that is one.
+fn tag_of(reference: &Reference) -> Option<&Tag> {
+    match reference {
+        Reference::Tag(tag) => Some(tag),
+        Reference::Digest(_) => None,
+    }
 }
 
 fn parse_reference(input: &Input, of_tag: fn(ParseError) -> InputError) -> Result<Reference, InputError> {

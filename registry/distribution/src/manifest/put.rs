@@ -13,7 +13,7 @@ use hythe_model::{
 };
 use tokio::task::JoinError;
 
-use super::{MAX_ATTEMPTS, MAX_INLINE_CHECK_BYTES, parse_reference};
+use super::{MAX_ATTEMPTS, MAX_INLINE_CHECK_BYTES, naming, parse_reference, tag_of};
 use crate::Registry;
 use crate::audit::note_reference;
 use crate::auth::Visitor;
@@ -59,7 +59,8 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     let reference = parse_reference(&input, InputError::Tag)?;
     note_reference(&reference);
     let tags = tag_parameters(&input.query, &reference)?;
-    let granted = visitor.permit::<kinds::PutImage>(&named).await?;
+    let context = naming(tag_of(&reference).into_iter().chain(&tags));
+    let granted = visitor.permit_with::<kinds::PutImage>(&named, &context).await?;
     // "The registry SHOULD ignore parameters on the `Content-Type` header."
     let content_type = input
         .header(&header::CONTENT_TYPE)
