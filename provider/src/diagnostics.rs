@@ -101,6 +101,10 @@ pub(crate) fn unusable(error: &SettingsError) -> Diagnostics {
             Path::root(),
         ),
         SettingsError::HalfAccessKey { .. } => ("An access key needs both its id and its secret.", Path::root()),
+        SettingsError::HalfWebIdentity { .. } => (
+            "A role needs tokens to take it on with: set both HYTHE_ROLE_ARN and HYTHE_WEB_IDENTITY_TOKEN_FILE.",
+            Path::root(),
+        ),
         SettingsError::NoSuchProfile { .. } => (
             "`hythe configure --profile NAME` makes a profile.",
             Path::new("profile"),

@@ -204,6 +204,10 @@ impl Provider for HytheProvider {
             secret_access_key: config.password.into_known().map(Secret::new),
             token: config.token.into_known().map(Secret::new),
             profile: config.profile.into_known(),
+            // A role with tokens of an identity provider comes from the environment or a profile.
+            role_arn: None,
+            role_session_name: None,
+            web_identity_token_file: None,
             ca_bundle: config
                 .ca_bundle
                 .into_known()

@@ -29,11 +29,16 @@ impl Context {
     }
 
     pub(crate) fn settings(&self) -> Result<Settings, CliError> {
+        self.settings_with(Arguments::default())
+    }
+
+    /// The settings with the global options over `arguments`.
+    pub(crate) fn settings_with(&self, arguments: Arguments) -> Result<Settings, CliError> {
         let arguments = Arguments {
             endpoint: self.options.endpoint.clone(),
-            profile: self.options.profile.clone(),
+            profile: self.options.profile.clone().or(arguments.profile),
             ca_bundle: self.options.ca_bundle.clone(),
-            ..Arguments::default()
+            ..arguments
         };
         Ok(Settings::resolve(&self.environment, &arguments)?)
     }

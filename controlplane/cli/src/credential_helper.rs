@@ -122,8 +122,9 @@ async fn get(host: &str, environment: &Environment, clock: &dyn Clock) -> Result
     let Some(settings) = settings_for(host, environment).await? else {
         return Ok(None);
     };
-    if let Credentials::Token(password) = &settings.credentials {
-        let (user_name, _) = settings.credentials.user_and_password();
+    if let (Credentials::Token(_), Some((user_name, password))) =
+        (&settings.credentials, settings.credentials.user_and_password())
+    {
         return Ok(Some((user_name.into(), password.expose().into())));
     }
     let cache = TokenCache::of(environment);

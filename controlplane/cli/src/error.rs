@@ -15,6 +15,9 @@ pub(crate) enum CliError {
     /// The control plane cannot be asked, or says no.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Nobody logged in at the identity provider.
+    #[error(transparent)]
+    Oidc(#[from] hythe_client::oidc::OidcError),
     /// An image did not arrive.
     #[error(transparent)]
     Transfer(#[from] TransferError),

@@ -42,8 +42,8 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, audit, completion, configure, group, image, login, logout, policy, registry, repository, role,
-    signing_key, tag, token, user, whoami,
+    access_key, account, audit, completion, configure, group, identity_provider, image, login, logout, policy,
+    registry, repository, role, signing_key, tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -109,6 +109,9 @@ pub enum Command {
     /// Manage the access keys of users and service accounts
     #[command(subcommand, after_help = access_key::EXAMPLES)]
     AccessKey(access_key::AccessKeyCommand),
+    /// Manage the issuers whose tokens roles trust: CI systems, clusters, single sign-on
+    #[command(subcommand, visible_alias = "idp")]
+    IdentityProvider(identity_provider::IdentityProviderCommand),
     /// Make and revoke authorization tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -143,6 +146,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Account(command) => account::run(command, &context).await,
         Command::Policy(command) => policy::run(command, &context).await,
         Command::AccessKey(command) => access_key::run(command, &context).await,
+        Command::IdentityProvider(command) => identity_provider::run(command, &context).await,
         Command::Token(command) => token::run(command, &context).await,
         Command::Audit(command) => audit::run(command, &context).await,
         Command::SigningKey(command) => signing_key::run(command, &context).await,

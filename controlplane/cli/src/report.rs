@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 
 use hythe_client::ClientError;
+use hythe_client::oidc::OidcError;
 use hythe_client::registry::TransferError;
 use hythe_wire::code;
 
@@ -33,6 +34,7 @@ pub(crate) fn report(error: &CliError) -> Report {
     let (exit_code, hint): (u8, Option<&str>) = match error {
         CliError::Settings(settings) => (FAILED, settings.hint()),
         CliError::Client(client) => client_report(client),
+        CliError::Oidc(oidc) => oidc_report(oidc),
         CliError::Transfer(transfer) => transfer_report(transfer),
         CliError::Registry(_) => (FAILED, Some("check the server's configuration of its public address")),
         CliError::Usage { hint, .. } => (USAGE, Some(hint)),
@@ -91,6 +93,17 @@ fn client_report(error: &ClientError) -> (u8, Option<&str>) {
         | ClientError::Tls { .. }
         | ClientError::Broken { .. } => (NO_CONNECTION, error.hint()),
         ClientError::Decode { .. } | ClientError::Setup(_) => (FAILED, error.hint()),
+    }
+}
+
+fn oidc_report(error: &OidcError) -> (u8, Option<&str>) {
+    match error {
+        OidcError::Provider { .. } => (
+            NO_CONNECTION,
+            Some("`--oidc-issuer` is the URL that stands before `/.well-known/openid-configuration`"),
+        ),
+        OidcError::Refused(_) | OidcError::TooLate => (NOT_ALLOWED, None),
+        OidcError::Local(_) => (FAILED, Some("`--device` logs in with a browser on another machine")),
     }
 }
 

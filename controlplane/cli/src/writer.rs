@@ -70,6 +70,12 @@ impl Writer {
         }
     }
 
+    /// What the user has to do before the command can go on; also with `--quiet`.
+    #[allow(clippy::unused_self, reason = "what is written goes through the writer")]
+    pub(crate) fn prompt(&self, text: &str) {
+        message(text);
+    }
+
     /// What went wrong.
     pub(crate) fn report(&self, report: &Report) {
         let Some(text) = &report.message else { return };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hythe_wire::{IDEMPOTENCY_KEY, Problem};
+use hythe_wire::{IDEMPOTENCY_KEY, Problem, code};
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::retry::{RetryPolicy, retry_after};
-use crate::{ClientError, Endpoint, Settings, Transport};
+use crate::web_identity::SessionKeeper;
+use crate::{ClientError, Credentials, Endpoint, Settings, Transport, WebIdentity};
 
 /// The longest answer that is read, in bytes: a page of 1000 images with many tags each stays far below.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -25,8 +26,13 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     endpoint: Endpoint,
-    authorization: HeaderValue,
+    authorization: Authorization,
     retry: RetryPolicy,
+}
+
+enum Authorization {
+    Fixed(HeaderValue),
+    Session(SessionKeeper),
 }
 
 /// The version of a resource, as the server's `ETag` has it.
@@ -97,11 +103,23 @@ impl Client {
 
     /// The same with another policy of retries.
     pub fn with_retries(settings: &Settings, retry: RetryPolicy) -> Result<Self, ClientError> {
-        let http = Transport::from(settings).for_api(&settings.endpoint, settings.request_timeout)?;
-        let authorization = settings
-            .credentials
-            .control_header()
-            .ok_or_else(|| ClientError::Setup("the credentials hold characters that no credentials have".into()))?;
+        let transport = Transport::from(settings);
+        let http = transport.for_api(&settings.endpoint, settings.request_timeout)?;
+        let authorization = match &settings.credentials {
+            Credentials::WebIdentity(identity) => {
+                // A server that is not checked is one thing, the provider that knows the user's secrets another.
+                let checked = Transport {
+                    insecure: false,
+                    ..transport
+                };
+                Authorization::Session(SessionKeeper::new(WebIdentity::clone(identity), checked))
+            }
+            fixed @ (Credentials::AccessKey { .. } | Credentials::Token(_)) => {
+                Authorization::Fixed(fixed.control_header().ok_or_else(|| {
+                    ClientError::Setup("the credentials hold characters that no credentials have".into())
+                })?)
+            }
+        };
         Ok(Self(Arc::new(Inner {
             http,
             endpoint: settings.endpoint.clone(),
@@ -117,11 +135,34 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> Call {
-        let request = self.0.http.request(method, format!("{}{path}", self.0.endpoint));
+        Call {
+            is_open: false,
+            ..self.open_request(method, path)
+        }
+    }
+
+    /// A request without credentials.
+    pub(crate) fn open_request(&self, method: Method, path: &str) -> Call {
         Call {
             client: self.clone(),
-            request: request.header(AUTHORIZATION, self.0.authorization.clone()),
+            request: self.0.http.request(method, format!("{}{path}", self.0.endpoint)),
+            is_open: true,
         }
+    }
+
+    /// What a request says about who sends it. `ended`: what it said before, and the server does not take any more.
+    async fn authorization(&self, ended: Option<&HeaderValue>) -> Result<HeaderValue, ClientError> {
+        match &self.0.authorization {
+            Authorization::Fixed(header) => Ok(header.clone()),
+            // The exchange is a call without credentials, so that this ends.
+            Authorization::Session(keeper) => Box::pin(keeper.header(self, ended)).await,
+        }
+    }
+
+    /// Whether another session may help: the server has looked at the credentials and at nothing else.
+    fn has_ended(&self, error: &ClientError) -> bool {
+        matches!(self.0.authorization, Authorization::Session(_))
+            && matches!(error.code(), Some(code::EXPIRED_TOKEN | code::UNRECOGNIZED_CLIENT))
     }
 
     pub(crate) fn get(&self, path: &str) -> Call {
@@ -140,6 +181,7 @@ impl Client {
 pub(crate) struct Call {
     client: Client,
     request: RequestBuilder,
+    is_open: bool,
 }
 
 impl Call {
@@ -192,18 +234,33 @@ impl Call {
 
     /// The same with the bytes as they are.
     pub(crate) async fn bytes(self) -> Result<(HeaderMap, Bytes), ClientError> {
-        let Self { client, request } = self;
+        let Self {
+            client,
+            request,
+            is_open,
+        } = self;
         let mut failures = 0;
+        let mut ended = None;
         loop {
-            let Some(request) = request.try_clone() else {
+            let Some(mut request) = request.try_clone() else {
                 return Err(ClientError::Setup(
                     "a request with a stream cannot be sent again".into(),
                 ));
             };
+            let mut sent_as = None;
+            if !is_open {
+                let header = client.authorization(ended.as_ref()).await?;
+                request = request.header(AUTHORIZATION, header.clone());
+                sent_as = Some(header);
+            }
             let error = match client.send(request).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
+            if !is_open && ended.is_none() && client.has_ended(&error) {
+                ended = sent_as;
+                continue;
+            }
             failures += 1;
             let Some(pause) = client.0.retry.after(failures, &error) else {
                 return Err(error);

@@ -6,7 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use hythe_wire::{Secret, TOKEN_USER_NAME};
 use reqwest::header::HeaderValue;
 
-/// An access key or a token.
+use crate::WebIdentity;
+
+/// An access key, a token, or what sessions of a role are opened with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// A long-lived access key.
@@ -18,6 +20,8 @@ pub enum Credentials {
     },
     /// The password of an authorization token.
     Token(Secret),
+    /// Tokens of an identity provider, which a [`Client`](crate::Client) exchanges for sessions of a role.
+    WebIdentity(Box<WebIdentity>),
 }
 
 impl Credentials {
@@ -32,21 +36,24 @@ impl Credentials {
         Self::Token(Secret::new(password.unwrap_or_else(|| text.to_owned())))
     }
 
-    /// User name and password for the registry.
+    /// User name and password for the registry; `None` for those that have to be exchanged first: ask
+    /// [`Client::create_authorization_token`](crate::Client::create_authorization_token) for some.
     #[must_use]
-    pub fn user_and_password(&self) -> (&str, &Secret) {
+    pub fn user_and_password(&self) -> Option<(&str, &Secret)> {
         match self {
-            Self::AccessKey { id, secret } => (id, secret),
-            Self::Token(password) => (TOKEN_USER_NAME, password),
+            Self::AccessKey { id, secret } => Some((id, secret)),
+            Self::Token(password) => Some((TOKEN_USER_NAME, password)),
+            Self::WebIdentity(_) => None,
         }
     }
 
-    /// What may be shown: the id of the access key, or that it is a token.
+    /// What may be shown: the id of the access key, that it is a token, or the role.
     #[must_use]
     pub fn label(&self) -> &str {
         match self {
             Self::AccessKey { id, .. } => id,
             Self::Token(_) => "a token",
+            Self::WebIdentity(identity) => identity.label(),
         }
     }
 
@@ -55,12 +62,13 @@ impl Credentials {
         match self {
             Self::AccessKey { .. } => self.basic_header(),
             Self::Token(password) => sensitive(&format!("Bearer {}", password.expose())),
+            Self::WebIdentity(_) => None,
         }
     }
 
     /// `Authorization` for the registry.
     pub(crate) fn basic_header(&self) -> Option<HeaderValue> {
-        let (user, password) = self.user_and_password();
+        let (user, password) = self.user_and_password()?;
         sensitive(&format!(
             "Basic {}",
             STANDARD.encode(format!("{user}:{}", password.expose()))
@@ -84,7 +92,7 @@ mod tests {
         assert_eq!(Credentials::token(&encoded), Credentials::token("hy1.abc"));
         assert_eq!(
             Credentials::token("hy1.abc").user_and_password(),
-            ("AWS", &Secret::new("hy1.abc"))
+            Some(("AWS", &Secret::new("hy1.abc")))
         );
     }
 

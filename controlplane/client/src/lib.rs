@@ -16,11 +16,13 @@ mod credentials;
 mod endpoint;
 mod environment;
 mod error;
+pub mod oidc;
 mod profile;
 pub mod registry;
 mod retry;
 mod settings;
 mod transport;
+mod web_identity;
 
 pub use calls::AuditTail;
 pub use client::{Client, ETag, IdempotencyKey, Versioned};
@@ -33,3 +35,4 @@ pub use profile::{ConfigFile, Profile, write_private};
 pub use retry::RetryPolicy;
 pub use settings::{Arguments, DEFAULT_REQUEST_TIMEOUT, Settings, SettingsError, SettingsSource};
 pub use transport::Transport;
+pub use web_identity::{DEFAULT_SESSION_NAME, TokenSource, WebIdentity};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use hythe_model::IssuerUrl;
 use hythe_wire::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,21 @@ pub struct Profile {
     /// An authorization token, in place of an access key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
+    /// The ARN of a role whose sessions are opened with tokens of an identity provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+    /// What the sessions of the role are called; `hythe` unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_session_name: Option<String>,
+    /// A file with a token of an identity provider, which is read for each session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_identity_token_file: Option<PathBuf>,
+    /// The URL of an identity provider at which `hythe login` has logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc_issuer: Option<IssuerUrl>,
+    /// The id that the identity provider knows this program by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc_client_id: Option<String>,
     /// A PEM file with the certificate authorities to trust beside the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<PathBuf>,
@@ -81,6 +97,7 @@ impl ConfigFile {
         };
         let mut profile = profile.clone();
         profile.ca_bundle = profile.ca_bundle.map(|bundle| beside(path, &bundle));
+        profile.web_identity_token_file = profile.web_identity_token_file.map(|file| beside(path, &file));
         if let Some(file) = &profile.credentials_file {
             let file = beside(path, file);
             let Some(local) = Profile::from_credentials_file(&file)? else {
@@ -92,7 +109,7 @@ impl ConfigFile {
             profile.endpoint = profile.endpoint.or(local.endpoint);
             profile.registry = profile.registry.or(local.registry);
             profile.ca_bundle = profile.ca_bundle.or(local.ca_bundle);
-            if profile.token.is_none() && profile.access_key_id.is_none() {
+            if profile.token.is_none() && profile.access_key_id.is_none() && profile.role_arn.is_none() {
                 profile.access_key_id = local.access_key_id;
                 profile.secret_access_key = local.secret_access_key;
             }

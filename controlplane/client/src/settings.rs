@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which server to talk to, and as whom: the one resolution that the command line, the credential helper and the provider share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hythe_wire::Secret;
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::oidc::OidcLogin;
 use crate::profile::{ConfigFile, Profile, credentials};
-use crate::{Credentials, Environment};
+use crate::{Credentials, Environment, TokenSource, WebIdentity};
 
 /// How long one request to the control plane may take, unless set.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -59,6 +60,12 @@ pub struct Arguments {
     pub secret_access_key: Option<Secret>,
     /// An authorization token.
     pub token: Option<Secret>,
+    /// The ARN of a role whose sessions are opened with the token in the file below.
+    pub role_arn: Option<String>,
+    /// What the sessions of the role are called.
+    pub role_session_name: Option<String>,
+    /// A file with a token of an identity provider.
+    pub web_identity_token_file: Option<PathBuf>,
     /// The name of a profile.
     pub profile: Option<String>,
     /// A PEM file with certificate authorities.
@@ -85,6 +92,14 @@ pub enum SettingsError {
         of: String,
         /// The part that is not there.
         missing: &'static str,
+    },
+    /// A role without tokens to open its sessions with, or the reverse.
+    #[error("{of}: {problem}")]
+    HalfWebIdentity {
+        /// The source.
+        of: String,
+        /// What is missing.
+        problem: &'static str,
     },
     /// A named profile is not in the configuration file.
     #[error("there is no profile `{name}` in `{}`", .path.display())]
@@ -121,6 +136,10 @@ impl SettingsError {
                 "set HYTHE_ACCESS_KEY_ID and HYTHE_SECRET_ACCESS_KEY, or HYTHE_TOKEN, or name a profile that has credentials",
             ),
             Self::HalfAccessKey { .. } => Some("an access key needs both its id and its secret"),
+            Self::HalfWebIdentity { .. } => Some(
+                "give both HYTHE_ROLE_ARN and HYTHE_WEB_IDENTITY_TOKEN_FILE, or run `hythe login` with `--role-arn` and \
+                 `--web-identity-token-file` or `--oidc-issuer`",
+            ),
             Self::NoSuchProfile { .. } => Some("run `hythe configure --profile NAME` to make it"),
             Self::Endpoint(_) => Some("an endpoint looks like `https://hythe.example.com:8080`"),
             Self::File { .. } => None,
@@ -133,7 +152,8 @@ impl Settings {
     ///
     /// 1. `arguments`;
     /// 2. the profile that `arguments` name;
-    /// 3. the environment: `HYTHE_ENDPOINT`, `HYTHE_TOKEN`, `HYTHE_ACCESS_KEY_ID` with `HYTHE_SECRET_ACCESS_KEY`, `HYTHE_CA_BUNDLE`;
+    /// 3. the environment: `HYTHE_ENDPOINT`, `HYTHE_TOKEN`, `HYTHE_ACCESS_KEY_ID` with `HYTHE_SECRET_ACCESS_KEY`,
+    ///    `HYTHE_ROLE_ARN` with `HYTHE_WEB_IDENTITY_TOKEN_FILE`, `HYTHE_CA_BUNDLE`;
     /// 4. the credentials file of a server, if `HYTHE_CREDENTIALS_FILE` names one;
     /// 5. the profile that `HYTHE_PROFILE` or the configuration file's `default_profile` names, or `default`;
     /// 6. `hythe-data/credentials` in the working folder.
@@ -154,6 +174,9 @@ impl Settings {
                 access_key_id: arguments.access_key_id.clone(),
                 secret_access_key: arguments.secret_access_key.clone(),
                 token: arguments.token.clone(),
+                role_arn: arguments.role_arn.clone(),
+                role_session_name: arguments.role_session_name.clone(),
+                web_identity_token_file: arguments.web_identity_token_file.clone(),
                 ca_bundle: arguments.ca_bundle.clone(),
                 insecure: arguments.insecure,
                 ..Profile::default()
@@ -169,6 +192,11 @@ impl Settings {
                 access_key_id: environment.get("HYTHE_ACCESS_KEY_ID"),
                 secret_access_key: environment.get("HYTHE_SECRET_ACCESS_KEY").map(Secret::new),
                 token: environment.get("HYTHE_TOKEN").map(Secret::new),
+                role_arn: environment.get("HYTHE_ROLE_ARN"),
+                role_session_name: environment.get("HYTHE_ROLE_SESSION_NAME"),
+                web_identity_token_file: environment
+                    .get("HYTHE_WEB_IDENTITY_TOKEN_FILE")
+                    .map(|path| environment.folder().join(path)),
                 ca_bundle: environment
                     .get("HYTHE_CA_BUNDLE")
                     .map(|path| environment.folder().join(path)),
@@ -182,7 +210,8 @@ impl Settings {
             sources.extend(implied.map(|(name, profile)| Source::of_profile(name, profile)));
         }
         add_local_server(environment, &mut sources)?;
-        combine(&sources, arguments.request_timeout)
+        let folder = environment.cache_folder();
+        combine(&sources, folder.as_deref(), arguments.request_timeout)
     }
 }
 
@@ -209,19 +238,57 @@ impl Source {
         }
     }
 
-    fn credentials(&self) -> Result<Option<Credentials>, SettingsError> {
+    /// What it has to log in with. `folder` is where logins at identity providers keep their tokens.
+    fn credentials(&self, folder: Option<&Path>) -> Result<Option<Credentials>, SettingsError> {
         let Profile {
             token,
             access_key_id,
             secret_access_key,
             ..
         } = &self.profile;
-        credentials(
+        let fixed = credentials(
             &self.what,
             token.as_ref(),
             access_key_id.as_deref(),
             secret_access_key.as_ref(),
-        )
+        )?;
+        match fixed {
+            Some(fixed) => Ok(Some(fixed)),
+            None => self.web_identity(folder),
+        }
+    }
+
+    fn web_identity(&self, folder: Option<&Path>) -> Result<Option<Credentials>, SettingsError> {
+        let profile = &self.profile;
+        let source = match (
+            &profile.web_identity_token_file,
+            &profile.oidc_issuer,
+            &profile.oidc_client_id,
+            folder,
+        ) {
+            (Some(file), ..) => Some(TokenSource::File(file.clone())),
+            (None, Some(issuer), Some(id), Some(folder)) => {
+                Some(TokenSource::Login(OidcLogin::new(issuer.clone(), id.clone(), folder)))
+            }
+            (None, ..) => None,
+        };
+        let half = |problem| SettingsError::HalfWebIdentity {
+            of: self.what.clone(),
+            problem,
+        };
+        match (&profile.role_arn, source) {
+            (None, None) => Ok(None),
+            (Some(role), Some(source)) => {
+                let identity = WebIdentity::new(role.clone(), profile.role_session_name.clone(), source);
+                Ok(Some(Credentials::WebIdentity(Box::new(identity))))
+            }
+            (Some(_), None) => Err(half(
+                "there is a role, and no token of an identity provider to take it on with",
+            )),
+            (None, Some(_)) => Err(half(
+                "there is a token of an identity provider, and no role to take on with it",
+            )),
+        }
     }
 }
 
@@ -282,8 +349,9 @@ fn implied_profile(
 
 fn add_local_server(environment: &Environment, sources: &mut Vec<Source>) -> Result<(), SettingsError> {
     let endpoint = asked_endpoint(sources);
+    let folder = environment.cache_folder();
     let has_credentials = sources.iter().try_fold(false, |has, source| {
-        Ok::<_, SettingsError>(has || source.credentials()?.is_some())
+        Ok::<_, SettingsError>(has || source.credentials(folder.as_deref())?.is_some())
     })?;
     if has_credentials {
         return Ok(());
@@ -298,14 +366,18 @@ fn add_local_server(environment: &Environment, sources: &mut Vec<Source>) -> Res
     Ok(())
 }
 
-fn combine(sources: &[Source], request_timeout: Option<Duration>) -> Result<Settings, SettingsError> {
+fn combine(
+    sources: &[Source],
+    folder: Option<&Path>,
+    request_timeout: Option<Duration>,
+) -> Result<Settings, SettingsError> {
     let endpoint: Endpoint = sources
         .iter()
         .find_map(|source| source.profile.endpoint.as_deref())
         .ok_or(SettingsError::NoEndpoint)?
         .parse()?;
     for source in sources {
-        let Some(credentials) = source.credentials()? else {
+        let Some(credentials) = source.credentials(folder)? else {
             continue;
         };
         return Ok(Settings {
@@ -344,6 +416,18 @@ mod tests {
         endpoint = "http://half:1"
         access_key_id = "HALF"
 
+        [profiles.role]
+        endpoint = "http://role:1"
+        role_arn = "r"
+        role_session_name = "ci"
+        web_identity_token_file = "tokens/t"
+
+        [profiles.login]
+        endpoint = "http://login:1"
+        role_arn = "r"
+        oidc_issuer = "https://id.example"
+        oidc_client_id = "hythe"
+
         [profiles.file]
         credentials_file = "other"
     "#;
@@ -363,7 +447,10 @@ mod tests {
 
     fn resolved(folder: &tempfile::TempDir, variables: &[(String, String)], arguments: &Arguments) -> String {
         let config = folder.path().join("config.toml");
-        let mut all = vec![("HYTHE_CONFIG_FILE".to_owned(), config.to_str().unwrap().to_owned())];
+        let mut all = vec![
+            ("HYTHE_CONFIG_FILE".to_owned(), config.to_str().unwrap().to_owned()),
+            ("HOME".to_owned(), folder.path().to_str().unwrap().to_owned()),
+        ];
         all.extend_from_slice(variables);
         let environment = Environment::new(all, folder.path().into());
         match Settings::resolve(&environment, arguments) {
@@ -380,6 +467,11 @@ mod tests {
         a profile before the server here         | default local |                                  |              | http://default:1 DEFAULT
         the environment before a profile         | default local | ENDPOINT KEY                     |              | http://env:1 ENV
         a key for the endpoint of a profile      | default       | KEY                              |              | http://default:1 ENV
+        a role with its tokens                   | default       | HYTHE_ROLE_ARN=r HYTHE_WEB_IDENTITY_TOKEN_FILE=/t |     | http://default:1 r as hythe by /t
+        a key before a role                      | default       | KEY HYTHE_ROLE_ARN=r HYTHE_WEB_IDENTITY_TOKEN_FILE=t |  | http://default:1 ENV
+        a role of a profile                      | default       | HYTHE_PROFILE=role               |              | http://role:1 r as ci by /tokens/t
+        a login of a profile                     | default       | HYTHE_PROFILE=login              |              | http://login:1 r as hythe by https://id.example
+        half a role                              | default       | HYTHE_ROLE_ARN=r                 |              | environment: there is a role, and no token of an identity provider to take it on with
         a token before a key                     | default       | KEY HYTHE_TOKEN=t                |              | http://default:1 a token
         an empty variable is absent              | default       | HYTHE_ENDPOINT=                  |              | http://default:1 DEFAULT
         no unnamed profile's key for an endpoint | default local | ENDPOINT                         |              | no credentials for `http://env:1`

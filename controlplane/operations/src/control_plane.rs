@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
+use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
 use crate::{AccessGate, AuditQueue};
 
 /// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ControlPlane(Arc<Parts>);
+pub struct ControlPlane(Arc<Parts>, Arc<Issuers>);
 
 #[derive(Debug)]
 struct Parts {
@@ -25,13 +26,20 @@ impl ControlPlane {
     /// Puts the parts together.
     #[must_use]
     pub fn new(store: Store, gate: Arc<AccessGate>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        Self(Arc::new(Parts {
+        let parts = Parts {
             store,
             gate,
             clock,
             settings,
             audit: OnceLock::new(),
-        }))
+        };
+        Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
+    }
+
+    /// The same, with the means to fetch the keys of identity providers; without, only those count that providers bring along.
+    #[must_use]
+    pub fn with_issuer_documents(self, documents: Arc<dyn IssuerDocuments>) -> Self {
+        Self(self.0, Arc::new(Issuers::new(documents)))
     }
 
     /// The gate that decides about every operation; the data plane uses the same.
@@ -74,6 +82,10 @@ impl ControlPlane {
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn issuers(&self) -> &Issuers {
+        &self.1
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - No operation without a `Granted`, but those about the caller itself: [`ControlPlane::caller_identity`],
-//!   [`ControlPlane::revoke_token`] (own tokens), and [`ControlPlane::repositories`], which asks the gate for each entry.
+//!   [`ControlPlane::revoke_token`] (own tokens), [`ControlPlane::open_web_identity_session`], where the token is the proof, and [`ControlPlane::repositories`], which asks the gate for each entry.
 //! - An operation does not reveal whether something exists before the gate has said yes.
 //! - Secrets of access keys are stored sealed; tokens are not stored at all.
 //!
@@ -20,6 +20,7 @@ mod caller_identity;
 mod control_plane;
 mod gate;
 mod group;
+mod identity_provider;
 mod image;
 mod policy;
 mod policy_document;
@@ -36,6 +37,7 @@ mod signing_key;
 mod statement;
 mod tag;
 mod user;
+mod web_identity;
 
 pub use access_key::{AccessKeyError, CreateAccessKeyError, CreatedAccessKey, MAX_ACCESS_KEYS};
 pub use account::{
@@ -62,11 +64,15 @@ pub use hythe_catalog::{
 };
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
-    AuditVerification, ChainPosition, GroupRecord, ImageDetail, PolicyChange, PolicyDocument, PolicyRef,
-    PutAuditSettingsError, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove, TagStatus,
-    UserKind, UserRecord,
+    AuditVerification, ChainPosition, GroupRecord, IdentityProviderRecord, ImageDetail, PolicyChange, PolicyDocument,
+    PolicyRef, PutAuditSettingsError, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove,
+    TagStatus, UserKind, UserRecord,
 };
 pub use hythe_rules::{ManagedPolicy, Policy};
+pub use identity_provider::{
+    CreateIdentityProviderError, IdentityProviderChange, IdentityProviderError, MAX_IDENTITY_PROVIDERS,
+    ProviderSettingsError, UpdateIdentityProviderError,
+};
 pub use image::{DeleteImageError, ImageError, UnknownImage};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICY_CHARS, NewPolicy, PolicyDescription, PolicyError, PolicyKey,
@@ -93,3 +99,8 @@ pub use signing_key::{SigningKeyDetail, SigningKeyError, SigningKeyStatus};
 pub use statement::PolicyStatement;
 pub use tag::{SetTagError, TagError, UnknownTag};
 pub use user::{NewUser, UserSettings, UserUpdate};
+pub use web_identity::{
+    FetchError, IssuerDocument, IssuerDocuments, KeySetError, MAX_ISSUER_DOCUMENT_BYTES, MAX_JWKS_BYTES,
+    MAX_WEB_IDENTITY_TOKEN_BYTES, SigningAlgorithm, TokenError, WebIdentityError, WebIdentityRequest,
+    WebIdentitySession,
+};

@@ -104,6 +104,7 @@ pub(crate) fn note_operation(info: &'static OperationInfo) {
         let action = match info.access {
             Access::Filtered(action) => Some(action),
             Access::Actions(actions) => actions.first().copied(),
+            Access::Proof => Some(hythe_access::Action::AssumeRoleWithWebIdentity),
             Access::Open | Access::Authenticated => None,
         };
         let name = action.and_then(|action| action.as_str().split_once(':'));
@@ -138,7 +139,8 @@ pub(crate) fn note_body(bytes: &[u8]) {
     }
 }
 
-fn note(parameters: Vec<(String, Value)>) {
+/// Notes what a handler has found out.
+pub(crate) fn note(parameters: Vec<(String, Value)>) {
     Trail::note(|facts| {
         for (name, value) in parameters.into_iter().take(MAX_ENTRIES) {
             match name.as_str() {

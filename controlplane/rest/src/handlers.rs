@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod authorization_token;
 pub(crate) mod caller_identity;
 pub(crate) mod group;
+pub(crate) mod identity_provider;
 pub(crate) mod image;
 pub(crate) mod openapi;
 pub(crate) mod policy;
@@ -22,6 +23,7 @@ pub(crate) mod role_session;
 pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod user;
+pub(crate) mod web_identity_session;
 
 use axum::body::Body;
 use axum::response::Response;

@@ -84,7 +84,7 @@ fn describe(
         }
     };
     match info.access {
-        Access::Open => set("security", json!([])),
+        Access::Open | Access::Proof => set("security", json!([])),
         Access::Authenticated => {}
         Access::Filtered(action) => set("x-actions", json!([action.as_str()])),
         Access::Actions(actions) => {

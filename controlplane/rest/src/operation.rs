@@ -47,6 +47,8 @@ pub struct OperationInfo {
 pub enum Access {
     /// Nothing.
     Open,
+    /// No credentials; what the body holds proves who may.
+    Proof,
     /// Whoever it is: the operation tells callers only about themselves and their own tokens.
     Authenticated,
     /// Whoever it is; the answer holds only what this action is allowed on.
@@ -61,6 +63,7 @@ impl Access {
         match self {
             Self::Filtered(action) => action,
             Self::Actions(actions) => actions.first().copied().unwrap_or(Action::DescribeRegistry),
+            Self::Proof => Action::AssumeRoleWithWebIdentity,
             Self::Open | Self::Authenticated => Action::DescribeRegistry,
         }
     }
@@ -108,7 +111,7 @@ impl OperationInfo {
     pub fn all_errors(&self) -> Vec<&'static str> {
         use hythe_wire::code;
         let mut codes = [Self::COMMON_ERRORS, self.errors].concat();
-        if self.access != Access::Open {
+        if !matches!(self.access, Access::Open | Access::Proof) {
             codes.extend([
                 code::MISSING_AUTHENTICATION,
                 code::UNRECOGNIZED_CLIENT,

@@ -12,15 +12,16 @@ use hythe_access::{AccessError, AuthenticationError, GateError, Throttled};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
-    CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreatePolicyError,
-    CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError, DeleteImageRefusal,
-    DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError, ImageError,
-    ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError,
-    PrincipalError, PutAuditSettingsError, PutImageRefusal, PutRegistryPolicyError, RegistryPolicyError,
-    RenewTokenError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RevokeTokenError,
-    RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, StoreError, TagError,
-    UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
-    UpdateAccountError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
+    CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
+    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
+    DeleteImageRefusal, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError,
+    IdentityProviderError, ImageError, ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy,
+    OpenSessionError, PolicyError, PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutImageRefusal,
+    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError,
+    ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
+    StoreError, TagError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
+    UnknownStatement, UnknownTag, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
+    UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -846,6 +847,78 @@ impl From<DeletePolicyError> for Problem {
     }
 }
 
+impl From<ProviderSettingsError> for Problem {
+    fn from(error: ProviderSettingsError) -> Self {
+        Self::invalid_member(error.pointer(), &error)
+    }
+}
+
+impl From<CreateIdentityProviderError> for Problem {
+    fn from(error: CreateIdentityProviderError) -> Self {
+        match error {
+            CreateIdentityProviderError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
+            CreateIdentityProviderError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateIdentityProviderError::Settings(error) => error.into(),
+            CreateIdentityProviderError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<IdentityProviderError> for Problem {
+    fn from(error: IdentityProviderError) -> Self {
+        match error {
+            IdentityProviderError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            IdentityProviderError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateIdentityProviderError> for Problem {
+    fn from(error: UpdateIdentityProviderError) -> Self {
+        match error {
+            UpdateIdentityProviderError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            UpdateIdentityProviderError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            UpdateIdentityProviderError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdateIdentityProviderError::Settings(error) => error.into(),
+            UpdateIdentityProviderError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<WebIdentityError> for Problem {
+    fn from(error: WebIdentityError) -> Self {
+        match error {
+            WebIdentityError::Token(TokenError::Expired) => Self::new(code::EXPIRED_TOKEN, &error),
+            WebIdentityError::Token(
+                TokenError::Malformed(_)
+                | TokenError::Algorithm
+                | TokenError::Claim(_)
+                | TokenError::Audience
+                | TokenError::AuthorizedParty
+                | TokenError::NotYet,
+            )
+            | WebIdentityError::NoProvider(_)
+            | WebIdentityError::Algorithm(_)
+            | WebIdentityError::Signature(_) => Self::new(code::INVALID_IDENTITY_TOKEN, &error).at("/webIdentityToken"),
+            WebIdentityError::Unreachable => Self::new(code::IDP_COMMUNICATION, &error),
+            WebIdentityError::Busy => Self::busy(),
+            WebIdentityError::Denied => Self::new(code::ACCESS_DENIED, &error),
+            WebIdentityError::Duration | WebIdentityError::RoleDuration(_) => {
+                Self::invalid_member("/durationSeconds", error)
+            }
+            WebIdentityError::SessionName => Self::invalid_member("/roleSessionName", error),
+            WebIdentityError::Open(error) => match error {
+                OpenSessionError::PolicyTooLong | OpenSessionError::Policy(_) | OpenSessionError::TooLong => {
+                    Self::invalid_member("/policy", error)
+                }
+                OpenSessionError::TooDeep => Self::new(code::LIMIT_EXCEEDED, &error),
+                OpenSessionError::Crypto(error) => error.into(),
+            },
+            WebIdentityError::Store(error) => error.into(),
+        }
+    }
+}
+
 /// The status that goes with a code: each code has one.
 pub(crate) fn status_of(code: &str) -> StatusCode {
     match code {
@@ -872,9 +945,10 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         code::REQUEST_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
         code::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         code::THROTTLING => StatusCode::TOO_MANY_REQUESTS,
+        code::IDP_COMMUNICATION => StatusCode::BAD_GATEWAY,
         code::SERVICE_UNAVAILABLE => StatusCode::SERVICE_UNAVAILABLE,
         code::INTERNAL => StatusCode::INTERNAL_SERVER_ERROR,
-        // INVALID_PARAMETER, INVALID_TAG_PARAMETER, TOO_MANY_TAGS, VALIDATION.
+        // INVALID_IDENTITY_TOKEN, INVALID_PARAMETER, INVALID_TAG_PARAMETER, TOO_MANY_TAGS, VALIDATION.
         _ => StatusCode::BAD_REQUEST,
     }
 }

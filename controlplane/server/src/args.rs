@@ -118,6 +118,10 @@ pub struct ServeArgs {
     #[arg(long)]
     pub new_administrator_key: bool,
 
+    /// Fetch keys also from identity providers on private networks; the default. Addresses of this machine and link-local ones stay closed.
+    #[arg(long, env = "HYTHE_ALLOW_PRIVATE_ISSUERS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_private_issuers: Option<bool>,
+
     /// Form of the log on standard error.
     #[arg(long, env = "HYTHE_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,

@@ -45,6 +45,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// Keys.
     pub keys: Keys,
+    /// Issuers of tokens that accounts trust.
+    pub identity_providers: IdentityProviders,
     /// The log.
     pub log: Log,
     /// The audit log.
@@ -283,6 +285,23 @@ impl Default for Keys {
     }
 }
 
+/// Issuers of tokens that accounts trust.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentityProviders {
+    /// Fetch keys also from issuers on private networks. Where accounts belong to people who may not look around in the
+    /// network of the server, say no.
+    pub allow_private_networks: bool,
+}
+
+impl Default for IdentityProviders {
+    fn default() -> Self {
+        Self {
+            allow_private_networks: true,
+        }
+    }
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -445,6 +464,9 @@ const CLIENT_VARIABLES: &[&str] = &[
     "HYTHE_INSECURE",
     "HYTHE_CREDENTIALS_FILE",
     "HYTHE_REGISTRY",
+    "HYTHE_WEB_IDENTITY_TOKEN_FILE",
+    "HYTHE_ROLE_ARN",
+    "HYTHE_ROLE_SESSION_NAME",
 ];
 
 impl Config {
@@ -530,6 +552,10 @@ impl Config {
         set(
             &mut self.keys.rotate_signing_key_days,
             args.rotate_signing_key_days.as_ref(),
+        );
+        set(
+            &mut self.identity_providers.allow_private_networks,
+            args.allow_private_issuers.as_ref(),
         );
         set(&mut self.log.format, args.log_format.as_ref());
         set(&mut self.log.level, args.log_level.as_ref());

@@ -17,6 +17,7 @@ mod data_dir;
 mod descriptors;
 mod file_socket;
 mod health;
+mod issuer_documents;
 mod listener;
 mod logs;
 mod metrics;

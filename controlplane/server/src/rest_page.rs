@@ -48,6 +48,7 @@ pub fn rest_reference_page() -> String {
 fn needs(operation: &OperationInfo) -> String {
     match operation.access {
         Access::Open => "nothing".into(),
+        Access::Proof => "nothing: the body proves who may".into(),
         Access::Authenticated => "any credentials".into(),
         Access::Filtered(action) => format!("`{action}` on each entry"),
         Access::Actions(actions) => actions

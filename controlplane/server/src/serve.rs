@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{AuditWhenFull, Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
 use crate::data_dir::{self, CredentialsFile, DataDir, DataDirError};
 use crate::health::{self, Health};
+use crate::issuer_documents::HttpIssuerDocuments;
 use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, TlsError};
@@ -158,7 +159,11 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
             24 * i64::from(config.keys.rotate_signing_key_days),
         ));
     }
-    let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings);
+    let issuers = HttpIssuerDocuments {
+        allow_private_networks: config.identity_providers.allow_private_networks,
+    };
+    let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings)
+        .with_issuer_documents(Arc::new(issuers));
     let audit = open_audit(&config, &plane, &store, &clock)?;
     plane
         .gate()

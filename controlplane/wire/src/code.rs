@@ -23,6 +23,8 @@ codes! {
     EXPIRED_TOKEN = "ExpiredTokenException";
     /// 409: an idempotency key came again with another request.
     IDEMPOTENCY_MISMATCH = "IdempotentParameterMismatchException";
+    /// 502: an identity provider does not answer, or not as it should.
+    IDP_COMMUNICATION = "IDPCommunicationErrorException";
     /// 404: no such image in the repository.
     IMAGE_NOT_FOUND = "ImageNotFoundException";
     /// 409: an index that is in the repository needs the image.
@@ -31,6 +33,8 @@ codes! {
     IMAGE_TAG_ALREADY_EXISTS = "ImageTagAlreadyExistsException";
     /// 500: the fault is on this side.
     INTERNAL = "ServerException";
+    /// 400: a web identity token is not valid.
+    INVALID_IDENTITY_TOKEN = "InvalidIdentityTokenException";
     /// 400: a value of the request is not valid.
     INVALID_PARAMETER = "InvalidParameterException";
     /// 400: a resource tag is not valid.

@@ -11,7 +11,8 @@ use crate::ParseError;
 /// The URL of an issuer of tokens, exactly as its tokens say it (`iss`).
 ///
 /// Invariant: at most 255 bytes; `https://`, or `http://` with a loopback host; a host of lower-case letters, digits, `.`
-/// and `-` (or an IPv6 address in brackets); perhaps a port; perhaps a path without empty or dotted segments. No user, query or
+/// and `-` with a `.` in it, so that no name starts as `aws:` and `sts:` do (or `localhost`, or an IPv6 address in
+/// brackets); perhaps a port; perhaps a path without empty or dotted segments. No user, query or
 /// fragment (`OpenID` Connect Discovery 1.0, section 3). A trailing slash is kept: an issuer either has it or not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
@@ -134,7 +135,7 @@ fn is_authority(authority: &str) -> bool {
         Some(address) => address
             .strip_suffix(']')
             .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
-        None => host.split('.').all(is_label),
+        None => (host.contains('.') || host == "localhost") && host.split('.').all(is_label),
     };
     let rest = authority.get(host.len()..).unwrap_or_default();
     let is_port = rest.is_empty()
@@ -228,6 +229,8 @@ mod tests {
             "https://exa_mple.com",
             "https://-a.com",
             "https://a..b",
+            "https://aws",
+            "https://sts/x",
             "https://[::1",
             "https://[::1]x",
             " https://a.b",

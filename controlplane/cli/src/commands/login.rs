@@ -5,11 +5,12 @@ use std::process::Stdio;
 
 use clap::{Args, ValueEnum};
 use hythe_client::wire::{AuthorizationToken, CreateAuthorizationToken, TOKEN_USER_NAME};
-use hythe_client::{Client, ConfigFile, Endpoint, Profile, Settings, SettingsSource};
+use hythe_client::{Client, ConfigFile, Credentials, Endpoint, Profile, Settings, SettingsSource, TokenSource};
 use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::commands::login_identity::IdentityArgs;
 use crate::context::Context;
 use crate::duration::token_seconds;
 use crate::error::{CliError, file};
@@ -19,7 +20,9 @@ use crate::{docker_config, helper_link, human};
 pub(crate) const EXAMPLES: &str = "Examples:
   hythe login docker                  # for 12 hours
   hythe login --credential-helper     # for good: docker asks hythe for a password whenever it needs one
-  hythe login --print-password | docker login --username AWS --password-stdin 127.0.0.1:5000";
+  hythe login --print-password | docker login --username AWS --password-stdin 127.0.0.1:5000
+  hythe login docker --web-identity-token-file /var/run/secrets/hythe/token --role-arn arn:aws:iam::000000000000:role/ci
+  hythe login --oidc-issuer https://login.example.com --oidc-client-id hythe --role-arn arn:aws:iam::000000000000:role/dev";
 
 /// `hythe login`
 #[derive(Args, Debug)]
@@ -36,6 +39,8 @@ pub struct LoginArgs {
     /// How long the password is good for, from 1 minute to 12 hours
     #[arg(long, value_parser = token_seconds, value_name = "DURATION", default_value = "12h", conflicts_with = "credential_helper")]
     duration: u32,
+    #[command(flatten)]
+    identity: IdentityArgs,
 }
 
 /// Container tools that can be logged in.
@@ -110,8 +115,14 @@ struct LoggedIn {
 }
 
 pub(crate) async fn run(args: LoginArgs, context: &Context) -> Result<(), CliError> {
-    let settings = context.settings()?;
+    let is_at_provider = args.identity.is_at_provider();
+    let settings = args.identity.settings(context).await?;
     let client = Client::new(&settings)?;
+    if is_at_provider && args.tool.is_none() && !args.print_password && !args.credential_helper {
+        let identity = client.caller_identity().await?;
+        let text = format!("logged in to {} as {}", settings.endpoint, identity.arn);
+        return context.writer.answer_text(&identity, &text);
+    }
     if args.credential_helper {
         if !matches!(args.tool, None | Some(Tool::Docker)) {
             return Err(CliError::Usage {
@@ -274,7 +285,24 @@ fn remember(settings: &Settings, host: &str, context: &Context) -> Result<bool, 
             };
             (host.to_owned(), profile)
         }
-        SettingsSource::Arguments | SettingsSource::Environment => return Ok(false),
+        SettingsSource::Arguments | SettingsSource::Environment => match &settings.credentials {
+            Credentials::WebIdentity(identity) => {
+                let TokenSource::File(token_file) = &identity.source else {
+                    return Ok(false);
+                };
+                let profile = Profile {
+                    endpoint: Some(settings.endpoint.to_string()),
+                    registry: Some(host.into()),
+                    ca_bundle: settings.ca_bundle.clone(),
+                    role_arn: Some(identity.role_arn.clone()),
+                    role_session_name: Some(identity.role_session_name.clone()),
+                    web_identity_token_file: Some(token_file.clone()),
+                    ..Profile::default()
+                };
+                (host.to_owned(), profile)
+            }
+            Credentials::AccessKey { .. } | Credentials::Token(_) => return Ok(false),
+        },
     };
     if config.profiles.get(&name) != Some(&profile) {
         config.profiles.insert(name, profile);

@@ -121,6 +121,18 @@ impl World {
         Auth::Basic(key.text("/accessKeyId"), key.text("/secretAccessKey"))
     }
 
+    /// An identity provider whose keys cannot be fetched.
+    pub async fn identity_provider(&self, url: &str) -> Reply {
+        let reply = self
+            .post(
+                "/api/v1/identity-providers",
+                json!({ "url": url, "clientIdList": ["hythe"] }),
+            )
+            .await;
+        reply.expect(201);
+        reply
+    }
+
     pub async fn repository(&self, name: &str) -> RepositoryPath {
         self.post("/api/v1/repositories", json!({ "repositoryName": name }))
             .await

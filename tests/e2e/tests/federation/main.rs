@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sessions of roles for CI systems, clusters and people, with an identity provider of our own. What administrators and jobs do
+//! is read from `examples/federation`, so that the examples work.
+#![allow(clippy::indexing_slicing, reason = "test code")]
+
+mod issuer;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::image::ImageRecipe;
+use e2e::process::{Daemon, Finished, run, run_with_input, wait_until};
+use e2e::server::clean_environment;
+use e2e::{Server, binary, client, http};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use issuer::{Issuer, now};
+
+/// How long something may take that takes no time by itself.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One worked example, and what the issuer of the test puts in the place of the real one.
+struct Example {
+    folder: &'static str,
+    /// The issuer that the example names.
+    url: &'static str,
+    role: &'static str,
+    /// The file that says what a job does.
+    job: &'static str,
+    /// Whether the issuer's keys are handed over, and nothing is fetched.
+    has_static_keys: bool,
+    claims: Value,
+    /// Claims of others, who must stay outside.
+    strangers: Vec<Value>,
+}
+
+fn github() -> Example {
+    // The claims of a real workflow ("OpenID Connect reference" of GitHub Actions).
+    let claims = json!({
+        "sub": "repo:octo-org/octo-repo:ref:refs/heads/main", "aud": "https://hythe.example.com",
+        "ref": "refs/heads/main", "sha": "2f1b7a0c", "repository": "octo-org/octo-repo",
+        "repository_owner": "octo-org", "actor_id": "12", "repository_visibility": "private",
+        "repository_id": "74", "repository_owner_id": "65", "run_id": "6198", "run_number": "10", "run_attempt": "2",
+        "runner_environment": "github-hosted", "actor": "octocat", "workflow": "image", "head_ref": "", "base_ref": "",
+        "event_name": "push", "ref_type": "branch", "ref_protected": "true",
+        "job_workflow_ref": "octo-org/octo-repo/.github/workflows/image.yaml@refs/heads/main",
+    });
+    Example {
+        folder: "github-actions",
+        url: "https://token.actions.githubusercontent.com",
+        role: "github-actions",
+        job: "workflow.yaml",
+        has_static_keys: false,
+        strangers: vec![
+            json!({ "repository": "octo-org/other", "sub": "repo:octo-org/other:ref:refs/heads/main" }),
+            json!({ "sub": "repo:octo-org/octo-repo:ref:refs/tags/v1" }),
+            json!({ "sub": "repo:octo-org/octo-repo2:ref:refs/heads/main" }),
+            json!({ "event_name": "pull_request_target" }),
+        ],
+        claims,
+    }
+}
+
+fn gitlab() -> Example {
+    // The claims of a real job ("OpenID Connect (OIDC) Authentication Using ID Tokens" of GitLab).
+    let claims = json!({
+        "sub": "project_path:my-group/my-project:ref_type:branch:ref:main", "aud": "https://hythe.example.com",
+        "namespace_id": "72", "namespace_path": "my-group", "project_id": "20", "project_path": "my-group/my-project",
+        "user_id": "1", "user_login": "sample-user", "user_email": "sample-user@example.com",
+        "user_identities": [{ "provider": "github", "extern_uid": "2435223452345" }], "pipeline_id": "574",
+        "pipeline_source": "push", "job_id": "302", "ref": "main", "ref_type": "branch",
+        "ref_path": "refs/heads/main", "ref_protected": "true", "environment": "test",
+        "groups_direct": ["my-group"], "runner_id": 1, "runner_environment": "gitlab-hosted",
+    });
+    Example {
+        folder: "gitlab-ci",
+        url: "https://gitlab.example.com",
+        role: "gitlab-ci",
+        job: "gitlab-ci.yaml",
+        has_static_keys: false,
+        strangers: vec![
+            json!({ "project_path": "my-group/other" }),
+            json!({ "ref_protected": "false" }),
+            json!({ "ref_type": "tag" }),
+        ],
+        claims,
+    }
+}
+
+fn kubernetes() -> Example {
+    // The claims of a projected token ("Managing Service Accounts" of Kubernetes).
+    let claims = json!({
+        "sub": "system:serviceaccount:ci:builder", "aud": ["hythe"],
+        "kubernetes.io": {
+            "namespace": "ci", "node": { "name": "worker", "uid": "43e99e2f" },
+            "pod": { "name": "builder", "uid": "9e97e1b4" },
+            "serviceaccount": { "name": "builder", "uid": "79cb7d10" },
+        },
+    });
+    Example {
+        folder: "kubernetes",
+        url: "https://kubernetes.default.svc.cluster.local",
+        role: "builder",
+        job: "pod.yaml",
+        has_static_keys: true,
+        strangers: vec![
+            json!({ "sub": "system:serviceaccount:ci:default" }),
+            json!({ "sub": "system:serviceaccount:ci2:builder" }),
+            json!({ "kubernetes.io": { "namespace": "other" } }),
+        ],
+        claims,
+    }
+}
+
+/// A job: a machine with nothing but the address of the server, a role and a file with a token.
+struct Job {
+    folder: TempDir,
+    program: PathBuf,
+    endpoint: String,
+    role: &'static str,
+}
+
+impl Job {
+    fn new(server: &Server, role: &'static str) -> Result<Self> {
+        Ok(Self {
+            folder: tempfile::Builder::new().prefix("hythe-job-").tempdir()?,
+            program: binary::hythe()?,
+            endpoint: server.credentials().endpoint.clone(),
+            role,
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn bring(&self, token: &str) -> Result<()> {
+        fs::write(self.path("token"), token).context("the token is not written")
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        clean_environment(&mut command);
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("REGISTRY_AUTH_FILE", self.path("auth.json"))
+            .env("HYTHE_ENDPOINT", &self.endpoint)
+            .env(
+                "HYTHE_ROLE_ARN",
+                format!("arn:aws:iam::000000000000:role/{}", self.role),
+            )
+            .env("HYTHE_ROLE_SESSION_NAME", "run-1")
+            .env("HYTHE_WEB_IDENTITY_TOKEN_FILE", self.path("token"));
+        command
+    }
+
+    fn hythe(&self, arguments: &[&str]) -> Result<Finished> {
+        run(self.command(&self.program).args(arguments))
+    }
+}
+
+/// Runs what the example's administrator runs, with the issuer of the test in the place of the example's.
+fn set_up(example: &Example, server: &Server, issuer: &Issuer) -> Result<()> {
+    let from = binary::workspace_folder()
+        .join("examples/federation")
+        .join(example.folder);
+    let folder = tempfile::Builder::new().prefix("hythe-setup-").tempdir()?;
+    for name in ["setup.sh", "trust-policy.json"] {
+        let text = fs::read_to_string(from.join(name)).with_context(|| name.to_owned())?;
+        let bare = example.url.trim_start_matches("https://");
+        ensure!(text.contains(bare), "{name} does not name the issuer");
+        let text = text.replace(example.url, issuer.url()).replace(bare, issuer.name());
+        fs::write(folder.path().join(name), text)?;
+    }
+    let programs = folder.path().join("bin");
+    fs::create_dir(&programs)?;
+    std::os::unix::fs::symlink(binary::hythe()?, programs.join("hythe"))?;
+    fs::write(folder.path().join("answer.json"), issuer.jwks())?;
+    let kubectl = programs.join("kubectl");
+    let answer = folder.path().join("answer.json");
+    fs::write(
+        &kubectl,
+        format!(
+            "#!/bin/sh\n[ \"$*\" = \"get --raw /openid/v1/jwks\" ] && cat '{}'\n",
+            answer.display()
+        ),
+    )?;
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?;
+    let path = format!(
+        "{}:{}",
+        programs.display(),
+        client::variable("PATH").unwrap_or_default()
+    );
+    let mut command = Command::new("sh");
+    clean_environment(&mut command);
+    command
+        .arg("setup.sh")
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("HOME", folder.path())
+        .envs(server.credentials().environment());
+    run(&mut command)?.ok()?;
+    Ok(())
+}
+
+fn merged(claims: &Value, changes: &Value) -> Value {
+    let mut merged = claims.clone();
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        merged[name] = value.clone();
+    }
+    merged
+}
+
+/// The administrator sets up what the example says; a job logs in, pushes and pulls; others stay outside.
+fn works(example: &Example) -> Result<()> {
+    let server = Server::start()?;
+    let issuer = Issuer::start()?;
+    server.create_repository("web")?;
+    set_up(example, &server, &issuer)?;
+    let job_text = binary::workspace_folder()
+        .join("examples/federation")
+        .join(example.folder)
+        .join(example.job);
+    let job_text = fs::read_to_string(job_text)?;
+    let role_arn = format!("arn:aws:iam::000000000000:role/{}", example.role);
+    for text in [
+        "hythe login docker",
+        "HYTHE_WEB_IDENTITY_TOKEN_FILE",
+        "HYTHE_ENDPOINT",
+        &role_arn,
+    ] {
+        ensure!(job_text.contains(text), "{} does without `{text}`", example.job);
+    }
+
+    let job = Job::new(&server, example.role)?;
+    for stranger in &example.strangers {
+        job.bring(&issuer.token("rsa-1", &merged(&example.claims, stranger))?)?;
+        let refused = job.hythe(&["whoami"])?.refused()?;
+        ensure!(
+            refused
+                .stderr
+                .contains("Not authorized to perform sts:AssumeRoleWithWebIdentity"),
+            "{stranger}: {}",
+            refused.both()
+        );
+    }
+    job.bring(&issuer.token("rsa-1", &example.claims)?)?;
+    let whoami = job.hythe(&["whoami", "--output", "json"])?.ok()?;
+    let whoami: Value = serde_json::from_str(&whoami.stdout)?;
+    let arn = format!("arn:aws:sts::000000000000:assumed-role/{}/run-1", example.role);
+    ensure!(whoami["arn"] == arn.as_str(), "{whoami}");
+
+    let image = job.folder.path().join("image");
+    ImageRecipe::text("federated").write(&image, "v1")?;
+    let layout = format!("oci:{}:v1", image.display());
+    let reference = format!("{}/web:v1", server.registry());
+    if let Some(programs) = client::find(&["skopeo"])? {
+        let skopeo = programs.first().context("skopeo")?;
+        job.hythe(&["login", "skopeo"])?.ok()?;
+        let remote = format!("docker://{reference}");
+        let copy = |arguments: &[&str]| {
+            run(job
+                .command(skopeo)
+                .args([
+                    "--insecure-policy",
+                    "copy",
+                    "--src-tls-verify=false",
+                    "--dest-tls-verify=false",
+                ])
+                .args(arguments))
+        };
+        copy(&[&layout, &remote])?.ok()?;
+        let pulled = format!("oci:{}:v1", job.path("pulled").display());
+        copy(&[&remote, &pulled])?.ok()?;
+    }
+    // The credential helper takes the same way.
+    let helper = job.path("docker-credential-hythe");
+    std::os::unix::fs::symlink(binary::hythe()?, &helper)?;
+    let got = run_with_input(job.command(&helper).arg("get"), server.registry().as_bytes())?.ok()?;
+    let got: Value = serde_json::from_str(&got.stdout)?;
+    let (user, password) = (got["Username"].as_str(), got["Secret"].as_str());
+    let basic = http::basic(user.context("a user")?, password.context("a password")?);
+    let tags = http::request(
+        server.registry(),
+        "GET",
+        "/v2/web/tags/list",
+        &[("Authorization", &basic)],
+        &[],
+    )?;
+    ensure!(tags.status == 200, "{tags:?}");
+
+    // A token of another issuer with the same claims, and one that is over.
+    let other = Issuer::start()?;
+    let refused = |token: &str, why: &str| -> Result<()> {
+        job.bring(token)?;
+        let refused = job.hythe(&["whoami"])?.refused()?;
+        ensure!(refused.stderr.contains(why), "{}", refused.both());
+        Ok(())
+    };
+    refused(
+        &other.token("rsa-1", &example.claims)?,
+        "No OpenIDConnect provider found",
+    )?;
+    let as_if = merged(&example.claims, &json!({ "iss": issuer.url() }));
+    refused(&other.token("rsa-1", &as_if)?, "signature")?;
+    let over = merged(
+        &example.claims,
+        &json!({ "iat": now() - 7200, "nbf": now() - 7200, "exp": now() - 3600 }),
+    );
+    refused(&issuer.token("rsa-1", &over)?, "expired")?;
+    refused(
+        &issuer.token("rsa-1", &merged(&example.claims, &json!({ "aud": "elsewhere" })))?,
+        "audience",
+    )?;
+
+    // The issuer gets a new key. Those that were handed over have to be handed over again.
+    issuer.add_ec("ec-2")?;
+    if example.has_static_keys {
+        refused(&issuer.token("ec-2", &example.claims)?, "no key with the id")?;
+        let keys = server.scratch().join("keys.json");
+        fs::write(&keys, issuer.jwks())?;
+        let keys = keys.display().to_string();
+        run(&mut server.command(&["identity-provider", "update", issuer.url(), "--jwks-file", &keys])?)?.ok()?;
+        job.bring(&issuer.token("ec-2", &example.claims)?)?;
+        job.hythe(&["whoami"])?.ok()?;
+    } else {
+        job.bring(&issuer.token("ec-2", &example.claims)?)?;
+        // At most a few seconds, within which the server does not ask again.
+        wait_until("the new key counts", LIMIT, || {
+            job.hythe(&["whoami"]).is_ok_and(|finished| finished.status.success())
+        })?;
+    }
+
+    // Whoever deletes the provider shuts the door.
+    run(&mut server.command(&["identity-provider", "delete", issuer.url(), "--yes"])?)?.ok()?;
+    let gone = job.hythe(&["whoami"])?.refused()?;
+    ensure!(
+        gone.stderr.contains("No OpenIDConnect provider found"),
+        "{}",
+        gone.both()
+    );
+    Ok(())
+}
+
+#[test]
+fn github_actions_logs_in_as_the_example_says() -> Result<()> {
+    works(&github())
+}
+
+#[test]
+fn gitlab_ci_logs_in_as_the_example_says() -> Result<()> {
+    works(&gitlab())
+}
+
+#[test]
+fn kubernetes_service_accounts_log_in_as_the_example_says() -> Result<()> {
+    works(&kubernetes())
+}
+
+/// A server that people log in to at the issuer, and the home of one of them.
+struct People {
+    server: Server,
+    issuer: Issuer,
+    home: TempDir,
+}
+
+impl People {
+    fn new() -> Result<Self> {
+        let (server, issuer) = (Server::start()?, Issuer::start()?);
+        let provider = json!({ "url": issuer.url(), "clientIdList": ["hythe-cli"] });
+        let created = server.api("POST", "/api/v1/identity-providers", Some(&provider))?;
+        ensure!(created.status == 201, "{created:?}");
+        let trust = json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity",
+                "Principal": { "Federated": format!("arn:aws:iam::000000000000:oidc-provider/{}", issuer.name()) },
+                "Condition": { "ForAnyValue:StringEquals": { format!("{}:groups", issuer.name()): "developers" } },
+            }],
+        });
+        let role = json!({
+            "roleName": "dev", "assumeRolePolicyDocument": trust.to_string(), "policies": ["PowerUser"],
+        });
+        let created = server.api("POST", "/api/v1/roles", Some(&role))?;
+        ensure!(created.status == 201, "{created:?}");
+        let home = tempfile::Builder::new().prefix("hythe-home-").tempdir()?;
+        Ok(Self { server, issuer, home })
+    }
+
+    fn hythe(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary::hythe()?);
+        clean_environment(&mut command);
+        command
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path());
+        Ok(command)
+    }
+
+    fn login(&self, how: &str) -> Result<Command> {
+        let endpoint = &self.server.credentials().endpoint;
+        let role = "arn:aws:iam::000000000000:role/dev";
+        let issuer = self.issuer.url();
+        self.hythe(&[
+            "login",
+            "--endpoint",
+            endpoint,
+            "--oidc-issuer",
+            issuer,
+            "--oidc-client-id",
+            "hythe-cli",
+            "--role-arn",
+            role,
+            how,
+        ])
+    }
+
+    fn is_in(&self) -> Result<()> {
+        let whoami = run(&mut self.hythe(&["whoami"])?)?.ok()?;
+        ensure!(whoami.stdout.contains("assumed-role/dev/hythe"), "{}", whoami.both());
+        Ok(())
+    }
+}
+
+#[test]
+fn people_log_in_with_a_device_code_and_stay_logged_in() -> Result<()> {
+    let people = People::new()?;
+    let done = run(&mut people.login("--device")?)?.ok()?;
+    ensure!(done.stderr.contains("ABCD-EFGH"), "{}", done.both());
+    ensure!(done.stdout.contains("assumed-role/dev/hythe"), "{}", done.both());
+    people.is_in()?;
+    ensure!(people.issuer.refreshes() == 0, "the session is kept");
+    let folder = people.home.path().join(".cache/hythe/tokens");
+    let mut files = 0;
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        let mode = fs::metadata(&path)?.permissions().mode() & 0o777;
+        ensure!(mode == 0o600, "{} is {mode:o}", path.display());
+        // The session is lost and the token is over: the refresh token gets the next ones.
+        let mut kept: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let over = json!({ "sub": "ada@example.com", "aud": "hythe-cli", "groups": ["developers"], "iat": now() - 7200,
+            "nbf": now() - 7200, "exp": now() - 3600 });
+        kept["idToken"] = people.issuer.token("rsa-1", &over)?.into();
+        kept["sessions"] = json!({});
+        fs::write(&path, kept.to_string())?;
+        files += 1;
+    }
+    ensure!(files == 1, "{files} files");
+    people.is_in()?;
+    ensure!(people.issuer.refreshes() == 1, "refreshed once");
+    Ok(())
+}
+
+#[test]
+fn people_log_in_with_a_browser() -> Result<()> {
+    let people = People::new()?;
+    let log = people.home.path().join("login.log");
+    let mut login = Daemon::start("hythe login", &mut people.login("--no-browser")?, &log)?;
+    let mut address = None;
+    login.wait_until("the address is shown", LIMIT, || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        address = text
+            .lines()
+            .find(|line| line.contains("/authorize?"))
+            .map(|line| line.trim().to_owned());
+        address.is_some()
+    })?;
+    let address = address.context("an address")?;
+    ensure!(address.contains("code_challenge_method=S256"), "{address}");
+    let target = address.trim_start_matches(people.issuer.url());
+    let sent_back = http::request(people.issuer.name(), "GET", target, &[], &[])?;
+    let back = sent_back.header("location").context("a redirect")?.to_owned();
+    let (host, target) = back
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split_once('/'))
+        .context("a loopback address")?;
+    // Somebody who does not know the state gets nothing and disturbs nothing.
+    let stray = http::request(host, "GET", "/callback?code=evil&state=x", &[], &[])?;
+    ensure!(stray.status == 404, "{stray:?}");
+    let answered = http::request(host, "GET", &format!("/{target}"), &[], &[])?;
+    ensure!(answered.status == 200, "{answered:?}");
+    let mut status = None;
+    wait_until("the login ends", LIMIT, || {
+        status = login.exit_status().ok().flatten();
+        status.is_some()
+    })?;
+    ensure!(status.is_some_and(|status| status.success()), "{}", login.log());
+    people.is_in()
+}
