@@ -33,8 +33,9 @@ pub struct Sealing {
     pub has_more: bool,
 }
 
+/// In no order: either of two indexes may give them, and only one of these is sorted by time.
 pub(crate) const UNSEALED: &str = "
-    SELECT id, shared, members FROM audit_event WHERE sequence IS NULL AND id >= '' ORDER BY id LIMIT $1";
+    SELECT id, shared, members FROM audit_event WHERE sequence IS NULL LIMIT $1";
 const HEAD: &str = "SELECT head_sequence, head_hash FROM audit_chain WHERE id = 1";
 /// Gives a row if the chain still ends where it did.
 const MOVE_HEAD: &str = "
@@ -87,10 +88,11 @@ impl Store {
                     has_more: false,
                 });
             }
-            let waiting = waiting
+            let mut waiting = waiting
                 .iter()
                 .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
                 .collect::<Result<Vec<_>, StoreError>>()?;
+            waiting.sort_unstable();
             let is_anchor_due = session
                 .fetch_optional(LAST_ANCHOR, values![])
                 .await?
