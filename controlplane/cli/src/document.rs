@@ -18,6 +18,11 @@ pub struct DocumentArg {
 }
 
 impl DocumentArg {
+    /// The document at `file`.
+    pub(crate) fn at(file: PathBuf) -> Self {
+        Self { file }
+    }
+
     /// The text.
     pub(crate) fn read(&self) -> Result<String, CliError> {
         let mut text = String::new();

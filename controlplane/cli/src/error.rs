@@ -24,6 +24,9 @@ pub(crate) enum CliError {
     /// The server named a registry that is none.
     #[error("the server's registry")]
     Registry(#[from] EndpointError),
+    /// A file is no policy.
+    #[error("the policy is not valid: {0}")]
+    Policy(hythe_rules::PolicyError),
     /// The arguments do not make sense together.
     #[error("{message}")]
     Usage {

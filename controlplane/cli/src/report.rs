@@ -37,6 +37,10 @@ pub(crate) fn report(error: &CliError) -> Report {
         CliError::Oidc(oidc) => oidc_report(oidc),
         CliError::Transfer(transfer) => transfer_report(transfer),
         CliError::Registry(_) => (FAILED, Some("check the server's configuration of its public address")),
+        CliError::Policy(_) => (
+            FAILED,
+            Some("the place is a JSON pointer; docs/policies.md has the grammar"),
+        ),
         CliError::Usage { hint, .. } => (USAGE, Some(hint)),
         CliError::Unconfirmed(_) => (USAGE, Some("add `--yes`")),
         CliError::Tool { .. } => (

@@ -24,6 +24,7 @@ mod identity_provider;
 mod image;
 mod policy;
 mod policy_document;
+mod policy_simulation;
 mod principal;
 mod referrers;
 mod registry;
@@ -68,7 +69,7 @@ pub use hythe_meta::{
     PolicyRef, PutAuditSettingsError, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove,
     TagStatus, UserKind, UserRecord,
 };
-pub use hythe_rules::{ManagedPolicy, Policy};
+pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderChange, IdentityProviderError, MAX_IDENTITY_PROVIDERS,
     ProviderSettingsError, UpdateIdentityProviderError,
@@ -79,6 +80,10 @@ pub use policy::{
     PolicyScope, UnknownPolicy, UpdatePolicyError,
 };
 pub use policy_document::DocumentError;
+pub use policy_simulation::{
+    AccessEntry, Evaluation, MAX_ACCESS_PRINCIPALS, Outcome, OwnedStatement, RepositoryAccess, RepositoryAccessError,
+    SimulatedResource, Simulation, SimulationError, simulated_principal,
+};
 pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
     UnknownPrincipal, UpdatePrincipalError,

@@ -11,6 +11,7 @@ pub(crate) mod identity_provider;
 pub(crate) mod image;
 pub(crate) mod openapi;
 pub(crate) mod policy;
+pub(crate) mod policy_simulation;
 mod principal;
 pub(crate) mod referrers;
 pub(crate) mod registry;

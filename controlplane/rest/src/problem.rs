@@ -17,11 +17,11 @@ use hythe_operations::{
     DeleteImageRefusal, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError,
     IdentityProviderError, ImageError, ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy,
     OpenSessionError, PolicyError, PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutImageRefusal,
-    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
-    StoreError, TagError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
-    UnknownStatement, UnknownTag, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
-    UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError,
+    RepositoryPolicyError, ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError,
+    SetTagError, SigningKeyError, SimulationError, StoreError, TagError, TokenError, UnknownAccount, UnknownImage,
+    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
+    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -502,6 +502,26 @@ impl From<SigningKeyError> for Problem {
                 RotateSigningKeyError::Crypto(error) => error.into(),
                 RotateSigningKeyError::Store(error) => error.into(),
             },
+        }
+    }
+}
+
+impl From<SimulationError> for Problem {
+    fn from(error: SimulationError) -> Self {
+        match error {
+            SimulationError::Principal(error) => error.into(),
+            SimulationError::OtherAccount(_) => Self::invalid_member("/principalArn", error),
+            SimulationError::OtherResource(_) => Self::invalid_member("/resourceArns", error),
+            SimulationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RepositoryAccessError> for Problem {
+    fn from(error: RepositoryAccessError) -> Self {
+        match error {
+            RepositoryAccessError::Unknown(error) => error.into(),
+            RepositoryAccessError::Store(error) => error.into(),
         }
     }
 }

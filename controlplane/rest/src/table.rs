@@ -9,8 +9,8 @@ use hythe_wire::code;
 
 use crate::handlers::{
     access_key, account, audit, authorization_token, caller_identity, group, identity_provider, image, openapi, policy,
-    referrers, registry, registry_policy, repository, repository_policy, resource_tags, role, role_session,
-    signing_key, tag, user, web_identity_session,
+    policy_simulation, referrers, registry, registry_policy, repository, repository_policy, resource_tags, role,
+    role_session, signing_key, tag, user, web_identity_session,
 };
 use crate::operation::{Access, Answer, Form, OperationInfo, Preconditions, schema};
 
@@ -123,6 +123,34 @@ static OPERATIONS: &[OperationInfo] = &[
         answer: ok(Form::Json(schema::<wire::RepositoryUsage>)),
         errors: &[code::REPOSITORY_NOT_FOUND],
         route: || get(repository::usage),
+    },
+    OperationInfo {
+        name: "ListRepositoryAccess",
+        summary: "Lists who may do something in a repository, by default pull.",
+        method: Method::GET,
+        path: "/api/v1/repositories/{repositoryName}/access",
+        access: Access::Actions(&[Action::SimulatePrincipalPolicy]),
+        is_change: false,
+        preconditions: Preconditions::None,
+        query: schema::<wire::ListRepositoryAccess>,
+        body: None,
+        answer: ok(Form::Json(schema::<wire::RepositoryAccess>)),
+        errors: &[code::REPOSITORY_NOT_FOUND],
+        route: || get(policy_simulation::access),
+    },
+    OperationInfo {
+        name: "SimulatePolicy",
+        summary: "Says what somebody may do, and why; for drafts of policies too. Changes nothing.",
+        method: Method::POST,
+        path: "/api/v1/policy-simulations",
+        access: Access::Actions(&[Action::SimulatePrincipalPolicy]),
+        is_change: false,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: Some(schema::<wire::SimulatePolicy>),
+        answer: ok(Form::Json(schema::<wire::PolicySimulation>)),
+        errors: &[code::RESOURCE_NOT_FOUND],
+        route: || post(policy_simulation::simulate),
     },
     OperationInfo {
         name: "ListResourceTags",

@@ -65,6 +65,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
         "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
         "UpdatePolicy" => json!({ "policyDocument": IDENTITY_POLICY }),
+        "SimulatePolicy" => json!({ "actions": ["ecr:BatchGetImage"] }),
         "UpdateUser" => json!({ "policies": [] }),
         "AssumeRole" => json!({ "roleSessionName": "run-7" }),
         "CreateWebIdentitySession" => json!({

@@ -314,7 +314,7 @@ impl Test {
             Self::Number(order, values) => {
                 let left = match fact {
                     #[expect(clippy::cast_precision_loss, reason = "exact for the next 285 million years")]
-                    Fact::Epoch(time) | Fact::Time(time) => Some(time.as_second() as f64),
+                    Fact::Epoch(time) => Some(time.as_second() as f64),
                     other => number(&other.as_text()),
                 };
                 left.is_some_and(|left| values.iter().any(|right| order.holds(&left, right)))

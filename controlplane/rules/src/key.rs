@@ -84,8 +84,9 @@ const NAMED: &[(&str, KeyKind)] = &[
     ("aws:referer", KeyKind::Never),
 ];
 
+type OfTag = fn(Box<str>) -> KeyKind;
 /// Keys that go on with the name of a tag.
-const TAGGED: &[(&str, fn(Box<str>) -> KeyKind)] = &[
+const TAGGED: &[(&str, OfTag)] = &[
     ("aws:principaltag/", KeyKind::PrincipalTag),
     ("aws:resourcetag/", KeyKind::ResourceTag),
     ("ecr:resourcetag/", KeyKind::ResourceTag),

@@ -234,11 +234,11 @@ impl Policy {
     /// Whether a condition or a variable asks about a key that starts so, such as `aws:ResourceTag/`.
     #[must_use]
     pub fn needs(&self, prefix: &str) -> bool {
-        let starts_so = |key: &&Box<str>| {
+        let starts_so = |key: &str| {
             let head = key.as_bytes().get(..prefix.len());
             head.is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
         };
-        self.keys.iter().any(|key| starts_so(&key))
+        self.keys.iter().any(|key| starts_so(key))
     }
 
     /// The one text that all documents have which say the same: without regard to the order of statements, members and

@@ -140,6 +140,19 @@ impl PrincipalPattern {
     }
 }
 
+/// As it is written under `AWS`, `Service` or `Federated`.
+impl std::str::FromStr for PrincipalPattern {
+    type Err = hythe_model::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let others = || Self::parse_federated(text).or_else(|_| Self::parse_service(text));
+        let reason = "it must be the ARN of a user, a role, a session of a role, an account's root or an identity provider, \
+                      an account id, the name of a service, or `*`";
+        let not_valid = |_| hythe_model::ParseError::new("principal", text, reason);
+        Self::parse_aws(text).or_else(|_| others()).map_err(not_valid)
+    }
+}
+
 /// The spelling of the canonical form.
 impl fmt::Display for PrincipalPattern {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,11 +233,8 @@ impl Principals {
 
     fn listing(&self, requester: &Requester<'_>, owner: &AccountId) -> Naming {
         match requester {
-            Requester::Principal(principal) => self.naming_of(principal),
-            Requester::Administrator(principal) if self.lists((1, owner.as_str(), "", "")) => {
-                self.naming_of(principal).max(Naming::Itself)
-            }
-            Requester::Administrator(principal) => self.naming_of(principal),
+            Requester::Administrator(_) if self.lists((1, owner.as_str(), "", "")) => Naming::Itself,
+            Requester::Principal(principal) | Requester::Administrator(principal) => self.naming_of(principal),
             Requester::Service(name) if self.lists((5, name, "", "")) => Naming::Itself,
             Requester::Federated(arn) if self.lists((6, arn, "", "")) => Naming::Itself,
             Requester::Service(_) | Requester::Federated(_) => Naming::Not,
@@ -235,14 +245,16 @@ impl Principals {
         if self.has_anybody {
             return Naming::Itself;
         }
-        let by_account = |account: &AccountId| match self.lists((1, account.as_str(), "", "")) {
-            true => Naming::Account,
-            false => Naming::Not,
+        let by_account = |account: &AccountId| {
+            if self.lists((1, account.as_str(), "", "")) {
+                Naming::Account
+            } else {
+                Naming::Not
+            }
         };
         match principal {
-            Principal::Anonymous => Naming::Not,
             Principal::Root(account) if self.lists((1, account.as_str(), "", "")) => Naming::Itself,
-            Principal::Root(_) => Naming::Not,
+            Principal::Anonymous | Principal::Root(_) => Naming::Not,
             Principal::User(account, name) if self.lists((2, account.as_str(), name.as_str(), "")) => Naming::Itself,
             Principal::User(account, _) => by_account(account),
             Principal::Role(RoleSession { account, role, session }) => {
@@ -258,12 +270,10 @@ impl Principals {
     }
 
     fn lists_all_of(&self, requester: &Requester<'_>) -> bool {
-        if self.has_anybody {
-            return matches!(requester, Requester::Principal(_) | Requester::Administrator(_));
-        }
         match requester {
             Requester::Service(name) => self.lists((5, name, "", "")),
             Requester::Federated(arn) => self.lists((6, arn, "", "")),
+            Requester::Principal(_) | Requester::Administrator(_) if self.has_anybody => true,
             Requester::Principal(principal) | Requester::Administrator(principal) => match principal {
                 Principal::Anonymous => false,
                 Principal::Root(account) => self.lists((1, account.as_str(), "", "")),

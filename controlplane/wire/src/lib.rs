@@ -24,6 +24,7 @@ mod identity_provider;
 mod image;
 pub mod path;
 mod policy;
+mod policy_simulation;
 mod problem;
 mod registry;
 mod repository;
@@ -57,6 +58,10 @@ pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,
     RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy, SetRepositoryPolicy,
     UpdatePolicy,
+};
+pub use policy_simulation::{
+    ListRepositoryAccess, MAX_SIMULATED_DECISIONS, MAX_SIMULATED_POLICIES, PolicyDecision, PolicyEvaluation,
+    PolicySimulation, PolicyStatement, RepositoryAccess, RepositoryAccessEntry, SimulatePolicy, UnmetCondition,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use registry::{InRegistry, ListQuery, NoParameters, Registry};

@@ -40,6 +40,18 @@ pub fn resource_tags(name: &RepositoryName) -> String {
     format!("{}/resource-tags", repository(name))
 }
 
+/// Who may do something in one repository.
+#[must_use]
+pub fn repository_access(name: &RepositoryName) -> String {
+    format!("{}/access", repository(name))
+}
+
+/// `POST` asks what somebody may do.
+#[must_use]
+pub fn policy_simulations() -> String {
+    format!("{PREFIX}/policy-simulations")
+}
+
 /// The policy of one repository.
 #[must_use]
 pub fn repository_policy(name: &RepositoryName) -> String {

@@ -75,7 +75,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("controlplane/client", &["registry/model", "controlplane/wire"]),
     (
         "controlplane/cli",
-        &["registry/model", "controlplane/wire", "controlplane/client"],
+        &[
+            "registry/model",
+            "controlplane/rules",
+            "controlplane/wire",
+            "controlplane/client",
+        ],
     ),
     ("controlplane/hythe", &["controlplane/server", "controlplane/cli"]),
     ("provider/tfplugin/derive", &[]),

@@ -5,6 +5,9 @@ use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hythe_client::wire::{CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, ResourceTag, UpdatePolicy};
 
+use super::policy_explain::{
+    self, EXPLAIN_EXAMPLES, ExplainArgs, VALIDATE_EXAMPLES, ValidateArgs, WHO_CAN_EXAMPLES, WhoCanArgs,
+};
 use super::repository::resource_tag;
 use crate::confirm::Confirmation;
 use crate::context::Context;
@@ -57,6 +60,15 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
     },
+    /// Say what somebody may do, and why
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
+    /// List who may do something in a repository
+    #[command(after_help = WHO_CAN_EXAMPLES)]
+    WhoCan(WhoCanArgs),
+    /// Check a policy in a file; needs no server
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate(ValidateArgs),
     /// Delete a policy that is attached to nobody
     #[command(visible_alias = "rm")]
     Delete {
@@ -127,6 +139,9 @@ pub(crate) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
                 &context.client()?.update_policy(&name, &request, None).await?.value,
             )
         }
+        PolicyCommand::Explain(args) => policy_explain::explain(args, context).await,
+        PolicyCommand::WhoCan(args) => policy_explain::who_can(args, context).await,
+        PolicyCommand::Validate(args) => policy_explain::validate(&args, context),
         PolicyCommand::Delete { name, confirmation } => {
             confirmation.check(&format!("delete policy `{name}`"))?;
             let deleted = context.client()?.delete_policy(&name, None).await?;

@@ -10,6 +10,7 @@ mod identity_provider;
 mod image;
 mod page;
 mod policy;
+mod policy_simulation;
 mod registry;
 mod repository;
 mod resource_tag;
