@@ -145,7 +145,7 @@ impl ControlPlane {
             algorithms: SigningAlgorithm::DEFAULT.iter().map(ToString::to_string).collect(),
             ..IdentityProviderSettings::default()
         };
-        let now = self.clock().now();
+        let now = self.stored_now();
         let provider = IdentityProviderRecord {
             account,
             settings: self.changed(usual, change)?,
@@ -219,7 +219,7 @@ impl ControlPlane {
                 break;
             }
             let settings = self.changed(found.settings, change.clone())?;
-            let now = self.clock().now();
+            let now = self.stored_now();
             let updated = self
                 .store()
                 .update_identity_provider(account, name, &settings, now, found.version)
