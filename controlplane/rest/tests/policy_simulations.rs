@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What somebody may do, and who may do something, as a client is told.
-#![allow(clippy::unwrap_used, reason = "test code")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code")]
 
 mod support;
 
