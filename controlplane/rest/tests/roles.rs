@@ -8,7 +8,7 @@ use hythe_access::{
     Action, Caller, Credentials, Decision, Gate as _, Principal, RequestContext, Resource, RolePath, RoleSession,
     Secret,
 };
-use hythe_model::{AccountId, RepositoryPath};
+use hythe_model::{AccountId, Clock as _, RepositoryPath};
 use serde_json::{Value, json};
 use support::{Auth, Reply, World};
 
@@ -273,13 +273,13 @@ async fn from_another_account_both_sides_must_allow() {
 
 /// Behind the back of the gate, as another node does: it counts a second later.
 async fn set_policy(world: &World, path: &RepositoryPath, text: &str) {
-    let now = jiff::Timestamp::UNIX_EPOCH;
+    let now = world.clock.now();
     world.store.set_repository_policy(path, text, now, None).await.unwrap();
     world.clock.advance_seconds(1);
 }
 
 async fn set_registry_policy(world: &World, text: &str) {
-    let now = jiff::Timestamp::UNIX_EPOCH;
+    let now = world.clock.now();
     let text = text.to_owned();
     let edit: hythe_meta::EditPolicy<hythe_operations::StoreError> =
         std::sync::Arc::new(move |_| Ok(Some(text.clone())));

@@ -343,6 +343,7 @@ fn every_code_has_a_status_of_its_kind() {
     assert_eq!(
         rest,
         [
+            code::INVALID_IDENTITY_TOKEN,
             code::INVALID_PARAMETER,
             code::INVALID_TAG_PARAMETER,
             code::TOO_MANY_TAGS,
