@@ -6,6 +6,7 @@
 //! store, with answers that are forgotten when this node changes them and after a second otherwise, so that a right that was taken away
 //! stops at once here and within a second elsewhere.
 
+mod accounts;
 mod bootstrap;
 mod candidate;
 mod fresh;
@@ -86,6 +87,7 @@ pub struct AccessGate {
     revocations: Revocations,
     tokens: VerifiedTokens,
     access_keys: Fresh<String, Arc<AccessKeyRecord>>,
+    open_accounts: Fresh<AccountId, ()>,
     policies: PolicyCache,
     logins: LoginThrottle,
     rates: Option<Rates>,
@@ -163,6 +165,7 @@ impl AccessGate {
             revocations: Revocations::default(),
             tokens: VerifiedTokens::default(),
             access_keys: Fresh::new(),
+            open_accounts: Fresh::new(),
             logins: LoginThrottle::new(LoginLimits::default()),
             rates: None,
             last_used: Mutex::new(HashMap::new()),
@@ -304,6 +307,7 @@ impl AccessGate {
     /// To be called after a write of an account, a user, a group or a role.
     pub(crate) fn forget_users(&self) {
         self.policies.forget_principals();
+        self.open_accounts.clear();
         self.access_keys.clear();
     }
 
@@ -593,6 +597,10 @@ impl Gate for AccessGate {
             }
             Some(_) => {}
         }
+        if !self.is_served(caller, resource.account()).await? {
+            let because = format!("because the account {} is closed or does not exist", resource.account());
+            return Ok(Decision::Denied(request.denial(&because).into()));
+        }
         Ok(answer(&request, &set))
     }
 
@@ -642,6 +650,10 @@ fn answer(request: &Request<'_>, set: &PolicySet) -> Decision {
         if !without.is_allowed() {
             decision = without;
         }
+    }
+    // Nor must a role's trust policy tell that there is a role, to whom it does not let in.
+    if policies.trust.is_some() && !decision.is_allowed() {
+        decision = hythe_rules::decide(request, &Policies { trust: None, ..policies });
     }
     match decision.denial(request) {
         None => Decision::Allowed,

@@ -40,6 +40,8 @@ async fn furnish(world: &World) {
 
 /// A request that would be good for the owner, for each row of the table.
 fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (String, Option<Value>) {
+    let is_of_policies = info.path.starts_with("/api/v1/policies");
+    let policy = if is_of_policies { "deploy" } else { "ReadOnly" };
     let path = info
         .path
         .replace("{repositoryName}", "team-a%2Fweb")
@@ -47,10 +49,18 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{imageTag}", "v1")
         .replace("{tokenId}", token)
         .replace("{userName}", "ada")
-        .replace("{accessKeyId}", key)
         .replace("{sid}", "Share")
-        .replace("{policyName}", "deploy")
-        .replace("{providerName}", "ci.example");
+        .replace("{groupName}", "builders")
+        .replace("{roleName}", "deployer")
+        .replace("{accountId}", OTHER_ACCOUNT)
+        .replace("{policyName}", policy)
+        .replace("{providerName}", "ci.example")
+        .replace("{accessKeyId}", key);
+    let trust = json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "AWS": "000000000000" } }],
+    })
+    .to_string();
     let tags = || json!({ "tags": [{ "Key": "a", "Value": "b" }] });
     let body = match info.name {
         "CreateRepository" => json!({ "repositoryName": "new", "tags": [{ "Key": "a", "Value": "b" }] }),
@@ -59,20 +69,31 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "RemoveResourceTags" => return (format!("{path}?tagKeys=a"), None),
         "PutTag" => json!({ "imageDigest": digest }),
         "CreateAuthorizationToken" | "RenewAuthorizationToken" => json!({}),
-        "CreateUser" => json!({ "userName": "bob", "policies": ["ReadOnly"] }),
         "SetRepositoryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
         "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
         "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
         "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
         "UpdatePolicy" => json!({ "policyDocument": IDENTITY_POLICY }),
         "SimulatePolicy" => json!({ "actions": ["ecr:BatchGetImage"] }),
-        "UpdateUser" => json!({ "policies": [] }),
         "AssumeRole" => json!({ "roleSessionName": "run-7" }),
         "CreateWebIdentitySession" => json!({
             "roleArn": "arn:aws:iam::000000000000:role/ci", "roleSessionName": "run", "webIdentityToken": "x.y.z",
         }),
         "CreateIdentityProvider" => json!({ "url": "https://new.example", "clientIdList": ["hythe"] }),
         "UpdateIdentityProvider" => json!({ "clientIdList": ["other"] }),
+        "CreateUser" => json!({ "userName": "bob", "policies": ["ReadOnly"], "permissionsBoundary": "FullAccess" }),
+        "UpdateUser" => json!({ "policies": [], "permissionsBoundary": null, "isDisabled": false }),
+        "CreateGroup" => json!({ "groupName": "new", "policies": ["ReadOnly"] }),
+        "UpdateGroup" => json!({ "description": "x", "policies": [] }),
+        "CreateRole" => json!({
+            "roleName": "new", "assumeRolePolicyDocument": trust, "policies": ["ReadOnly"],
+            "permissionsBoundary": "FullAccess",
+        }),
+        "UpdateRole" => json!({
+            "description": "x", "assumeRolePolicyDocument": trust, "policies": [], "permissionsBoundary": null,
+        }),
+        "CreateAccount" => json!({ "accountName": "new" }),
+        "UpdateAccount" => json!({ "accountName": "new", "status": "CLOSED" }),
         "UpdateAccessKey" => json!({ "status": "Active" }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "VerifyAuditEvents" => json!({}),
@@ -80,6 +101,34 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         _ => return (path, None),
     };
     (path, Some(body))
+}
+
+const OTHER_ACCOUNT: &str = "222222222222";
+
+/// What the requests of the rows about groups, roles and accounts need; the id of a key of the other account's
+/// administrator comes back where a row asks for one.
+async fn prepare(world: &World, info: &OperationInfo) -> Option<String> {
+    if info.path.contains("{groupName}") {
+        world
+            .post("/api/v1/groups", json!({ "groupName": "builders" }))
+            .await
+            .expect(201);
+    }
+    if info.path.contains("{roleName}") {
+        let trust = r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"000000000000"}}}"#;
+        let role = json!({ "roleName": "deployer", "assumeRolePolicyDocument": trust });
+        world.post("/api/v1/roles", role).await.expect(201);
+    }
+    if info.path.contains("{accountId}") {
+        let account = json!({ "accountId": OTHER_ACCOUNT, "accountName": "other" });
+        world.post("/api/v1/accounts", account).await.expect(201);
+    }
+    if info.path.ends_with("/administrator-keys/{accessKeyId}") {
+        let path = format!("/api/v1/accounts/{OTHER_ACCOUNT}/administrator-keys");
+        let key = world.call(&world.root, "POST", &path).send().await;
+        return Some(key.expect(201).text("/accessKeyId"));
+    }
+    None
 }
 
 async fn send(world: &World, auth: &Auth, info: &OperationInfo, request: &(String, Option<Value>)) -> support::Reply {
@@ -107,16 +156,18 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
             .post("/api/v1/authorization-tokens", json!({ "renewable": true }))
             .await
             .text("/tokenId");
-        let request = example(info, &digest, key, &token);
         world.identity_provider("https://ci.example").await;
-        let absent = (
-            request
-                .0
-                .replace("team-a%2Fweb", "absent")
-                .replace("/ada", "/nobody")
-                .replace("/ci.example", "/no.example"),
-            request.1.clone(),
-        );
+        let other_key = prepare(&world, info).await;
+        let request = example(info, &digest, other_key.as_deref().unwrap_or(key), &token);
+        let absent = request
+            .0
+            .replace("team-a%2Fweb", "absent")
+            .replace("/ada", "/nobody")
+            .replace("/ci.example", "/no.example")
+            .replace("/builders", "/nobody")
+            .replace("/deployer", "/nobody")
+            .replace(OTHER_ACCOUNT, "333333333333");
+        let absent = (absent, request.1.clone());
         for (auth, is_known) in [(Auth::Nobody, false), (stranger, true)] {
             let (here, there) = (
                 send(&world, &auth, info, &request).await,
@@ -151,7 +202,11 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
             // What is there and what is not look the same to those who may not know.
             let blank = |reply: &support::Reply| {
                 let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
-                (reply.status, text.replace("/ada", "/nobody"))
+                let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
+                (
+                    reply.status,
+                    text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),
+                )
             };
             assert_eq!(blank(&here), blank(&there), "{name}");
         }
@@ -195,6 +250,8 @@ async fn every_action_of_a_row_is_asked_for() {
             let Auth::Basic(key, _) = world.user("ada", &[]).await else {
                 panic!("an access key")
             };
+            let other_key = prepare(&world, info).await;
+            let key = other_key.unwrap_or(key);
             let renewable = world
                 .post("/api/v1/authorization-tokens", json!({ "renewable": true }))
                 .await

@@ -104,6 +104,8 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "audit events in order" | "audit events to verify" | "oldest audit events" => &["4000", "10"],
             "audit events to seal" => &["10"],
             "audit anchors" => &["4000", "4100"],
+            "accounts" => &["104000000000", "10"],
+            "users" | "groups" | "roles" => &[account, "u104000", "10"],
             other => panic!("what are the values of `{other}`?"),
         };
         let mut text = (*sql).to_owned();
