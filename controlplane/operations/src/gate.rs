@@ -653,7 +653,13 @@ fn answer(request: &Request<'_>, set: &PolicySet) -> Decision {
     }
     // Nor must a role's trust policy tell that there is a role, to whom it does not let in.
     if policies.trust.is_some() && !decision.is_allowed() {
-        decision = hythe_rules::decide(request, &Policies { trust: None, ..policies });
+        decision = hythe_rules::decide(
+            request,
+            &Policies {
+                trust: None,
+                ..policies
+            },
+        );
     }
     match decision.denial(request) {
         None => Decision::Allowed,
