@@ -332,7 +332,10 @@ fn every_error_has_its_status_and_code() {
 fn every_code_has_a_status_of_its_kind() {
     for code in code::ALL {
         let status = status_of(code).as_u16();
-        let is_server = matches!(*code, code::INTERNAL | code::SERVICE_UNAVAILABLE);
+        let is_server = matches!(
+            *code,
+            code::INTERNAL | code::SERVICE_UNAVAILABLE | code::IDP_COMMUNICATION
+        );
         assert_eq!(status >= 500, is_server, "{code}: {status}");
     }
     let rest: Vec<_> = code::ALL
