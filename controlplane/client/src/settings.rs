@@ -455,8 +455,9 @@ mod tests {
         let environment = Environment::new(all, folder.path().into());
         match Settings::resolve(&environment, arguments) {
             Ok(settings) => format!("{} {}", settings.endpoint, settings.credentials.label()),
-            Err(error) => error.to_string().replace(folder.path().to_str().unwrap(), ""),
+            Err(error) => error.to_string(),
         }
+        .replace(folder.path().to_str().unwrap(), "")
     }
 
     /// What it shows | files that are there | variables | arguments | settings.
