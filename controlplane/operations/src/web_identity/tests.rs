@@ -137,7 +137,7 @@ fn claims() -> Value {
     })
 }
 
-fn with(changes: Value) -> Value {
+fn with(changes: &Value) -> Value {
     let mut claims = claims();
     for (name, value) in changes.as_object().unwrap() {
         if value.is_null() {
@@ -222,7 +222,7 @@ async fn claims_become_what_conditions_ask_for() {
     let signer = Signer::p256("k");
     let identity = identify(
         &provider(Some(set(&[&signer]))),
-        &signer.token("ES256", &with(json!({ "aud": ["elsewhere", "hythe"] }))),
+        &signer.token("ES256", &with(&json!({ "aud": ["elsewhere", "hythe"] }))),
         NOW,
     )
     .await
@@ -305,11 +305,11 @@ async fn what_a_token_says_is_checked() {
         ),
     ];
     for (what, changes, want) in cases {
-        let got = said(&provider, &signer.token("EdDSA", &with(changes))).await;
+        let got = said(&provider, &signer.token("EdDSA", &with(&changes))).await;
         assert!(got.contains(want), "{what}: {got}");
     }
     let many: serde_json::Map<String, Value> = (0..200).map(|n| (format!("c{n}"), json!(n))).collect();
-    let got = said(&provider, &signer.token("EdDSA", &with(many.into()))).await;
+    let got = said(&provider, &signer.token("EdDSA", &with(&many.into()))).await;
     assert!(got.contains("too many claims"), "{got}");
 }
 
@@ -385,7 +385,7 @@ async fn forged_tokens_are_refused() {
     // Other claims under the same signature.
     let token = format!(
         "{header}.{}.{signature}",
-        base64(with(json!({ "sub": "root" })).to_string())
+        base64(with(&json!({ "sub": "root" })).to_string())
     );
     assert!(said(&provider, &token).await.contains("signature"));
 }
@@ -557,7 +557,7 @@ async fn keys_are_fetched_rarely_and_rotate() {
     let (issuer, issuers) = issuer(&[&old]);
     let provider = provider(None);
     let log_in = async |signer: &Signer, after: i64| {
-        let claims = with(json!({ "exp": NOW + after + 300 }));
+        let claims = with(&json!({ "exp": NOW + after + 300 }));
         let token = signer.token("ES256", &claims);
         believe(&issuers, &provider, &Token::parse(&token).unwrap(), at(NOW + after))
             .await
@@ -596,7 +596,7 @@ async fn kept_keys_bridge_an_outage_up_to_a_limit() {
     let (issuer, issuers) = issuer(&[&signer]);
     let provider = provider(None);
     let log_in = async |after: i64| {
-        let claims = with(json!({ "exp": NOW + after + 300 }));
+        let claims = with(&json!({ "exp": NOW + after + 300 }));
         let token = signer.token("ES256", &claims);
         believe(&issuers, &provider, &Token::parse(&token).unwrap(), at(NOW + after))
             .await
