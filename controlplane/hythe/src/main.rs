@@ -100,7 +100,8 @@ fn credential_helper_verb() -> Option<String> {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), hythe_server::ServeError> {
-    hythe_server::serve(Config::of_process(args)?).await
+    // On the heap: the future of a whole server is large.
+    Box::pin(hythe_server::serve(Config::of_process(args)?)).await
 }
 
 fn config_form(options: &hythe_cli::GlobalOptions) -> ConfigForm {

@@ -263,6 +263,10 @@ pub(crate) enum Connection {
 /// One connection of either engine, to run statements on.
 ///
 /// Dropping it at any time is safe: a connection that is in the middle of something is closed or rolled back.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, none of which follows from another"
+)]
 pub(crate) struct Session {
     connection: Connection,
     slot: Option<ReaderSlot>,

@@ -183,6 +183,7 @@ async fn policies_are_listed_page_by_page() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 async fn documents_that_are_none_are_refused_with_their_place() {
     let world = World::new().await;
     world.repository("team-a/web").await;

@@ -96,8 +96,12 @@ impl ManagedPolicy {
 
     /// The name, as one of policies.
     #[must_use]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "four names, each of which a test looks at"
+    )]
     pub fn name(self) -> PolicyName {
-        #[expect(clippy::expect_used, reason = "four names, each of which a test looks at")]
         self.as_str().parse().expect("a name of letters")
     }
 

@@ -91,6 +91,7 @@ pub const DEFAULT_MAX_RESULTS: u32 = 100;
 pub const MAX_MAX_RESULTS: u32 = 1000;
 
 /// Reads a member of a change that is absent (stays as it is), `null` (is taken away) or a value.
+#[allow(clippy::option_option, reason = "three states of a member: absent, null, a value")]
 fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: serde::Deserialize<'de>,

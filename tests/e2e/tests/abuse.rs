@@ -36,8 +36,8 @@ fn new_key(server: &Server, user: &str) -> Result<(String, String)> {
     let made = server.api("POST", &format!("/api/v1/users/{user}/access-keys"), Some(&json!({})))?;
     let made = made.expect(201)?.json()?;
     let text = |name: &str| {
-        made[name]
-            .as_str()
+        made.get(name)
+            .and_then(serde_json::Value::as_str)
             .map(str::to_owned)
             .with_context(|| format!("no `{name}`"))
     };

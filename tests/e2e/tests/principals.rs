@@ -43,7 +43,10 @@ fn the_commands_of_the_guide_work_as_they_stand() -> Result<()> {
             _ => {}
         }
     }
-    ensure!(script.matches("\nhythe ").count() > 25, "the guide has lost its commands:\n{script}");
+    ensure!(
+        script.matches("\nhythe ").count() > 25,
+        "the guide has lost its commands:\n{script}"
+    );
     let program = binary::hythe()?;
     let folder = program.parent().context("no folder")?;
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", folder.display());
@@ -58,7 +61,14 @@ fn the_commands_of_the_guide_work_as_they_stand() -> Result<()> {
         .env("HOME", server.scratch())
         .current_dir(server.scratch());
     let finished = run(&mut shell)?.ok()?;
-    for words in ["builders", "resource tags:", "secret access key:", "expires in", "team b", "deleted deployer"] {
+    for words in [
+        "builders",
+        "resource tags:",
+        "secret access key:",
+        "expires in",
+        "team b",
+        "deleted deployer",
+    ] {
         ensure!(finished.stdout.contains(words), "{words}: {}", finished.both());
     }
     Ok(())
@@ -67,17 +77,28 @@ fn the_commands_of_the_guide_work_as_they_stand() -> Result<()> {
 #[test]
 fn an_account_is_a_registry_of_its_own_until_it_is_closed() -> Result<()> {
     let server = Server::start()?;
-    json(&server, &["account", "create", "--name", "team b", "--id", "222222222222"])?;
+    json(
+        &server,
+        &["account", "create", "--name", "team b", "--id", "222222222222"],
+    )?;
     let key = json(&server, &["account", "create-key", "222222222222"])?;
     let basic = registry(&server, &key)?;
     let mut create = server.command(&["repository", "create", "web", "--output", "json"])?;
     create
         .env("HYTHE_ACCESS_KEY_ID", key["accessKeyId"].as_str().context("no id")?)
-        .env("HYTHE_SECRET_ACCESS_KEY", key["secretAccessKey"].as_str().context("no secret")?)
+        .env(
+            "HYTHE_SECRET_ACCESS_KEY",
+            key["secretAccessKey"].as_str().context("no secret")?,
+        )
         .env("HOME", server.scratch());
     let created: Value = serde_json::from_str(&run(&mut create)?.ok()?.stdout)?;
     ensure!(created["registryId"] == "222222222222", "{created}");
-    ensure!(created["repositoryUri"].as_str().is_some_and(|uri| uri.ends_with("/222222222222/web")), "{created}");
+    ensure!(
+        created["repositoryUri"]
+            .as_str()
+            .is_some_and(|uri| uri.ends_with("/222222222222/web")),
+        "{created}"
+    );
 
     basic.push_image("222222222222/web", "v1", b"of team b")?;
     basic.manifest("222222222222/web", "v1")?.expect(200)?;
@@ -86,14 +107,26 @@ fn an_account_is_a_registry_of_its_own_until_it_is_closed() -> Result<()> {
     let ada = registry(&server, &json(&server, &["access-key", "create", "ada"])?)?;
     for repository in ["222222222222/web", "333333333333/web"] {
         let refused = ada.manifest(repository, "v1")?;
-        ensure!(matches!(refused.status, 401 | 403 | 404), "{repository}: {}", refused.status);
+        ensure!(
+            matches!(refused.status, 401 | 403 | 404),
+            "{repository}: {}",
+            refused.status
+        );
     }
 
     let refused = hythe(&server, &["account", "close", "222222222222", "--yes"])?.refused()?;
-    ensure!(refused.status.code() == Some(5) && refused.stderr.contains("force"), "{}", refused.both());
+    ensure!(
+        refused.status.code() == Some(5) && refused.stderr.contains("force"),
+        "{}",
+        refused.both()
+    );
     hythe(&server, &["account", "close", "222222222222", "--yes", "--force"])?.ok()?;
     let refused = basic.manifest("222222222222/web", "v1")?;
-    ensure!(matches!(refused.status, 401 | 403), "closed, and answers {}", refused.status);
+    ensure!(
+        matches!(refused.status, 401 | 403),
+        "closed, and answers {}",
+        refused.status
+    );
     let refused = run(&mut create)?.refused()?;
     ensure!(refused.status.code() == Some(4), "{}", refused.both());
 

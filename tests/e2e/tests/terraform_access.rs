@@ -756,9 +756,9 @@ fn an_access_key_works_with_the_secret_that_was_chosen() -> Result<()> {
         "the new secret does not work"
     );
     ensure!(log_in(&old, &first)? == 401, "the old key works still");
-    let state = terraform.state_text()?;
+    let recorded = terraform.state_text()?;
     ensure!(
-        !state.contains(&first) && !state.contains(&second),
+        !recorded.contains(&first) && !recorded.contains(&second),
         "a secret is in the state"
     );
     ensure!(!server.log().contains(&second), "a secret is in the server's log");

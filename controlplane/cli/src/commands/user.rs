@@ -201,6 +201,7 @@ pub(crate) async fn run(command: UserCommand, kind: UserKind, context: &Context)
 }
 
 /// A member of a change: `Some(None)` takes it away.
+#[allow(clippy::option_option, reason = "three states of a member: absent, null, a value")]
 pub(super) fn change<T>(value: Option<T>, is_removed: bool) -> Option<Option<T>> {
     if is_removed { Some(None) } else { value.map(Some) }
 }

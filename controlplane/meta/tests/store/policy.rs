@@ -330,10 +330,10 @@ async fn a_policy_that_somebody_has_stays(database: &Database) {
     assert!(matches!(kept, Err(DeletePolicyError::Attached(2))), "{kept:?}");
     assert_eq!(store.policy_uses(&account(), &name("deploy")).await.unwrap(), 2);
     assert_eq!(store.policy_uses(&account(), &name("spare")).await.unwrap(), 0);
-    let uses = store
+    let counted = store
         .policy_uses_between(&account(), &name("a"), &name("z"))
         .await
         .unwrap();
-    assert_eq!(uses.into_iter().collect::<Vec<_>>(), [("deploy".to_owned(), 2)]);
+    assert_eq!(counted.into_iter().collect::<Vec<_>>(), [("deploy".to_owned(), 2)]);
     store.delete_policy(&account(), &name("spare"), None).await.unwrap();
 }
