@@ -209,7 +209,7 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
             assert_eq!(blank(&here), blank(&there), "{name}");
         }
         if info.access == Access::Proof {
-            continue; // tests/web_identity.rs has proofs
+            continue; // the end-to-end tests of federation have proofs
         }
         let owner = send(&world, &world.root, info, &request).await;
         assert_eq!(
