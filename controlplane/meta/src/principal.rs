@@ -63,6 +63,12 @@ impl PolicyRef {
         }
     }
 
+    /// Brings policies into the order of records: by name, each once.
+    pub fn sort(policies: &mut Vec<Self>) {
+        policies.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        policies.dedup();
+    }
+
     /// The ARN, for the principals of `account`.
     #[must_use]
     pub fn arn(&self, account: &AccountId) -> String {
@@ -110,8 +116,7 @@ impl AttachmentChange {
             Self::Attach(policy) => [before, std::slice::from_ref(policy)].concat(),
             Self::Detach(policy) => before.iter().filter(|one| *one != policy).cloned().collect(),
         };
-        after.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        after.dedup();
+        PolicyRef::sort(&mut after);
         after
     }
 }

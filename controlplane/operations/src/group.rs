@@ -48,8 +48,7 @@ impl ControlPlane {
             return Err(CreatePrincipalError::Mixed);
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
-        policies.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        policies.dedup();
+        PolicyRef::sort(&mut policies);
         let group = GroupRecord {
             account: account.clone(),
             name: new.name,

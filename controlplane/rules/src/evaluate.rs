@@ -11,7 +11,7 @@ use crate::condition::Condition;
 use crate::context::Request;
 use crate::principal::Naming;
 use crate::statement::Match;
-use crate::{Effect, ManagedPolicy, Policy};
+use crate::{Effect, Policy};
 
 /// A policy with the name that it goes by.
 #[derive(Clone, Debug)]
@@ -247,23 +247,6 @@ pub fn decide<'a>(request: &Request<'_>, policies: &Policies<'a>) -> Decision<'a
         }
     }
     decision
-}
-
-/// Whether [`decide`] says yes if there are no policies but managed ones of the principal.
-#[must_use]
-pub fn is_allowed_by_managed(
-    principal: &Principal,
-    action: Action,
-    owner: &hythe_model::AccountId,
-    managed: &[ManagedPolicy],
-) -> bool {
-    match principal {
-        Principal::Anonymous => false,
-        Principal::Root(account) => account == owner,
-        Principal::User(..) | Principal::Role(_) => {
-            principal.account() == Some(owner) && managed.iter().any(|policy| policy.allows(action))
-        }
-    }
 }
 
 /// A statement that agrees with a request, wholly or but for a condition.

@@ -32,7 +32,7 @@ mod value;
 pub use hythe_access::Principal;
 
 pub use context::{ConditionContext, Request, Requester};
-pub use evaluate::{Decision, Missing, NamedPolicy, Policies, PolicyKind, StatementRef, decide, is_allowed_by_managed};
+pub use evaluate::{Decision, Missing, NamedPolicy, Policies, PolicyKind, StatementRef, decide};
 pub use explain::{Explanation, NearMiss, explain};
 pub use finding::PolicyFinding;
 pub use managed::ManagedPolicy;

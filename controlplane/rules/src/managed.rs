@@ -5,11 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
-use hythe_access::{Action, PolicyName};
+use hythe_access::PolicyName;
 use hythe_model::ParseError;
 use serde_json::json;
 
-use crate::{Effect, NamedPolicy, Policy};
+use crate::{NamedPolicy, Policy};
 
 /// A ready-made policy, by the name of its ECR model without the common prefix (ECR, "AWS managed policies
 /// for Amazon ECR").
@@ -120,12 +120,6 @@ impl ManagedPolicy {
             Self::PullOnly => "May pull and nothing else.",
             Self::ReadOnly => "May look at everything and pull.",
         }
-    }
-
-    /// Whether it allows an action. Managed policies are about all resources, and none denies anything.
-    #[must_use]
-    pub fn allows(self, action: Action) -> bool {
-        self.policy().mentions(Effect::Allow, action)
     }
 
     /// What it says.

@@ -7,7 +7,7 @@ use hythe_model::AccountId;
 use hythe_operations::{AttachmentChange, GroupRecord, GroupUpdate, NewGroup, PolicyRef};
 use hythe_wire::{CreateGroup, Group, GroupPage, InRegistry, ListQuery, UpdateGroup, path};
 
-use super::principal::{description, names, policies};
+use super::principal::{attaching, description, names, replacing};
 use super::{Handled, created, json};
 use crate::Problem;
 use crate::body::Json;
@@ -37,13 +37,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateGroup>) -> H
         .group_name
         .parse()
         .map_err(|error| Problem::invalid_member("/groupName", error))?;
-    let attaching = match policies(&body.policies, &account)? {
-        policies if policies.is_empty() => None,
-        policies => Some((
-            context.authorize::<kinds::AttachGroupPolicy>(account.clone()).await?,
-            policies,
-        )),
-    };
+    let attaching = attaching(&context, &account, &body.policies).await?;
     context.note_resource(arn(&account, &name));
     let new = NewGroup {
         name,
@@ -76,10 +70,7 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateGroup>) -> H
             .transpose()?;
         update.description = text.map(|text| (granted, text));
     }
-    if let Some(wanted) = body.policies {
-        let granted = context.authorize::<kinds::AttachGroupPolicy>(account.clone()).await?;
-        update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
-    }
+    update.policies = replacing(&context, &account, body.policies.as_deref()).await?;
     let (name, version) = (context.path("groupName")?, context.if_match()?);
     answer(context.plane.update_group(&name, update, version).await?)
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the handlers of users, groups and roles have in common.
 
+use hythe_access::{ActionKind, Granted, kinds};
 use hythe_model::{AccountId, ResourceTags};
-use hythe_operations::{MAX_DESCRIPTION_CHARS, PolicyRef};
+use hythe_operations::{AttachmentChange, MAX_DESCRIPTION_CHARS, PolicyRef};
 use hythe_wire::ResourceTag;
 
 use crate::Problem;
+use crate::context::Context;
 
 /// The most policies that one request may name; a principal may have fewer.
 const MAX_POLICIES_IN_REQUEST: usize = 100;
@@ -20,8 +22,55 @@ pub(super) fn description(pointer: &str, text: String) -> Result<String, Problem
     Err(Problem::invalid_member(pointer, reason))
 }
 
+/// The policies of a new principal with the permission to attach them, which `A` is; without policies it takes none.
+pub(super) async fn attaching<A: ActionKind<Resource = AccountId>>(
+    context: &Context,
+    account: &AccountId,
+    names: &[String],
+) -> Result<Option<(Granted<A>, Vec<PolicyRef>)>, Problem> {
+    let policies = policies(names, account)?;
+    if policies.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((context.authorize::<A>(account.clone()).await?, policies)))
+}
+
+/// The policies that take the place of all that a principal has, if the request names some, with the permission for it.
+pub(super) async fn replacing<A: ActionKind<Resource = AccountId>>(
+    context: &Context,
+    account: &AccountId,
+    names: Option<&[String]>,
+) -> Result<Option<(Granted<A>, AttachmentChange)>, Problem> {
+    let Some(names) = names else { return Ok(None) };
+    let granted = context.authorize::<A>(account.clone()).await?;
+    Ok(Some((granted, AttachmentChange::Replace(policies(names, account)?))))
+}
+
+/// The boundary of a new principal with the permission to set it.
+pub(super) async fn bounding(
+    context: &Context,
+    account: &AccountId,
+    name: Option<&str>,
+) -> Result<Option<(Granted<kinds::PutPermissionsBoundary>, PolicyRef)>, Problem> {
+    let Some(name) = name else { return Ok(None) };
+    let boundary = boundary(name, account)?;
+    Ok(Some((context.authorize(account.clone()).await?, boundary)))
+}
+
+/// The boundary that a principal shall have from now on, or none, if the request says so; with the permission to set it.
+pub(super) async fn rebounding(
+    context: &Context,
+    account: &AccountId,
+    change: Option<&Option<String>>,
+) -> Result<Option<(Granted<kinds::PutPermissionsBoundary>, Option<PolicyRef>)>, Problem> {
+    let Some(wanted) = change else { return Ok(None) };
+    let granted = context.authorize(account.clone()).await?;
+    let wanted = wanted.as_deref().map(|name| boundary(name, account)).transpose()?;
+    Ok(Some((granted, wanted)))
+}
+
 /// The policies that the member `/policies` names.
-pub(super) fn policies(names: &[String], account: &AccountId) -> Result<Vec<PolicyRef>, Problem> {
+fn policies(names: &[String], account: &AccountId) -> Result<Vec<PolicyRef>, Problem> {
     if names.len() > MAX_POLICIES_IN_REQUEST {
         let reason = format!("it must name at most {MAX_POLICIES_IN_REQUEST} policies");
         return Err(Problem::invalid_member("/policies", reason));
@@ -33,7 +82,7 @@ pub(super) fn policies(names: &[String], account: &AccountId) -> Result<Vec<Poli
 }
 
 /// The policy that the member `/permissionsBoundary` names.
-pub(super) fn boundary(name: &str, account: &AccountId) -> Result<PolicyRef, Problem> {
+fn boundary(name: &str, account: &AccountId) -> Result<PolicyRef, Problem> {
     PolicyRef::parse(name, account).map_err(|error| Problem::invalid_member("/permissionsBoundary", error))
 }
 

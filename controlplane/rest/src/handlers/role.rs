@@ -8,7 +8,7 @@ use hythe_operations::{
 };
 use hythe_wire::{CreateRole, InRegistry, ListQuery, Role, RolePage, UpdateRole, path};
 
-use super::principal::{boundary, description, names, policies, resource_tags};
+use super::principal::{attaching, bounding, description, names, rebounding, replacing, resource_tags};
 use super::repository::tag_list;
 use super::{Handled, created, json};
 use crate::Problem;
@@ -39,25 +39,8 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Ha
         .role_name
         .parse()
         .map_err(|error| Problem::invalid_member("/roleName", error))?;
-    let attaching = match policies(&body.policies, &account)? {
-        policies if policies.is_empty() => None,
-        policies => Some((
-            context.authorize::<kinds::AttachRolePolicy>(account.clone()).await?,
-            policies,
-        )),
-    };
-    let bounding = match &body.permissions_boundary {
-        None => None,
-        Some(name) => {
-            let boundary = boundary(name, &account)?;
-            Some((
-                context
-                    .authorize::<kinds::PutPermissionsBoundary>(account.clone())
-                    .await?,
-                boundary,
-            ))
-        }
-    };
+    let attaching = attaching(&context, &account, &body.policies).await?;
+    let bounding = bounding(&context, &account, body.permissions_boundary.as_deref()).await?;
     let path = RolePath {
         account,
         name: name.clone(),
@@ -116,17 +99,8 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
             .await?;
         update.trust_policy = Some((granted, trust_policy(text)?));
     }
-    if let Some(wanted) = body.policies {
-        let granted = context.authorize::<kinds::AttachRolePolicy>(account.clone()).await?;
-        update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
-    }
-    if let Some(wanted) = body.permissions_boundary {
-        let granted = context
-            .authorize::<kinds::PutPermissionsBoundary>(account.clone())
-            .await?;
-        let wanted = wanted.map(|name| boundary(&name, &account)).transpose()?;
-        update.boundary = Some((granted, wanted));
-    }
+    update.policies = replacing(&context, &account, body.policies.as_deref()).await?;
+    update.boundary = rebounding(&context, &account, body.permissions_boundary.as_ref()).await?;
     let (name, version) = (context.path("roleName")?, context.if_match()?);
     answer(context.plane.update_role(&name, update, version).await?)
 }

@@ -7,7 +7,7 @@ use hythe_model::AccountId;
 use hythe_operations::{AttachmentChange, NewUser, PolicyRef, UserRecord, UserSettings, UserUpdate};
 use hythe_wire::{CreateUser, InRegistry, ListQuery, UpdateUser, User, UserKind, UserPage, path};
 
-use super::principal::{boundary, description, names, policies, resource_tags};
+use super::principal::{attaching, bounding, description, names, rebounding, replacing, resource_tags};
 use super::repository::tag_list;
 use super::{Handled, created, json};
 use crate::Problem;
@@ -39,25 +39,8 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Ha
         .user_name
         .parse()
         .map_err(|error| Problem::invalid_member("/userName", error))?;
-    let attaching = match policies(&body.policies, &account)? {
-        policies if policies.is_empty() => None,
-        policies => Some((
-            context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?,
-            policies,
-        )),
-    };
-    let bounding = match &body.permissions_boundary {
-        None => None,
-        Some(name) => {
-            let boundary = boundary(name, &account)?;
-            Some((
-                context
-                    .authorize::<kinds::PutPermissionsBoundary>(account.clone())
-                    .await?,
-                boundary,
-            ))
-        }
-    };
+    let attaching = attaching(&context, &account, &body.policies).await?;
+    let bounding = bounding(&context, &account, body.permissions_boundary.as_deref()).await?;
     context.note_resource(Principal::User(account, name.clone()).to_string());
     let new = NewUser {
         name,
@@ -109,17 +92,8 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
         };
         update.settings = has_settings.then_some((granted, settings));
     }
-    if let Some(wanted) = body.policies {
-        let granted = context.authorize::<kinds::AttachUserPolicy>(account.clone()).await?;
-        update.policies = Some((granted, AttachmentChange::Replace(policies(&wanted, &account)?)));
-    }
-    if let Some(wanted) = body.permissions_boundary {
-        let granted = context
-            .authorize::<kinds::PutPermissionsBoundary>(account.clone())
-            .await?;
-        let wanted = wanted.map(|name| boundary(&name, &account)).transpose()?;
-        update.boundary = Some((granted, wanted));
-    }
+    update.policies = replacing(&context, &account, body.policies.as_deref()).await?;
+    update.boundary = rebounding(&context, &account, body.permissions_boundary.as_ref()).await?;
     let (name, version) = (context.path("userName")?, context.if_match()?);
     answer(context.plane.update_user(&name, update, version).await?)
 }

@@ -4,7 +4,6 @@
 use hythe_access::{Action, Attributes};
 use hythe_rules::{
     ConditionContext, Decision, Effect, ManagedPolicy, Policies, PolicyGrammar, PolicyKind, Request, decide, explain,
-    is_allowed_by_managed,
 };
 
 use crate::support::{
@@ -712,7 +711,20 @@ fn resource_policies_have_no_say_in_tokens_users_and_creation() {
 fn managed_policies_allow_what_their_names_say() {
     let (ada, owner) = (principal("1/ada"), account("1"));
     for action in Action::ALL {
-        let is_allowed = |policy: &&ManagedPolicy| is_allowed_by_managed(&ada, *action, &owner, &[**policy]);
+        let is_allowed = |policy: &&ManagedPolicy| {
+            let request = Request {
+                requester: requester("1/ada", &ada),
+                action: *action,
+                resource: WEB,
+                owner: &owner,
+                context: &ConditionContext::default(),
+            };
+            let policies = Policies {
+                identity: std::slice::from_ref(policy.named()),
+                ..Policies::default()
+            };
+            decide(&request, &policies).is_allowed()
+        };
         let allowed: Vec<&str> = ManagedPolicy::ALL
             .iter()
             .filter(is_allowed)
