@@ -8,6 +8,7 @@ mod disk;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod header;
+mod inventory;
 mod layout;
 mod mapping;
 mod open_blobs;
@@ -23,8 +24,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ use append::{Means, Writer};
 pub(crate) use buffer::BLOCK_BYTES;
 use content::{BlobFile, Buffers, Form};
 pub(crate) use disk::{Disk, SystemDisk};
+use inventory::Quarantined;
 use layout::Layout;
 use open_blobs::OpenBlobs;
 use publish::Doubtful;
@@ -65,6 +67,10 @@ struct Inner {
     means: Means,
     /// Blobs whose name may not be on the disk.
     doubtful: Doubtful,
+    /// Blobs whose bytes were put aside.
+    quarantined: Quarantined,
+    /// Read while a blob gets its name, written while one is put aside.
+    publishing: RwLock<()>,
     /// The permit to read ahead in a new blob.
     warming: Arc<Semaphore>,
 }
@@ -85,6 +91,7 @@ impl FsBlobStore {
             hashers: Arc::new(Semaphore::new(cores - 1)),
             can_bypass: Arc::new(AtomicBool::new(true)),
         };
+        let quarantined = Quarantined::load(&layout.quarantine())?;
         let inner = Inner {
             layout,
             disk,
@@ -93,6 +100,8 @@ impl FsBlobStore {
             buffers: Arc::default(),
             means,
             doubtful: Doubtful::default(),
+            quarantined,
+            publishing: RwLock::default(),
             warming: Arc::new(Semaphore::new(1)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -241,6 +250,14 @@ impl BlobStore for FsBlobStore {
     async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError> {
         let work = move |inner: &Inner| inner.stale_uploads(untouched_for, limit);
         Ok(self.blocking(work).await??)
+    }
+
+    /// What was put aside is not there until it is pushed again.
+    async fn is_sound(&self, blob: &Digest, inline: Option<&[u8]>) -> Result<bool, BlobError> {
+        if inline.is_some() || !self.inner.quarantined.contains(blob) {
+            return Ok(true);
+        }
+        Ok(self.blob(blob).await?.is_some())
     }
 
     async fn check(&self) -> Result<(), BlobError> {

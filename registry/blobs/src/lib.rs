@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod faults;
 mod fs;
 mod hash;
+mod inventory;
 mod store;
 mod verify;
 
@@ -22,5 +23,6 @@ mod verify;
 pub use fs::fuzzing;
 pub use fs::{CHUNK_BYTES, FilePart, FsBlobStore, file_part};
 pub use hash::{HashStateError, Hasher};
+pub use inventory::{BlobIdentity, BlobInventory, StoredBlob};
 pub use store::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
 pub use verify::{DamageListener, DamagedBlob, VerifyingBlobStore};

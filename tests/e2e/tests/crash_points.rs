@@ -34,6 +34,9 @@ const UNUSED: &[&str] = &[
     // Nothing takes bytes of blobs away before there is a collector.
     "blob.delete.removed",
     "blob.delete.dir_synced",
+    // Nothing puts files aside before there is a scrub.
+    "blob.quarantine.renamed",
+    "blob.quarantine.dirs_synced",
 ];
 /// How far the clock goes forward to make uploads expire, in seconds.
 const PAST_EXPIRY: i64 = 100 * 24 * 3600;

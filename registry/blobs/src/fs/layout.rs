@@ -10,7 +10,8 @@ use hythe_model::{Algorithm, Digest, UploadId};
 
 use super::disk::Disk;
 
-/// The directories of a store: `blobs/<algorithm>/<first two digits>/<hex>` and `uploads/<id>`.
+/// The directories of a store: `blobs/<algorithm>/<first two digits>/<hex>`, `uploads/<id>` and
+/// `quarantine/<algorithm>-<hex>`.
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
@@ -54,6 +55,19 @@ impl Layout {
             .join(blob.algorithm().as_str())
             .join(fan_out)
             .join(&hex)
+    }
+
+    /// The directory of blobs whose hash begins with this byte.
+    pub(super) fn fan_out(&self, algorithm: Algorithm, first: u8) -> PathBuf {
+        self.root
+            .join("blobs")
+            .join(algorithm.as_str())
+            .join(format!("{first:02x}"))
+    }
+
+    /// The directory of what was put aside; it may not be there.
+    pub(super) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
     }
 
     /// The file of an upload.

@@ -102,10 +102,12 @@ impl Inner {
             return Err(failed(error));
         }
         fail_point("blob.publish.synced");
+        let publishing = self.publishing.read().unwrap_or_else(PoisonError::into_inner);
         self.disk.rename(&path, &target).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CommitError::UploadUnknown, // abandoned in the meantime
             _ => failed(error),
         })?;
+        drop(publishing);
         fail_point("blob.publish.renamed");
         if self.open_blobs.get(expected).is_some() {
             // Of a file that was damaged while it was open for readers.
