@@ -945,6 +945,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         code::MISSING_AUTHENTICATION | code::UNRECOGNIZED_CLIENT | code::EXPIRED_TOKEN => StatusCode::UNAUTHORIZED,
         code::ACCESS_DENIED => StatusCode::FORBIDDEN,
         code::IMAGE_NOT_FOUND
+        | code::LIFECYCLE_POLICY_NOT_FOUND
+        | code::LIFECYCLE_PREVIEW_NOT_FOUND
         | code::REGISTRY_POLICY_NOT_FOUND
         | code::REPOSITORY_NOT_FOUND
         | code::REPOSITORY_POLICY_NOT_FOUND
@@ -957,6 +959,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::IDEMPOTENCY_MISMATCH
         | code::IMAGE_REFERENCED
         | code::IMAGE_TAG_ALREADY_EXISTS
+        | code::LIFECYCLE_PREVIEW_IN_PROGRESS
         | code::LIMIT_EXCEEDED
         | code::REPOSITORY_ALREADY_EXISTS
         | code::REPOSITORY_NOT_EMPTY

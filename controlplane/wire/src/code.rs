@@ -39,6 +39,12 @@ codes! {
     INVALID_PARAMETER = "InvalidParameterException";
     /// 400: a resource tag is not valid.
     INVALID_TAG_PARAMETER = "InvalidTagParameterException";
+    /// 404: the repository has no lifecycle policy.
+    LIFECYCLE_POLICY_NOT_FOUND = "LifecyclePolicyNotFoundException";
+    /// 409: a preview of the repository is being made.
+    LIFECYCLE_PREVIEW_IN_PROGRESS = "LifecyclePolicyPreviewInProgressException";
+    /// 404: no preview of the repository was started, or it was another one.
+    LIFECYCLE_PREVIEW_NOT_FOUND = "LifecyclePolicyPreviewNotFoundException";
     /// 409: one more would be too many.
     LIMIT_EXCEEDED = "LimitExceededException";
     /// 405: the path is there, the method is not.

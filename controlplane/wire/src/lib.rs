@@ -22,6 +22,7 @@ pub mod code;
 mod group;
 mod identity_provider;
 mod image;
+mod lifecycle;
 pub mod path;
 mod policy;
 mod policy_simulation;
@@ -54,6 +55,13 @@ pub use identity_provider::{
     UpdateIdentityProvider,
 };
 pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
+pub use lifecycle::{
+    GetLifecyclePolicyPreview, LifecycleAction, LifecycleActionType, LifecyclePolicy, LifecyclePolicyPreview,
+    LifecyclePreviewCompare, LifecyclePreviewComparison, LifecyclePreviewImage, LifecyclePreviewOutcome,
+    LifecyclePreviewStatus, LifecyclePreviewSummary, LifecycleRuleTotal, LifecycleRun, LifecycleRunDetail,
+    LifecycleRunImage, LifecycleRunPage, LifecycleRunResult, LifecycleRunStatus, LifecycleRunTrigger,
+    LifecycleStorageClass, PutLifecyclePolicy, StartLifecyclePolicyPreview, TransitioningImageTotal,
+};
 pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,
     RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy, SetRepositoryPolicy,

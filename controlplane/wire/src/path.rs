@@ -58,6 +58,30 @@ pub fn repository_policy(name: &RepositoryName) -> String {
     format!("{}/policy", repository(name))
 }
 
+/// The lifecycle policy of one repository.
+#[must_use]
+pub fn lifecycle_policy(name: &RepositoryName) -> String {
+    format!("{}/lifecycle-policy", repository(name))
+}
+
+/// The preview of a lifecycle policy: `POST` starts one, `GET` reads it.
+#[must_use]
+pub fn lifecycle_policy_preview(name: &RepositoryName) -> String {
+    format!("{}/preview", lifecycle_policy(name))
+}
+
+/// The runs of a lifecycle policy: `POST` starts one, `GET` lists them.
+#[must_use]
+pub fn lifecycle_runs(name: &RepositoryName) -> String {
+    format!("{}/runs", lifecycle_policy(name))
+}
+
+/// One run of a lifecycle policy.
+#[must_use]
+pub fn lifecycle_run(name: &RepositoryName, run_id: &str) -> String {
+    format!("{}/{}", lifecycle_runs(name), segment(run_id))
+}
+
 /// The images of one repository.
 #[must_use]
 pub fn images(name: &RepositoryName) -> String {

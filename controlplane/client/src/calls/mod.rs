@@ -8,6 +8,7 @@ mod authorization_token;
 mod group;
 mod identity_provider;
 mod image;
+mod lifecycle;
 mod page;
 mod policy;
 mod policy_simulation;
