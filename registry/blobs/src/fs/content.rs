@@ -7,7 +7,7 @@ use std::mem;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -19,10 +19,7 @@ use super::mapping::Mapping;
 
 /// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
-pub const CHUNK_BYTES: usize = 256 * 1024;
-/// The most readers of one blob for which the kernel still sends it from the file; `usize::MAX` leaves all blobs to it.
-/// What many read is in the processor's cache after the first copy (docs/adr/0018).
-const MAX_SENT_READERS: usize = 1;
+pub const CHUNK_BYTES: usize = 128 * 1024;
 /// How far the kernel is asked to read ahead, in bytes, when a reader comes to a part that is not in memory.
 /// Half-way through, it is asked for as much again.
 const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
@@ -42,8 +39,6 @@ pub(super) struct BlobFile {
     size: u64,
     /// Cleared when the file system turns out not to know reads that do not wait.
     can_try: AtomicBool,
-    /// How many streams there are of this blob now.
-    readers: AtomicUsize,
     /// Made for the first stream that the kernel is to send; `None` if the system refused.
     mapping: OnceLock<Option<Mapping>>,
 }
@@ -81,7 +76,6 @@ impl BlobFile {
             file: Arc::new(file),
             size: header.size,
             can_try: AtomicBool::new(true),
-            readers: AtomicUsize::new(0),
             mapping: OnceLock::new(),
         }))
     }
@@ -135,11 +129,6 @@ impl BlobFile {
     }
 }
 
-/// Whether the kernel sends a chunk of a blob with so many readers better than it is copied.
-fn is_worth_sending(readers: usize, length: u64) -> bool {
-    readers <= MAX_SENT_READERS && length >= MIN_MAPPED_BYTES
-}
-
 /// A part of the mapping of a blob, which it keeps open.
 struct MappedChunk {
     file: Arc<BlobFile>,
@@ -148,12 +137,11 @@ struct MappedChunk {
 }
 
 impl MappedChunk {
-    /// The next chunk of a stream, if it is better sent by the kernel than copied: if nobody else reads this blob
-    /// (what many read is in the processor's cache after the first copy), and it does not wait for the disk.
+    /// The next chunk of a stream, if it is better sent by the kernel than copied: if it is not small and does not wait
+    /// for the disk.
     fn next(file: &Arc<BlobFile>, at: u64, end: u64) -> Option<Bytes> {
         let length = (end - at).min(MAPPED_CHUNK_BYTES);
-        let readers = file.readers.load(Ordering::Relaxed);
-        if !is_worth_sending(readers, length) || !file.is_in_memory(at, length) {
+        if length < MIN_MAPPED_BYTES || !file.is_in_memory(at, length) {
             return None;
         }
         let length = usize::try_from(length).ok()?;
@@ -168,22 +156,6 @@ impl AsRef<[u8]> for MappedChunk {
         let mapping = self.file.mapping();
         let slice = mapping.and_then(|mapping| mapping.slice(HEADER_BYTES + self.at, self.length));
         slice.unwrap_or_default() // was there when this was made
-    }
-}
-
-/// Counts as a reader of a blob until it is dropped.
-struct Reader(Arc<BlobFile>);
-
-impl Reader {
-    fn new(file: Arc<BlobFile>) -> Self {
-        file.readers.fetch_add(1, Ordering::Relaxed);
-        Self(file)
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -230,7 +202,7 @@ pub(super) fn stream(
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let end = bytes.end.min(file.size);
     let reading = Reading {
-        reader: Reader::new(file),
+        file,
         buffers,
         form,
         at: bytes.start,
@@ -242,7 +214,7 @@ pub(super) fn stream(
 
 /// How far a stream has come.
 struct Reading {
-    reader: Reader,
+    file: Arc<BlobFile>,
     buffers: Arc<Buffers>,
     form: Form,
     at: u64,
@@ -256,7 +228,7 @@ impl Reading {
         if self.at >= self.end {
             return Ok(None);
         }
-        let file = &self.reader.0;
+        let file = &self.file;
         let at = self.at;
         if self.form == Form::MayBeMapped
             && let Some(bytes) = MappedChunk::next(file, at, self.end)
@@ -303,7 +275,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     fn take(self: &Arc<Self>, wanted: usize) -> Buffer {
-        // A small read gets memory of its size, so that many small readers do not hold 256 KiB each.
+        // A small read gets memory of its size, so that many small readers do not hold 128 KiB each.
         if wanted < CHUNK_BYTES / 2 {
             return Buffer {
                 memory: vec![0; wanted].into(),
