@@ -3,6 +3,7 @@
 //!
 //! [`decide`] is the one place on both planes that says whether a request is allowed, and [`explain`] says why. Policies
 //! are parsed when they are stored ([`Policy`]), so that nothing which cannot be understood is ever evaluated.
+//! [`lifecycle`] says which images of a repository go and which stay.
 //!
 //! Invariants:
 //! - [`decide`] is total: every request against every set of policies has an answer, without a panic.
@@ -23,6 +24,7 @@ mod finding;
 mod glob;
 mod json;
 mod key;
+pub mod lifecycle;
 mod managed;
 mod policy;
 mod principal;

@@ -13,5 +13,6 @@ mod conditions;
 mod decisions;
 mod generate;
 mod grammar;
+mod lifecycle;
 mod reference;
 mod support;
