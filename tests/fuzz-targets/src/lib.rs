@@ -16,6 +16,7 @@
 )]
 
 mod headers;
+mod lifecycle;
 mod manifests;
 mod names;
 mod paging;
@@ -27,6 +28,7 @@ mod requests;
 mod uploads;
 
 pub use headers::headers;
+pub use lifecycle::lifecycle;
 pub use manifests::manifests;
 pub use names::names;
 pub use paging::paging;
@@ -50,6 +52,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "headers",
         run: headers,
+    },
+    Target {
+        name: "lifecycle",
+        run: lifecycle,
     },
     Target {
         name: "manifests",

@@ -42,7 +42,7 @@ macro_rules! targets {
 }
 
 targets!(
-    headers, manifests, names, paging, paths, policies, ranges, requests, uploads
+    headers, lifecycle, manifests, names, paging, paths, policies, ranges, requests, uploads
 );
 
 #[test]
