@@ -7,8 +7,10 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use hythe_model::{from_millis, millis};
+use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
@@ -70,7 +72,7 @@ pub(crate) fn verify(context: &Context, path: &Path, allow_gaps: bool) -> Result
             ));
         }
         let follows = is_first || !is_next || previous_hash == checked.last_hash;
-        if !follows || hash_of(&previous_hash, sequence, &content).as_deref() != Some(&hash) {
+        if !follows || hash_of(&previous_hash, sequence, content).as_deref() != Some(&hash) {
             return Err(tampered(
                 sequence,
                 format!("record {sequence} is not as it was written"),
@@ -99,34 +101,69 @@ struct Record {
     sequence: u64,
     previous_hash: String,
     hash: String,
-    /// The record without its place in the chain, as it was hashed.
-    content: String,
+    /// The record without its place in the chain.
+    content: Map<String, Value>,
 }
 
 impl Record {
     fn read(line: &[u8]) -> Option<Self> {
-        let mut value: Value = serde_json::from_slice(line).ok()?;
-        let integrity = value.as_object_mut()?.shift_remove("integrity")?;
+        let mut content: Map<String, Value> = serde_json::from_slice(line).ok()?;
+        let integrity = content.shift_remove("integrity")?;
         let text = |name: &str| Some(integrity.get(name)?.as_str()?.to_owned());
         Some(Self {
             sequence: integrity.get("sequence")?.as_u64().filter(|sequence| *sequence > 0)?,
             previous_hash: text("previousHash")?,
             hash: text("hash")?,
-            content: value.to_string(),
+            content,
         })
     }
 }
 
-fn hash_of(previous: &str, sequence: u64, content: &str) -> Option<String> {
+fn hash_of(previous: &str, sequence: u64, mut content: Map<String, Value>) -> Option<String> {
     let mut hasher = Sha256::new();
     hasher.update(unhex(previous)?);
     hasher.update(sequence.to_be_bytes());
-    hasher.update(content);
+    if content.get("eventVersion").and_then(Value::as_str) == Some("1.0") {
+        hasher.update(Value::Object(content).to_string());
+    } else {
+        let mut own = |name: &str| content.shift_remove(name)?.as_str().map(str::to_owned);
+        let (time, request, event) = (own("eventTime")?, own("requestID")?, own("eventID")?);
+        hasher.update(Sha256::digest(Value::Object(content).to_string()));
+        hasher.update(millis_of(&time)?.to_be_bytes());
+        hasher.update(number_of(&event, |at| [8, 13, 18, 23].contains(&at), 36)?.to_be_bytes());
+        if let Some(number) = number_of(&request, |_| false, 32) {
+            hasher.update([1]);
+            hasher.update(number.to_be_bytes());
+        } else {
+            hasher.update([0]);
+            hasher.update(request);
+        }
+    }
     let mut text = String::with_capacity(2 * HASH_BYTES);
     for byte in hasher.finalize() {
         write!(text, "{byte:02x}").ok()?;
     }
     Some(text)
+}
+
+/// A time as records have it, and in no other form: what is not hashed could be changed.
+fn millis_of(text: &str) -> Option<i64> {
+    let time: Timestamp = text.parse().ok()?;
+    let millis = millis(time);
+    (from_millis(millis).to_string() == text).then_some(millis)
+}
+
+/// 32 lower-case hexadecimal digits, parted by hyphens at these places.
+fn number_of(text: &str, is_hyphen: impl Fn(usize) -> bool, length: usize) -> Option<u128> {
+    let is_right = |(at, byte): (usize, u8)| {
+        if is_hyphen(at) {
+            byte == b'-'
+        } else {
+            matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+        }
+    };
+    let is_number = text.len() == length && text.bytes().enumerate().all(is_right);
+    is_number.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok())?
 }
 
 fn unhex(text: &str) -> Option<[u8; HASH_BYTES]> {
@@ -154,8 +191,14 @@ mod tests {
     fn chain(count: u64) -> Vec<String> {
         let mut previous = "0".repeat(64);
         let record = |sequence| {
-            let mut value = json!({"b": sequence, "a": "ü\u{0}\"", "n": null});
-            let hash = hash_of(&previous, sequence, &value.to_string()).unwrap();
+            // Of both versions, and with ids of both kinds.
+            let mut value = json!({
+                "eventVersion": if sequence < 3 { "1.0" } else { "1.1" }, "b": sequence, "a": "ü\u{0}\"", "n": null,
+                "eventTime": "2026-11-01T00:00:00.5Z",
+                "requestID": if sequence == 4 { "mine".to_owned() } else { format!("{sequence:032x}") },
+                "eventID": "0190d2a4-0000-7000-8000-000000000001",
+            });
+            let hash = hash_of(&previous, sequence, value.as_object().unwrap().clone()).unwrap();
             value["integrity"] = json!({"sequence": sequence, "previousHash": previous, "hash": hash});
             previous = hash;
             value.to_string()
@@ -190,14 +233,28 @@ mod tests {
             check(&lines, false)
         };
         assert_eq!(with(&|lines| lines[2] = lines[2].replace("\"b\":3", "\"b\":4")), Err(3));
+        for (at, from, to) in [
+            (2, "00.5Z", "00.6Z"),
+            (2, "00.5Z", "00.5001Z"),
+            (2, "00.5Z", "00.5+00:00"),
+            (2, "\"eventID\":\"01", "\"eventID\":\"02"),
+            (3, "mine", "yours"),
+            (2, "1.1", "1.0"),
+            (1, "1.0", "1.1"),
+        ] {
+            let changed = with(&|lines| lines[at] = lines[at].replacen(from, to, 1));
+            assert_eq!(changed, Err(at as u64 + 1), "{from} {to}");
+        }
         assert_eq!(with(&|lines| drop(lines.remove(2))), Err(3));
         assert_eq!(with(&|lines| lines.swap(2, 3)), Err(3));
         assert_eq!(with(&|lines| lines.insert(3, lines[2].clone())), Err(3));
         assert_eq!(with(&|lines| lines[1] = "{}".into()), Err(2));
         // One that was made anew fits itself and not what follows.
         let other = "0".repeat(64);
-        let hash = hash_of(&other, 3, "{}").unwrap();
-        let made = json!({"integrity": {"sequence": 3, "previousHash": other, "hash": hash}}).to_string();
+        let mut made = json!({"eventVersion": "1.0"});
+        let hash = hash_of(&other, 3, made.as_object().unwrap().clone()).unwrap();
+        made["integrity"] = json!({"sequence": 3, "previousHash": other, "hash": hash});
+        let made = made.to_string();
         assert_eq!(with(&|lines| lines[2].clone_from(&made)), Err(3));
     }
 

@@ -4,7 +4,8 @@
 mod events;
 mod queue;
 mod verification;
+mod waiting;
 
 pub use events::{AuditEventsError, AuditQuery};
-pub use queue::{AuditMetrics, AuditQueue, DEFAULT_MAX_WAITING_RECORDS, WhenFull};
+pub use queue::{AuditMetrics, AuditQueue, DEFAULT_MAX_WAITING_BYTES, WhenFull};
 pub use verification::AuditExpectation;

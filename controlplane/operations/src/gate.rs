@@ -28,8 +28,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use aws_lc_rs::{constant_time, hmac};
 use hythe_access::{
-    Action, AuthenticationError, Caller, Credentials, Decision, Denial, Gate, GateError, IssueError, IssuedToken,
-    Lineage, Principal, RequestContext, Resource, RolePath, Secret, Throttled, TokenScope,
+    Action, AuthenticationError, Caller, Credentials, Decision, Denial, Gate, GateError, Grounds, IssueError,
+    IssuedToken, Lineage, Principal, RequestContext, Resource, RolePath, Secret, Throttled, TokenScope,
 };
 use hythe_meta::{AccessKeyRecord, Auditor, Store, StoreError};
 use hythe_model::{AccountId, Clock, Region};
@@ -662,12 +662,31 @@ fn answer(request: &Request<'_>, set: &PolicySet) -> Decision {
         );
     }
     match decision.denial(request) {
-        None => Decision::Allowed,
+        None => Decision::Allowed(grounds(&decision, set)),
         Some(reason) => Decision::Denied(Denial {
             reason,
             is_explicit: matches!(decision, hythe_rules::Decision::ExplicitDeny { .. }),
         }),
     }
+}
+
+/// The statement that a yes rests on; `None` for an administrator.
+fn grounds(decision: &hythe_rules::Decision<'_>, set: &PolicySet) -> Option<Grounds> {
+    let hythe_rules::Decision::Allowed { statement } = decision else {
+        return None;
+    };
+    let statement = (*statement)?;
+    let name = set.name_of(statement.policy);
+    Some(Grounds {
+        kind: match statement.kind {
+            PolicyKind::Repository => "repository policy",
+            PolicyKind::Registry => "registry policy",
+            other => other.as_str(),
+        },
+        policy: name.or_else(|| (!statement.policy.is_empty()).then(|| statement.policy.into())),
+        number: statement.index + 1,
+        sid: statement.sid.map(Into::into),
+    })
 }
 
 fn failed(error: StoreError) -> GateError {

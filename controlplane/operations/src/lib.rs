@@ -45,7 +45,7 @@ pub use account::{
     AccountError, AdministratorKeyError, CreateAccountError, MAX_ACCOUNT_NAME_CHARS, UnknownAccount, UpdateAccountError,
 };
 pub use audit::{
-    AuditEventsError, AuditExpectation, AuditMetrics, AuditQuery, AuditQueue, DEFAULT_MAX_WAITING_RECORDS, WhenFull,
+    AuditEventsError, AuditExpectation, AuditMetrics, AuditQuery, AuditQueue, DEFAULT_MAX_WAITING_BYTES, WhenFull,
 };
 pub use authorization_token::{
     CreateTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError, RevokeTokenError,

@@ -45,16 +45,12 @@ struct Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        self.trail.add(|facts| {
-            if facts.status == 0 {
-                facts.status = CLIENT_GONE;
-                facts.error = Some((
-                    "ClientGone".into(),
-                    "the client went away before it was answered".into(),
-                ));
-            }
-        });
-        self.queue.finished(self.trail.clone());
+        if self.trail.add(|facts| facts.status == 0) {
+            let text = "the client went away before it was answered";
+            self.trail
+                .set_answer(CLIENT_GONE, Some(("ClientGone".into(), text.into())));
+        }
+        self.queue.finished(&self.trail);
     }
 }
 
@@ -77,7 +73,6 @@ pub(crate) async fn record(State(shared): State<Shared>, request: Request, next:
         operation: "unknown",
         default_event: "Unknown",
         source_ip: connection.map(|connection| connection.peer).or(peer),
-        is_secure: connection.is_some_and(|connection| connection.is_secure),
         user_agent: user_agent(request.headers()),
         ..Facts::default()
     };
@@ -88,10 +83,8 @@ pub(crate) async fn record(State(shared): State<Shared>, request: Request, next:
     };
     let response = trail.clone().follow(next.run(request)).await;
     let problem = response.extensions().get::<Problem>();
-    trail.add(|facts| {
-        facts.status = response.status().as_u16();
-        facts.error = problem.map(|problem| (problem.code().to_owned().into(), problem.detail().to_owned()));
-    });
+    let error = problem.map(|problem| (problem.code().to_owned().into(), problem.detail().to_owned()));
+    trail.set_answer(response.status().as_u16(), error);
     drop(recorded);
     response
 }
@@ -165,6 +158,31 @@ pub(crate) fn note(parameters: Vec<(String, Value)>) {
     });
 }
 
+/// Notes what a change answers.
+pub(crate) fn note_answer(bytes: &[u8]) {
+    Trail::note(|facts| {
+        if !facts.is_change {
+            return;
+        }
+        let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else {
+            return;
+        };
+        let mut taken = 0;
+        facts.response.clear();
+        for (name, value) in members
+            .into_iter()
+            .filter(|(name, _)| !is_secret(name))
+            .take(MAX_ENTRIES)
+        {
+            let text = bounded(value, 0).to_string();
+            taken += name.len() + text.len();
+            if taken <= MAX_PARAMETER_BYTES {
+                facts.response.push((name.into(), text));
+            }
+        }
+    });
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     // The id of a token says which; it is not the token.
@@ -206,6 +224,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_answer_to_a_change_has_no_secrets_and_that_to_a_read_is_not_kept() {
+        let noted = async |is_change| {
+            let facts = Facts {
+                is_change,
+                ..Facts::default()
+            };
+            let trail = Trail::new(Timestamp::UNIX_EPOCH, RequestId::Number(1), facts);
+            let body = json!({ "accessKeyId": "A1", "secretAccessKey": "s3cr3t", "token": "s3cr3t" }).to_string();
+            trail.clone().follow(async { note_answer(body.as_bytes()) }).await;
+            trail.add(|facts| facts.response.clone())
+        };
+        assert_eq!(noted(true).await, [("accessKeyId".into(), "\"A1\"".to_owned())]);
+        assert!(noted(false).await.is_empty());
+    }
 
     #[tokio::test]
     async fn parameters_are_bounded_and_have_no_secrets() {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Query, RawPathParams};
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 use hythe_access::{
-    ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_with,
+    ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_shared,
 };
 use hythe_model::{AccountId, Digest, ParseError, RepositoryName, RepositoryPath, Tag};
 use hythe_operations::{ControlPlane, PolicyRef};
@@ -38,7 +39,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) plane: ControlPlane,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
     info: &'static OperationInfo,
     trail: Trail,
     path: BTreeMap<String, String>,
@@ -64,6 +65,7 @@ impl FromRequestParts<Shared> for Context {
         caller.is_secure = connection.is_some_and(|connection| connection.is_secure);
         caller.user_agent = user_agent(&parts.headers);
         trail.set_caller(&caller);
+        let caller = Arc::new(caller);
         hythe_access::Trail::note(|facts| facts.set_caller(&caller));
         gate.admit(&caller, info.access.first_action())?;
         let path = RawPathParams::from_request_parts(parts, shared)
@@ -127,7 +129,7 @@ impl Context {
             Resource::Registry(account) => self.account_resource(&account),
             Resource::Role(role) => role.to_string(),
         });
-        Ok(authorize_with::<A>(&**self.plane.gate(), &self.caller, resource, context).await?)
+        Ok(authorize_shared::<A>(&**self.plane.gate(), &self.caller, resource, context).await?)
     }
 
     /// The account that a request without `registryId` is for: the caller's own.

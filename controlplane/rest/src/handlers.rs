@@ -39,6 +39,7 @@ pub(crate) type Handled = Result<Response, Problem>;
 /// A JSON answer; `version` becomes the entity tag.
 fn json(status: StatusCode, answer: &impl Serialize, version: Option<i64>) -> Handled {
     let body = serde_json::to_vec(answer).map_err(|error| Problem::internal(&error))?;
+    crate::audit::note_answer(&body);
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

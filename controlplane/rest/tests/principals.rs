@@ -370,7 +370,7 @@ impl Gate for Yes {
     }
 
     async fn decide(&self, _: &Caller, _: Action, _: &Resource, _: &RequestContext) -> Result<Decision, GateError> {
-        Ok(Decision::Allowed)
+        Ok(Decision::Allowed(None))
     }
 
     async fn issue(&self, _: &Caller, _: TokenScope) -> Result<IssuedToken, IssueError> {

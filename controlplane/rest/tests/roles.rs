@@ -65,7 +65,7 @@ async fn may(world: &World, caller: &Caller, action: Action, path: &RepositoryPa
         .await
         .unwrap()
     {
-        Decision::Allowed => String::new(),
+        Decision::Allowed(_) => String::new(),
         Decision::Denied(denial) => denial.reason,
     }
 }

@@ -142,11 +142,11 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_AUDIT_READS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub audit_reads: Option<bool>,
 
-    /// Most records of reads that wait to be written to the audit log.
-    #[arg(long, env = "HYTHE_AUDIT_MAX_WAITING_RECORDS", value_name = "N")]
-    pub audit_max_waiting_records: Option<usize>,
+    /// Most memory that records of reads take while they wait to be written to the audit log, in MiB.
+    #[arg(long, env = "HYTHE_AUDIT_MAX_WAITING_MIB", value_name = "MIB")]
+    pub audit_max_waiting_mib: Option<usize>,
 
-    /// What happens to reads when so many wait.
+    /// What happens to reads when that is taken.
     #[arg(long, env = "HYTHE_AUDIT_WHEN_FULL", value_enum, value_name = "WHAT")]
     pub audit_when_full: Option<AuditWhenFull>,
 

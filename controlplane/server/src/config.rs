@@ -349,9 +349,9 @@ pub enum AuditWhenFull {
 pub struct Audit {
     /// Record reads that are allowed, such as pulls.
     pub reads: bool,
-    /// Most records of reads that wait to be written; each takes about 600 bytes.
-    pub max_waiting_records: usize,
-    /// What happens to reads when so many wait.
+    /// Most memory that records of reads take while they wait to be written, in MiB.
+    pub max_waiting_mib: usize,
+    /// What happens to reads when that is taken.
     pub when_full: AuditWhenFull,
 }
 
@@ -359,7 +359,7 @@ impl Default for Audit {
     fn default() -> Self {
         Self {
             reads: true,
-            max_waiting_records: hythe_operations::DEFAULT_MAX_WAITING_RECORDS,
+            max_waiting_mib: hythe_operations::DEFAULT_MAX_WAITING_BYTES / (1024 * 1024),
             when_full: AuditWhenFull::Count,
         }
     }
@@ -563,10 +563,7 @@ impl Config {
         set(&mut self.blobs.verify_reads, args.verify_reads.as_ref());
         set(&mut self.blobs.verified_for_seconds, args.verified_for_seconds.as_ref());
         set(&mut self.audit.reads, args.audit_reads.as_ref());
-        set(
-            &mut self.audit.max_waiting_records,
-            args.audit_max_waiting_records.as_ref(),
-        );
+        set(&mut self.audit.max_waiting_mib, args.audit_max_waiting_mib.as_ref());
         set(&mut self.audit.when_full, args.audit_when_full.as_ref());
         self.rates.limit_requests |= args.limit_request_rates;
         let (limits, set_limits) = (&mut self.limits, &args.limits);

@@ -290,7 +290,7 @@ impl AuditCounts {
         let counted = self.queue.metrics();
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         self.waiting
-            .set(i64::try_from(read(&counted.waiting)).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX));
         for (counter, count) in [
             (&self.written, &counted.written),
             (&self.sealed, &counted.sealed),

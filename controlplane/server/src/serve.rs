@@ -454,7 +454,7 @@ fn open_audit(
         AuditWhenFull::Count => WhenFull::Count,
         AuditWhenFull::Refuse => WhenFull::Refuse,
     };
-    let queue = queue.bounded(config.audit.max_waiting_records, when_full);
+    let queue = queue.bounded(config.audit.max_waiting_mib.saturating_mul(1024 * 1024), when_full);
     let queue = Arc::new(if config.audit.reads {
         queue
     } else {

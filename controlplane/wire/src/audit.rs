@@ -98,7 +98,8 @@ pub struct AuditEvent {
     pub recipient_account_id: Option<String>,
     /// The operation as this server calls it.
     pub operation: String,
-    /// The HTTP status of the answer; absent in the record of a change, which is written before there is one.
+    /// The HTTP status of the answer. The record of a change is written before there is one, and has it half a second later;
+    /// never if the server ended in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// Whether it was allowed.
@@ -173,6 +174,9 @@ pub struct AuditDecision {
     /// The action that was decided about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// The statement that allowed it; administrators need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -198,7 +202,8 @@ pub struct AuditIntegrity {
     pub sequence: u64,
     /// The hash of the record before it.
     pub previous_hash: String,
-    /// SHA-256 over the previous hash (32 bytes), the number (8 bytes, most significant first) and the record without `integrity`.
+    /// SHA-256 over the previous hash, the number, the hash of what the record shares with others, its time and its ids; how
+    /// exactly is in the documentation of the audit log.
     pub hash: String,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hythe_model::{AccountId, RepositoryPath};
@@ -148,13 +149,49 @@ impl From<&str> for Denial {
     }
 }
 
+/// The statement of a policy that a yes rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Grounds {
+    /// The kind of its policy, such as `identity-based policy`.
+    pub kind: &'static str,
+    /// The name of its policy, if it has one.
+    pub policy: Option<Arc<str>>,
+    /// Which of the policy's statements, from 1.
+    pub number: usize,
+    /// The name that its author gave it.
+    pub sid: Option<Arc<str>>,
+}
+
+/// As an explanation of the decision names it.
+impl fmt::Display for Grounds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "statement {}", self.number)?;
+        if let Some(sid) = &self.sid {
+            write!(formatter, " (`{sid}`)")?;
+        }
+        write!(formatter, " of the {}", self.kind)?;
+        match &self.policy {
+            Some(policy) => write!(formatter, " `{policy}`"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The answer to "may this caller?", with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
-    Allowed,
+    /// Yes, because of this statement; `None` for administrators, who need none.
+    Allowed(Option<Grounds>),
     /// No.
     Denied(Denial),
+}
+
+impl Decision {
+    /// Whether it is a yes.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed(_))
+    }
 }
 
 /// The store behind the gate does not answer.

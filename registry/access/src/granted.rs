@@ -2,14 +2,15 @@
 //! The proof that a gate said yes.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::gate::Resource;
 use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext, Trail};
 
-/// Proof that a caller may do `A` on one resource. Only [`authorize_with`] and [`authorize`] make it.
+/// Proof that a caller may do `A` on one resource. Only [`authorize`] and its variants make it.
 #[derive(Debug)]
 pub struct Granted<A: ActionKind> {
-    caller: Caller,
+    caller: Arc<Caller>,
     resource: A::Resource,
     action: PhantomData<A>,
 }
@@ -58,12 +59,22 @@ pub async fn authorize_with<A: ActionKind>(
     resource: A::Resource,
     context: &RequestContext,
 ) -> Result<Granted<A>, AccessError> {
+    authorize_shared(gate, &Arc::new(caller.clone()), resource, context).await
+}
+
+/// The same, for a caller that is asked about again and again.
+pub async fn authorize_shared<A: ActionKind>(
+    gate: &dyn Gate,
+    caller: &Arc<Caller>,
+    resource: A::Resource,
+    context: &RequestContext,
+) -> Result<Granted<A>, AccessError> {
     let asked: Resource = resource.clone().into();
     let decision = gate.decide(caller, A::ACTION, &asked, context).await?;
-    Trail::note(|facts| facts.set_decision(A::ACTION, &asked, &decision));
+    Trail::note(|facts| facts.set_decision(A::ACTION, asked, &decision));
     match decision {
-        Decision::Allowed => Ok(Granted {
-            caller: caller.clone(),
+        Decision::Allowed(_) => Ok(Granted {
+            caller: Arc::clone(caller),
             resource,
             action: PhantomData,
         }),

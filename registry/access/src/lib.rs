@@ -3,7 +3,7 @@
 //!
 //! The data plane states here what it needs of access control (the [`Gate`] trait); the control plane
 //! implements it. Every operation of either plane takes a [`Granted`] of its own action, and only
-//! [`authorize`] and [`authorize_with`] make one, so that a forgotten check does not compile.
+//! [`authorize`] and its variants make one, so that a forgotten check does not compile.
 //!
 //! Invariants:
 //! - A [`Granted`] names one action and one resource, and was made by a gate that said yes to both.
@@ -24,12 +24,12 @@ mod trail;
 pub use action::{Action, ActionKind, kinds};
 pub use caller::{Attributes, Caller, Lineage, Principal, RolePath, RoleSession};
 pub use gate::{
-    AuthenticationError, Credentials, Decision, Denial, Gate, GateError, IssueError, IssuedToken, RequestContext,
-    Resource,
+    AuthenticationError, Credentials, Decision, Denial, Gate, GateError, Grounds, IssueError, IssuedToken,
+    RequestContext, Resource,
 };
-pub use granted::{AccessError, Granted, authorize, authorize_with};
+pub use granted::{AccessError, Granted, authorize, authorize_shared, authorize_with};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use scope::{ScopeEntry, TokenScope};
 pub use secret::Secret;
 pub use throttled::Throttled;
-pub use trail::{Asked, AuditLog, CLIENT_GONE, Facts, MovedTag, RequestId, Trail, Who};
+pub use trail::{Answer, Answered, Asked, AuditLog, CLIENT_GONE, Facts, MovedTag, RequestId, Trail, Who};

@@ -13,13 +13,14 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hythe_model::{AccountId, Digest, Tag};
 use jiff::Timestamp;
 
-use crate::{Action, Attributes, Caller, Decision, Lineage, Principal, Resource};
+use crate::{Action, Caller, Decision, Grounds, Resource};
 
 /// The status of a request whose client went away before it was answered; never sent.
 pub const CLIENT_GONE: u16 = 499;
@@ -30,11 +31,11 @@ tokio::task_local! {
 
 /// Takes the trails of requests that were answered.
 pub trait AuditLog: fmt::Debug + Send + Sync {
-    /// An id for a request that brings none.
+    /// An id for a request that brings none and whose client is told one.
     fn next_request(&self) -> RequestId;
 
     /// Takes a request that has its answer. Never waits; a request that the store has recorded is passed over.
-    fn finished(&self, trail: Trail);
+    fn finished(&self, trail: &Trail);
 
     /// Whether a request must be turned away, since it could not be recorded.
     fn is_full(&self) -> bool {
@@ -79,20 +80,51 @@ pub struct Trail(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     began_at: Timestamp,
-    request: RequestId,
+    request: OnceLock<RequestId>,
     facts: Mutex<Facts>,
     is_recorded: AtomicBool,
+    answer: OnceLock<Arc<Answer>>,
+}
+
+/// The answer to a request that has changed something. The record of the change is written before there is one.
+#[derive(Debug, Default)]
+pub struct Answer(OnceLock<Answered>);
+
+/// What a client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The HTTP status.
+    pub status: u16,
+    /// Parts of the answer: names, and values as JSON.
+    pub response: Vec<(Cow<'static, str>, String)>,
+}
+
+impl Answer {
+    /// What the client was told; `None` while it was told nothing.
+    #[must_use]
+    pub fn get(&self) -> Option<&Answered> {
+        self.0.get()
+    }
 }
 
 impl Trail {
     /// A request that began at `began_at`.
     #[must_use]
     pub fn new(began_at: Timestamp, request: RequestId, facts: Facts) -> Self {
+        let trail = Self::without_id(began_at, facts);
+        trail.request_or(|| request);
+        trail
+    }
+
+    /// The same, of which nobody is told the id: it gets one when it needs one.
+    #[must_use]
+    pub fn without_id(began_at: Timestamp, facts: Facts) -> Self {
         Self(Arc::new(Inner {
             began_at,
-            request,
+            request: OnceLock::new(),
             facts: Mutex::new(facts),
             is_recorded: AtomicBool::new(false),
+            answer: OnceLock::new(),
         }))
     }
 
@@ -127,25 +159,40 @@ impl Trail {
         add(&mut self.0.facts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is known, when the request is over. Work that goes on without its request keeps what it knows.
-    #[must_use]
-    pub fn into_facts(self) -> Facts {
-        match Arc::try_unwrap(self.0) {
-            Ok(inner) => inner.facts.into_inner().unwrap_or_else(PoisonError::into_inner),
-            Err(shared) => Self(shared).add(|facts| facts.clone()),
-        }
-    }
-
     /// When the request began.
     #[must_use]
     pub fn began_at(&self) -> Timestamp {
         self.0.began_at
     }
 
-    /// The id of the request.
+    /// The id of the request, if it has one yet.
     #[must_use]
-    pub fn request(&self) -> &RequestId {
-        &self.0.request
+    pub fn request(&self) -> Option<&RequestId> {
+        self.0.request.get()
+    }
+
+    /// The id of the request, made now if it has none yet.
+    pub fn request_or(&self, make: impl FnOnce() -> RequestId) -> &RequestId {
+        self.0.request.get_or_init(make)
+    }
+
+    /// Where the answer will be, for the record of a change that is made before it. It never comes if nobody else holds
+    /// this any more.
+    #[must_use]
+    pub fn answer(&self) -> Arc<Answer> {
+        Arc::clone(self.0.answer.get_or_init(Arc::default))
+    }
+
+    /// Notes what the client is told.
+    pub fn set_answer(&self, status: u16, error: Option<(Cow<'static, str>, String)>) {
+        self.add(|facts| {
+            facts.status = status;
+            facts.error = error;
+            if let Some(answer) = self.0.answer.get() {
+                let response = std::mem::take(&mut facts.response);
+                let _ = answer.0.set(Answered { status, response });
+            }
+        });
     }
 
     /// A change of this request was committed together with its record.
@@ -160,22 +207,29 @@ impl Trail {
     }
 }
 
-/// Who sends a request. Two are equal if a record could not tell them apart.
+/// Who sends a request, and from where. Two are equal if a record could not tell them apart.
 #[derive(Clone, Debug)]
-pub struct Who {
-    /// Whose rights count.
-    pub principal: Principal,
-    /// Where the credentials come from.
-    pub lineage: Arc<Lineage>,
-    /// What is known of the session.
-    pub attributes: Arc<Attributes>,
+pub struct Who(pub Arc<Caller>);
+
+impl Deref for Who {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
 }
 
 impl PartialEq for Who {
     fn eq(&self, other: &Self) -> bool {
-        self.principal == other.principal
-            && self.lineage.access_key_id == other.lineage.access_key_id
-            && self.attributes == other.attributes
+        // Callers with the same credentials share most of this.
+        let is_same_key =
+            Arc::ptr_eq(&self.lineage, &other.lineage) || self.lineage.access_key_id == other.lineage.access_key_id;
+        let is_same_session = Arc::ptr_eq(&self.attributes, &other.attributes) || self.attributes == other.attributes;
+        is_same_key
+            && is_same_session
+            && self.principal == other.principal
+            && self.source_ip == other.source_ip
+            && self.user_agent == other.user_agent
     }
 }
 
@@ -185,6 +239,8 @@ impl Hash for Who {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.principal.hash(state);
         self.lineage.access_key_id.hash(state);
+        self.source_ip.hash(state);
+        self.user_agent.hash(state);
     }
 }
 
@@ -195,6 +251,8 @@ pub struct Asked {
     pub action: Action,
     /// What it is done to.
     pub resource: Resource,
+    /// What allows it; `None` for a no, and for administrators, who need nothing.
+    pub by: Option<Grounds>,
 }
 
 /// A tag that was moved.
@@ -221,11 +279,9 @@ pub struct Facts {
     pub is_change: bool,
     /// Who asks; `None` while that is not known.
     pub who: Option<Who>,
-    /// The address of the client.
+    /// The address of the client, if it is not known who asks.
     pub source_ip: Option<IpAddr>,
-    /// Whether the request came over TLS.
-    pub is_secure: bool,
-    /// What the client calls itself.
+    /// What the client calls itself, if it is not known who asks.
     pub user_agent: Option<Arc<str>>,
     /// What the gate said yes to first.
     pub allowed: Option<Asked>,
@@ -251,29 +307,39 @@ pub struct Facts {
 
 impl Facts {
     /// Notes who asks, and from where.
-    pub fn set_caller(&mut self, caller: &Caller) {
-        self.who = Some(Who {
-            principal: caller.principal.clone(),
-            lineage: Arc::clone(&caller.lineage),
-            attributes: Arc::clone(&caller.attributes),
-        });
-        self.source_ip = caller.source_ip.or(self.source_ip);
-        self.is_secure = caller.is_secure;
-        if let Some(agent) = &caller.user_agent {
-            self.user_agent = Some(Arc::clone(agent));
-        }
+    pub fn set_caller(&mut self, caller: &Arc<Caller>) {
+        self.who = Some(Who(Arc::clone(caller)));
+    }
+
+    /// The address of the client.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.who.as_ref().and_then(|who| who.source_ip).or(self.source_ip)
+    }
+
+    /// What the client calls itself.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        let own = self.who.as_ref().and_then(|who| who.user_agent.as_deref());
+        own.or(self.user_agent.as_deref())
     }
 
     /// Notes what was decided.
-    pub fn set_decision(&mut self, action: Action, resource: &Resource, decision: &Decision) {
-        let asked = || Asked {
-            action,
-            resource: resource.clone(),
-        };
+    pub fn set_decision(&mut self, action: Action, resource: Resource, decision: &Decision) {
         match decision {
-            Decision::Allowed if self.allowed.is_none() => self.allowed = Some(asked()),
-            Decision::Allowed => {}
-            Decision::Denied(denial) => self.denied = Some((asked(), denial.to_string())),
+            Decision::Allowed(by) if self.allowed.is_none() => {
+                let by = by.clone();
+                self.allowed = Some(Asked { action, resource, by });
+            }
+            Decision::Allowed(_) => {}
+            Decision::Denied(denial) => {
+                let asked = Asked {
+                    action,
+                    resource,
+                    by: None,
+                };
+                self.denied = Some((asked, denial.to_string()));
+            }
         }
     }
 
@@ -318,14 +384,47 @@ mod tests {
     fn the_first_yes_and_the_last_no_are_kept() {
         let mut facts = Facts::default();
         let resource = Resource::Registry(hythe_model::AccountId::default());
-        facts.set_decision(Action::PutImage, &resource, &Decision::Allowed);
-        facts.set_decision(Action::ListImages, &resource, &Decision::Allowed);
-        facts.set_decision(Action::ListUsers, &resource, &Decision::Denied("no".into()));
+        facts.set_decision(Action::PutImage, resource.clone(), &Decision::Allowed(None));
+        facts.set_decision(Action::ListImages, resource.clone(), &Decision::Allowed(None));
+        facts.set_decision(Action::ListUsers, resource, &Decision::Denied("no".into()));
         assert_eq!(facts.allowed.map(|asked| asked.action), Some(Action::PutImage));
         assert_eq!(
             facts.denied.map(|(asked, why)| (asked.action, why)),
             Some((Action::ListUsers, "no".into()))
         );
+    }
+
+    #[test]
+    fn an_id_is_made_once_and_the_answer_finds_the_record_of_the_change() {
+        let silent = Trail::without_id(Timestamp::UNIX_EPOCH, Facts::default());
+        silent.set_answer(200, None);
+        assert!(silent.request().is_none());
+        assert_eq!(silent.request_or(|| RequestId::Number(1)), &RequestId::Number(1));
+        assert_eq!(silent.request_or(|| RequestId::Number(2)), &RequestId::Number(1));
+
+        let trail = trail();
+        let answer = trail.answer();
+        assert!(answer.get().is_none() && Arc::strong_count(&answer) == 2);
+        trail.add(|facts| facts.add_response("uploadId", "u1"));
+        trail.set_answer(201, None);
+        let told = Answered {
+            status: 201,
+            response: vec![("uploadId".into(), "\"u1\"".into())],
+        };
+        assert_eq!(answer.get(), Some(&told));
+        drop(trail);
+        assert_eq!(Arc::strong_count(&answer), 1, "nobody is left to answer");
+    }
+
+    #[test]
+    fn callers_are_told_apart_as_far_as_a_record_does() {
+        let caller = |user_agent: &str| {
+            let mut caller = Caller::anonymous();
+            caller.user_agent = Some(user_agent.into());
+            Who(Arc::new(caller))
+        };
+        assert_eq!(caller("docker"), caller("docker"));
+        assert_ne!(caller("docker"), caller("podman"));
     }
 
     #[test]

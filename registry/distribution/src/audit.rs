@@ -8,11 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hythe_access::{AuditLog, CLIENT_GONE, Facts, Trail};
 use hythe_model::Reference;
 
+use crate::account::{Site, split_account};
 use crate::oci_error::OciError;
 use crate::route::{Operation, Route};
 use crate::{ConnectionInfo, Registry};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CLIENT_GONE_TEXT: &str = "the client went away before it was answered";
 /// The longest name of a client that is kept, in bytes.
 const MAX_AGENT_BYTES: usize = 256;
 
@@ -34,11 +36,12 @@ impl Audited {
             default_event,
             is_change,
             source_ip: connection.map(|connection| connection.peer.ip()),
-            is_secure: connection.is_some_and(|connection| connection.is_tls),
-            user_agent: user_agent(request.headers()),
             ..Facts::default()
         };
-        let trail = Trail::new(registry.now(), log.next_request(), facts);
+        let trail = Trail::without_id(registry.now(), facts);
+        if is_change {
+            trail.request_or(|| log.next_request());
+        }
         Some(Self { log, trail })
     }
 
@@ -53,32 +56,40 @@ impl Audited {
 
     /// Notes what the client is told. An answer that is no success carries the id that finds the record.
     pub(crate) fn answered(self, status: StatusCode, error: Option<(&'static str, String)>, headers: &mut HeaderMap) {
-        if !status.is_success()
-            && let Ok(id) = HeaderValue::try_from(self.trail.request().to_string())
-        {
-            headers.insert(REQUEST_ID, id);
+        if !status.is_success() {
+            let id = self.trail.request_or(|| self.log.next_request());
+            if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+                headers.insert(REQUEST_ID, id);
+            }
         }
-        self.trail.add(|facts| {
-            facts.status = status.as_u16();
-            facts.error = error.map(|(code, message)| (code.into(), message));
-        });
+        let error = error.map(|(code, message)| (code.into(), message));
+        self.trail.set_answer(status.as_u16(), error);
     }
 }
 
 /// Also of a request whose client did not wait for an answer.
 impl Drop for Audited {
     fn drop(&mut self) {
-        self.trail.add(|facts| {
-            if facts.status == 0 {
-                facts.status = CLIENT_GONE;
-                facts.error = Some((
-                    "CLIENT_GONE".into(),
-                    "the client went away before it was answered".into(),
-                ));
-            }
-        });
-        self.log.finished(self.trail.clone());
+        if self.trail.add(|facts| facts.status == 0) {
+            let error = ("CLIENT_GONE".into(), CLIENT_GONE_TEXT.into());
+            self.trail.set_answer(CLIENT_GONE, Some(error));
+        }
+        self.log.finished(&self.trail);
     }
+}
+
+/// Notes what a request names, which counts where it does not come to a decision.
+pub(crate) fn note_named(site: &Site, name: &str) {
+    Trail::note(|facts| {
+        let (account, written) = split_account(name);
+        facts.account = Some(account.unwrap_or_else(|| site.account("")));
+        facts.repository = (!written.is_empty()).then(|| written.into());
+    });
+}
+
+/// Notes what the client of a request calls itself of which nobody knows who sends it.
+pub(crate) fn note_agent(headers: &HeaderMap) {
+    Trail::note(|facts| facts.user_agent = user_agent(headers));
 }
 
 /// Notes the image that a request names.

@@ -2,13 +2,14 @@
 //! Who sends a request, and whether they may: the way from credentials to a [`Granted`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
-    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, Decision, GateError, Granted,
-    RequestContext, Resource, Secret, authorize, authorize_with, kinds,
+    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, RequestContext,
+    Resource, Secret, authorize, authorize_shared, kinds,
 };
 use hythe_model::RepositoryPath;
 
@@ -23,7 +24,7 @@ use crate::{ConnectionInfo, Registry};
 #[derive(Debug)]
 pub(crate) struct Visitor {
     pub(crate) registry: Registry,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
     pub(crate) site: Site,
     pub(crate) presented: Presented,
     /// Whether the connection lets the kernel send files.
@@ -158,7 +159,7 @@ impl Visitor {
         caller.user_agent = user_agent(headers);
         Ok(Self {
             registry,
-            caller,
+            caller: Arc::new(caller),
             site,
             presented,
             sends_files: connection.is_some_and(|connection| connection.sends_files),
@@ -226,7 +227,7 @@ impl Visitor {
     where
         A: ActionKind<Resource = RepositoryPath>,
     {
-        authorize_with::<A>(self.registry.gate(), &self.caller, repository.path.clone(), context)
+        authorize_shared::<A>(self.registry.gate(), &self.caller, repository.path.clone(), context)
             .await
             .map_err(|error| self.refuse::<A>(error, repository))
     }
@@ -279,14 +280,14 @@ impl Visitor {
         if !self.is_token_too_narrow(action, source) {
             return Ok(false);
         }
-        let mut wider = self.caller.clone();
-        std::sync::Arc::make_mut(&mut wider.scopes).pop();
+        let mut wider = Caller::clone(&self.caller);
+        Arc::make_mut(&mut wider.scopes).pop();
         let decision = self
             .registry
             .gate()
             .decide(&wider, action, &source.clone().into(), &RequestContext::default())
             .await?;
-        Ok(decision == Decision::Allowed)
+        Ok(decision.is_allowed())
     }
 
     /// Asks for a token that is good for a push to `target` and a pull from `source`.

@@ -15,8 +15,8 @@ use http_body::Body as _;
 use hythe_access::{Action, Credentials, Trail};
 use serde_json::json;
 
-use crate::account::{Site, split_account};
-use crate::audit::{Audited, described};
+use crate::account::Site;
+use crate::audit::{Audited, described, note_agent, note_named};
 use crate::auth::Visitor;
 use crate::body::{Outgoing, Place};
 use crate::input::{Input, InputError};
@@ -121,9 +121,11 @@ async fn run(
     place: &mut Place,
 ) -> Result<Response, OciError> {
     let Some(path) = path else {
+        note_agent(request.headers());
         return Err(InputError::RouteUnknown(request.uri().path().chars().take(256).collect()).into());
     };
     let Some(route) = route else {
+        note_agent(request.headers());
         let method = request.method().as_str().chars().take(32).collect();
         return Err(InputError::MethodNotAllowed {
             method,
@@ -155,12 +157,9 @@ async fn run(
             .headers
             .insert(header::AUTHORIZATION, authorization(&credentials)?);
     }
-    Trail::note(|facts| {
-        let (account, written) = split_account(&input.name);
-        facts.account = Some(account.unwrap_or_else(|| site.account("")));
-        facts.repository = (!written.is_empty()).then(|| written.into());
-    });
-    let mut visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await?;
+    note_named(&site, &input.name);
+    let visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await;
+    let mut visitor = visitor.inspect_err(|_| note_agent(&input.headers))?;
     Trail::note(|facts| facts.set_caller(&visitor.caller));
     // What needs no action is about logging in.
     let action = route.action.unwrap_or(Action::GetAuthorizationToken);

@@ -47,7 +47,7 @@ impl Gate for OpenGate {
         if matches!(caller.principal, Principal::Anonymous) && !Action::PULL.contains(&action) {
             return Ok(Decision::Denied("anonymous callers may read only".into()));
         }
-        Ok(Decision::Allowed)
+        Ok(Decision::Allowed(None))
     }
 
     async fn issue(&self, _: &Caller, _: TokenScope) -> Result<IssuedToken, IssueError> {

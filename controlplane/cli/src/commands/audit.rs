@@ -287,13 +287,7 @@ fn cells(event: &AuditEvent) -> [String; 6] {
         (_, None, Some(arn)) => arn.rsplit_once(':').map_or(arn.clone(), |(_, name)| name.to_owned()),
         (_, None, None) => "?".to_owned(),
     };
-    let what = event.resources.first().map(|resource| {
-        let arn = &resource.arn;
-        let name = arn.rsplit_once(":repository/").map(|(_, name)| name);
-        name.unwrap_or(arn.rsplit_once(':').map_or(arn, |(_, name)| name))
-            .to_owned()
-    });
-    let mut what = what.unwrap_or_default();
+    let mut what = object_of(event);
     if let Some(tag) = &event.image_tag {
         what = format!("{what}:{tag}");
     }
@@ -309,6 +303,35 @@ fn cells(event: &AuditEvent) -> [String; 6] {
         event.error_code.clone().unwrap_or_else(|| "ok".into()),
     ]
 }
+
+/// What a request is about. That of a principal or a policy has the registry as its resource, and is told by its
+/// parameters.
+fn object_of(event: &AuditEvent) -> String {
+    let arn = event.resources.first().map_or("", |resource| resource.arn.as_str());
+    if let Some((_, name)) = arn.rsplit_once(":repository/") {
+        return name.to_owned();
+    }
+    let named = |(kind, name): &(&str, &str)| {
+        let name = event.request_parameters.get(*name)?.as_str()?;
+        Some(format!("{kind}/{name}"))
+    };
+    let named: Vec<_> = OBJECTS.iter().filter_map(named).collect();
+    if named.is_empty() || arn.contains(":role/") {
+        return arn.rsplit_once(':').map_or(arn, |(_, name)| name).to_owned();
+    }
+    named.join(" ")
+}
+
+/// Parameters that say what a request is about, and what they name.
+const OBJECTS: [(&str, &str); 7] = [
+    ("user", "userName"),
+    ("group", "groupName"),
+    ("role", "roleName"),
+    ("policy", "policyName"),
+    ("key", "accessKeyId"),
+    ("account", "accountId"),
+    ("token", "tokenId"),
+];
 
 async fn verify(context: &Context, mut expected: Option<AuditPosition>) -> Result<(), CliError> {
     let client = context.client()?;
@@ -361,4 +384,55 @@ fn position(text: &str) -> Result<AuditPosition, String> {
         })
     };
     read().ok_or_else(|| "it must be `NUMBER:HASH`, as `hythe audit verify` shows it behind `through`".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_request_is_about_is_shown() {
+        let cases = [
+            (
+                "arn:aws:ecr:local:000000000000:repository/team-a/web",
+                json!({"repositoryName": "team-a/web"}),
+                "team-a/web",
+            ),
+            (
+                "arn:aws:ecr:local:000000000000:registry",
+                json!({"userName": "ci"}),
+                "user/ci",
+            ),
+            (
+                "arn:aws:ecr:local:000000000000:registry",
+                json!({"userName": "ci", "accessKeyId": "K1"}),
+                "user/ci key/K1",
+            ),
+            ("arn:aws:ecr:local:000000000000:registry", json!(null), "registry"),
+            (
+                "arn:aws:iam::000000000000:role/ci",
+                json!({"roleName": "ci"}),
+                "role/ci",
+            ),
+            ("", json!({}), ""),
+        ];
+        for (arn, parameters, shown) in cases {
+            let resources = if arn.is_empty() {
+                json!([])
+            } else {
+                json!([{"ARN": arn, "accountId": "000000000000"}])
+            };
+            let event = json!({
+                "eventVersion": "1.1", "userIdentity": {"type": "Root"}, "eventSource": "", "eventName": "", "awsRegion": "",
+                "sourceIPAddress": null, "userAgent": null, "requestParameters": parameters, "responseElements": null,
+                "readOnly": false, "resources": resources, "eventType": "AwsApiCall", "recipientAccountId": null,
+                "operation": "", "decision": {"effect": "Allow"}, "eventTime": "2026-11-01T00:00:00Z", "requestID": "",
+                "eventID": "",
+            });
+            let event: AuditEvent = serde_json::from_value(event).unwrap();
+            assert_eq!(object_of(&event), shown, "{arn}");
+        }
+    }
 }

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing records: those of changes in the transaction of the change, the others many at once.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use hythe_access::{Facts, Trail};
+use hythe_access::{Facts, RequestId, Trail};
 use hythe_model::Region;
 
 use super::chain::{Auditor, ChainPosition};
 use super::record::{Changes, Columns, shared};
-use super::run::{Member, encode, new_id};
+use super::run::{Member, Run, encode, new_id};
 use crate::StoreError;
 use crate::session::{Session, Value};
 
-/// Records that differ in time and id only, to be written.
+/// Records that differ in time and id only, to be written. Clones share them.
 #[derive(Clone, Debug)]
-pub struct NewAuditRecords {
+pub struct NewAuditRecords(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     pub(crate) id: String,
     pub(crate) columns: Columns,
     pub(crate) count: usize,
     pub(crate) shared: String,
     pub(crate) members: String,
+    pub(crate) run: Option<Run>,
 }
 
 impl NewAuditRecords {
@@ -32,31 +36,33 @@ impl NewAuditRecords {
     /// How many records these are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.0.count
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.0.count == 0
     }
 
     /// Which are older.
     #[must_use]
     pub fn by_time(&self, other: &Self) -> std::cmp::Ordering {
-        self.id.cmp(&other.id)
+        self.0.id.cmp(&other.0.id)
     }
 
     fn build(facts: &Facts, members: &[Member], region: &Region, changes: Option<&Changes>) -> Self {
         let record = shared(facts, region, changes);
         let began_at = members.first().map_or(jiff::Timestamp::UNIX_EPOCH, |first| first.at);
-        Self {
-            id: new_id(began_at).to_string(),
+        let (id, shared) = (new_id(began_at), record.to_string());
+        Self(Arc::new(Inner {
+            id: id.to_string(),
             columns: Columns::of(&record),
             count: members.len(),
-            shared: record.to_string(),
             members: encode(members),
-        }
+            run: Run::new(id, &shared, members.to_vec()).ok(),
+            shared,
+        }))
     }
 }
 
@@ -69,15 +75,19 @@ pub(crate) struct Recording {
 
 impl Recording {
     pub(crate) fn record(&self, changes: &Changes) -> NewAuditRecords {
+        let began_at = self.trail.began_at();
+        let request = self.trail.request_or(|| RequestId::Number(new_id(began_at).as_u128()));
         let member = Member {
-            at: self.trail.began_at(),
-            request: self.trail.request().clone(),
+            at: began_at,
+            request: request.clone(),
         };
         let facts = self.trail.add(|facts| {
             facts.is_change = true;
             facts.clone()
         });
-        NewAuditRecords::build(&facts, &[member], &self.auditor.region, Some(changes))
+        let record = NewAuditRecords::build(&facts, &[member], &self.auditor.region, Some(changes));
+        self.auditor.answers.expect(&record.0.id, self.trail.answer());
+        record
     }
 }
 
@@ -134,7 +144,7 @@ async fn insert_rows(
     rows: &[(&NewAuditRecords, Option<Sealed>)],
 ) -> Result<(), StoreError> {
     let mut values: Vec<Value<'_>> = Vec::with_capacity(COLUMNS * rows.len());
-    for (row, sealed) in rows {
+    for (NewAuditRecords(row), sealed) in rows {
         let columns = &row.columns;
         let sequence = sealed.map(|sealed| i64::try_from(sealed.previous.sequence + 1).unwrap_or(i64::MAX));
         let hash = |position: Option<ChainPosition>| Value::Text(position.map(|at| at.hash_text().into()));

@@ -234,7 +234,7 @@ impl Found {
         let record = |index| {
             let mut bytes = Vec::new();
             self.run.write(index, &mut bytes);
-            let sealed = position.map(|before| (before, before.after(&bytes)));
+            let sealed = position.map(|before| (before, self.run.link(index, before)));
             position = sealed.map(|(_, after)| after);
             AuditRecord {
                 json: String::from_utf8(bytes).unwrap_or_default(),

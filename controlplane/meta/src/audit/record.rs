@@ -4,12 +4,12 @@
 
 use std::borrow::Cow;
 
-use hythe_access::{Asked, Facts, MovedTag, Principal, Resource, Who};
-use hythe_model::{AccountId, Digest, Region, RepositoryArn, RepositoryPath};
+use hythe_access::{Answered, Asked, Facts, MovedTag, Principal, Resource, Who};
+use hythe_model::{AccountId, Digest, Region, RepositoryArn, RepositoryPath, Tag};
 use serde_json::{Map, Value, json};
 
 /// The form of the records, as told in `eventVersion`.
-const EVENT_VERSION: &str = "1.0";
+pub(crate) const EVENT_VERSION: &str = "1.1";
 /// The longest text that is taken over from a request, in characters.
 const MAX_TEXT_CHARS: usize = 512;
 /// The most moves of tags that one record lists; an image has no more tags than this.
@@ -79,20 +79,20 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
     set("eventSource", format!("{source}.amazonaws.com").into());
     set("eventName", facts.event.unwrap_or(action).into());
     set("awsRegion", region.as_str().into());
-    set("sourceIPAddress", facts.source_ip.map(|ip| ip.to_string()).into());
-    set("userAgent", facts.user_agent.as_deref().map(cut).into());
+    set("sourceIPAddress", facts.source_ip().map(|ip| ip.to_string()).into());
+    set("userAgent", facts.user_agent().map(cut).into());
     if let Some((code, message)) = facts.error.as_ref().filter(|_| !is_done) {
         set("errorCode", code.as_ref().into());
         set("errorMessage", cut(denied.map_or(message, |(_, reason)| reason)).into());
     }
     set("requestParameters", parameters(facts, named.as_ref()));
-    set("responseElements", response(facts, is_done));
+    set("responseElements", response(facts, changes, named.as_ref(), is_done));
     set("readOnly", (!facts.is_change).into());
     set("resources", resources(asked, named.as_ref(), region));
     set("eventType", "AwsApiCall".into());
     set("recipientAccountId", account.map(AccountId::as_str).into());
     set("operation", facts.operation.into());
-    if facts.status != 0 {
+    if facts.status != 0 && changes.is_none() {
         set("httpStatus", facts.status.into());
     }
     set("decision", decision(denied, asked));
@@ -186,11 +186,50 @@ fn parameters(facts: &Facts, named: Option<&RepositoryPath>) -> Value {
     }
 }
 
-fn response(facts: &Facts, is_done: bool) -> Value {
-    if !is_done || facts.response.is_empty() {
-        return Value::Null;
+/// What a change has made. That of the control plane is added when the answer is there ([`answered`]).
+fn response(facts: &Facts, changes: Option<&Changes>, named: Option<&RepositoryPath>, is_done: bool) -> Value {
+    if is_done && !facts.response.is_empty() {
+        return Value::Object(facts.response.iter().map(read_pair).collect());
     }
-    Value::Object(facts.response.iter().map(read_pair).collect())
+    let Some((changes, path)) = changes.zip(named) else {
+        return Value::Null;
+    };
+    let digest = changes.digest.or(facts.digest).map(|digest| digest.to_string());
+    let tag = facts.tag.as_ref().map(Tag::as_str);
+    let (registry, repository) = (path.account.as_str(), path.name.as_str());
+    match facts.operation {
+        "manifest.put" => json!({"image": {
+            "registryId": registry,
+            "repositoryName": repository,
+            "imageId": {"imageDigest": digest, "imageTag": tag},
+        }}),
+        "manifest.delete" => json!({"imageIds": [{"imageDigest": digest, "imageTag": tag}], "failures": []}),
+        "upload.finish" | "upload.begin" => {
+            json!({"registryId": registry, "repositoryName": repository, "layerDigest": digest})
+        }
+        _ => Value::Null,
+    }
+}
+
+/// The record of a change with what its client was told; `None` if it is none that this can be added to.
+pub(crate) fn answered(shared: &str, answer: &Answered) -> Option<String> {
+    let record: Map<String, Value> = serde_json::from_str(shared).ok()?;
+    if record.contains_key("httpStatus") {
+        return None;
+    }
+    let mut with = Map::new();
+    for (name, mut value) in record {
+        // In the place that it has in records of reads.
+        let is_before_status = name == "operation";
+        if name == "responseElements" && value.is_null() && answer.status < 400 && !answer.response.is_empty() {
+            value = Value::Object(answer.response.iter().map(read_pair).collect());
+        }
+        with.insert(name, value);
+        if is_before_status {
+            with.insert("httpStatus".into(), answer.status.into());
+        }
+    }
+    Some(Value::Object(with).to_string())
 }
 
 fn read_pair((name, value): &(Cow<'static, str>, String)) -> (String, Value) {
@@ -224,7 +263,13 @@ fn decision(denied: Option<&(Asked, String)>, asked: Option<&Asked>) -> Value {
         (Some((asked, reason)), _) => {
             json!({"effect": "Deny", "action": asked.action.as_str(), "reason": cut(reason)})
         }
-        (None, Some(asked)) => json!({"effect": "Allow", "action": asked.action.as_str()}),
+        (None, Some(asked)) => {
+            let mut allowed = json!({"effect": "Allow", "action": asked.action.as_str()});
+            if let (Some(by), Some(members)) = (&asked.by, allowed.as_object_mut()) {
+                members.insert("statement".into(), cut(&by.to_string()).into());
+            }
+            allowed
+        }
         (None, None) => json!({"effect": "NotAsked"}),
     }
 }
@@ -246,7 +291,7 @@ fn cut(text: &str) -> &str {
 mod tests {
     use std::sync::Arc;
 
-    use hythe_access::{Action, Caller, Decision, RoleSession};
+    use hythe_access::{Action, Caller, Decision, Grounds, RoleSession};
 
     use super::*;
 
@@ -268,14 +313,23 @@ mod tests {
         })
     }
 
+    fn grounds() -> Grounds {
+        Grounds {
+            kind: "repository policy",
+            policy: None,
+            number: 2,
+            sid: Some("pull".into()),
+        }
+    }
+
     #[test]
     fn a_pull_says_who_pulled_what() {
         let mut facts = facts();
         let mut caller = Caller::of(Principal::User(AccountId::default(), "eve".parse().unwrap()));
         caller.source_ip = Some([192, 0, 2, 7].into());
         caller.user_agent = Some("docker/29".into());
-        facts.set_caller(&caller);
-        facts.set_decision(Action::BatchGetImage, &asked(), &Decision::Allowed);
+        facts.set_caller(&Arc::new(caller));
+        facts.set_decision(Action::BatchGetImage, asked(), &Decision::Allowed(Some(grounds())));
         facts.tag = Some("1.0".parse().unwrap());
         facts.digest = Some(format!("sha256:{}", "a".repeat(64)).parse().unwrap());
         facts.status = 200;
@@ -289,7 +343,11 @@ mod tests {
         assert_eq!(record["readOnly"], true);
         assert_eq!(
             record["decision"],
-            json!({"effect": "Allow", "action": "ecr:BatchGetImage"})
+            json!({
+                "effect": "Allow",
+                "action": "ecr:BatchGetImage",
+                "statement": "statement 2 (`pull`) of the repository policy",
+            })
         );
         assert_eq!(record["requestParameters"]["imageTag"], "1.0");
         assert!(record.get("errorCode").is_none());
@@ -302,8 +360,8 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let mut facts = facts();
-        facts.set_caller(&Caller::anonymous());
-        facts.set_decision(Action::BatchGetImage, &asked(), &Decision::Denied("because".into()));
+        facts.set_caller(&Arc::new(Caller::anonymous()));
+        facts.set_decision(Action::BatchGetImage, asked(), &Decision::Denied("because".into()));
         facts.status = 401;
         facts.error = Some(("UNAUTHORIZED".into(), "log in".into()));
         let record = shared(&facts, &Region::default(), None);
@@ -333,9 +391,9 @@ mod tests {
     fn a_change_tells_both_digests_of_a_tag() {
         let mut facts = facts();
         facts.is_change = true;
-        facts.set_decision(Action::PutImage, &asked(), &Decision::Allowed);
+        facts.set_decision(Action::PutImage, asked(), &Decision::Allowed(None));
         // The source of a mount, for one: that it could not be read did not keep the change from happening.
-        facts.set_decision(Action::GetDownloadUrlForLayer, &asked(), &Decision::Denied("no".into()));
+        facts.set_decision(Action::GetDownloadUrlForLayer, asked(), &Decision::Denied("no".into()));
         let digest = |digit: &str| format!("sha256:{}", digit.repeat(64)).parse().ok();
         let changes = Changes {
             digest: digest("b"),
@@ -355,6 +413,32 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_a_change_gets_its_answer() {
+        let mut facts = facts();
+        (facts.is_change, facts.operation) = (true, "CreateRepository");
+        facts.set_decision(Action::CreateRepository, asked(), &Decision::Allowed(None));
+        let record = shared(&facts, &Region::default(), Some(&Changes::default()));
+        assert!(record["responseElements"].is_null() && record.get("httpStatus").is_none());
+        let answer = Answered {
+            status: 201,
+            response: vec![("repositoryName".into(), "\"team-a/web\"".into())],
+        };
+        let text = answered(&record.to_string(), &answer).unwrap();
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&told["httpStatus"], &told["responseElements"]["repositoryName"]),
+            (&201.into(), &"team-a/web".into())
+        );
+        assert!(answered(&text, &answer).is_none(), "once");
+        assert_eq!(Columns::of(&told), Columns::of(&record));
+
+        facts.operation = "manifest.put";
+        facts.tag = Some("1.0".parse().unwrap());
+        let record = shared(&facts, &Region::default(), Some(&Changes::default()));
+        assert_eq!(record["responseElements"]["image"]["imageId"]["imageTag"], "1.0");
+    }
+
+    #[test]
     fn a_session_leads_back_to_its_role_and_its_claims() {
         let mut caller = Caller::of(Principal::Role(RoleSession {
             account: AccountId::default(),
@@ -363,7 +447,7 @@ mod tests {
         }));
         caller.attributes = Arc::new([("issuer:sub".to_owned(), vec!["repo:a".to_owned()])].into());
         let mut facts = facts();
-        facts.set_caller(&caller);
+        facts.set_caller(&Arc::new(caller));
         let record = shared(&facts, &Region::default(), None);
         assert_eq!(
             record["userIdentity"]["sessionContext"]["attributes"]["issuer:sub"][0],

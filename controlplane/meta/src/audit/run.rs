@@ -7,8 +7,10 @@ use std::fmt::Write as _;
 use hythe_access::RequestId;
 use hythe_model::{from_millis, millis};
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use super::chain::ChainPosition;
 use crate::StoreError;
 use crate::session::corrupt;
 
@@ -32,19 +34,30 @@ pub(crate) struct Run {
     id: Uuid,
     /// A JSON object without its last brace.
     shared: String,
+    /// Its hash, if the hash of a record is over that; `None` in records of version 1.0, where it is over their text.
+    shared_hash: Option<[u8; 32]>,
     members: Vec<Member>,
 }
+
+/// How records of the first version begin.
+const VERSION_1_0: &str = "{\"eventVersion\":\"1.0\"";
 
 impl Run {
     /// `shared` is a JSON object that is not empty.
     pub(crate) fn read(id: &str, shared: &str, members: &str) -> Result<Self, StoreError> {
+        let members = decode(members).ok_or_else(|| corrupt("the times of an audit record cannot be read"))?;
+        Self::new(id.parse().map_err(corrupt)?, shared, members)
+    }
+
+    pub(crate) fn new(id: Uuid, shared: &str, members: Vec<Member>) -> Result<Self, StoreError> {
         let open = shared
             .strip_suffix('}')
             .ok_or_else(|| corrupt("a record of the audit log is no JSON object"))?;
         Ok(Self {
-            id: id.parse().map_err(corrupt)?,
+            id,
             shared: open.to_owned(),
-            members: decode(members).ok_or_else(|| corrupt("the times of an audit record cannot be read"))?,
+            shared_hash: (!shared.starts_with(VERSION_1_0)).then(|| Sha256::digest(shared).into()),
+            members,
         })
     }
 
@@ -56,11 +69,30 @@ impl Run {
         self.members.get(index).map(|member| member.at)
     }
 
+    fn event_id(&self, index: usize) -> Uuid {
+        Uuid::from_u128(self.id.as_u128().wrapping_add(index as u128))
+    }
+
+    /// The place in the chain after one record, which comes after `before`.
+    pub(crate) fn link(&self, index: usize, before: ChainPosition) -> ChainPosition {
+        let (Some(member), Some(shared)) = (self.members.get(index), &self.shared_hash) else {
+            let mut text = Vec::new();
+            self.write(index, &mut text);
+            return before.after(&text);
+        };
+        before.after_parts(
+            shared,
+            millis(member.at),
+            self.event_id(index).as_u128(),
+            &member.request,
+        )
+    }
+
     /// Writes one record as JSON: always the same bytes.
     pub(crate) fn write(&self, index: usize, into: &mut Vec<u8>) {
         let Some(member) = self.members.get(index) else { return };
         into.extend_from_slice(self.shared.as_bytes());
-        let id = Uuid::from_u128(self.id.as_u128().wrapping_add(index as u128));
+        let id = self.event_id(index);
         let request = match &member.request {
             number @ RequestId::Number(_) => format!("\"{number}\""),
             RequestId::Text(text) => serde_json::Value::from(&**text).to_string(),
@@ -88,40 +120,76 @@ pub(crate) fn first_id(at: Timestamp) -> String {
 }
 
 /// `milliseconds;id`, of each but the first the difference to the one before; an id of the client's own after `=`.
+/// `*n` after it: n times the same.
 pub(crate) fn encode(members: &[Member]) -> String {
-    let mut text = String::with_capacity(48 + 8 * members.len());
+    let mut text = String::with_capacity(64);
     let (mut time, mut number) = (0, 0_u128);
+    let (mut last, mut times) = (String::new(), 0_usize);
+    let mut part = String::with_capacity(48);
     for member in members {
-        if !text.is_empty() {
-            text.push(' ');
-        }
+        part.clear();
         let now = millis(member.at);
-        let _ = write!(text, "{};", now - time);
+        let since = now - time;
         time = now;
         match &member.request {
             RequestId::Number(own) => {
                 let (ahead, behind) = (own.wrapping_sub(number), number.wrapping_sub(*own));
-                let _ = if behind < ahead {
-                    write!(text, "-{behind:x}")
-                } else {
-                    write!(text, "{ahead:x}")
-                };
                 number = *own;
+                let _ = match ahead {
+                    // As it is for all but a few of a busy registry.
+                    1 if since == 0 => {
+                        part.push_str("0;1");
+                        Ok(())
+                    }
+                    _ if behind < ahead => write!(part, "{since};-{behind:x}"),
+                    _ => write!(part, "{since};{ahead:x}"),
+                };
             }
             RequestId::Text(own) => {
-                let _ = write!(text, "={own}");
+                let _ = write!(part, "{since};={own}");
             }
         }
+        // What the client made up may itself have a star in it.
+        if part == last && matches!(member.request, RequestId::Number(_)) {
+            times += 1;
+        } else {
+            push_part(&mut text, &last, times);
+            std::mem::swap(&mut part, &mut last);
+            times = 1;
+        }
     }
+    push_part(&mut text, &last, times);
     text
+}
+
+fn push_part(text: &mut String, part: &str, times: usize) {
+    if times == 0 {
+        return;
+    }
+    if !text.is_empty() {
+        text.push(' ');
+    }
+    text.push_str(part);
+    if times > 1 {
+        let _ = write!(text, "*{times}");
+    }
 }
 
 fn decode(text: &str) -> Option<Vec<Member>> {
     let (mut time, mut number) = (0_i64, 0_u128);
-    text.split(' ')
-        .map(|part| {
-            let (delta, id) = part.split_once(';')?;
-            time = time.checked_add(delta.parse().ok()?)?;
+    let mut members = Vec::new();
+    for part in text.split(' ') {
+        let (delta, id) = part.split_once(';')?;
+        let delta: i64 = delta.parse().ok()?;
+        let (id, times) = match id.split_once('*') {
+            Some((id, times)) if !id.starts_with('=') => (id, times.parse().ok()?),
+            _ => (id, 1),
+        };
+        if members.len() + times > MAX_RUN_RECORDS {
+            return None;
+        }
+        for _ in 0..times {
+            time = time.checked_add(delta)?;
             let request = match (id.strip_prefix('='), id.strip_prefix('-')) {
                 (Some(own), _) => RequestId::Text(own.into()),
                 (None, Some(behind)) => {
@@ -133,12 +201,13 @@ fn decode(text: &str) -> Option<Vec<Member>> {
                     RequestId::Number(number)
                 }
             };
-            Some(Member {
+            members.push(Member {
                 at: from_millis(time),
                 request,
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    Some(members)
 }
 
 #[cfg(test)]
@@ -176,6 +245,51 @@ mod tests {
         );
         assert!(
             run.at(2).is_none() && Run::read("x", "{}", "").is_err() && Run::read(&id.to_string(), "", "").is_err()
+        );
+    }
+
+    #[test]
+    fn what_is_alike_takes_no_room() {
+        let at = |number: u64| {
+            member(
+                1_700_000_000_000 + i64::try_from(number / 100).unwrap(),
+                RequestId::Number(number.into()),
+            )
+        };
+        let members: Vec<_> = (7..1007).map(at).collect();
+        let text = encode(&members);
+        assert!(text.len() < 200, "{text}");
+        assert_eq!(decode(&text).unwrap(), members);
+        let stars = [
+            member(1, RequestId::Text("a*2".into())),
+            member(1, RequestId::Text("a*2".into())),
+        ];
+        assert_eq!(decode(&encode(&stars)).unwrap(), stars);
+        assert!(decode("0;1*1000000000").is_none());
+    }
+
+    #[test]
+    fn each_version_has_its_hash() {
+        let members = [member(1_700_000_000_000, RequestId::Number(255))];
+        let run = |shared: &str| Run::new(Uuid::from_u128(7), shared, members.to_vec()).unwrap();
+        let old = run(r#"{"eventVersion":"1.0","a":1}"#);
+        let mut text = Vec::new();
+        old.write(0, &mut text);
+        assert_eq!(old.link(0, ChainPosition::START), ChainPosition::START.after(&text));
+        let shared = r#"{"eventVersion":"1.1","a":1}"#;
+        let expected = [
+            &[0; 32][..],
+            &1_u64.to_be_bytes(),
+            &Sha256::digest(shared),
+            &1_700_000_000_000_i64.to_be_bytes(),
+            &7_u128.to_be_bytes(),
+            &[1],
+            &255_u128.to_be_bytes(),
+        ];
+        let hash: [u8; 32] = Sha256::digest(expected.concat()).into();
+        assert_eq!(
+            run(shared).link(0, ChainPosition::START),
+            ChainPosition { sequence: 1, hash }
         );
     }
 

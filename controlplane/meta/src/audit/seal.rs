@@ -8,8 +8,10 @@
 use hythe_model::millis;
 use jiff::Timestamp;
 
+use super::answers::Known;
 use super::append::{NewAuditRecords, Sealed, insert};
 use super::chain::{Auditor, ChainPosition, Claim};
+use super::record::answered;
 use super::run::Run;
 use crate::session::{Session, corrupt, values};
 use crate::writer::Durability;
@@ -43,7 +45,7 @@ const MOVE_HEAD: &str = "
      WHERE id = 1 AND head_sequence = $1 AND head_hash = $2
  RETURNING head_sequence";
 const SEAL: &str = "
-    UPDATE audit_event SET sequence = $2, previous_hash = $3, hash = $4 WHERE id = $1 AND sequence IS NULL";
+    UPDATE audit_event SET sequence = $2, previous_hash = $3, hash = $4, shared = $5 WHERE id = $1 AND sequence IS NULL";
 const LAST_ANCHOR: &str = "SELECT made_ms FROM audit_anchor ORDER BY made_ms DESC LIMIT 1";
 const ADD_ANCHOR: &str = "
     INSERT INTO audit_anchor (sequence, hash, made_ms, mac) VALUES ($1, $2, $3, $4)
@@ -64,7 +66,7 @@ struct Pass {
     to: ChainPosition,
     head_mac: String,
     anchor: Option<(String, Timestamp)>,
-    changes: Vec<(String, Sealed)>,
+    changes: Vec<(String, String, Sealed)>,
     records: Vec<(NewAuditRecords, Sealed)>,
 }
 
@@ -80,7 +82,18 @@ impl Store {
             let mut session = self.reader().await?;
             let row = session.fetch_one(HEAD, values![]).await?;
             let from = ChainPosition::read(row.size(0)?, &row.text(1)?)?;
-            let waiting = session.fetch_all(UNSEALED, values![MAX_UNSEALED_BATCH]).await?;
+            let rows = session.fetch_all(UNSEALED, values![MAX_UNSEALED_BATCH]).await?;
+            let is_full_batch = rows.len() == MAX_UNSEALED_BATCH;
+            let mut waiting = Vec::with_capacity(rows.len());
+            for row in &rows {
+                let (id, shared) = (row.text(0)?, row.text(1)?);
+                let shared = match auditor.answers.known(&id) {
+                    Known::Soon => continue,
+                    Known::Told(answer) => answered(&shared, &answer).unwrap_or(shared),
+                    Known::Never => shared,
+                };
+                waiting.push((id, shared, row.text(2)?));
+            }
             if waiting.is_empty() && records.is_empty() {
                 return Ok(Sealing {
                     head: from,
@@ -88,10 +101,6 @@ impl Store {
                     has_more: false,
                 });
             }
-            let mut waiting = waiting
-                .iter()
-                .map(|row| Ok((row.text(0)?, row.text(1)?, row.text(2)?)))
-                .collect::<Result<Vec<_>, StoreError>>()?;
             waiting.sort_unstable();
             let is_anchor_due = session
                 .fetch_optional(LAST_ANCHOR, values![])
@@ -110,6 +119,7 @@ impl Store {
             )
             .await?;
             let head = pass.to;
+            let sealed: Vec<_> = pass.changes.iter().map(|(id, ..)| id.clone()).collect();
             let durability = if pass.anchor.is_some() {
                 Durability::Full
             } else {
@@ -118,10 +128,11 @@ impl Store {
             let written = self.write_committed(durability, pass, |session, pass| Box::pin(write(session, pass)));
             match written.await {
                 Ok(()) => {
+                    auditor.answers.forget(sealed.iter().map(String::as_str));
                     return Ok(Sealing {
                         head,
                         changes,
-                        has_more: changes == MAX_UNSEALED_BATCH,
+                        has_more: is_full_batch,
                     });
                 }
                 Err(MoveError::Moved) => {}
@@ -140,7 +151,11 @@ impl Store {
         let mut session = self.reader().await?;
         let mut missing = Vec::new();
         for record in records.iter() {
-            if session.fetch_optional(IS_WRITTEN, values![&record.id]).await?.is_none() {
+            if session
+                .fetch_optional(IS_WRITTEN, values![&record.0.id])
+                .await?
+                .is_none()
+            {
                 missing.push(record.clone());
             }
         }
@@ -159,18 +174,27 @@ async fn prepare(
 ) -> Result<Pass, StoreError> {
     let work = move || {
         let mut to = from;
-        let mut seal = |id: &str, shared: &str, members: &str| {
+        let mut seal = |run: &Run| {
             let previous = to;
-            to = previous.after_run(&Run::read(id, shared, members)?);
-            Ok::<_, StoreError>(Sealed { previous, last: to })
+            to = previous.after_run(run);
+            Sealed { previous, last: to }
         };
         let changes = waiting
             .into_iter()
-            .map(|(id, shared, members)| seal(&id, &shared, &members).map(|sealed| (id, sealed)))
+            .map(|(id, shared, members)| {
+                let sealed = seal(&Run::read(&id, &shared, &members)?);
+                Ok::<_, StoreError>((id, shared, sealed))
+            })
             .collect::<Result<_, _>>()?;
         let records = records
             .into_iter()
-            .map(|new| seal(&new.id, &new.shared, &new.members).map(|sealed| (new, sealed)))
+            .map(|new| {
+                let sealed = match &new.0.run {
+                    Some(run) => seal(run),
+                    None => return Err(corrupt("a record of the audit log is no JSON object")),
+                };
+                Ok((new, sealed))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Pass {
             from,
@@ -191,9 +215,9 @@ async fn write(session: &mut Session, pass: &Pass) -> Result<(), MoveError> {
     if session.fetch_optional(MOVE_HEAD, values).await?.is_none() {
         return Err(MoveError::Moved);
     }
-    for (id, sealed) in &pass.changes {
+    for (id, shared, sealed) in &pass.changes {
         let (previous, hash) = (sealed.previous.hash_text(), sealed.last.hash_text());
-        let values = values![id, sealed.previous.sequence + 1, &previous, &hash];
+        let values = values![id, sealed.previous.sequence + 1, &previous, &hash, shared];
         if session.execute(SEAL, values).await? != 1 {
             return Err(corrupt("a record of the audit log has gone before it was sealed").into());
         }

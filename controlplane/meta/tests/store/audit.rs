@@ -49,8 +49,8 @@ fn facts(operation: &'static str) -> Facts {
     };
     let mut caller = Caller::of(Principal::User(account(), "eve".parse().unwrap()));
     caller.source_ip = Some([192, 0, 2, 1].into());
-    facts.set_caller(&caller);
-    facts.set_decision(Action::PutImage, &path("web").into(), &Decision::Allowed);
+    facts.set_caller(&Arc::new(caller));
+    facts.set_decision(Action::PutImage, path("web").into(), &Decision::Allowed(None));
     facts
 }
 
@@ -81,8 +81,8 @@ fn pulls(who: &str, repository: &str, number: u64, seconds: impl IntoIterator<It
         digest: Some(digest(number)),
         ..Facts::default()
     };
-    facts.set_caller(&Caller::of(Principal::User(account(), who.parse().unwrap())));
-    facts.set_decision(Action::BatchGetImage, &path(repository).into(), &Decision::Allowed);
+    facts.set_caller(&Arc::new(Caller::of(Principal::User(account(), who.parse().unwrap()))));
+    facts.set_decision(Action::BatchGetImage, path(repository).into(), &Decision::Allowed(None));
     let member = |(number, seconds): (u32, i64)| AuditMember {
         at: after(seconds),
         request: RequestId::Number(number.into()),
@@ -258,7 +258,7 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
     let other: AccountId = "111111111111".parse().unwrap();
     refused.set_decision(
         Action::DescribeRegistry,
-        &other.clone().into(),
+        other.clone().into(),
         &Decision::Denied("no".into()),
     );
     let member = AuditMember {

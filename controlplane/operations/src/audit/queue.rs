@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where records of requests wait that change nothing. A request leaves a pointer here and goes; texts, hashes and
-//! rows are made by a pass in the background, twice a second, and before the log is read.
+//! Records of requests that change nothing. A request leaves its time with others of which the same is known
+//! (`waiting.rs`) and goes; ids, texts, hashes and rows are made by a pass in the background, twice a second, and before
+//! the log is read.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::rand;
 use hythe_access::{AuditLog, Facts, RequestId, Trail};
 use hythe_meta::{AuditMember, Auditor, MAX_RUN_MILLIS, MAX_RUN_RECORDS, NewAuditRecords, Store, StoreError};
-use hythe_model::{Clock, millis};
+use hythe_model::{Clock, from_millis, millis};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::waiting::{Groups, Members, Seed, Taken, Waiting};
 use crate::CryptoError;
 
-/// How many records wait at most, unless the operator says otherwise. Each takes about 600 bytes.
-pub const DEFAULT_MAX_WAITING_RECORDS: usize = 65_536;
+/// How much memory records take at most that wait, in bytes, unless the operator says otherwise: 32 MiB. Requests of
+/// which the same is known take about a kilobyte together and eight bytes each.
+pub const DEFAULT_MAX_WAITING_BYTES: usize = 32 * 1024 * 1024;
 /// How long a record waits at most before it is written, if the database keeps up. A quarter of the second that may be lost is
 /// left for the writing.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -45,8 +48,6 @@ pub enum WhenFull {
 /// How the queue does.
 #[derive(Debug, Default)]
 pub struct AuditMetrics {
-    /// Records that wait.
-    pub waiting: AtomicU64,
     /// Records that were written, without those that were written with a change.
     pub written: AtomicU64,
     /// Records of changes that got their place in the chain.
@@ -65,18 +66,48 @@ pub struct AuditQueue {
     auditor: Auditor,
     records_reads: bool,
     when_full: WhenFull,
-    max_waiting: usize,
-    waiting: Mutex<Vec<Trail>>,
+    waiting: Waiting,
     /// What a pass has taken and not written yet; also sees to it that there is one pass at a time.
-    taken: tokio::sync::Mutex<Vec<NewAuditRecords>>,
+    taken: tokio::sync::Mutex<Unwritten>,
     /// Lost since the last record that says so.
     lost: AtomicU64,
-    /// The first half of the ids that are made here.
-    instance: u64,
-    next: AtomicU64,
+    ids: Arc<Ids>,
     nudge: Notify,
     tasks: TaskTracker,
     metrics: AuditMetrics,
+}
+
+/// What a pass has taken.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// Rows, of which some may be written.
+    rows: Vec<NewAuditRecords>,
+    /// What is to be made rows of, the latest first.
+    groups: Vec<(Box<Facts>, Members)>,
+    /// How much memory the queue holds for it.
+    bytes: usize,
+}
+
+/// Makes ids.
+#[derive(Debug)]
+struct Ids {
+    /// The first half of each.
+    instance: u64,
+    next: AtomicU64,
+}
+
+impl Ids {
+    /// So many that follow each other.
+    fn take(&self, count: usize) -> impl Iterator<Item = RequestId> + use<> {
+        let first = self.next.fetch_add(count as u64, Ordering::Relaxed);
+        let instance = u128::from(self.instance) << 64;
+        (0..count as u64).map(move |number| RequestId::Number(instance | u128::from(first.wrapping_add(number))))
+    }
+
+    fn one(&self) -> RequestId {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        RequestId::Number(u128::from(self.instance) << 64 | u128::from(number))
+    }
 }
 
 impl AuditQueue {
@@ -91,23 +122,24 @@ impl AuditQueue {
             auditor,
             records_reads: true,
             when_full: WhenFull::default(),
-            max_waiting: DEFAULT_MAX_WAITING_RECORDS,
-            waiting: Mutex::new(Vec::new()),
-            taken: tokio::sync::Mutex::new(Vec::new()),
+            waiting: Waiting::new(DEFAULT_MAX_WAITING_BYTES),
+            taken: tokio::sync::Mutex::default(),
             lost: AtomicU64::new(0),
-            instance: u64::from_be_bytes(instance),
-            next: AtomicU64::new(0),
+            ids: Arc::new(Ids {
+                instance: u64::from_be_bytes(instance),
+                next: AtomicU64::new(0),
+            }),
             nudge: Notify::new(),
             tasks: TaskTracker::new(),
             metrics: AuditMetrics::default(),
         })
     }
 
-    /// How many records may wait, and what happens then.
+    /// How much memory records may take that wait, in bytes, and what happens then.
     #[must_use]
-    pub fn bounded(self, max_waiting: usize, when_full: WhenFull) -> Self {
+    pub fn bounded(self, max_bytes: usize, when_full: WhenFull) -> Self {
         Self {
-            max_waiting: max_waiting.max(1),
+            waiting: Waiting::new(max_bytes),
             when_full,
             ..self
         }
@@ -120,6 +152,12 @@ impl AuditQueue {
             records_reads: false,
             ..self
         }
+    }
+
+    /// How many records wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.records()
     }
 
     /// How it does.
@@ -169,38 +207,41 @@ impl AuditQueue {
         let mut taken = self.taken.lock().await;
         // What could not be written the last time comes first, and nothing beside it: memory stays bounded while the
         // database does not answer.
-        if !taken.is_empty() {
+        if !taken.rows.is_empty() {
             // The commit whose answer did not come may have been one.
-            self.store.forget_written_audit_records(&mut taken).await?;
-            self.write(&mut taken).await?;
+            self.store.forget_written_audit_records(&mut taken.rows).await?;
         }
-        let trails = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        self.metrics.waiting.store(0, Ordering::Relaxed);
+        self.write(&mut taken).await?;
+        let Taken { groups, bytes } = self.waiting.take();
+        taken.groups = merge(groups);
+        taken.bytes = bytes;
         let lost = self.lost.swap(0, Ordering::Relaxed);
-        if !trails.is_empty() || lost > 0 {
-            let (auditor, now, request) = (self.auditor.clone(), self.clock.now(), self.next_request());
-            // Making texts of thousands of requests would hold up those that share the thread.
-            let work = move || {
-                let mut records = group(trails, &auditor);
-                records.extend((lost > 0).then(|| confession(lost, now, request, &auditor)));
-                records
-            };
-            let made = tokio::task::spawn_blocking(work).await;
-            taken.extend(made.map_err(|error| StoreError::Corrupt(error.to_string()))?);
+        if lost > 0 {
+            let told = confession(lost, self.clock.now(), self.ids.one(), &self.auditor);
+            taken.rows.push(told);
         }
         self.write(&mut taken).await
     }
 
-    async fn write(&self, taken: &mut Vec<NewAuditRecords>) -> Result<(), StoreError> {
+    async fn write(&self, taken: &mut Unwritten) -> Result<(), StoreError> {
         loop {
-            let count = taken.len().min(MAX_ROWS_PER_PASS);
-            let part = taken.get(..count).unwrap_or_default();
+            if taken.rows.is_empty() && !taken.groups.is_empty() {
+                let from = taken.groups.len().saturating_sub(MAX_ROWS_PER_PASS);
+                let groups = taken.groups.split_off(from);
+                let (auditor, ids) = (self.auditor.clone(), Arc::clone(&self.ids));
+                // Making texts of thousands of requests would hold up those that share the thread.
+                let made = tokio::task::spawn_blocking(move || rows(groups, &auditor, &ids)).await;
+                taken.rows = made.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            }
+            let count = taken.rows.len().min(MAX_ROWS_PER_PASS);
+            let part = taken.rows.get(..count).unwrap_or_default();
             let sealing = self.store.seal_audit_events(part, self.clock.now()).await?;
             let records: usize = part.iter().map(NewAuditRecords::len).sum();
             self.metrics.written.fetch_add(records as u64, Ordering::Relaxed);
             self.metrics.sealed.fetch_add(sealing.changes as u64, Ordering::Relaxed);
-            taken.drain(..count);
-            if taken.is_empty() && !sealing.has_more {
+            taken.rows.drain(..count);
+            if taken.rows.is_empty() && taken.groups.is_empty() && !sealing.has_more {
+                self.waiting.release(std::mem::take(&mut taken.bytes));
                 return Ok(());
             }
         }
@@ -229,55 +270,70 @@ impl AuditQueue {
 #[async_trait]
 impl AuditLog for AuditQueue {
     fn next_request(&self) -> RequestId {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        RequestId::Number(u128::from(self.instance) << 64 | u128::from(number))
+        self.ids.one()
     }
 
-    fn finished(&self, trail: Trail) {
+    fn finished(&self, trail: &Trail) {
         if trail.is_recorded() {
             return;
         }
-        if !self.records_reads && trail.add(|facts| !facts.is_change && facts.status < 400) {
-            return;
-        }
-        let count = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.len() < self.max_waiting {
-                waiting.push(trail);
-                waiting.len()
-            } else {
-                0
+        let (at, request) = (millis(trail.began_at()), trail.request());
+        let outcome = trail.add(|facts| {
+            let is_wanted = self.records_reads || facts.is_change || facts.status >= 400;
+            is_wanted.then(|| self.waiting.push(at, request, facts))
+        });
+        match outcome {
+            // Once, on the way up.
+            Some(Ok(true)) => self.nudge.notify_one(),
+            Some(Ok(false)) | None => {}
+            Some(Err(_)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.metrics.lost.fetch_add(1, Ordering::Relaxed);
+                self.nudge.notify_one();
             }
-        };
-        if count == 0 {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-            self.metrics.lost.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.metrics.waiting.store(count as u64, Ordering::Relaxed);
-        }
-        // Once, on the way up.
-        if count == self.max_waiting / 2 {
-            self.nudge.notify_one();
         }
     }
 
     fn is_full(&self) -> bool {
-        self.when_full == WhenFull::Refuse && self.metrics.waiting.load(Ordering::Relaxed) >= self.max_waiting as u64
+        self.when_full == WhenFull::Refuse && self.waiting.is_full()
     }
 }
 
-/// One row for all requests of which the same is known.
-fn group(trails: Vec<Trail>, auditor: &Auditor) -> Vec<NewAuditRecords> {
-    let mut groups: HashMap<Facts, Vec<AuditMember>> = HashMap::new();
-    for trail in trails {
-        let member = AuditMember {
-            at: trail.began_at(),
-            request: trail.request().clone(),
-        };
-        groups.entry(trail.into_facts()).or_default().push(member);
+/// Puts together what threads have kept apart, the latest first.
+fn merge(shards: Vec<Groups>) -> Vec<(Box<Facts>, Members)> {
+    let mut shards = shards.into_iter();
+    let mut all = shards.next().unwrap_or_else(|| Groups::with_hasher(Seed::default()));
+    for (facts, members) in shards.flatten() {
+        all.entry(facts).or_default().append(members);
     }
+    let mut all: Vec<_> = all.into_iter().collect();
+    all.sort_by_key(|(_, members)| Reverse(members.times.iter().min().copied()));
+    all
+}
+
+/// One row for requests of which the same is known, as far as they are not too many or too long apart.
+fn rows(groups: Vec<(Box<Facts>, Members)>, auditor: &Auditor, ids: &Ids) -> Vec<NewAuditRecords> {
     let mut records = Vec::with_capacity(groups.len());
-    for (facts, mut members) in groups {
+    for (facts, Members { times, requests }) in groups {
+        let mut own = requests.into_iter().peekable();
+        let mut made = ids.take(times.len());
+        let request = |at: usize| {
+            let made = made.next();
+            own.next_if(|(place, _)| *place == at)
+                .map(|(_, request)| request)
+                .or(made)
+        };
+        let mut request = request;
+        let mut members: Vec<_> = times
+            .iter()
+            .enumerate()
+            .filter_map(|(place, at)| {
+                Some(AuditMember {
+                    at: from_millis(*at),
+                    request: request(place)?,
+                })
+            })
+            .collect();
         members.sort_by_key(|member| member.at);
         let mut rest = members.as_slice();
         while let Some(first) = rest.first() {
@@ -338,7 +394,7 @@ mod tests {
             error: (status >= 400).then(|| ("DENIED".into(), "no".into())),
             ..Facts::default()
         };
-        queue.finished(Trail::new(queue.clock.now(), queue.next_request(), facts));
+        queue.finished(&Trail::without_id(queue.clock.now(), facts));
     }
 
     async fn rows(queue: &AuditQueue) -> Vec<serde_json::Value> {
@@ -373,14 +429,18 @@ mod tests {
     #[tokio::test]
     async fn what_is_lost_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let queue = queue(&folder).await.bounded(3, WhenFull::Refuse);
-        (0..5).for_each(|_| pull(&queue, 200));
+        let queue = queue(&folder).await.bounded(40_000, WhenFull::Refuse);
+        // Each of another kind, so that each takes room of its own.
+        (400..500).for_each(|status| pull(&queue, status));
         assert!(queue.is_full());
+        let (kept, lost) = (queue.waiting(), queue.metrics.lost.load(Ordering::Relaxed));
+        assert!(kept > 0 && lost > 0 && kept + lost == 100, "{kept} {lost}");
         queue.flush().await.unwrap();
         assert!(!queue.is_full());
         let rows = rows(&queue).await;
         let told = rows.iter().find(|row| row["eventName"] == "AuditRecordsLost").unwrap();
-        assert_eq!((rows.len(), &told["requestParameters"]["records"]), (4, &2.into()));
+        assert_eq!(told["requestParameters"]["records"], lost);
+        assert_eq!(rows.len() as u64, kept + 1);
     }
 
     #[tokio::test]

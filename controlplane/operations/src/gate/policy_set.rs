@@ -352,6 +352,13 @@ impl PolicySet {
         }
     }
 
+    /// The name of one of the principal's policies, to be kept without a copy.
+    pub(crate) fn name_of(&self, name: &str) -> Option<Arc<str>> {
+        let named = self.facts.as_deref()?.identity.iter();
+        let is_it = |named: &&NamedPolicy| std::ptr::eq(named.name.as_ptr(), name.as_ptr());
+        named.into_iter().find(is_it).map(|named| Arc::clone(&named.name))
+    }
+
     /// What is known of the principal; `None` if there is none, and for anonymous.
     pub(crate) fn principal(&self) -> Option<&PrincipalFacts> {
         self.facts.as_deref()

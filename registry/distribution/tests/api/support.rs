@@ -117,7 +117,7 @@ impl Gate for TestGate {
     ) -> Result<Decision, GateError> {
         let is_in_scope = caller.scopes.iter().all(|scope| scope.allows(action, resource));
         if is_in_scope && may(&caller.principal, action, resource) {
-            return Ok(Decision::Allowed);
+            return Ok(Decision::Allowed(None));
         }
         let arn = match resource {
             Resource::Repository(path) => format!("arn:aws:ecr:local:{}:repository/{}", path.account, path.name),

@@ -31,7 +31,7 @@ impl Gate for OpenGate {
     }
 
     async fn decide(&self, _: &Caller, _: Action, _: &Resource, _: &RequestContext) -> Result<Decision, GateError> {
-        Ok(Decision::Allowed)
+        Ok(Decision::Allowed(None))
     }
 
     async fn issue(&self, _: &Caller, _: TokenScope) -> Result<IssuedToken, IssueError> {
