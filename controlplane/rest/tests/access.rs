@@ -2,6 +2,8 @@
 //! Every operation as nobody, as a stranger and as the owner, by construction from the table.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+#[path = "access/matrix.rs"]
+mod matrix;
 mod support;
 
 use axum::body::Body;
@@ -129,6 +131,26 @@ async fn prepare(world: &World, info: &OperationInfo) -> Option<String> {
     None
 }
 
+/// The path of an example, about things that are not there.
+fn of_absent(path: &str) -> String {
+    path.replace("team-a%2Fweb", "absent")
+        .replace("/ada", "/nobody")
+        .replace("/ci.example", "/no.example")
+        .replace("/builders", "/nobody")
+        .replace("/deployer", "/nobody")
+        .replace(OTHER_ACCOUNT, "333333333333")
+}
+
+/// An answer, without the names by which what is there and what is not differ.
+fn without_names(reply: &support::Reply) -> (u16, String) {
+    let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
+    let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
+    (
+        reply.status,
+        text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),
+    )
+}
+
 async fn send(world: &World, auth: &Auth, info: &OperationInfo, request: &(String, Option<Value>)) -> support::Reply {
     let call = world.call(auth, info.method.as_str(), &request.0);
     match &request.1 {
@@ -157,15 +179,7 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
         world.identity_provider("https://ci.example").await;
         let other_key = prepare(&world, info).await;
         let request = example(info, &digest, other_key.as_deref().unwrap_or(key), &token);
-        let absent = request
-            .0
-            .replace("team-a%2Fweb", "absent")
-            .replace("/ada", "/nobody")
-            .replace("/ci.example", "/no.example")
-            .replace("/builders", "/nobody")
-            .replace("/deployer", "/nobody")
-            .replace(OTHER_ACCOUNT, "333333333333");
-        let absent = (absent, request.1.clone());
+        let absent = (of_absent(&request.0), request.1.clone());
         for (auth, is_known) in [(Auth::Nobody, false), (stranger, true)] {
             let (here, there) = (
                 send(&world, &auth, info, &request).await,
@@ -198,15 +212,7 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
                 }
             }
             // What is there and what is not look the same to those who may not know.
-            let blank = |reply: &support::Reply| {
-                let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
-                let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
-                (
-                    reply.status,
-                    text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),
-                )
-            };
-            assert_eq!(blank(&here), blank(&there), "{name}");
+            assert_eq!(without_names(&here), without_names(&there), "{name}");
         }
         if info.access == Access::Proof {
             continue; // the end-to-end tests of federation have proofs

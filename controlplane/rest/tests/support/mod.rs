@@ -51,6 +51,11 @@ pub const MASTER: [u8; 32] = [7; 32];
 
 impl World {
     pub async fn new() -> Self {
+        Self::administered_by(&AccountId::default()).await
+    }
+
+    /// A deployment whose default account, that of `root`, is this one.
+    pub async fn administered_by(default_account: &AccountId) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreConfig::Sqlite {
             path: folder.path().join("meta.db"),
@@ -60,11 +65,11 @@ impl World {
         let clock = Arc::new(ManualClock::new("2026-11-01T00:00:00Z".parse().unwrap()));
         let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let master = MasterKey::new(MASTER);
-        let made = bootstrap(&store, &shared, &master, &AccountId::default())
+        let made = bootstrap(&store, &shared, &master, default_account)
             .await
             .unwrap()
             .unwrap();
-        let plane = plane(&store, &clock, &master);
+        let plane = plane_of(&store, &clock, &master, default_account);
         plane.gate().refresh().await.unwrap();
         let audit = AuditQueue::new(store.clone(), shared, plane.gate().auditor()).unwrap();
         plane.set_audit(Arc::new(audit));
@@ -106,6 +111,16 @@ impl World {
 
     pub async fn post(&self, path: &str, body: Value) -> Reply {
         self.call(&self.root, "POST", path).json(&body).send().await
+    }
+
+    /// An account that is not the default one, and its administrator's key; for the administrator of the deployment.
+    pub async fn account(&self, id: &str) -> Auth {
+        let account = json!({ "accountId": id, "accountName": format!("account {id}") });
+        self.post("/api/v1/accounts", account).await.expect(201);
+        let keys = format!("/api/v1/accounts/{id}/administrator-keys");
+        let key = self.call(&self.root, "POST", &keys).send().await;
+        key.expect(201);
+        Auth::Basic(key.text("/accessKeyId"), key.text("/secretAccessKey"))
     }
 
     /// A user with these policies, and its access key.
@@ -185,11 +200,17 @@ impl World {
 
 /// Another node of the same deployment, or one with another key.
 pub fn plane(store: &Store, clock: &Arc<ManualClock>, master: &MasterKey) -> ControlPlane {
+    plane_of(store, clock, master, &AccountId::default())
+}
+
+fn plane_of(store: &Store, clock: &Arc<ManualClock>, master: &MasterKey, default_account: &AccountId) -> ControlPlane {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    let gate = AccessGate::new(store.clone(), Arc::clone(&clock), master, Region::default()).unwrap();
+    let gate = AccessGate::new(store.clone(), Arc::clone(&clock), master, Region::default())
+        .unwrap()
+        .with_default_account(default_account.clone());
     let settings = Settings {
         region: Region::default(),
-        default_account: AccountId::default(),
+        default_account: default_account.clone(),
         registry: RegistryAddress {
             is_tls: false,
             authority: "127.0.0.1:5000".into(),
