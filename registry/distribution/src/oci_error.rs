@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError, IssueError, Throttled};
 use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
 use hythe_model::{Digest, ManifestError, RepositoryPath};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::auth::Refusal;
 use crate::blob::{BlobReadError, DeleteBlobError};
@@ -99,7 +99,10 @@ pub(crate) struct OciError {
     status: StatusCode,
     code: Code,
     message: String,
-    detail: Option<String>,
+    /// What the message does not say.
+    reason: Option<String>,
+    /// The id of the request, which finds its record.
+    request: Option<String>,
     headers: Vec<(HeaderName, String)>,
 }
 
@@ -109,7 +112,8 @@ impl OciError {
             status,
             code,
             message: message.to_string(),
-            detail: None,
+            reason: None,
+            request: None,
             headers: Vec::new(),
         }
     }
@@ -147,9 +151,19 @@ impl OciError {
         self
     }
 
-    fn with_detail(mut self, detail: impl Display) -> Self {
-        self.detail = Some(detail.to_string());
+    fn with_reason(mut self, reason: impl Display) -> Self {
+        self.reason = Some(reason.to_string());
         self
+    }
+
+    /// Tells who is turned away under which id the request is recorded, so that an administrator can look up why. What is
+    /// answered otherwise has the id in its headers only.
+    pub(crate) fn of_request(self, id: impl Display) -> Self {
+        let is_turned_away = matches!(self.code, Code::Denied | Code::Unauthorized);
+        Self {
+            request: is_turned_away.then(|| id.to_string()),
+            ..self
+        }
     }
 
     fn with_retry(self) -> Self {
@@ -186,7 +200,11 @@ impl OciError {
 impl IntoResponse for OciError {
     fn into_response(self) -> Response {
         let mut error = json!({ "code": self.code.as_str(), "message": self.message });
-        if let (Some(detail), Some(error)) = (self.detail, error.as_object_mut()) {
+        let detail: Map<String, Value> = [("reason", self.reason), ("requestId", self.request)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+            .collect();
+        if let (false, Some(error)) = (detail.is_empty(), error.as_object_mut()) {
             error.insert("detail".into(), detail.into());
         }
         let answer = Answer::json("application/json", &json!({ "errors": [error] })).with_status(self.status);
@@ -264,7 +282,7 @@ impl From<Refusal> for OciError {
                 AuthenticationError::Unavailable(_) => Self::unavailable(error),
             },
             Refusal::Access(error, challenge) => match &**error {
-                AccessError::Unauthenticated(reason) => unauthorized(&"Not Authorized", challenge).with_detail(reason),
+                AccessError::Unauthenticated(reason) => unauthorized(&"Not Authorized", challenge).with_reason(reason),
                 AccessError::Denied(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, refusal),
                 AccessError::Unavailable(error) => Self::unavailable(error),
             },

@@ -88,6 +88,10 @@ pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body
     let mut failure = None;
     let mut response = result.unwrap_or_else(|error| {
         failure = Some(described(&error));
+        let error = match &audited {
+            Some(audited) => error.of_request(audited.trail().request()),
+            None => error,
+        };
         tracing::debug!(error.code = error.code(), "a request was refused");
         let warning = is_head.then(|| error.warning());
         let mut response = error.into_response();
