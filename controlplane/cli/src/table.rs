@@ -40,6 +40,23 @@ impl Table {
         }
     }
 
+    /// Several things with much text, each as [`Self::fields`] with an empty line between; wrapped like a list.
+    pub(crate) fn blocks(blocks: impl IntoIterator<Item = Vec<(&'static str, String)>>) -> Self {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for block in blocks {
+            if !rows.is_empty() {
+                rows.push(vec![String::new(), String::new()]);
+            }
+            let fields = block.into_iter().filter(|(_, value)| !value.is_empty());
+            rows.extend(fields.map(|(name, value)| vec![format!("{name}:"), value]));
+        }
+        Self {
+            header: Vec::new(),
+            rows,
+            wraps: true,
+        }
+    }
+
     /// The text, wrapped to `width` columns if there is one and the table is of those that wrap.
     pub(crate) fn render(&self, width: Option<u16>) -> String {
         let mut table = comfy_table::Table::new();
@@ -111,6 +128,27 @@ mod tests {
         assert!(text.contains(&password), "{text}");
         let text = images().unwrapped().render(Some(40));
         assert_eq!(text.lines().count(), 3, "{text}");
+    }
+
+    #[test]
+    fn blocks_are_wrapped_beside_their_names() {
+        let block = |number: u8| {
+            let long = format!("{number}: nobody may do that, and nobody ever could");
+            vec![
+                ("action", "ecr:PutImage".to_owned()),
+                ("reason", long),
+                ("provided", String::new()),
+            ]
+        };
+        insta::assert_snapshot!(Table::blocks([block(1), block(2)]).render(Some(36)), @r"
+        action:  ecr:PutImage
+        reason:  1: nobody may do that,
+                 and nobody ever could
+
+        action:  ecr:PutImage
+        reason:  2: nobody may do that,
+                 and nobody ever could
+        ");
     }
 
     #[test]

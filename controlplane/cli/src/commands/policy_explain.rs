@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hythe_client::wire::{ListRepositoryAccess, PolicyEvaluation, PolicySimulation, PolicyStatement, SimulatePolicy};
+use hythe_client::wire::{ListRepositoryAccess, PolicySimulation, PolicyStatement, SimulatePolicy, UnmetCondition};
 use hythe_model::RepositoryName;
 use hythe_rules::{Policy, PolicyFinding, PolicyGrammar};
 use serde::Serialize;
@@ -151,24 +151,30 @@ pub(crate) async fn explain(args: ExplainArgs, context: &Context) -> Result<(), 
     context.writer.answer(&answer, || table(&answer))
 }
 
+/// A block for each decision: its reason names two ARNs, which no column of a terminal is wide enough for.
 fn table(answer: &PolicySimulation) -> Table {
-    let rows = answer.evaluations.iter().map(|one| {
-        [
-            one.action.clone(),
-            one.decision.as_str().to_owned(),
-            one.reason.clone(),
-            statements(one),
+    Table::blocks(answer.evaluations.iter().map(|one| {
+        let decided = one.statement.as_ref().map(statement).unwrap_or_default();
+        vec![
+            ("action", one.action.clone()),
+            ("resource", one.resource_arn.clone()),
+            ("decision", one.decision.as_str().to_owned()),
+            ("reason", one.reason.clone()),
+            ("missing", one.missing.clone().unwrap_or_default()),
+            ("decided by", decided),
+            ("matching", lines(one.matched_statements.iter().map(statement))),
+            ("not met", lines(one.unmet_conditions.iter().map(unmet))),
         ]
-    });
-    Table::list(["ACTION", "DECISION", "REASON", "STATEMENTS"], rows)
+    }))
 }
 
-/// All that match, and those that would but for a condition.
-fn statements(one: &PolicyEvaluation) -> String {
-    let matched = one.matched_statements.iter().map(statement);
-    let near = one.unmet_conditions.iter();
-    let near = near.map(|near| format!("{} if {}", statement(&near.statement), near.condition));
-    matched.chain(near).collect::<Vec<_>>().join("; ")
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join("\n")
+}
+
+/// A statement that would match but for a condition.
+fn unmet(one: &UnmetCondition) -> String {
+    format!("{} if {}", statement(&one.statement), one.condition)
 }
 
 fn statement(one: &PolicyStatement) -> String {
@@ -270,7 +276,42 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    use hythe_client::wire::{PolicyDecision, PolicyEvaluation};
+
     use super::*;
+
+    #[test]
+    fn an_explanation_fits_into_a_terminal() {
+        let named = |kind: &str, policy: Option<&str>, sid: Option<&str>| PolicyStatement {
+            policy_type: kind.into(),
+            policy_name: policy.map(Into::into),
+            index: 2,
+            sid: sid.map(Into::into),
+            effect: "Allow".into(),
+        };
+        let answer = PolicySimulation {
+            principal_arn: "arn:aws:iam::000000000000:user/ada".into(),
+            evaluations: vec![PolicyEvaluation {
+                action: "ecr:PutImage".into(),
+                resource_arn: "arn:aws:ecr:local:000000000000:repository/a-team-with-a-long-name/and-its-web-server".into(),
+                decision: PolicyDecision::ImplicitDeny,
+                statement: None,
+                matched_statements: Vec::new(),
+                unmet_conditions: vec![UnmetCondition {
+                    statement: named("identity", Some("builders-of-the-web-server"), Some("PushWhatIsInTheMaking")),
+                    condition: "StringLike ecr:imagetag".into(),
+                }],
+                missing: Some("identity-based policy".into()),
+                reason: "User: arn:aws:iam::000000000000:user/ada is not authorized to perform: ecr:PutImage on resource: \
+                         arn:aws:ecr:local:000000000000:repository/a-team-with-a-long-name/and-its-web-server because no \
+                         identity-based policy allows the ecr:PutImage action"
+                    .into(),
+            }],
+        };
+        let text = table(&answer).render(Some(80));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        insta::assert_snapshot!(text);
+    }
 
     #[test]
     fn the_kind_of_a_policy_is_found_out() {
