@@ -515,6 +515,12 @@ impl AccessGate {
         }
     }
 
+    /// Notes that somebody failed to log in from there with something other than an access key. Who does so too often is told
+    /// to wait.
+    pub(crate) fn note_failed_login(&self, source: Option<IpAddr>) -> Result<(), Throttled> {
+        self.logins.failed(Attempt { source, key: None })
+    }
+
     fn note_use(&self, id: &str) {
         let mut waiting = self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();

@@ -14,7 +14,9 @@ mod token;
 
 use std::sync::Arc;
 
-use hythe_access::{Action, Attributes, Caller, Lineage, RequestContext, RolePath, RoleSession, Secret, SessionName};
+use hythe_access::{
+    Action, Attributes, Caller, Lineage, RequestContext, RolePath, RoleSession, Secret, SessionName, Throttled,
+};
 use hythe_meta::{IdentityProviderRecord, StoreError};
 use hythe_model::{AccountId, IssuerUrl};
 use hythe_rules::{ConditionContext, Policies, Policy, Request, Requester};
@@ -107,12 +109,41 @@ pub enum WebIdentityError {
     /// The name of the session is too short.
     #[error("the name of a session has at least {MIN_SESSION_NAME_BYTES} characters")]
     SessionName,
+    /// Too many logins have failed where this one comes from.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The gate refuses to open it.
     #[error(transparent)]
     Open(#[from] OpenSessionError),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl WebIdentityError {
+    /// Whether it counts as a failed login: a token that was never good, or is not good for this role. One that was good
+    /// once is no guess, and neither is what has nothing to do with the token.
+    fn is_failed_login(&self) -> bool {
+        match self {
+            Self::Token(TokenError::NotYet | TokenError::Expired) => false,
+            Self::Token(
+                TokenError::Malformed(_)
+                | TokenError::Algorithm
+                | TokenError::Claim(_)
+                | TokenError::Audience
+                | TokenError::AuthorizedParty,
+            ) => true,
+            Self::NoProvider(_) | Self::Algorithm(_) | Self::Signature(_) | Self::Denied => true,
+            Self::Unreachable
+            | Self::Busy
+            | Self::Duration
+            | Self::RoleDuration(_)
+            | Self::SessionName
+            | Self::Throttled(_)
+            | Self::Open(_)
+            | Self::Store(_) => false,
+        }
+    }
 }
 
 impl From<IssuerError> for WebIdentityError {
@@ -138,8 +169,22 @@ impl From<Mismatch> for WebIdentityError {
 impl ControlPlane {
     /// Opens a session of a role for whoever holds the token. It needs no credentials: `caller` says only where the request
     /// comes from. The session ends by its own time, and may outlive the token; until that ends, it can be used again.
-    #[tracing::instrument(name = "web_identity_session.create", skip_all, fields(role.arn = %request.role))]
+    ///
+    /// Who fails too often is told to wait, as with other credentials that are wrong; who holds a good token never is.
     pub async fn open_web_identity_session(
+        &self,
+        caller: &Caller,
+        request: WebIdentityRequest,
+    ) -> Result<WebIdentitySession, WebIdentityError> {
+        let outcome = self.try_web_identity(caller, request).await;
+        if outcome.as_ref().is_err_and(WebIdentityError::is_failed_login) {
+            self.gate().note_failed_login(caller.source_ip)?;
+        }
+        outcome
+    }
+
+    #[tracing::instrument(name = "web_identity_session.create", skip_all, fields(role.arn = %request.role))]
+    async fn try_web_identity(
         &self,
         caller: &Caller,
         request: WebIdentityRequest,

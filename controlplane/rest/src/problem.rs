@@ -922,6 +922,7 @@ impl From<WebIdentityError> for Problem {
             | WebIdentityError::Signature(_) => Self::new(code::INVALID_IDENTITY_TOKEN, &error).at("/webIdentityToken"),
             WebIdentityError::Unreachable => Self::new(code::IDP_COMMUNICATION, &error),
             WebIdentityError::Busy => Self::busy(),
+            WebIdentityError::Throttled(throttled) => throttled.into(),
             WebIdentityError::Denied => Self::new(code::ACCESS_DENIED, &error),
             WebIdentityError::Duration | WebIdentityError::RoleDuration(_) => {
                 Self::invalid_member("/durationSeconds", error)
