@@ -186,7 +186,10 @@ impl Stage {
             .body(Body::from(ask.body.clone()))
             .unwrap();
         let (parts, body) = self.registry.clone().oneshot(request).await.unwrap().into_parts();
-        let id = parts.headers.get("x-request-id").map(|id| id.to_str().unwrap().to_owned());
+        let id = parts
+            .headers
+            .get("x-request-id")
+            .map(|id| id.to_str().unwrap().to_owned());
         let body = body.collect().await.unwrap().to_bytes();
         let mut body = String::from_utf8_lossy(&body).into_owned();
         if let Some(id) = id {
@@ -239,7 +242,8 @@ impl Stage {
         .to_string();
         let image = sha256(manifest.as_bytes()).to_string();
         let tagged = format!("/v2/{name}/manifests/v1");
-        self.own("PUT", &tagged, MediaType::OCI_MANIFEST, manifest.as_bytes()).await;
+        self.own("PUT", &tagged, MediaType::OCI_MANIFEST, manifest.as_bytes())
+            .await;
         let place = self.begin(name).await;
         let (method, template) = (route.method.as_str(), route.template);
         let digest = match (method, template) {
@@ -329,7 +333,12 @@ async fn the_matrix_of_routes_and_callers_is_as_reviewed() {
                 let ask = stage.request(route, name, who).await;
                 let token = stage.token(who, name).await;
                 let by_token = stage.send(&token, &ask).await;
-                assert_eq!(by_token.cell(), cell, "{} as {who} with a token: {by_token:?}", of(route));
+                assert_eq!(
+                    by_token.cell(),
+                    cell,
+                    "{} as {who} with a token: {by_token:?}",
+                    of(route)
+                );
             }
         }
         if !is_good {

@@ -277,6 +277,17 @@ impl Server {
             .json()
     }
 
+    /// Lets everybody pull from a repository, also without a login.
+    pub fn open_to_everybody(&self, repository: &str) -> Result<()> {
+        let statement = serde_json::json!({ "Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Principal": "*",
+            "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"] } });
+        let body = serde_json::json!({ "policyText": statement.to_string() });
+        let path = format!("{}/policy", repository_path(repository));
+        self.api("PUT", &path, Some(&body))?.expect(200)?;
+        Ok(())
+    }
+
     /// A repository as the server describes it, if it exists.
     pub fn repository(&self, name: &str) -> Result<Option<Value>> {
         let response = self.api("GET", &repository_path(name), None)?;

@@ -161,6 +161,58 @@ fn hythe_login_lets_podman_and_skopeo_in() -> Result<()> {
 }
 
 #[test]
+fn podman_and_skopeo_pull_what_is_open_to_everybody_without_a_login() -> Result<()> {
+    for name in ["podman", "skopeo"] {
+        let Some(tool) = Tool::find(name)? else { return Ok(()) };
+        // podman insists on the file that it is told of.
+        std::fs::write(&tool.auth_file, "{}")?;
+        let server = Server::start()?;
+        layout(&tool.folder.path().join("layout"), "open")?;
+        for repository in ["team/open", "team/closed"] {
+            server.create_repository(repository)?;
+            let target = format!("{repository}:1");
+            run(&mut server.command(&["image", "push", &tool.path("layout"), &target])?)?.ok()?;
+        }
+        let image = |repository: &str| format!("{}/team/{repository}:1", server.registry());
+        let pull = |repository: &str| match name {
+            "podman" => tool.command(&["pull", "--tls-verify=false", &image(repository)]),
+            _ => {
+                let (from, to) = (format!("docker://{}", image(repository)), format!("dir:{repository}"));
+                tool.command(&["copy", "--src-tls-verify=false", &from, &to])
+            }
+        };
+        // Neither is open at first, and what is not there looks the same.
+        for repository in ["open", "closed", "absent"] {
+            let refused = run(&mut pull(repository))?.refused()?;
+            ensure!(
+                refused.stderr.to_lowercase().contains("authentication required")
+                    || refused.stderr.to_lowercase().contains("unauthorized")
+                    || refused.stderr.contains("Not Authorized"),
+                "{name} {repository}: {}",
+                refused.stderr
+            );
+        }
+        server.open_to_everybody("team/open")?;
+        run(&mut pull("open"))?.ok()?;
+        run(&mut pull("closed"))?.refused()?;
+        // To pull is all that is open.
+        let source = format!("oci:{}:1", tool.path("layout"));
+        let push = match name {
+            "podman" => vec!["push", "--tls-verify=false"],
+            _ => vec!["copy", "--dest-tls-verify=false"],
+        };
+        let source = if name == "podman" { image("open") } else { source };
+        let target = format!("docker://{}/team/open:2", server.registry());
+        run(&mut tool.command(&[&push[..], &[&source, &target]].concat()))?.refused()?;
+        let tags = server
+            .api("GET", "/api/v1/repositories/team%2Fopen/tags", None)?
+            .expect(200)?;
+        ensure!(!tags.text().contains("\"2\""), "{}", tags.text());
+    }
+    Ok(())
+}
+
+#[test]
 fn podman_is_refused_with_a_wrong_password() -> Result<()> {
     let Some(podman) = Tool::find("podman")? else {
         return Ok(());

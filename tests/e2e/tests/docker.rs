@@ -206,6 +206,42 @@ fn docker_is_refused_with_a_wrong_password_and_without_one() -> Result<()> {
 }
 
 #[test]
+fn docker_pulls_what_is_open_to_everybody_without_a_login() -> Result<()> {
+    let Some(stage) = Stage::set("team/open")? else {
+        return Ok(());
+    };
+    let (engine, server) = (&stage.engine, &stage.server);
+    server.create_repository("team/closed")?;
+    let registry = server.registry();
+    let (open, closed) = (stage.tag("1"), format!("{registry}/team/closed:1"));
+    engine.build(&open, "opened", &[])?;
+    engine.docker(&["tag", &open, &closed])?;
+    let (password, _) = server.authorization_token(&json!({}))?;
+    engine.login(registry, "AWS", &password)?.ok()?;
+    for image in [&open, &closed] {
+        stage.push(image)?;
+    }
+    engine.docker(&["logout", registry])?;
+    engine.docker(&["rmi", "--force", &open, &closed])?;
+
+    for image in [&open, &closed] {
+        engine.docker_refused(&["pull", image])?;
+    }
+    server.open_to_everybody("team/open")?;
+    engine.docker(&["pull", &open])?;
+    ensure!(engine.docker(&["run", "--rm", "--network=none", &open])?.stdout.trim() == "opened");
+    // A repository that is closed and one that is not there look the same, and to pull is all that is open.
+    let refused = |image: &str| -> Result<String> {
+        let refused = engine.docker_refused(&["pull", image])?.stderr;
+        Ok(refused.replace("team/absent", "team/closed"))
+    };
+    ensure!(refused(&closed)? == refused(&format!("{registry}/team/absent:1"))?);
+    engine.docker(&["tag", &open, &stage.tag("2")])?;
+    engine.docker_refused(&["push", &stage.tag("2")])?;
+    Ok(())
+}
+
+#[test]
 fn docker_is_told_why_an_immutable_tag_cannot_move() -> Result<()> {
     let Some(stage) = Stage::logged_in("open")? else {
         return Ok(());

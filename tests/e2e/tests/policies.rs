@@ -141,6 +141,154 @@ fn a_document_that_is_none_is_refused_with_its_place() -> Result<()> {
     Ok(())
 }
 
+/// What a command prints on a terminal with so many columns.
+fn on_a_terminal(server: &Server, columns: u16, arguments: &[&str]) -> Result<Option<String>> {
+    let Some(programs) = e2e::client::find(&["script", "stty"])? else {
+        return Ok(None);
+    };
+    let script = programs.first().context("script")?;
+    let words: Vec<_> = arguments.iter().map(|word| format!("'{word}'")).collect();
+    let line = format!(
+        "stty cols {columns}; exec {} {}",
+        binary::hythe()?.display(),
+        words.join(" ")
+    );
+    let mut command = Command::new(script);
+    e2e::server::clean_environment(&mut command);
+    command
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .current_dir(server.scratch())
+        .envs(server.credentials().environment())
+        .env("HOME", server.scratch())
+        .env("TERM", "xterm");
+    Ok(Some(run_with_input(&mut command, b"")?.ok()?.stdout))
+}
+
+#[test]
+fn explain_says_what_a_request_is_answered_and_who_can_says_who() -> Result<()> {
+    let server = Server::start()?;
+    server.create_repository("team-a/a-rather-long-name-of-a-repository")?;
+    let repository = "team-a/a-rather-long-name-of-a-repository";
+    let arn = "arn:aws:iam::000000000000:user/ada";
+    let statement = json!({ "Sid": "DevOnly", "Effect": "Allow", "Action": "ecr:*", "Resource": "*",
+                            "Condition": { "StringLike": { "ecr:ImageTag": "dev-*" } } });
+    let dev = json!({ "Version": "2012-10-17", "Statement": statement });
+    let path = document(&server, "dev.json", &dev)?;
+    hythe(&server, &["policy", "create", "dev-only", text(&path)?])?.ok()?;
+    hythe(&server, &["user", "create", "ada", "--policy", "dev-only"])?.ok()?;
+    let key = answer(&server, &["access-key", "create", "ada"])?;
+    let member = |name: &str| key[name].as_str().unwrap_or_default();
+    let basic = e2e::http::basic(member("accessKeyId"), member("secretAccessKey"));
+    let ada = e2e::RegistryClient::with(server.registry(), Some(basic));
+
+    // What it says is what happens, in the same words.
+    let explain = |more: &[&str]| {
+        let asked = ["policy", "explain", repository, "--principal", arn];
+        answer(&server, &[&asked[..], more].concat())
+    };
+    let refused = ada.manifest(repository, "v1")?.expect(403)?.json()?;
+    let denied = explain(&["--context", "ecr:ImageTag=v1"])?;
+    let denied = &denied["evaluations"][0];
+    ensure!(denied["decision"] == "implicitDeny", "{denied}");
+    ensure!(
+        denied["reason"] == refused["errors"][0]["message"],
+        "{denied}, but {refused}"
+    );
+    ensure!(
+        denied["unmetConditions"][0]["statement"]["sid"] == "DevOnly",
+        "{denied}"
+    );
+    ada.manifest(repository, "dev-1")?.expect(404)?;
+    let allowed = explain(&["--context", "ecr:ImageTag=dev-1"])?;
+    let allowed = &allowed["evaluations"][0];
+    let by = allowed["statement"]["policyName"].as_str();
+    ensure!(
+        allowed["decision"] == "allowed" && by == Some("arn:aws:iam::000000000000:policy/dev-only"),
+        "{allowed}"
+    );
+    // A draft in the place of what there is.
+    let closed = json!({ "Version": "2012-10-17",
+                         "Statement": { "Effect": "Deny", "Principal": "*", "Action": "ecr:*" } });
+    let closed = document(&server, "closed.json", &closed)?;
+    let draft = explain(&["--context", "ecr:ImageTag=dev-1", "--repository-policy", text(&closed)?])?;
+    ensure!(draft["evaluations"][0]["decision"] == "explicitDeny", "{draft}");
+    ada.manifest(repository, "dev-1")?.expect(404)?;
+
+    // For people: as wide as their terminal.
+    let asked = [
+        "policy",
+        "explain",
+        repository,
+        "--principal",
+        arn,
+        "--action",
+        "ecr:PutImage",
+    ];
+    let printed = hythe(&server, &asked)?.ok()?.stdout;
+    for words in ["implicitDeny", "not met:", "dev-only/DevOnly", "identity-based policy"] {
+        ensure!(printed.contains(words), "{words}: {printed}");
+    }
+    if let Some(printed) = on_a_terminal(&server, 80, &asked)? {
+        let widest = printed.lines().map(|line| line.trim_end().chars().count()).max();
+        ensure!(
+            widest.is_some_and(|widest| (41..=80).contains(&widest)),
+            "{widest:?}:\n{printed}"
+        );
+        ensure!(printed.contains("implicitDeny"), "{printed}");
+    }
+
+    let who = |arguments: &[&str]| answer(&server, &[&["policy", "who-can", repository][..], arguments].concat());
+    let pullers = who(&[])?;
+    let list = pullers["principals"].to_string();
+    ensure!(
+        list.contains(arn) && list.contains("dev-only") && pullers["anyone"] == false,
+        "{pullers}"
+    );
+    server.open_to_everybody(repository)?;
+    let pullers = who(&[])?;
+    ensure!(pullers["anyone"] == true, "{pullers}");
+    let nobody = e2e::RegistryClient::with(server.registry(), None);
+    nobody.manifest(repository, "v1")?.expect(404)?;
+    let pushers = who(&["--action", "ecr:PutImage"])?;
+    ensure!(pushers["anyone"] == false, "{pushers}");
+    let table = hythe(&server, &["policy", "who-can", repository])?.ok()?.stdout;
+    ensure!(table.contains("everybody, also without logging in"), "{table}");
+    let unknown = hythe(&server, &["policy", "who-can", "absent"])?.refused()?;
+    ensure!(unknown.status.code() == Some(3), "{}", unknown.both());
+    Ok(())
+}
+
+#[test]
+fn a_file_is_checked_without_a_server() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let validate = |name: &str, content: &str, more: &[&str]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content)?;
+        let mut command = Command::new(binary::hythe()?);
+        e2e::server::clean_environment(&mut command);
+        command.args(["policy", "validate", text(&path)?]).args(more);
+        run(command.env("HOME", folder.path()))
+    };
+    let open = r#"{ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage" } }"#;
+    let valid = validate("open.json", open, &[])?.ok()?;
+    ensure!(
+        valid.stdout.contains("kind `repository` with 1 statement"),
+        "{}",
+        valid.both()
+    );
+    ensure!(
+        valid.stderr.contains("everybody, also without logging in"),
+        "{}",
+        valid.both()
+    );
+    let wrong = validate("open.json", open, &["--kind", "identity"])?.refused()?;
+    ensure!(wrong.stderr.contains("/Statement"), "{}", wrong.both());
+    let misspelt = open.replace("Action", "Acton");
+    let wrong = validate("misspelt.json", &misspelt, &[])?.refused()?;
+    ensure!(wrong.stderr.contains("/Statement/Acton"), "{}", wrong.both());
+    Ok(())
+}
+
 #[test]
 fn a_policy_is_made_given_and_taken_away() -> Result<()> {
     let server = Server::start()?;

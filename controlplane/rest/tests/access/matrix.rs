@@ -21,7 +21,15 @@ const DEPLOYMENT: &str = "999999999999";
 /// - the administrator of another account,
 /// - the administrator of the account,
 /// - the administrator of the deployment.
-const COLUMNS: [&str; 7] = ["nobody", "stranger", "neighbour", "reader", "other", "owner", "deployment"];
+const COLUMNS: [&str; 7] = [
+    "nobody",
+    "stranger",
+    "neighbour",
+    "reader",
+    "other",
+    "owner",
+    "deployment",
+];
 /// Those who may know nothing of what is asked about.
 const OUTSIDERS: [&str; 4] = ["nobody", "stranger", "neighbour", "other"];
 

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::image::ImageRecipe;
 use e2e::process::{Daemon, Finished, run, run_with_input, wait_until};
 use e2e::server::clean_environment;
-use e2e::{Server, binary, client, http};
+use e2e::{DockerEngine, Server, ServerOptions, binary, client, http};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -361,6 +361,118 @@ fn gitlab_ci_logs_in_as_the_example_says() -> Result<()> {
 #[test]
 fn kubernetes_service_accounts_log_in_as_the_example_says() -> Result<()> {
     works(&kubernetes())
+}
+
+/// A server with the role of an example, a repository `web` that the role may push to, and a job with a good token.
+fn with_job(example: &Example, options: ServerOptions) -> Result<(Server, Issuer, Job)> {
+    let (server, issuer) = (Server::start_with(options)?, Issuer::start()?);
+    server.create_repository("web")?;
+    set_up(example, &server, &issuer)?;
+    let job = Job::new(&server, example.role)?;
+    job.bring(&issuer.token("rsa-1", &example.claims)?)?;
+    Ok((server, issuer, job))
+}
+
+#[test]
+fn docker_pushes_and_pulls_in_a_federated_session() -> Result<()> {
+    if e2e::image::static_busybox().is_none() {
+        return client::skip("not installed: a static busybox (Debian: busybox-static)");
+    }
+    let Some(engine) = DockerEngine::start()? else {
+        return Ok(());
+    };
+    let (server, _issuer, job) = with_job(&github(), ServerOptions::default())?;
+    let image = format!("{}/web:v1", server.registry());
+    engine.build(&image, "federated", &[])?;
+    engine.docker_refused(&["push", &image])?;
+    let in_job = |command: &mut Command| {
+        let of_job = job.command(Path::new("hythe"));
+        let variables = of_job.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let variables = variables.filter(|(name, _)| name.to_string_lossy().starts_with("HYTHE_"));
+        command.envs(variables);
+        run(command)
+    };
+    // With a password that lasts as long as the session, and with the helper, which gets one whenever it is asked.
+    engine.install_credential_helper()?;
+    for (round, login) in [["login", "docker"], ["login", "--credential-helper"]]
+        .iter()
+        .enumerate()
+    {
+        let mut command = job.command(&job.program);
+        command.args(*login).envs(engine.environment());
+        run(&mut command)?.ok()?;
+        let image = format!("{}/web:v{round}", server.registry());
+        engine.build(&image, &format!("federated {round}"), &[])?;
+        in_job(&mut engine.command(&["push", &image]))?.ok()?;
+        engine.docker(&["rmi", "--force", &image])?;
+        in_job(&mut engine.command(&["pull", &image]))?.ok()?;
+        let ran = engine.docker(&["run", "--rm", "--network=none", &image])?;
+        ensure!(ran.stdout.trim() == format!("federated {round}"), "{}", ran.both());
+        let mut logout = job.command(&job.program);
+        logout.args(["logout", "docker"]).envs(engine.environment());
+        run(&mut logout)?.ok()?;
+    }
+    engine.docker_refused(&["push", &image])?;
+    let records = server
+        .api("GET", "/api/v1/audit-events?eventName=PutImage", None)?
+        .expect(200)?
+        .json()?;
+    let records = records["auditEvents"].as_array().context("no records")?;
+    let arn = format!("arn:aws:sts::000000000000:assumed-role/{}/run-1", github().role);
+    let by_job = |record: &Value| record["userIdentity"]["arn"] == arn.as_str();
+    ensure!(records.iter().filter(|it| by_job(it)).count() == 2, "{records:?}");
+    Ok(())
+}
+
+#[test]
+fn who_fails_to_log_in_with_tokens_is_told_to_wait_and_who_is_right_is_let_in() -> Result<()> {
+    let settings = tempfile::tempdir()?;
+    let file = settings.path().join("hythe.toml");
+    fs::write(&file, "[rates]\nfailed_logins_per_minute = 5\n")?;
+    let options = ServerOptions {
+        arguments: vec!["--config".into(), file.display().to_string()],
+        ..ServerOptions::default()
+    };
+    let example = github();
+    let (server, issuer, job) = with_job(&example, options)?;
+    let stranger = merged(&example.claims, &json!({ "repository": "octo-org/other" }));
+    let forged = format!("{}x", issuer.token("rsa-1", &example.claims)?);
+    let tokens = ["x.y.z".to_owned(), issuer.token("rsa-1", &stranger)?, forged];
+    let log_in = |token: &str| {
+        let body = json!({
+            "roleArn": format!("arn:aws:iam::000000000000:role/{}", example.role), "roleSessionName": "run-1",
+            "webIdentityToken": token,
+        });
+        let headers = [("Content-Type", "application/json")];
+        let address = server.credentials().control_address();
+        let place = "/api/v1/web-identity-sessions";
+        http::request(address, "POST", place, &headers, body.to_string().as_bytes())
+    };
+    // One that is over was good once: nobody guesses with it.
+    let times = json!({ "iat": now() - 7200, "nbf": now() - 7200, "exp": now() - 3600 });
+    let over = issuer.token("rsa-1", &merged(&example.claims, &times))?;
+    for _ in 0..20 {
+        log_in(&over)?.expect(401)?;
+    }
+    for (number, token) in tokens.iter().cycle().take(30).enumerate() {
+        let answer = log_in(token)?;
+        if number == 0 {
+            ensure!(answer.status == 400, "{}", answer.text());
+        }
+        if number == 29 {
+            ensure!(answer.status == 429, "{}", answer.text());
+            let seconds: u32 = answer.header("retry-after").context("no Retry-After")?.parse()?;
+            ensure!((1..=60).contains(&seconds), "{seconds} s");
+            ensure!(answer.json()?["code"] == "ThrottlingException", "{}", answer.text());
+        }
+    }
+    // As with wrong tokens of our own; and who holds a good one is not kept waiting by those who do not.
+    let token = [("Authorization", "Bearer wrong")];
+    let wrong = http::request(server.registry(), "GET", "/v2/", &token, &[])?;
+    ensure!(wrong.status == 429, "{}", wrong.text());
+    log_in(&issuer.token("rsa-1", &example.claims)?)?.expect(201)?;
+    job.hythe(&["whoami"])?.ok()?;
+    Ok(())
 }
 
 /// A server that people log in to at the issuer, and the home of one of them.
