@@ -8,7 +8,11 @@
 
 use std::fmt::Write as _;
 
-use super::*;
+use hythe_rest::{Access, OperationInfo, operations};
+use serde_json::{Value, json};
+
+use super::support::{Auth, Reply, World};
+use super::{example, furnish, of_absent, prepare, send, without_names};
 
 /// The account through which the deployment is administered; what is asked about is in the account 000000000000.
 const DEPLOYMENT: &str = "999999999999";
@@ -86,7 +90,7 @@ impl Stage {
         }
     }
 
-    async fn ask(&self, column: &str, info: &OperationInfo) -> support::Reply {
+    async fn ask(&self, column: &str, info: &OperationInfo) -> Reply {
         let (_, auth) = self.callers.iter().find(|(name, _)| *name == column).unwrap();
         let reply = send(&self.world, auth, info, &self.request).await;
         if OUTSIDERS.contains(&column) {
@@ -104,7 +108,7 @@ impl Stage {
 }
 
 /// The status, and the code if it is not the usual one of that status.
-fn cell(reply: &support::Reply) -> String {
+fn cell(reply: &Reply) -> String {
     let status = reply.status;
     if status < 400 {
         return status.to_string();
