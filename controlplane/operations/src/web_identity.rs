@@ -125,16 +125,19 @@ impl WebIdentityError {
     /// once is no guess, and neither is what has nothing to do with the token.
     fn is_failed_login(&self) -> bool {
         match self {
-            Self::Token(TokenError::NotYet | TokenError::Expired) => false,
             Self::Token(
                 TokenError::Malformed(_)
                 | TokenError::Algorithm
                 | TokenError::Claim(_)
                 | TokenError::Audience
                 | TokenError::AuthorizedParty,
-            ) => true,
-            Self::NoProvider(_) | Self::Algorithm(_) | Self::Signature(_) | Self::Denied => true,
-            Self::Unreachable
+            )
+            | Self::NoProvider(_)
+            | Self::Algorithm(_)
+            | Self::Signature(_)
+            | Self::Denied => true,
+            Self::Token(TokenError::NotYet | TokenError::Expired)
+            | Self::Unreachable
             | Self::Busy
             | Self::Duration
             | Self::RoleDuration(_)
