@@ -9,6 +9,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::large_futures,
     clippy::missing_panics_doc,
     reason = "test code"
 )]

@@ -174,12 +174,12 @@ fn podman_and_skopeo_pull_what_is_open_to_everybody_without_a_login() -> Result<
             run(&mut server.command(&["image", "push", &tool.path("layout"), &target])?)?.ok()?;
         }
         let image = |repository: &str| format!("{}/team/{repository}:1", server.registry());
-        let pull = |repository: &str| match name {
-            "podman" => tool.command(&["pull", "--tls-verify=false", &image(repository)]),
-            _ => {
-                let (from, to) = (format!("docker://{}", image(repository)), format!("dir:{repository}"));
-                tool.command(&["copy", "--src-tls-verify=false", &from, &to])
+        let pull = |repository: &str| {
+            if name == "podman" {
+                return tool.command(&["pull", "--tls-verify=false", &image(repository)]);
             }
+            let (from, to) = (format!("docker://{}", image(repository)), format!("dir:{repository}"));
+            tool.command(&["copy", "--src-tls-verify=false", &from, &to])
         };
         // Neither is open at first, and what is not there looks the same.
         for repository in ["open", "closed", "absent"] {

@@ -6,6 +6,8 @@
 //! code. A new operation comes into the table by itself; it needs a request in `example` that is good for whoever may send
 //! it. `INSTA_UPDATE=always cargo test -p hythe-rest --test access` writes the table anew, to be read.
 
+#![allow(clippy::large_futures, reason = "test code")]
+
 use std::fmt::Write as _;
 
 use hythe_rest::{Access, OperationInfo, operations};
