@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use hythe_access::{AuditLog, CLIENT_GONE, Facts, Trail};
+use hythe_access::{AuditLog, CLIENT_GONE, Facts, RequestId, Trail};
 use hythe_model::Reference;
 
 use crate::account::{Site, split_account};
@@ -54,13 +54,17 @@ impl Audited {
         self.log.is_full()
     }
 
+    /// The id that finds the record, for a client that is told it.
+    pub(crate) fn request_id(&self) -> &RequestId {
+        self.trail.request_or(|| self.log.next_request())
+    }
+
     /// Notes what the client is told. An answer that is no success carries the id that finds the record.
     pub(crate) fn answered(self, status: StatusCode, error: Option<(&'static str, String)>, headers: &mut HeaderMap) {
-        if !status.is_success() {
-            let id = self.trail.request_or(|| self.log.next_request());
-            if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-                headers.insert(REQUEST_ID, id);
-            }
+        if !status.is_success()
+            && let Ok(id) = HeaderValue::try_from(self.request_id().to_string())
+        {
+            headers.insert(REQUEST_ID, id);
         }
         let error = error.map(|(code, message)| (code.into(), message));
         self.trail.set_answer(status.as_u16(), error);

@@ -89,7 +89,7 @@ pub async fn answer(registry: Registry, request: Request<Body>) -> Response<Body
     let mut response = result.unwrap_or_else(|error| {
         failure = Some(described(&error));
         let error = match &audited {
-            Some(audited) => error.of_request(audited.trail().request()),
+            Some(audited) => error.of_request(audited.request_id()),
             None => error,
         };
         tracing::debug!(error.code = error.code(), "a request was refused");
