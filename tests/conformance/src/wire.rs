@@ -113,6 +113,15 @@ impl Answer {
         }
     }
 
+    /// [`Answer::text`] without the id of the request, which is the one part of a refusal that
+    /// differs whenever the same question is asked twice.
+    pub(crate) fn text_without_id(&self) -> String {
+        match self.header("x-request-id") {
+            Some(id) if !id.is_empty() => self.text().replace(id, "ID"),
+            _ => self.text(),
+        }
+    }
+
     /// The first error's code; empty without one.
     pub(crate) fn code(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
