@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo build --release -p hythe
-//! HYTHE_TEST_PROGRAM=target/release/hythe cargo nextest run -p e2e --run-ignored only --no-capture power_cut_rate
+//! HYTHE_TEST_PROGRAM=target/release/hythe cargo nextest run -p e2e --run-ignored only --no-capture --test power_cut_rate
 //! ```
 //!
 //! `HYTHE_TEST_POWER_CUTS=N` takes N cuts of each; `HYTHE_TEST_ROUNDS=N` takes turns so often.
