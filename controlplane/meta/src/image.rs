@@ -15,7 +15,7 @@ use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, Value, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{Store, StoreError, repository, review, tag};
+use crate::{Deletion, DeletionReason, Store, StoreError, repository, tag};
 
 const BY_TAG: &str = "
     SELECT i.digest, i.media_type, i.manifest
@@ -82,28 +82,12 @@ impl ImageCatalog for Store {
         deleted_at: Timestamp,
         deleted_by: &str,
     ) -> Result<Option<DeletedImage>, DeleteImageError> {
-        let input = (repository.clone(), reference.clone(), deleted_at, deleted_by.to_owned());
-        self.write(Durability::Full, input, |session, (repository, reference, at, by)| {
-            Box::pin(async move {
-                let Some(id) = repository::find_id(session, repository).await? else {
-                    return Err(CatalogError::RepositoryUnknown(repository.clone()).into());
-                };
-                let mover = Mover { at: *at, by };
-                let deleted = match reference {
-                    Reference::Tag(tag) => delete_by_tag(session, &id, tag, mover).await?,
-                    Reference::Digest(digest) => delete_by_digest(session, &id, digest, mover).await?,
-                };
-                if let Some(deleted) = &deleted {
-                    session.note_digest(&deleted.digest);
-                    session.touch(repository, Fact::Image(&deleted.digest));
-                    for tag in &deleted.tags {
-                        session.touch(repository, Fact::Tag(tag));
-                    }
-                }
-                Ok(deleted)
-            })
-        })
-        .await
+        let deletion = Deletion {
+            at: deleted_at,
+            by: deleted_by.to_owned(),
+            reason: DeletionReason::Request,
+        };
+        self.delete_one(repository, reference.into(), &deletion).await
     }
 
     async fn tags(
@@ -276,9 +260,14 @@ async fn refer(session: &mut Session, id: &str, image: &NewImage, allows_sparse:
         for child in &missing {
             session.execute(MISS_CHILD, values![id, &image.digest, child]).await?;
         }
-        session.execute(SIZE_INDEX, values![id, &image.digest]).await?;
+        size_index(session, id, &image.digest).await?;
     }
     Ok(())
+}
+
+/// Makes the size of an index what it is by what it lists.
+pub(crate) async fn size_index(session: &mut Session, id: &str, index: &Digest) -> Result<(), StoreError> {
+    session.execute(SIZE_INDEX, values![id, index]).await.map(drop)
 }
 
 const FIND_CHILD: &str = "
@@ -292,7 +281,7 @@ const GROW_INDEX: &str = "
  RETURNING digest";
 const PARENTS: &str = "SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2";
 /// Makes a new image a child of the indexes that listed it before it was there.
-async fn adopt(session: &mut Session, id: &str, child: &Digest) -> Result<(), StoreError> {
+pub(crate) async fn adopt(session: &mut Session, id: &str, child: &Digest) -> Result<(), StoreError> {
     let mut grown: Vec<Digest> = Vec::new();
     for row in session.fetch_all(FIND_CHILD, values![id, child]).await? {
         let index = row.parsed(0)?;
@@ -335,81 +324,4 @@ async fn refer_to(
         }
     }
     Ok(digests.into_iter().collect())
-}
-
-const EXISTS: &str = "SELECT digest FROM image WHERE repository_id = $1 AND digest = $2";
-/// The most indexes that an error names.
-const MAX_NAMED_INDEXES: usize = 100;
-/// Also those that missed the child when they were pushed: a node of the previous version does not move the row
-/// when the child comes.
-const LISTING_INDEXES: &str = "
-    SELECT image_digest FROM image_child WHERE repository_id = $1 AND child_digest = $2
-     UNION
-    SELECT image_digest FROM image_missing_child WHERE repository_id = $1 AND child_digest = $2
-     ORDER BY image_digest LIMIT $3";
-
-async fn delete_by_digest(
-    session: &mut Session,
-    id: &str,
-    digest: &Digest,
-    mover: Mover<'_>,
-) -> Result<Option<DeletedImage>, DeleteImageError> {
-    if session.fetch_optional(EXISTS, values![id, digest]).await?.is_none() {
-        return Ok(None);
-    }
-    let rows = session
-        .fetch_all(LISTING_INDEXES, values![id, digest, MAX_NAMED_INDEXES])
-        .await?;
-    if !rows.is_empty() {
-        let indexes = rows
-            .iter()
-            .map(|row| row.parsed(0))
-            .collect::<Result<_, StoreError>>()?;
-        return Err(DeleteImageError::ReferencedByIndex(indexes));
-    }
-    let tags = tag::remove_all(session, id, digest, mover).await?;
-    remove(session, id, digest, mover.at).await?;
-    Ok(Some(DeletedImage {
-        digest: *digest,
-        tags,
-        is_image_gone: true,
-    }))
-}
-
-async fn delete_by_tag(
-    session: &mut Session,
-    id: &str,
-    tag: &Tag,
-    mover: Mover<'_>,
-) -> Result<Option<DeletedImage>, CatalogError> {
-    let Some(digest) = tag::target(session, id, tag).await? else {
-        return Ok(None);
-    };
-    tag::remove(session, id, tag, &digest, mover).await?;
-    let is_image_gone = tag::count(session, id, &digest).await? == 0
-        && session
-            .fetch_all(LISTING_INDEXES, values![id, &digest, 1_i64])
-            .await?
-            .is_empty();
-    if is_image_gone {
-        remove(session, id, &digest, mover.at).await?;
-    }
-    Ok(Some(DeletedImage {
-        digest,
-        tags: vec![tag.clone()],
-        is_image_gone,
-    }))
-}
-
-const DELETE_CHILDREN: &str = "DELETE FROM image_child WHERE repository_id = $1 AND image_digest = $2";
-const DELETE_MISSING_CHILDREN: &str = "DELETE FROM image_missing_child WHERE repository_id = $1 AND image_digest = $2";
-const DELETE_BLOBS: &str = "DELETE FROM image_blob WHERE repository_id = $1 AND image_digest = $2";
-const DELETE: &str = "DELETE FROM image WHERE repository_id = $1 AND digest = $2";
-/// Removes an image that has no tags and that no index lists.
-async fn remove(session: &mut Session, id: &str, digest: &Digest, now: Timestamp) -> Result<(), StoreError> {
-    review::image(session, id, digest, now).await?;
-    for statement in [DELETE_CHILDREN, DELETE_MISSING_CHILDREN, DELETE_BLOBS, DELETE] {
-        session.execute(statement, values![id, digest]).await?;
-    }
-    Ok(())
 }

@@ -23,17 +23,22 @@ mod account;
 mod audit;
 mod blob;
 mod cache;
+mod counts;
+mod deleted_image;
 mod embedded;
 mod error;
 mod group;
 mod identity_provider;
 mod image;
+mod image_delete;
 mod image_detail;
+mod image_restore;
 mod migration;
 mod policy;
 mod postgres;
 mod principal;
 mod registry_policy;
+mod registry_setting;
 mod repository;
 mod repository_delete;
 mod repository_policy;
@@ -44,6 +49,7 @@ mod setting;
 mod signing_key;
 mod sqlite;
 mod store;
+mod subject_change;
 mod tag;
 mod token;
 mod upload;
@@ -58,6 +64,9 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("moves of a tag", tag::HISTORY),
     ("referrers", image::REFERRERS),
     ("images", image_detail::LIST),
+    ("deleted images", deleted_image::LIST),
+    ("deleted images to purge", deleted_image::PURGE_DUE),
+    ("subjects to follow", subject_change::TAKE),
     ("policies", policy::LIST),
     ("repositories", repository::LIST),
     ("repository names", repository::LIST_NAMES),
@@ -81,6 +90,8 @@ pub use audit::{
     PutAuditSettingsError, Sealing, Sign,
 };
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
+pub use counts::ImageCounts;
+pub use deleted_image::DeletedImageRecord;
 pub use error::{OpenError, SqlError, StoreError};
 pub use group::{
     GroupChange, GroupRecord, MAX_GROUPS_PER_ACCOUNT, MAX_GROUPS_PER_USER, MAX_MEMBERS_PER_GROUP, MembershipError,
@@ -88,7 +99,11 @@ pub use group::{
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderRecord, IdentityProviderSettings, UpdateIdentityProviderError,
 };
+pub use image_delete::{
+    Deletion, DeletionReason, ImageDeletions, ImageIdentifier, ImageNotDeleted, MAX_IMAGES_PER_DELETION,
+};
 pub use image_detail::{ImageDetail, TagStatus};
+pub use image_restore::{MAX_RESTORED_IMAGES, RestoreImageError, RestoredImage, TagNotRestored};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,
 };
@@ -97,6 +112,7 @@ pub use principal::{
     PolicyRef, PrincipalPolicies, UpdatePrincipalError,
 };
 pub use registry_policy::{EditPolicy, EditedPolicy};
+pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewRepository, RepositoryChange,
     RepositoryRecord, RepositoryUsage, TagChange, UpdateRepositoryError,
@@ -106,6 +122,7 @@ pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use signing_key::SigningKeyRecord;
 pub use store::{Store, StoreConfig};
+pub use subject_change::FollowedSubjects;
 pub use tag::{TagDetail, TagMove};
 pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};

@@ -31,8 +31,10 @@ const COUNT_IMAGES: &str = "SELECT COUNT(*) FROM image WHERE repository_id = $1"
 /// Whoever collects expired sessions removes their bytes too, so that these must be found by it.
 const EXPIRE_UPLOADS: &str = "UPDATE upload SET expires_ms = 0 WHERE repository_id = $1";
 /// What refers comes before what it refers to.
-const DELETE_CONTENT: [&str; 9] = [
+const DELETE_CONTENT: [&str; 11] = [
     "DELETE FROM repository_policy WHERE repository_id = $1",
+    "DELETE FROM subject_change WHERE repository_id = $1",
+    "DELETE FROM deleted_image WHERE repository_id = $1",
     "DELETE FROM tag_move WHERE repository_id = $1",
     "DELETE FROM tag WHERE repository_id = $1",
     "DELETE FROM image_child WHERE repository_id = $1",
@@ -84,6 +86,7 @@ async fn delete(
         }
     }
     review::repository(session, &id, now).await?;
+    review::deleted_images(session, &id, now).await?;
     session.execute(EXPIRE_UPLOADS, values![&id]).await?;
     for statement in DELETE_CONTENT {
         session.execute(statement, values![&id]).await?;

@@ -6,6 +6,11 @@
 //! so that a row too many does no harm. A digest may be queued that has no row in `blob`: a session was sealed
 //! as it and not linked, so that its bytes may lie in the blob store. They are needed while a row of `upload` is
 //! sealed as them.
+//!
+//! A deleted image that can be restored needs its blobs too: a link is needed while a row of `deleted_image_blob` names
+//! its repository and digest, and bytes and row of a blob while any row of `deleted_image_blob` names it, even if no
+//! repository links it (somebody may unlink a blob by its name, and the restoration links it again). So a queued
+//! digest may have lost its link already, and still be the last that leads to its bytes.
 
 use hythe_model::Digest;
 use jiff::Timestamp;
@@ -23,6 +28,12 @@ const REVIEW_IMAGE: &str = "
 const REVIEW_REPOSITORY: &str = "
     INSERT INTO blob_review (repository_id, digest, due_ms)
     SELECT repository_id, digest, $2 FROM repository_blob WHERE repository_id = $1
+    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms";
+/// Also blobs that are not linked any more.
+const REVIEW_DELETED: &str = "
+    INSERT INTO blob_review (repository_id, digest, due_ms)
+    SELECT DISTINCT b.repository_id, b.blob_digest, $2
+      FROM deleted_image d JOIN deleted_image_blob b ON b.deleted_id = d.id WHERE d.repository_id = $1
     ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms";
 
 /// Queues one link.
@@ -55,6 +66,18 @@ pub(crate) async fn image(
 pub(crate) async fn repository(session: &mut Session, repository_id: &str, due: Timestamp) -> Result<(), StoreError> {
     session
         .execute(REVIEW_REPOSITORY, values![repository_id, due])
+        .await
+        .map(drop)
+}
+
+/// Queues what the deleted images of a repository need.
+pub(crate) async fn deleted_images(
+    session: &mut Session,
+    repository_id: &str,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    session
+        .execute(REVIEW_DELETED, values![repository_id, due])
         .await
         .map(drop)
 }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{Auditor, Recording};
 use crate::cache::{Cache, CacheStats};
+use crate::counts::{Counts, ImageCounts};
 use crate::postgres::{Isolation, Postgres};
 use crate::session::{Row, Session, Value, values};
 use crate::sqlite::Sqlite;
@@ -58,6 +59,7 @@ struct Inner {
     engine: Engine,
     tracker: TaskTracker,
     auditor: OnceLock<Auditor>,
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Store {
             engine,
             tracker,
             auditor,
+            counts: Counts::default(),
         })))
     }
 
@@ -93,6 +96,16 @@ impl Store {
 
     pub(crate) fn auditor(&self) -> Option<&Auditor> {
         self.0.auditor.get()
+    }
+
+    /// How many images this process deleted, restored and purged.
+    #[must_use]
+    pub fn image_counts(&self) -> ImageCounts {
+        self.0.counts.read()
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.0.counts
     }
 
     /// As what a change that is made now is recorded. What may be lost in a power cut is no change in this sense: it

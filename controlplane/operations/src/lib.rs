@@ -18,6 +18,7 @@ mod audit;
 mod authorization_token;
 mod caller_identity;
 mod control_plane;
+mod deleted_image;
 mod gate;
 mod group;
 mod identity_provider;
@@ -29,6 +30,7 @@ mod principal;
 mod referrers;
 mod registry;
 mod registry_policy;
+mod registry_settings;
 mod repository;
 mod repository_policy;
 mod resource_tags;
@@ -53,6 +55,7 @@ pub use authorization_token::{
 };
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
+pub use deleted_image::{DeleteImagesError, DeletedImageError, DeletedImageKey, RestoreImageError};
 pub use gate::{
     AbuseCounts, AccessGate, BootstrapError, CryptoError, LoginLimits, MAX_SESSION_ATTRIBUTE_BYTES,
     MAX_SESSION_POLICY_BYTES, MAX_SIGNING_KEYS, MasterKey, NewCredentials, NewRoleSession, OpenSessionError, RateClass,
@@ -65,9 +68,11 @@ pub use hythe_catalog::{
 };
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
-    AuditVerification, ChainPosition, GroupRecord, IdentityProviderRecord, ImageDetail, PolicyChange, PolicyDocument,
-    PolicyRef, PutAuditSettingsError, RepositoryRecord, RepositoryUsage, RoleRecord, StoreError, TagDetail, TagMove,
-    TagStatus, UserKind, UserRecord,
+    AuditVerification, ChainPosition, DeletedImageRecord, DeletionReason, GroupRecord, IdentityProviderRecord,
+    ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, MAX_IMAGES_PER_DELETION, PolicyChange,
+    PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
+    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, StoreError, TagDetail, TagMove,
+    TagNotRestored, TagStatus, UserKind, UserRecord,
 };
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
 pub use identity_provider::{
@@ -90,6 +95,7 @@ pub use principal::{
 };
 pub use registry::RegistryDescription;
 pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPolicyError, UnknownStatement};
+pub use registry_settings::{MAX_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError};
 pub use repository::{
     CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,

@@ -14,14 +14,16 @@ use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
-    DeleteImageRefusal, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DocumentError, EncryptionError,
-    IdentityProviderError, ImageError, ListRepositoriesError, MembershipError, NoRegistryPolicy, NoRepositoryPolicy,
-    OpenSessionError, PolicyError, PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutImageRefusal,
-    PutRegistryPolicyError, RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError,
-    RepositoryPolicyError, ResourceTagsError, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError,
-    SetTagError, SigningKeyError, SimulationError, StoreError, TagError, TokenError, UnknownAccount, UnknownImage,
-    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
-    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError,
+    DeletedImageError, DocumentError, EncryptionError, IdentityProviderError, ImageError, ListRepositoriesError,
+    MembershipError, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PrincipalError,
+    ProviderSettingsError, PutAuditSettingsError, PutImageRefusal, PutRegistryPolicyError, PutRegistrySettingsError,
+    RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
+    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RotateSigningKeyError,
+    SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StoreError, TagError, TokenError,
+    UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
+    UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
+    WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -404,6 +406,52 @@ impl From<DeleteImageError> for Problem {
             }
             DeleteImageError::Refused(DeleteImageRefusal::Catalog(error)) => error.into(),
             DeleteImageError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeleteImagesError> for Problem {
+    fn from(error: DeleteImagesError) -> Self {
+        match error {
+            DeleteImagesError::UnknownRepository(error) => error.into(),
+            DeleteImagesError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeletedImageError> for Problem {
+    fn from(error: DeletedImageError) -> Self {
+        match error {
+            DeletedImageError::UnknownRepository(error) => error.into(),
+            DeletedImageError::UnknownImage(error) => error.into(),
+            DeletedImageError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RestoreImageError> for Problem {
+    fn from(error: RestoreImageError) -> Self {
+        match error {
+            RestoreImageError::UnknownRepository(error) => error.into(),
+            RestoreImageError::UnknownImage(error) => error.into(),
+            RestoreImageError::Refused(
+                error @ (RestoreImageRefusal::Unknown | RestoreImageRefusal::ChildrenGone(_)),
+            ) => Self::new(code::IMAGE_NOT_FOUND, &error),
+            RestoreImageError::Refused(error @ RestoreImageRefusal::TooMany) => Self::new(code::LIMIT_EXCEEDED, &error),
+            RestoreImageError::Refused(RestoreImageRefusal::Store(error)) | RestoreImageError::Store(error) => {
+                error.into()
+            }
+            RestoreImageError::Refused(RestoreImageRefusal::Catalog(error)) => error.into(),
+        }
+    }
+}
+
+impl From<PutRegistrySettingsError> for Problem {
+    fn from(error: PutRegistrySettingsError) -> Self {
+        match error {
+            PutRegistrySettingsError::TooManyDays => Self::invalid_member("/deletedImageRetentionDays", error),
+            PutRegistrySettingsError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutRegistrySettingsError::Store(error) => error.into(),
         }
     }
 }

@@ -70,7 +70,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "ReplaceResourceTags" | "AddResourceTags" => tags(),
         "RemoveResourceTags" => return (format!("{path}?tagKeys=a"), None),
         "PutTag" => json!({ "imageDigest": digest }),
-        "CreateAuthorizationToken" | "RenewAuthorizationToken" | "VerifyAuditEvents" => json!({}),
+        "CreateAuthorizationToken" | "RenewAuthorizationToken" | "RestoreImage" | "VerifyAuditEvents" => json!({}),
         "SetRepositoryPolicy" | "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
         "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
         "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
@@ -96,6 +96,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "CreateAccount" => json!({ "accountName": "new" }),
         "UpdateAccount" => json!({ "accountName": "new", "status": "CLOSED" }),
         "UpdateAccessKey" => json!({ "status": "Active" }),
+        "BatchDeleteImage" => json!({ "imageIds": [{ "imageDigest": digest }] }),
+        "PutRegistrySettings" => json!({ "deletedImageRetentionDays": 30 }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
@@ -103,11 +105,17 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
     (path, Some(body))
 }
 
+/// Operations that are about an image that was deleted.
+const OF_DELETED_IMAGES: [&str; 2] = ["PurgeImage", "RestoreImage"];
 const OTHER_ACCOUNT: &str = "222222222222";
 
-/// What the requests of the rows about groups, roles and accounts need; the id of a key of the other account's
+/// What the requests of the rows about deleted images, groups, roles and accounts need; the id of a key of the other account's
 /// administrator comes back where a row asks for one.
-async fn prepare(world: &World, info: &OperationInfo) -> Option<String> {
+async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<String> {
+    if OF_DELETED_IMAGES.contains(&info.name) {
+        let image = format!("/api/v1/repositories/team-a%2Fweb/images/{digest}");
+        world.call(&world.root, "DELETE", &image).send().await.expect(200);
+    }
     if info.path.contains("{groupName}") {
         world
             .post("/api/v1/groups", json!({ "groupName": "builders" }))
@@ -177,7 +185,7 @@ async fn every_operation_answers_nobody_strangers_and_the_owner_as_its_row_says(
             .await
             .text("/tokenId");
         world.identity_provider("https://ci.example").await;
-        let other_key = prepare(&world, info).await;
+        let other_key = prepare(&world, info, &digest).await;
         let request = example(info, &digest, other_key.as_deref().unwrap_or(key), &token);
         let absent = (of_absent(&request.0), request.1.clone());
         for (auth, is_known) in [(Auth::Nobody, false), (stranger, true)] {
@@ -254,7 +262,7 @@ async fn every_action_of_a_row_is_asked_for() {
             let Auth::Basic(key, _) = world.user("ada", &[]).await else {
                 panic!("an access key")
             };
-            let other_key = prepare(&world, info).await;
+            let other_key = prepare(&world, info, &digest).await;
             let key = other_key.unwrap_or(key);
             let renewable = world
                 .post("/api/v1/authorization-tokens", json!({ "renewable": true }))

@@ -20,7 +20,7 @@ pub enum PolicyFinding {
     LocksOutCaller(String),
 }
 
-const DELETIONS: [Action; 2] = [Action::BatchDeleteImage, Action::DeleteRepository];
+const DELETIONS: [Action; 3] = [Action::BatchDeleteImage, Action::DeleteRepository, Action::PurgeImage];
 
 /// Keys that tell who asks, or from where: a condition on one of them makes what is for everybody be for some.
 const LIMITS: [&str; 12] = [

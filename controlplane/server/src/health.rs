@@ -101,6 +101,7 @@ async fn ready(State(health): State<Health>) -> Response {
 
 async fn metrics(State(health): State<Health>) -> Response {
     health.metrics.set_abuse(&health.gate.abuse_counts());
+    health.metrics.set_images(&health.store.image_counts());
     match health
         .metrics
         .encode(health.store.queue_depth(), health.store.cache_stats())

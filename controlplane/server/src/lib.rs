@@ -21,6 +21,7 @@ mod issuer_documents;
 mod listener;
 mod logs;
 mod metrics;
+mod passes;
 mod progress;
 mod refusal;
 mod rest_page;

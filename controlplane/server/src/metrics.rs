@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hythe_meta::CacheStats;
+use hythe_meta::{CacheStats, ImageCounts};
 use hythe_operations::{AbuseCounts, AuditQueue};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -25,6 +25,7 @@ pub struct Metrics {
     memory: Gauge,
     cache: CacheMetrics,
     abuse: AbuseMetrics,
+    images: ImageMetrics,
     audit: Option<AuditCounts>,
 }
 
@@ -45,6 +46,19 @@ struct AbuseMetrics {
     failed_logins: Counter,
     throttled_logins: Counter,
     throttled_requests: Family<ClassLabels, Counter>,
+}
+
+/// What became of images.
+#[derive(Debug, Default)]
+struct ImageMetrics {
+    deleted: Family<ReasonLabels, Counter>,
+    restored: Counter,
+    purged: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -101,6 +115,8 @@ impl Metrics {
         cache.register(&mut registry);
         let abuse = AbuseMetrics::default();
         abuse.register(&mut registry);
+        let images = ImageMetrics::default();
+        images.register(&mut registry);
         Self {
             registry,
             queue_depth,
@@ -108,6 +124,7 @@ impl Metrics {
             cache,
             audit: None,
             abuse,
+            images,
         }
     }
 
@@ -205,6 +222,11 @@ impl Metrics {
         self.abuse.set(counts);
     }
 
+    /// Takes over how many images were deleted, restored and purged.
+    pub fn set_images(&self, counts: &ImageCounts) {
+        self.images.set(counts);
+    }
+
     /// The text of `/metrics`.
     pub fn encode(&self, waiting_writes: usize, cache: CacheStats) -> Result<String, fmt::Error> {
         self.cache.set(cache);
@@ -216,6 +238,39 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl ImageMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "hythe_images_deleted",
+            "Images that were deleted, by reason",
+            self.deleted.clone(),
+        );
+        registry.register(
+            "hythe_images_restored",
+            "Deleted images that were restored",
+            self.restored.clone(),
+        );
+        registry.register(
+            "hythe_images_purged",
+            "Deleted images that cannot be restored any more",
+            self.purged.clone(),
+        );
+    }
+
+    fn set(&self, counts: &ImageCounts) {
+        for (reason, count) in [
+            ("request", counts.deleted_by_request),
+            ("lifecycle", counts.deleted_by_lifecycle),
+            ("subject", counts.deleted_with_subject),
+        ] {
+            let counter = self.deleted.get_or_create(&ReasonLabels { reason });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
+        self.restored.inner().store(counts.restored, Ordering::Relaxed);
+        self.purged.inner().store(counts.purged, Ordering::Relaxed);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
 use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
-use crate::{ServeArgs, SystemClock, descriptors, logs, tasks, verified};
+use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
 
 /// How often the set of revoked tokens is read again; bounds how long another node accepts a revoked one.
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
@@ -479,6 +479,7 @@ fn start_passes(
         let plane = refreshed.clone();
         async move { plane.gate().refresh().await }
     });
+    passes::retention::start(background, stop, store, clock, expiry_period());
     let (store, blobs, clock) = (store.clone(), Arc::clone(blobs), Arc::clone(clock));
     tasks::every(background, stop, "upload.expire", expiry_period(), move || {
         let (store, blobs, clock) = (store.clone(), Arc::clone(&blobs), Arc::clone(&clock));

@@ -90,7 +90,7 @@ pub struct DeletedImage {
     /// The tags that are gone.
     #[serde(default)]
     pub image_tags: Vec<Tag>,
-    /// Whether the image itself is gone; deleting a tag keeps it.
+    /// Whether the image itself is gone: it goes with its last tag.
     pub is_image_deleted: bool,
 }
 

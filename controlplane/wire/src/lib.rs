@@ -19,6 +19,7 @@ mod audit;
 mod authorization_token;
 mod caller;
 pub mod code;
+mod deleted_image;
 mod group;
 mod identity_provider;
 mod image;
@@ -49,6 +50,10 @@ pub use authorization_token::{
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
 };
 pub use caller::CallerIdentity;
+pub use deleted_image::{
+    DeleteImages, DeletionReason, ImageDeletions, ImageFailure, ImageFailureCode, ImageIdentifier, PutRegistrySettings,
+    RegistrySettings, RestorableImage, RestorableImagePage, RestoreImage, RestoredImage, TagFailure,
+};
 pub use group::{CreateGroup, Group, GroupPage, UpdateGroup};
 pub use identity_provider::{
     CreateIdentityProvider, CreateWebIdentitySession, IdentityProvider, IdentityProviderPage, SigningAlgorithm,

@@ -94,6 +94,36 @@ pub fn image(name: &RepositoryName, digest: &Digest) -> String {
     format!("{}/images/{}", repository(name), segment(&digest.to_string()))
 }
 
+/// `POST` deletes several images of one repository.
+#[must_use]
+pub fn image_deletions(name: &RepositoryName) -> String {
+    format!("{}/image-deletions", repository(name))
+}
+
+/// The deleted images of one repository that can be restored.
+#[must_use]
+pub fn deleted_images(name: &RepositoryName) -> String {
+    format!("{}/deleted-images", repository(name))
+}
+
+/// One deleted image; `DELETE` purges it.
+#[must_use]
+pub fn deleted_image(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/{}", deleted_images(name), segment(&digest.to_string()))
+}
+
+/// `POST` restores one deleted image.
+#[must_use]
+pub fn restoration(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/restoration", deleted_image(name, digest))
+}
+
+/// The settings of the registry.
+#[must_use]
+pub fn registry_settings() -> String {
+    format!("{}/settings", registry())
+}
+
 /// The manifest of one image, as it was pushed.
 #[must_use]
 pub fn manifest(name: &RepositoryName, digest: &Digest) -> String {

@@ -68,6 +68,12 @@ actions! {
     PutImage("ecr", RepositoryPath),
     /// Delete a manifest or a tag.
     BatchDeleteImage("ecr", RepositoryPath),
+    /// List the deleted images that can be restored.
+    ListDeletedImages("ecr", RepositoryPath),
+    /// Restore a deleted image.
+    RestoreImage("ecr", RepositoryPath),
+    /// Take away the possibility to restore a deleted image.
+    PurgeImage("ecr", RepositoryPath),
     /// List tags and digests.
     ListImages("ecr", RepositoryPath),
     /// Describe images.
@@ -104,6 +110,10 @@ actions! {
     GetAuthorizationToken("ecr", AccountId),
     /// Describe the registry.
     DescribeRegistry("ecr", AccountId),
+    /// Read the settings of the registry.
+    GetAccountSetting("ecr", AccountId),
+    /// Change the settings of the registry.
+    PutAccountSetting("ecr", AccountId),
     /// Create a user.
     CreateUser("iam", AccountId),
     /// List and describe users.

@@ -128,8 +128,8 @@ pub trait ImageCatalog {
         reference: &Reference,
     ) -> Result<Option<ImageRecord>, CatalogError>;
 
-    /// By tag: removes the tag, and the image with its last tag (ECR, "Deleting an image") unless an index
-    /// lists it, which then stays, untagged. By digest: removes the image and all its tags, unless an index lists it.
+    /// By tag: removes the tag, and the image with its last tag (ECR, "Deleting an image"). By digest: removes the image
+    /// and all its tags. Neither the image nor its last tag can be removed while an index lists it.
     /// `None` if there is no such image.
     async fn delete_image(
         &self,

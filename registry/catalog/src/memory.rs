@@ -417,13 +417,12 @@ impl ImageCatalog for MemoryCatalog {
         };
         let indexes = target.indexes_that_list(&digest);
         let (tags, is_image_gone) = match reference {
-            Reference::Digest(_) if !indexes.is_empty() => return Err(DeleteImageError::ReferencedByIndex(indexes)),
             Reference::Digest(_) => (target.tags_of(&digest), true),
-            Reference::Tag(tag) => (
-                vec![tag.clone()],
-                target.tags_of(&digest).len() == 1 && indexes.is_empty(),
-            ),
+            Reference::Tag(tag) => (vec![tag.clone()], target.tags_of(&digest).len() == 1),
         };
+        if is_image_gone && !indexes.is_empty() {
+            return Err(DeleteImageError::ReferencedByIndex(indexes));
+        }
         for tag in &tags {
             target.tags.remove(tag);
         }

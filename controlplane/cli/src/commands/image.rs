@@ -14,6 +14,7 @@ use hythe_client::{Client, Credentials, Endpoint, IdempotencyKey, Transport};
 use hythe_model::{Digest, MediaType, Reference};
 use serde::Serialize;
 
+use super::deleted_image::{self, PurgeArgs, RESTORE_EXAMPLES, RestoreArgs};
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::error::CliError;
@@ -69,6 +70,16 @@ pub enum ImageCommand {
         #[command(flatten)]
         confirmation: Confirmation,
     },
+    /// List the deleted images that can be restored, the last deleted first
+    ListDeleted {
+        /// The repository
+        repository: ImageName,
+    },
+    /// Restore a deleted image with its tags
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// Take away the possibility to restore a deleted image
+    Purge(PurgeArgs),
     /// Push an image from an OCI image layout: a folder or a tar archive
     #[command(after_help = PUSH_EXAMPLES)]
     Push(PushArgs),
@@ -189,6 +200,9 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
                 &format!("deleted {}@{}", image.repository, deleted.image_digest),
             )
         }
+        ImageCommand::ListDeleted { repository } => deleted_image::list(repository, context).await,
+        ImageCommand::Restore(args) => deleted_image::restore(args, context).await,
+        ImageCommand::Purge(args) => deleted_image::purge(args, context).await,
         ImageCommand::Push(args) => run_push(args, context).await,
         ImageCommand::Pull(args) => run_pull(args, context).await,
     }

@@ -2,6 +2,7 @@
 //! `hythe registry …`.
 
 use clap::Subcommand;
+use hythe_client::wire::PutRegistrySettings;
 
 use super::registry_policy;
 use crate::context::Context;
@@ -13,6 +14,12 @@ use crate::table::Table;
 pub enum RegistryCommand {
     /// Show the registry of your account: its address, region and version
     Describe,
+    /// Show the settings of the registry, or change them
+    Settings {
+        /// For how many days deleted images can be restored; with 0 they are gone at once
+        #[arg(long, value_name = "DAYS")]
+        deleted_image_retention_days: Option<u32>,
+    },
     /// Manage the policy of the registry, which counts for every request to it
     #[command(subcommand, after_help = registry_policy::EXAMPLES)]
     Policy(registry_policy::RegistryPolicyCommand),
@@ -21,6 +28,24 @@ pub enum RegistryCommand {
 pub(crate) async fn run(command: RegistryCommand, context: &Context) -> Result<(), CliError> {
     match command {
         RegistryCommand::Policy(command) => registry_policy::run(command, context).await,
+        RegistryCommand::Settings {
+            deleted_image_retention_days,
+        } => {
+            let client = context.client()?;
+            let settings = match deleted_image_retention_days {
+                Some(days) => {
+                    let wanted = PutRegistrySettings {
+                        deleted_image_retention_days: days,
+                    };
+                    client.put_registry_settings(&wanted, None).await?.value
+                }
+                None => client.registry_settings().await?.value,
+            };
+            context.writer.answer(&settings, || {
+                let days = settings.deleted_image_retention_days;
+                Table::fields([("deleted image retention days", days.to_string())])
+            })
+        }
         RegistryCommand::Describe => {
             let registry = context.client()?.registry().await?;
             context.writer.answer(&registry, || {

@@ -38,7 +38,7 @@ pub enum TagCommand {
         /// The digest of the image
         digest: Digest,
     },
-    /// Delete a tag; the image stays
+    /// Delete a tag, and its image if that was its last tag
     #[command(visible_alias = "rm")]
     Delete {
         /// `REPOSITORY:TAG`

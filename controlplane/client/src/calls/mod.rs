@@ -5,6 +5,7 @@ mod access_key;
 mod account;
 mod audit;
 mod authorization_token;
+mod deleted_image;
 mod group;
 mod identity_provider;
 mod image;

@@ -58,7 +58,7 @@ impl Client {
             .await
     }
 
-    /// Deletes a tag; the image stays.
+    /// Deletes a tag, and its image if that was its last tag.
     pub async fn delete_tag(
         &self,
         repository: &RepositoryName,

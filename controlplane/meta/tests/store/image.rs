@@ -6,7 +6,7 @@ use hythe_meta::TagStatus;
 use hythe_model::{MediaType, Reference};
 use serde_json::json;
 
-use crate::contents::{after, artifact, create, digest, image, image_of, index, link, now, path, push, tag};
+use crate::contents::{account, after, artifact, create, digest, image, image_of, index, link, now, path, push, tag};
 use crate::harness::{Database, on_each_engine};
 
 on_each_engine!(
@@ -212,12 +212,14 @@ async fn deleting_an_image_queues_its_blobs_for_review(database: &Database) {
     database.execute("DELETE FROM blob_review").await;
     push(store, "web", image(10, &[1, 2], &["v1"])).await;
     assert_eq!(database.count("blob_review").await, 0);
+    store.put_registry_settings(&account(), 0, None).await.unwrap();
     store
         .delete_image(&path("web"), &Reference::Tag(tag("v1")), now(), "x")
         .await
         .unwrap();
     assert_eq!(database.count("blob_review").await, 2);
     assert_eq!(database.count("image_blob").await, 0);
+    assert_eq!(database.count("deleted_image").await, 0);
     assert!(
         store.blob(&path("web"), &digest(1)).await.unwrap().is_some(),
         "the collector decides, not the deletion"

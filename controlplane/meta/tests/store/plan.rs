@@ -49,6 +49,16 @@ async fn fill(database: &Database) {
              SELECT '{}', 'p' || n.text, '{{}}', '{{}}', 0, 0, 1 FROM n",
             account()
         ),
+        format!(
+            "INSERT INTO deleted_image (id, repository_id, digest, media_type, manifest_bytes, image_bytes, pushed_ms, annotations,
+                                        manifest, tags, deleted_ms, deleted_by, reason, purge_ms)
+             SELECT 'x' || n.text, i.repository_id, 'd' || n.text, 'a/b', 1, 1, 0, '{{}}', i.manifest, '[]',
+                    CAST(n.text AS BIGINT), 'me', 'REQUEST', CAST(n.text AS BIGINT)
+               FROM n, image i WHERE i.digest = '{image}'"
+        ),
+        "INSERT INTO subject_change (repository_id, subject, change, changed_ms, changed_by, due_ms)
+         SELECT id, 's' || n.text, 'DELETED', 0, 'me', CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
+            .to_owned(),
         "INSERT INTO upload (id, repository_id, algorithm, bytes, version, expires_ms)
          SELECT 'u' || n.text, id, 'sha256', 0, 0, CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
             .to_owned(),
@@ -92,8 +102,10 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "policies" => &[account, "p104000", "10"],
             "repositories" => &[account, "r104000", "r", "s", "10"],
             "repository names" => &[account, "r104000", "10"],
+            "deleted images" => &[key, "104000", "d104000", "10"],
+            "subjects to follow" => &["104000", "105000", "10"],
             "sources of a blob" => &[&blob, account, "10"],
-            "expired uploads" => &["104000", "10"],
+            "deleted images to purge" | "expired uploads" => &["104000", "10"],
             "audit events" => &[key, "-", "10"],
             "audit events of an account" => &[key, "-", "10", account],
             "audit events of a principal" => &[key, "-", "10", "arn:p"],

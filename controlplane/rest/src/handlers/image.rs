@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use hythe_access::kinds;
+use hythe_access::{Granted, kinds};
 use hythe_model::{MediaType, Reference, RepositoryPath};
 use hythe_wire::{InRegistry, ListImages};
 
@@ -77,19 +77,22 @@ pub(crate) async fn delete(context: Context) -> Handled {
     let granted = context
         .authorize::<kinds::BatchDeleteImage>(context.repository(registry_id)?)
         .await?;
-    let deleted = context
-        .plane
-        .delete_image(&granted, &Reference::Digest(context.digest()?))
-        .await?;
-    json(StatusCode::OK, &shape_deleted(deleted), None)
+    delete_what(&context, &granted, Reference::Digest(context.digest()?)).await
 }
 
-pub(super) fn shape_deleted(deleted: hythe_operations::DeletedImage) -> hythe_wire::DeletedImage {
-    hythe_wire::DeletedImage {
+/// Deletes an image, or a tag.
+pub(super) async fn delete_what(
+    context: &Context,
+    granted: &Granted<kinds::BatchDeleteImage>,
+    reference: Reference,
+) -> Handled {
+    let deleted = context.plane.delete_image(granted, &reference).await?;
+    let answer = hythe_wire::DeletedImage {
         image_digest: deleted.digest,
         image_tags: deleted.tags,
         is_image_deleted: deleted.is_image_gone,
-    }
+    };
+    json(StatusCode::OK, &answer, None)
 }
 
 fn shape(repository: &RepositoryPath, detail: hythe_operations::ImageDetail) -> hythe_wire::ImageDetail {

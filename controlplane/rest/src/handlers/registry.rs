@@ -3,9 +3,11 @@
 
 use http::StatusCode;
 use hythe_access::kinds;
-use hythe_wire::{InRegistry, Registry};
+use hythe_model::AccountId;
+use hythe_wire::{InRegistry, PutRegistrySettings, Registry, RegistrySettings};
 
 use super::{Handled, json};
+use crate::body::Json;
 use crate::context::Context;
 
 pub(crate) async fn describe(context: Context) -> Handled {
@@ -24,4 +26,32 @@ pub(crate) async fn describe(context: Context) -> Handled {
         capabilities: registry.capabilities,
     };
     json(StatusCode::OK, &registry, None)
+}
+
+pub(crate) async fn settings(context: Context) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let granted = context
+        .authorize::<kinds::GetAccountSetting>(context.account(registry_id))
+        .await?;
+    shape(granted.resource(), context.plane.registry_settings(&granted).await?)
+}
+
+pub(crate) async fn put_settings(context: Context, Json(body): Json<PutRegistrySettings>) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let granted = context
+        .authorize::<kinds::PutAccountSetting>(context.account(registry_id))
+        .await?;
+    let settings = context
+        .plane
+        .put_registry_settings(&granted, body.deleted_image_retention_days, context.if_match()?)
+        .await?;
+    shape(granted.resource(), settings)
+}
+
+fn shape(account: &AccountId, settings: hythe_operations::RegistrySettings) -> Handled {
+    let answer = RegistrySettings {
+        registry_id: account.clone(),
+        deleted_image_retention_days: settings.deleted_image_retention_days,
+    };
+    json(StatusCode::OK, &answer, Some(settings.version))
 }

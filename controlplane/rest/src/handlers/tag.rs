@@ -7,7 +7,7 @@ use hythe_model::Reference;
 use hythe_operations::TagDetail;
 use hythe_wire::{ImageTag, InRegistry, ListQuery, PutImageTag, TagHistory, TagMove, TagPage};
 
-use super::image::shape_deleted;
+use super::image::delete_what;
 use super::{Handled, json};
 use crate::body::Json;
 use crate::context::Context;
@@ -55,11 +55,7 @@ pub(crate) async fn delete(context: Context) -> Handled {
     let granted = context
         .authorize_tag::<kinds::BatchDeleteImage>(context.repository(registry_id)?)
         .await?;
-    let deleted = context
-        .plane
-        .delete_image(&granted, &Reference::Tag(context.tag()?))
-        .await?;
-    json(StatusCode::OK, &shape_deleted(deleted), None)
+    delete_what(&context, &granted, Reference::Tag(context.tag()?)).await
 }
 
 pub(crate) async fn history(context: Context) -> Handled {

@@ -75,7 +75,7 @@ impl Stage {
         if info.path.contains("{accountId}") {
             world.root = deployment.clone();
         }
-        let other_key = prepare(&world, info).await;
+        let other_key = prepare(&world, info, &digest).await;
         world.root = owner.clone();
         let (path, body) = example(info, &digest, other_key.as_deref().unwrap_or(&key), &token);
         // Without it, those of another account would ask about their own.

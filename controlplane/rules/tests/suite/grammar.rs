@@ -353,6 +353,10 @@ fn authors_are_told_what_they_may_not_want() {
             "public delete",
         ),
         (
+            r#"{"Effect":"Allow","Principal":"*","Action":"ecr:PurgeImage"}"#,
+            "public delete",
+        ),
+        (
             r#"{"Effect":"Allow","NotPrincipal":{"AWS":"222222222222"},"Action":"ecr:BatchDelete*"}"#,
             "public delete",
         ),

@@ -105,11 +105,11 @@ pub async fn deleting_a_digest_takes_all_tags(fixture: &dyn Fixture) {
     );
 }
 
-/// An image that an index lists cannot be deleted; its tags can, and leave it untagged. When the index is
-/// gone, it can be deleted.
+/// An image that an index lists cannot be deleted, nor can its last tag; another tag can. When the index is gone, it
+/// can be deleted.
 pub async fn children_of_an_index_are_protected(fixture: &dyn Fixture) {
     let (repository, other) = (repository(fixture).await, self::repository(fixture).await);
-    let (child_manifest, child) = stored_image(fixture, &repository, &["child"]).await;
+    let (child_manifest, child) = stored_image(fixture, &repository, &["child", "other"]).await;
     let one = stored_index(fixture, &repository, &[child, child], &["one"]).await;
     let two = stored_index(fixture, &repository, &[child], &[]).await;
     let by_digest = Reference::Digest(child);
@@ -121,17 +121,22 @@ pub async fn children_of_an_index_are_protected(fixture: &dyn Fixture) {
     assert_eq!(sorted(indexes), sorted([one, two]));
     assert_eq!(target(fixture, &repository, "child").await, Some(child));
 
-    let deleted = delete(fixture, &repository, &by_tag("child")).await.unwrap();
+    let deleted = delete(fixture, &repository, &by_tag("other")).await.unwrap();
     assert_eq!(
         deleted,
         Some(DeletedImage {
             digest: child,
-            tags: vec![tag("child")],
+            tags: vec![tag("other")],
             is_image_gone: false
         })
     );
-    assert!(is_stored(fixture, &repository, &child).await);
-    assert_eq!(all_tags(fixture, &repository).await, ["one"]);
+    let deleted = delete(fixture, &repository, &by_tag("child")).await;
+    assert!(
+        matches!(&deleted, Err(DeleteImageError::ReferencedByIndex(_))),
+        "{deleted:?}"
+    );
+    assert_eq!(target(fixture, &repository, "child").await, Some(child));
+    assert_eq!(all_tags(fixture, &repository).await, ["child", "one"]);
 
     // An index of another repository protects nothing here.
     for blob in Manifest::parse(child_manifest.to_string().into(), None)
