@@ -27,6 +27,20 @@ pub(crate) enum CliError {
     /// A file is no policy.
     #[error("the policy is not valid: {0}")]
     Policy(hythe_rules::PolicyError),
+    /// A file is no lifecycle policy.
+    #[error("{error} (at `{}` of the document)", error.pointer())]
+    LifecyclePolicy {
+        /// What is wrong with it.
+        error: hythe_rules::lifecycle::LifecyclePolicyError,
+    },
+    /// A lifecycle policy could not be evaluated.
+    #[error("the {what} of the lifecycle policy did not come to its end: {reason}")]
+    LifecycleRun {
+        /// A run or a preview.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// The arguments do not make sense together.
     #[error("{message}")]
     Usage {

@@ -42,8 +42,8 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, audit, completion, configure, group, identity_provider, image, login, logout, policy,
-    registry, repository, role, signing_key, tag, token, user, whoami,
+    access_key, account, audit, completion, configure, group, identity_provider, image, lifecycle, login, logout,
+    policy, registry, repository, role, signing_key, tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -88,6 +88,9 @@ pub enum Command {
     /// Look at, move and delete the tags of images
     #[command(subcommand)]
     Tag(tag::TagCommand),
+    /// Let a policy delete and archive the images of a repository, and see beforehand what it would do
+    #[command(subcommand, after_help = lifecycle::EXAMPLES)]
+    Lifecycle(lifecycle::LifecycleCommand),
     /// Manage users: people
     #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::UserCommand),
@@ -139,6 +142,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Repository(command) => repository::run(command, &context).await,
         Command::Image(command) => image::run(command, &context).await,
         Command::Tag(command) => tag::run(command, &context).await,
+        Command::Lifecycle(command) => lifecycle::run(command, &context).await,
         Command::User(command) => user::run(command, UserKind::User, &context).await,
         Command::ServiceAccount(command) => user::run(command, UserKind::ServiceAccount, &context).await,
         Command::Group(command) => group::run(command, &context).await,

@@ -41,6 +41,8 @@ pub(crate) fn report(error: &CliError) -> Report {
             FAILED,
             Some("the place is a JSON pointer; docs/policies.md has the grammar"),
         ),
+        CliError::LifecyclePolicy { .. } => (FAILED, Some("docs/guides/lifecycle-policies.md has the grammar")),
+        CliError::LifecycleRun { .. } => (FAILED, Some("`hythe lifecycle runs REPOSITORY` lists what was tried")),
         CliError::Usage { hint, .. } => (USAGE, Some(hint)),
         CliError::Unconfirmed(_) => (USAGE, Some("add `--yes`")),
         CliError::Tool { .. } => (
@@ -85,6 +87,7 @@ fn client_report(error: &ClientError) -> (u8, Option<&str>) {
         ClientError::Problem { status, problem, .. } => {
             let hint = match problem.code.as_str() {
                 code::REPOSITORY_NOT_FOUND => Some("`hythe repository list` shows what is there"),
+                code::LIFECYCLE_PREVIEW_IN_PROGRESS => Some("try again when it is complete"),
                 code::REPOSITORY_NOT_EMPTY => Some("add `--force` to delete the images too"),
                 code::PRECONDITION_FAILED => Some("it changed meanwhile; look at it and try again"),
                 code::IMAGE_REFERENCED => Some("delete the index that holds the image first"),

@@ -31,3 +31,4 @@ pub use verify::{AuditFinding, AuditVerification};
 pub(crate) use append::{Recording, insert};
 pub(crate) use list::STATEMENTS as LIST_STATEMENTS;
 pub(crate) use record::Changes;
+pub(crate) use run::new_id;

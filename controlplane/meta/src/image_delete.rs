@@ -229,7 +229,12 @@ const LISTING_INDEXES: &str = "
     SELECT image_digest FROM image_missing_child WHERE repository_id = $1 AND child_digest = $2
      ORDER BY image_digest LIMIT $3";
 
-async fn listing_indexes(session: &mut Session, id: &str, digest: &Digest) -> Result<Vec<Digest>, StoreError> {
+/// The indexes that list an image, or expect it.
+pub(crate) async fn listing_indexes(
+    session: &mut Session,
+    id: &str,
+    digest: &Digest,
+) -> Result<Vec<Digest>, StoreError> {
     let rows = session
         .fetch_all(LISTING_INDEXES, values![id, digest, MAX_NAMED_INDEXES])
         .await?;

@@ -33,6 +33,7 @@ mod image;
 mod image_delete;
 mod image_detail;
 mod image_restore;
+mod lifecycle;
 mod migration;
 mod policy;
 mod postgres;
@@ -76,6 +77,12 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("users", user::LIST),
     ("groups", group::LIST),
     ("roles", role::LIST),
+    ("lifecycle images", lifecycle::IMAGES),
+    ("lifecycle runs", lifecycle::RUNS),
+    ("lifecycle run pages", lifecycle::PAGES),
+    ("due lifecycle policies", lifecycle::DUE),
+    ("ready lifecycle runs", lifecycle::READY),
+    ("old lifecycle runs", lifecycle::OLD),
 ];
 
 /// The same for the audit log.
@@ -104,6 +111,12 @@ pub use image_delete::{
 };
 pub use image_detail::{ImageDetail, TagStatus};
 pub use image_restore::{MAX_RESTORED_IMAGES, RestoreImageError, RestoredImage, TagNotRestored};
+pub use lifecycle::{
+    BatchOutcome, ClaimedRun, FinishedRun, LifecycleBatch, LifecycleItem, LifecycleKept, LifecycleKind,
+    LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRow, LifecycleRunImage,
+    LifecycleRunRecord, LifecycleRunStatus, LifecycleSnapshot, LifecycleTotals, LifecycleVerdict, RuleTotals,
+    StartPreviewError, StartRunError, lifecycle_event_image,
+};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,
 };

@@ -356,6 +356,11 @@ impl Session {
         self.changes.tags.push(moved);
     }
 
+    /// Notes, for the audit log, what there is to tell of something that no request asked for.
+    pub(crate) fn note_details(&mut self, details: serde_json::Value) {
+        self.changes.details = Some(details);
+    }
+
     /// A session whose transactions change what is in `cache`.
     pub(crate) fn with_cache(mut self, cache: Arc<Cache>) -> Self {
         self.cache = Some(cache);

@@ -7,7 +7,7 @@ use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
 use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
-use crate::{AccessGate, AuditQueue};
+use crate::{AccessGate, AuditQueue, LifecycleSettings};
 
 /// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     settings: Settings,
     audit: OnceLock<Arc<AuditQueue>>,
+    lifecycle: OnceLock<LifecycleSettings>,
 }
 
 impl ControlPlane {
@@ -32,6 +33,7 @@ impl ControlPlane {
             clock,
             settings,
             audit: OnceLock::new(),
+            lifecycle: OnceLock::new(),
         };
         Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
     }
@@ -57,6 +59,17 @@ impl ControlPlane {
     #[must_use]
     pub fn audit(&self) -> Option<&Arc<AuditQueue>> {
         self.0.audit.get()
+    }
+
+    /// What the operator decided about lifecycle policies. The first decision stays.
+    pub fn set_lifecycle(&self, settings: LifecycleSettings) {
+        let _ = self.0.lifecycle.set(settings);
+    }
+
+    /// The same; the defaults if nobody has decided.
+    #[must_use]
+    pub fn lifecycle(&self) -> &LifecycleSettings {
+        self.0.lifecycle.get_or_init(LifecycleSettings::default)
     }
 
     /// The present time.

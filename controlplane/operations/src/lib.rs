@@ -23,6 +23,7 @@ mod gate;
 mod group;
 mod identity_provider;
 mod image;
+mod lifecycle;
 mod policy;
 mod policy_document;
 mod policy_simulation;
@@ -69,17 +70,25 @@ pub use hythe_catalog::{
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
     AuditVerification, ChainPosition, DeletedImageRecord, DeletionReason, GroupRecord, IdentityProviderRecord,
-    ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, MAX_IMAGES_PER_DELETION, PolicyChange,
-    PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
+    ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, LifecycleKept, LifecycleKind, LifecycleOutcome,
+    LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage, LifecycleRunRecord,
+    LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument,
+    PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
     RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, StoreError, TagDetail, TagMove,
     TagNotRestored, TagStatus, UserKind, UserRecord,
 };
+pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderChange, IdentityProviderError, MAX_IDENTITY_PROVIDERS,
     ProviderSettingsError, UpdateIdentityProviderError,
 };
 pub use image::{DeleteImageError, ImageError, UnknownImage};
+pub use lifecycle::{
+    DEFAULT_LIFECYCLE_PERIOD, LifecycleCursor, LifecycleMetrics, LifecyclePolicyError, LifecyclePreview,
+    LifecycleReasons, LifecycleRunError, LifecycleRunPages, LifecycleSettings, LifecycleWorker, NoLifecyclePolicy,
+    PreviewError, PreviewFilter, PutLifecyclePolicyError, StartLifecyclePreviewError, StartLifecycleRunError,
+};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICY_CHARS, NewPolicy, PolicyDescription, PolicyError, PolicyKey,
     PolicyScope, UnknownPolicy, UpdatePolicyError,

@@ -15,15 +15,16 @@ use hythe_operations::{
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
     DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError,
-    DeletedImageError, DocumentError, EncryptionError, IdentityProviderError, ImageError, ListRepositoriesError,
-    MembershipError, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PrincipalError,
-    ProviderSettingsError, PutAuditSettingsError, PutImageRefusal, PutRegistryPolicyError, PutRegistrySettingsError,
-    RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RotateSigningKeyError,
-    SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StoreError, TagError, TokenError,
-    UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
-    UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
-    WebIdentityError,
+    DeletedImageError, DocumentError, EncryptionError, IdentityProviderError, ImageError, LifecyclePolicyError,
+    LifecycleRunError, ListRepositoriesError, MembershipError, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
+    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
+    PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegistryPolicyError,
+    RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError,
+    RestoreImageError, RestoreImageRefusal, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError,
+    SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StoreError,
+    TagError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
+    UnknownStatement, UnknownTag, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
+    UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -812,6 +813,82 @@ impl From<UnknownStatement> for Problem {
 impl From<UnknownPolicy> for Problem {
     fn from(error: UnknownPolicy) -> Self {
         Self::new(code::RESOURCE_NOT_FOUND, &error)
+    }
+}
+
+impl From<NoLifecyclePolicy> for Problem {
+    fn from(error: NoLifecyclePolicy) -> Self {
+        Self::new(code::LIFECYCLE_POLICY_NOT_FOUND, &error)
+    }
+}
+
+/// A text that is no lifecycle policy. The words are ECR's.
+fn invalid_lifecycle_policy(error: &hythe_operations::InvalidLifecyclePolicy) -> Problem {
+    let pointer = format!("/lifecyclePolicyText{}", error.pointer());
+    Problem::invalid("LifecyclePolicyText", error).at(pointer)
+}
+
+impl From<LifecyclePolicyError> for Problem {
+    fn from(error: LifecyclePolicyError) -> Self {
+        match error {
+            LifecyclePolicyError::UnknownRepository(error) => error.into(),
+            LifecyclePolicyError::Absent(error) => error.into(),
+            LifecyclePolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            LifecyclePolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutLifecyclePolicyError> for Problem {
+    fn from(error: PutLifecyclePolicyError) -> Self {
+        match error {
+            PutLifecyclePolicyError::UnknownRepository(error) => error.into(),
+            PutLifecyclePolicyError::Invalid(error) => invalid_lifecycle_policy(&error),
+            PutLifecyclePolicyError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutLifecyclePolicyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StartLifecyclePreviewError> for Problem {
+    fn from(error: StartLifecyclePreviewError) -> Self {
+        match error {
+            StartLifecyclePreviewError::UnknownRepository(error) => error.into(),
+            StartLifecyclePreviewError::NoPolicy(error) => error.into(),
+            StartLifecyclePreviewError::Invalid(error) => invalid_lifecycle_policy(&error),
+            StartLifecyclePreviewError::InProgress => Self::new(code::LIFECYCLE_PREVIEW_IN_PROGRESS, &error),
+            StartLifecyclePreviewError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PreviewError> for Problem {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::UnknownRepository(error) => error.into(),
+            PreviewError::Unknown(_) => Self::new(code::LIFECYCLE_PREVIEW_NOT_FOUND, &error),
+            PreviewError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StartLifecycleRunError> for Problem {
+    fn from(error: StartLifecycleRunError) -> Self {
+        match error {
+            StartLifecycleRunError::UnknownRepository(error) => error.into(),
+            StartLifecycleRunError::NoPolicy(error) => error.into(),
+            StartLifecycleRunError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LifecycleRunError> for Problem {
+    fn from(error: LifecycleRunError) -> Self {
+        match error {
+            LifecycleRunError::UnknownRepository(error) => error.into(),
+            LifecycleRunError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            LifecycleRunError::Store(error) => error.into(),
+        }
     }
 }
 

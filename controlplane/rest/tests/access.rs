@@ -20,6 +20,9 @@ const RESOURCE_POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": { "Sid"
 const IDENTITY_POLICY: &str = r#"{ "Version": "2012-10-17", "Statement": {
     "Effect": "Allow", "Action": "ecr:BatchGetImage", "Resource": "*" } }"#;
 
+const LIFECYCLE_POLICY: &str = r#"{ "rules": [{ "rulePriority": 1, "selection": { "tagStatus": "any",
+    "countType": "imageCountMoreThan", "countNumber": 9 }, "action": { "type": "expire" } }] }"#;
+
 /// Whatever an example may be about, but images, users and tokens.
 async fn furnish(world: &World) {
     let put = async |path: &str, body: Value| {
@@ -57,6 +60,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{accountId}", OTHER_ACCOUNT)
         .replace("{policyName}", policy)
         .replace("{providerName}", "ci.example")
+        .replace("{runId}", key)
         .replace("{accessKeyId}", key);
     let trust = json!({
         "Version": "2012-10-17",
@@ -70,7 +74,11 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "ReplaceResourceTags" | "AddResourceTags" => tags(),
         "RemoveResourceTags" => return (format!("{path}?tagKeys=a"), None),
         "PutTag" => json!({ "imageDigest": digest }),
-        "CreateAuthorizationToken" | "RenewAuthorizationToken" | "RestoreImage" | "VerifyAuditEvents" => json!({}),
+        "CreateAuthorizationToken"
+        | "RenewAuthorizationToken"
+        | "RestoreImage"
+        | "StartLifecyclePolicyPreview"
+        | "VerifyAuditEvents" => json!({}),
         "SetRepositoryPolicy" | "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
         "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
         "CreatePolicy" => json!({ "policyName": "new", "policyDocument": IDENTITY_POLICY }),
@@ -98,6 +106,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "UpdateAccessKey" => json!({ "status": "Active" }),
         "BatchDeleteImage" => json!({ "imageIds": [{ "imageDigest": digest }] }),
         "PutRegistrySettings" => json!({ "deletedImageRetentionDays": 30 }),
+        "PutLifecyclePolicy" => json!({ "lifecyclePolicyText": LIFECYCLE_POLICY }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
@@ -109,8 +118,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
 const OF_DELETED_IMAGES: [&str; 2] = ["PurgeImage", "RestoreImage"];
 const OTHER_ACCOUNT: &str = "222222222222";
 
-/// What the requests of the rows about deleted images, groups, roles and accounts need; the id of a key of the other account's
-/// administrator comes back where a row asks for one.
+/// What the requests of the rows about deleted images, groups, roles, accounts and lifecycle policies need; the id of a key
+/// of the other account's administrator, or of a run, comes back where a row asks for one.
 async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<String> {
     if OF_DELETED_IMAGES.contains(&info.name) {
         let image = format!("/api/v1/repositories/team-a%2Fweb/images/{digest}");
@@ -130,6 +139,23 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
     if info.path.contains("{accountId}") {
         let account = json!({ "accountId": OTHER_ACCOUNT, "accountName": "other" });
         world.post("/api/v1/accounts", account).await.expect(201);
+    }
+    if info.path.contains("/lifecycle-policy") {
+        let path = "/api/v1/repositories/team-a%2Fweb/lifecycle-policy";
+        let policy = json!({ "lifecyclePolicyText": LIFECYCLE_POLICY });
+        world
+            .call(&world.root, "PUT", path)
+            .json(&policy)
+            .send()
+            .await
+            .expect(200);
+        if info.name == "GetLifecyclePolicyPreview" {
+            world.post(&format!("{path}/preview"), json!({})).await.expect(202);
+        }
+        if info.path.ends_with("{runId}") {
+            let run = world.call(&world.root, "POST", &format!("{path}/runs")).send().await;
+            return Some(run.expect(202).text("/runId"));
+        }
     }
     if info.path.ends_with("/administrator-keys/{accessKeyId}") {
         let path = format!("/api/v1/accounts/{OTHER_ACCOUNT}/administrator-keys");

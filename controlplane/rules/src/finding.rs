@@ -20,7 +20,12 @@ pub enum PolicyFinding {
     LocksOutCaller(String),
 }
 
-const DELETIONS: [Action; 3] = [Action::BatchDeleteImage, Action::DeleteRepository, Action::PurgeImage];
+const DELETIONS: [Action; 4] = [
+    Action::BatchDeleteImage,
+    Action::DeleteRepository,
+    Action::PurgeImage,
+    Action::PutLifecyclePolicy,
+];
 
 /// Keys that tell who asks, or from where: a condition on one of them makes what is for everybody be for some.
 const LIMITS: [&str; 12] = [

@@ -39,6 +39,7 @@ const READ: &[&str] = &[
     "ecr:BatchGetImage",
     "ecr:GetLifecyclePolicy",
     "ecr:GetLifecyclePolicyPreview",
+    "ecr:ListLifecycleRuns",
     "ecr:ListTagsForResource",
     "ecr:DescribeImageScanFindings",
 ];

@@ -150,6 +150,14 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_AUDIT_WHEN_FULL", value_enum, value_name = "WHAT")]
     pub audit_when_full: Option<AuditWhenFull>,
 
+    /// Minutes between two evaluations of a lifecycle policy, give or take a tenth.
+    #[arg(long, env = "HYTHE_LIFECYCLE_PERIOD_MINUTES", value_name = "MINUTES")]
+    pub lifecycle_period_minutes: Option<u32>,
+
+    /// Take only lifecycle policies that ECR would take too: no `retain`, no hours and weeks, no expiry by last pull.
+    #[arg(long, env = "HYTHE_STRICT_LIFECYCLE_POLICIES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub strict_lifecycle_policies: Option<bool>,
+
     /// Limit how often each principal may ask, by the settings below `rates`; ECR's quotas unless they say otherwise.
     #[arg(long, env = "HYTHE_LIMIT_REQUEST_RATES")]
     pub limit_request_rates: bool,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one typed configuration: defaults, under a file, under the environment, under flags.
 
+mod lifecycle;
 mod rates;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::ServeArgs;
 #[cfg(debug_assertions)]
 use crate::test_hooks;
 
+pub use self::lifecycle::Lifecycle;
 pub use self::rates::Rates;
 
 /// Everything that `hythe serve` can be told.
@@ -51,6 +53,8 @@ pub struct Config {
     pub log: Log,
     /// The audit log.
     pub audit: Audit,
+    /// Lifecycle policies of repositories.
+    pub lifecycle: Lifecycle,
     /// Bounds.
     pub limits: Limits,
     /// How often somebody may fail to log in, and how often somebody may ask.
@@ -565,6 +569,11 @@ impl Config {
         set(&mut self.audit.reads, args.audit_reads.as_ref());
         set(&mut self.audit.max_waiting_mib, args.audit_max_waiting_mib.as_ref());
         set(&mut self.audit.when_full, args.audit_when_full.as_ref());
+        set(
+            &mut self.lifecycle.period_minutes,
+            args.lifecycle_period_minutes.as_ref(),
+        );
+        set(&mut self.lifecycle.strict, args.strict_lifecycle_policies.as_ref());
         self.rates.limit_requests |= args.limit_request_rates;
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
@@ -633,6 +642,7 @@ impl Config {
             }
         }
         self.rates.check().or_else(fail)?;
+        self.lifecycle.check().or_else(fail)?;
         let limits = &self.limits;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         // Name, value, least and most.
@@ -798,6 +808,7 @@ mod tests {
             ("[limits]\nmax_connections = 0", "max_connections"),
             ("[limits]\nmax_blob_mib = 52001", "between 1 and 52000"),
             ("[limits]\ntenant_share_percent = 101", "tenant_share_percent"),
+            ("[lifecycle]\nperiod_minutes = 0", "lifecycle.period_minutes"),
             ("[database]\nurl = \"mysql://x\"", "postgres://"),
             ("[log]\nlevel = \"a=b=c\"", "log.level"),
         ];

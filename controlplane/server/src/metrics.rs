@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything that `/metrics` shows.
 
+mod lifecycle;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hythe_meta::{CacheStats, ImageCounts};
-use hythe_operations::{AbuseCounts, AuditQueue};
+use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::lifecycle::LifecycleCounts;
 use crate::listener::ConnectionMetrics;
 use crate::verified::DamagedBlobs;
 
@@ -27,6 +30,7 @@ pub struct Metrics {
     abuse: AbuseMetrics,
     images: ImageMetrics,
     audit: Option<AuditCounts>,
+    lifecycle: Option<LifecycleCounts>,
 }
 
 /// How the audit log does.
@@ -123,6 +127,7 @@ impl Metrics {
             memory,
             cache,
             audit: None,
+            lifecycle: None,
             abuse,
             images,
         }
@@ -181,6 +186,11 @@ impl Metrics {
         self.audit = Some(counts);
     }
 
+    /// Adds the counts of the runs of lifecycle policies.
+    pub fn add_lifecycle(&mut self, counted: &Arc<LifecycleMetrics>) {
+        self.lifecycle = Some(LifecycleCounts::new(&mut self.registry, counted));
+    }
+
     /// Adds the counts of a listener.
     pub fn add_listener(&mut self, name: &'static str, metrics: &ConnectionMetrics) {
         let labels = [("listener".into(), name.into())].into_iter();
@@ -231,6 +241,9 @@ impl Metrics {
     pub fn encode(&self, waiting_writes: usize, cache: CacheStats) -> Result<String, fmt::Error> {
         self.cache.set(cache);
         if let Some(counts) = &self.audit {
+            counts.take();
+        }
+        if let Some(counts) = &self.lifecycle {
             counts.take();
         }
         self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));

@@ -14,7 +14,9 @@ use hythe_catalog::Catalog;
 use hythe_distribution::{Registry, RegistryConfig};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
-use hythe_operations::{AccessGate, AddressStyle, AuditQueue, ControlPlane, RegistryAddress, WhenFull};
+use hythe_operations::{
+    AccessGate, AddressStyle, AuditQueue, ControlPlane, LifecycleSettings, RegistryAddress, WhenFull,
+};
 use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,8 @@ use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
 const REFRESH_PERIOD: Duration = Duration::from_secs(1);
 /// How often expired uploads are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
+/// How often a node looks for runs and previews of lifecycle policies that it was not told of.
+const LIFECYCLE_PERIOD: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
 /// Most uploads that one pass gives up.
 const EXPIRY_BATCH: usize = 1000;
@@ -164,6 +168,11 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     };
     let plane = ControlPlane::new(store.clone(), Arc::new(gate), Arc::clone(&clock), settings)
         .with_issuer_documents(Arc::new(issuers));
+    plane.set_lifecycle(LifecycleSettings {
+        period: config.lifecycle.period(),
+        is_strict: config.lifecycle.strict,
+        ..LifecycleSettings::default()
+    });
     let audit = open_audit(&config, &plane, &store, &clock)?;
     plane
         .gate()
@@ -178,6 +187,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_damaged_blobs(&damaged);
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
     metrics.add_audit(&audit);
+    let period = LIFECYCLE_PERIOD.min(expiry_period());
+    metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());
     }

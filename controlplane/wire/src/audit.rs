@@ -92,8 +92,11 @@ pub struct AuditEvent {
     pub read_only: bool,
     /// What it was done to.
     pub resources: Vec<AuditResource>,
-    /// `AwsApiCall`.
+    /// `AwsApiCall`, or `AwsServiceEvent` for what the server did by itself.
     pub event_type: String,
+    /// What there is to tell of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_event_details: Option<Value>,
     /// The account whose record this is.
     pub recipient_account_id: Option<String>,
     /// The operation as this server calls it.
@@ -131,7 +134,7 @@ pub struct AuditEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserIdentity {
-    /// `Root`, `IAMUser`, `AssumedRole`, `Anonymous` (no credentials), or `Unknown` (credentials that were refused).
+    /// `Root`, `IAMUser`, `AssumedRole`, `Anonymous` (no credentials), `Unknown` (credentials that were refused), or `AWSService` (the server itself).
     #[serde(rename = "type")]
     pub kind: String,
     /// The ARN; `*` for anonymous.

@@ -100,6 +100,20 @@ actions! {
     SetRepositoryPolicy("ecr", RepositoryPath),
     /// Delete the policy of a repository.
     DeleteRepositoryPolicy("ecr", RepositoryPath),
+    /// Set the lifecycle policy of a repository.
+    PutLifecyclePolicy("ecr", RepositoryPath),
+    /// Read the lifecycle policy of a repository.
+    GetLifecyclePolicy("ecr", RepositoryPath),
+    /// Delete the lifecycle policy of a repository.
+    DeleteLifecyclePolicy("ecr", RepositoryPath),
+    /// Ask what a lifecycle policy would do.
+    StartLifecyclePolicyPreview("ecr", RepositoryPath),
+    /// Read what a lifecycle policy would do.
+    GetLifecyclePolicyPreview("ecr", RepositoryPath),
+    /// Evaluate a lifecycle policy now.
+    StartLifecycleRun("ecr", RepositoryPath),
+    /// List and describe what a lifecycle policy has done.
+    ListLifecycleRuns("ecr", RepositoryPath),
     /// Read the policy of the registry.
     GetRegistryPolicy("ecr", AccountId),
     /// Set the policy of the registry.

@@ -299,6 +299,8 @@ pub struct Facts {
     pub parameters: Vec<(Cow<'static, str>, String)>,
     /// Parts of the answer to a change: names, and values as JSON. Without secrets and of bounded size.
     pub response: Vec<(Cow<'static, str>, String)>,
+    /// Of something that no request asked for: a JSON object with what there is to tell. A change may tell more itself.
+    pub service_details: Option<Arc<str>>,
     /// The HTTP status of the answer; 0 while there is none.
     pub status: u16,
     /// The code and the text of an error.

@@ -20,6 +20,8 @@ const MAX_TAG_MOVES: usize = 1000;
 pub(crate) struct Changes {
     pub(crate) digest: Option<Digest>,
     pub(crate) tags: Vec<MovedTag>,
+    /// Of something that no request asked for: what the transaction has to tell.
+    pub(crate) details: Option<Value>,
 }
 
 /// What a record is found by. Made from the record itself, so that the two can be compared.
@@ -69,12 +71,17 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
         .map(|asked| asked.resource.account())
         .or(facts.account.as_ref())
         .or(facts.who.as_ref().and_then(|who| who.principal.account()));
+    let details = service_details(facts, changes);
     let mut record = Map::new();
     let mut set = |name: &str, value: Value| drop(record.insert(name.to_owned(), value));
     set("eventVersion", EVENT_VERSION.into());
     set(
         "userIdentity",
-        facts.who.as_ref().map_or_else(|| json!({"type": "Unknown"}), identity),
+        match &facts.who {
+            Some(who) => identity(who),
+            None if details.is_some() => json!({"type": "AWSService", "invokedBy": format!("{source}.amazonaws.com")}),
+            None => json!({"type": "Unknown"}),
+        },
     );
     set("eventSource", format!("{source}.amazonaws.com").into());
     set("eventName", facts.event.unwrap_or(action).into());
@@ -87,16 +94,25 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
     }
     set("requestParameters", parameters(facts, named.as_ref()));
     set("responseElements", response(facts, changes, named.as_ref(), is_done));
-    set("readOnly", (!facts.is_change).into());
+    // ECR calls its own doings read-only, whatever they delete.
+    set("readOnly", (!facts.is_change || details.is_some()).into());
     set("resources", resources(asked, named.as_ref(), region));
-    set("eventType", "AwsApiCall".into());
+    match details {
+        Some(details) => {
+            set("eventType", "AwsServiceEvent".into());
+            set("serviceEventDetails", details);
+        }
+        None => set("eventType", "AwsApiCall".into()),
+    }
     set("recipientAccountId", account.map(AccountId::as_str).into());
     set("operation", facts.operation.into());
     if facts.status != 0 && changes.is_none() {
         set("httpStatus", facts.status.into());
     }
     set("decision", decision(denied, asked));
-    let digest = changes.and_then(|changes| changes.digest).or(facts.digest);
+    // What the server does by itself may be about many images.
+    let of_one = changes.filter(|changes| changes.details.is_none());
+    let digest = of_one.and_then(|changes| changes.digest).or(facts.digest);
     if let Some(digest) = digest {
         set("imageDigest", digest.to_string().into());
     }
@@ -107,6 +123,12 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
         set("tagMoves", changes.tags.iter().take(MAX_TAG_MOVES).map(moved).collect());
     }
     Value::Object(record)
+}
+
+/// What is told of something that no request asked for.
+fn service_details(facts: &Facts, changes: Option<&Changes>) -> Option<Value> {
+    let told = changes.and_then(|changes| changes.details.clone());
+    told.or_else(|| serde_json::from_str(facts.service_details.as_deref()?).ok())
 }
 
 fn identity(who: &Who) -> Value {
@@ -402,6 +424,7 @@ mod tests {
                 from: digest("a"),
                 to: digest("b"),
             }],
+            details: None,
         };
         let record = shared(&facts, &Region::default(), Some(&changes));
         assert_eq!(record["decision"]["effect"], "Allow");
@@ -454,6 +477,34 @@ mod tests {
             "repo:a"
         );
         assert_eq!(Columns::of(&record).principal, "arn:aws:iam::000000000000:role/ci");
+    }
+
+    #[test]
+    fn what_no_request_asked_for_is_told_as_the_doing_of_the_service() {
+        let mut facts = Facts {
+            is_change: true,
+            default_event: "PolicyExecutionEvent",
+            service_details: Some(r#"{"repositoryName":"team-a/web"}"#.into()),
+            ..facts()
+        };
+        facts.operation = "lifecycle.run";
+        let record = shared(&facts, &Region::default(), None);
+        assert_eq!(
+            (&record["eventName"], &record["eventType"], &record["readOnly"]),
+            (&"PolicyExecutionEvent".into(), &"AwsServiceEvent".into(), &true.into())
+        );
+        assert_eq!(record["userIdentity"]["type"], "AWSService");
+        assert_eq!(record["serviceEventDetails"]["repositoryName"], "team-a/web");
+        assert_eq!(
+            Columns::of(&record).repository.as_deref(),
+            Some("000000000000/team-a/web")
+        );
+        let changes = Changes {
+            details: Some(json!({ "images": 1 })),
+            ..Changes::default()
+        };
+        let record = shared(&facts, &Region::default(), Some(&changes));
+        assert_eq!(record["serviceEventDetails"], json!({ "images": 1 }));
     }
 
     #[test]

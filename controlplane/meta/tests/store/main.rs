@@ -21,6 +21,7 @@ mod durability;
 mod harness;
 mod identity_provider;
 mod image;
+mod lifecycle;
 mod order;
 mod plan;
 mod policy;

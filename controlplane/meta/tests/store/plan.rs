@@ -71,6 +71,20 @@ async fn fill(database: &Database) {
         "INSERT INTO audit_event (id, account_id, principal, event_name, records, shared, members)
          SELECT 'b' || n.text, '000000000000', 'arn:p', 'PutImage', 1, '{}', '' FROM n"
             .to_owned(),
+        "INSERT INTO lifecycle_policy (repository_id, document, updated_ms, version, due_ms)
+         SELECT 'r' || n.text, '{}', 0, 1, CAST(n.text AS BIGINT) FROM n"
+            .to_owned(),
+        "INSERT INTO lifecycle_run (id, repository_id, kind, document, status, created_ms, ready_ms, lease, attempts, acted,
+                                    totals)
+         SELECT 'i' || n.text, 'r' || n.text, 'run', '{}', 'pending', 0, CAST(n.text AS BIGINT), 0, 0, 0, '{}' FROM n"
+            .to_owned(),
+        "INSERT INTO lifecycle_run (id, repository_id, kind, document, status, created_ms, finished_ms, ready_ms, lease,
+                                    attempts, acted, totals)
+         SELECT 'o' || n.text, 'r' || n.text, 'run', '{}', 'complete', 0, CAST(n.text AS BIGINT), 0, 0, 0, 0, '{}' FROM n"
+            .to_owned(),
+        "INSERT INTO lifecycle_run_page (run_id, page, images)
+         SELECT 'i100001', CAST(n.text AS BIGINT), '[]' FROM n"
+            .to_owned(),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -105,7 +119,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "deleted images" => &[key, "104000", "d104000", "10"],
             "subjects to follow" => &["104000", "105000", "10"],
             "sources of a blob" => &[&blob, account, "10"],
-            "deleted images to purge" | "expired uploads" => &["104000", "10"],
+            "deleted images to purge" | "expired uploads" | "due lifecycle policies" => &["104000", "10"],
             "audit events" => &[key, "-", "10"],
             "audit events of an account" => &[key, "-", "10", account],
             "audit events of a principal" => &[key, "-", "10", "arn:p"],
@@ -117,6 +131,10 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "audit events to seal" => &["10"],
             "audit anchors" => &["4000", "4100"],
             "accounts" => &["104000000000", "10"],
+            "lifecycle images" => &[key, "i104000", "10"],
+            "lifecycle runs" => &[key, "run", "i104000", "10"],
+            "lifecycle run pages" => &[key, "4000", "10"],
+            "old lifecycle runs" | "ready lifecycle runs" => &["104000", "10", "run"],
             "users" | "groups" | "roles" => &[account, "u104000", "10"],
             other => panic!("what are the values of `{other}`?"),
         };

@@ -55,6 +55,11 @@ fn failed() -> Box<dyn Error + Send + Sync> {
     io::Error::other("SECRET").into()
 }
 
+/// A lifecycle policy without rules.
+fn no_lifecycle_policy() -> hythe_operations::InvalidLifecyclePolicy {
+    hythe_operations::LifecyclePolicy::parse("{}").unwrap_err()
+}
+
 /// A document that has no valid effect in its first statement.
 fn malformed() -> DocumentError {
     let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"allow"}]}"#;
@@ -151,6 +156,28 @@ fn every_error_has_its_status_and_code() {
         "SetRepositoryPolicy::VersionMismatch" => SetRepositoryPolicyError::VersionMismatch,
         "SetRepositoryPolicy::Access" => SetRepositoryPolicyError::Access(GateError(failed())),
         "SetRepositoryPolicy::Store" => SetRepositoryPolicyError::Store(corrupt()),
+        "LifecyclePolicy::UnknownRepository" => LifecyclePolicyError::UnknownRepository(unknown()),
+        "LifecyclePolicy::Absent" => LifecyclePolicyError::Absent(NoLifecyclePolicy(path())),
+        "LifecyclePolicy::VersionMismatch" => LifecyclePolicyError::VersionMismatch,
+        "LifecyclePolicy::Store" => LifecyclePolicyError::Store(corrupt()),
+        "PutLifecyclePolicy::UnknownRepository" => PutLifecyclePolicyError::UnknownRepository(unknown()),
+        "PutLifecyclePolicy::Invalid" => PutLifecyclePolicyError::Invalid(no_lifecycle_policy()),
+        "PutLifecyclePolicy::VersionMismatch" => PutLifecyclePolicyError::VersionMismatch,
+        "PutLifecyclePolicy::Store" => PutLifecyclePolicyError::Store(corrupt()),
+        "StartLifecyclePreview::UnknownRepository" => StartLifecyclePreviewError::UnknownRepository(unknown()),
+        "StartLifecyclePreview::NoPolicy" => StartLifecyclePreviewError::NoPolicy(NoLifecyclePolicy(path())),
+        "StartLifecyclePreview::Invalid" => StartLifecyclePreviewError::Invalid(no_lifecycle_policy()),
+        "StartLifecyclePreview::InProgress" => StartLifecyclePreviewError::InProgress,
+        "StartLifecyclePreview::Store" => StartLifecyclePreviewError::Store(corrupt()),
+        "Preview::UnknownRepository" => PreviewError::UnknownRepository(unknown()),
+        "Preview::Unknown" => PreviewError::Unknown(path()),
+        "Preview::Store" => PreviewError::Store(corrupt()),
+        "StartLifecycleRun::UnknownRepository" => StartLifecycleRunError::UnknownRepository(unknown()),
+        "StartLifecycleRun::NoPolicy" => StartLifecycleRunError::NoPolicy(NoLifecyclePolicy(path())),
+        "StartLifecycleRun::Store" => StartLifecycleRunError::Store(corrupt()),
+        "LifecycleRun::UnknownRepository" => LifecycleRunError::UnknownRepository(unknown()),
+        "LifecycleRun::Unknown" => LifecycleRunError::Unknown("0197".into()),
+        "LifecycleRun::Store" => LifecycleRunError::Store(corrupt()),
         "RegistryPolicy::Absent" => RegistryPolicyError::Absent(NoRegistryPolicy(account.clone())),
         "RegistryPolicy::UnknownStatement" =>
             RegistryPolicyError::UnknownStatement(UnknownStatement("Share".into(), account.clone())),

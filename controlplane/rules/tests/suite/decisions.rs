@@ -739,6 +739,9 @@ fn managed_policies_allow_what_their_names_say() {
             | Action::ListImages
             | Action::DescribeImages
             | Action::GetRepositoryPolicy
+            | Action::GetLifecyclePolicy
+            | Action::GetLifecyclePolicyPreview
+            | Action::ListLifecycleRuns
             | Action::ListTagsForResource => &["FullAccess", "PowerUser", "ReadOnly"],
             Action::InitiateLayerUpload | Action::UploadLayerPart | Action::CompleteLayerUpload | Action::PutImage => {
                 &["FullAccess", "PowerUser"]
