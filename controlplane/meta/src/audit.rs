@@ -9,6 +9,7 @@
 //!
 //! INVARIANT: the sequence numbers of sealed records have no gaps, and each record's hash covers all before it.
 
+mod also;
 mod answers;
 mod append;
 mod chain;

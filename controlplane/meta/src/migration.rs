@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../migrations/0007_federation.sql")),
     (8, include_str!("../migrations/0008_retention.sql")),
     (10, include_str!("../migrations/0010_lifecycle.sql")),
+    (13, include_str!("../migrations/0013_audit_also.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::context::Connection;
+use crate::observe::Identified;
 use crate::operation::Access;
 use crate::router::Shared;
 use crate::{OperationInfo, Problem};
@@ -65,10 +66,6 @@ pub(crate) async fn record(State(shared): State<Shared>, request: Request, next:
     let extensions = request.extensions();
     let connection = extensions.get::<Connection>();
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let id = match extensions.get::<crate::observe::RequestId>() {
-        Some(id) => RequestId::new(&id.0),
-        None => queue.next_request(),
-    };
     let facts = Facts {
         operation: "unknown",
         default_event: "Unknown",
@@ -76,7 +73,10 @@ pub(crate) async fn record(State(shared): State<Shared>, request: Request, next:
         user_agent: user_agent(request.headers()),
         ..Facts::default()
     };
-    let trail = Trail::new(shared.plane.now(), id, facts);
+    let trail = match extensions.get::<Identified>() {
+        Some(request) => Trail::new(request.began_at, RequestId::new(&request.id), facts),
+        None => Trail::without_id(shared.plane.now(), facts),
+    };
     let recorded = Recorded {
         queue,
         trail: trail.clone(),

@@ -11,6 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::FutureExt as _;
 use http::{HeaderName, HeaderValue, Method};
+use hythe_access::AuditLog as _;
+use jiff::Timestamp;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -23,9 +25,12 @@ const MAX_REQUEST_ID_CHARS: usize = 128;
 /// The target of audit events.
 const AUDIT: &str = "hythe::audit";
 
-/// The id of a request.
+/// When a request began, and its id.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestId(pub(crate) String);
+pub(crate) struct Identified {
+    pub(crate) began_at: Timestamp,
+    pub(crate) id: String,
+}
 
 /// What became known of a request while it was handled.
 #[derive(Clone, Debug, Default)]
@@ -51,15 +56,26 @@ impl Trail {
 }
 
 /// The outermost layer: gives the request an id, and turns problems and panics into answers with it.
-pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let began_at = shared.plane.now();
+    let new_id = || match shared.plane.audit() {
+        Some(queue) => queue.next_request(began_at).to_string(),
+        None => Uuid::new_v4().simple().to_string(),
+    };
+    answer(began_at, new_id, request, next).await
+}
+
+async fn answer(began_at: Timestamp, new_id: impl FnOnce() -> String, mut request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     let is_good =
         |id: &&str| (1..=MAX_REQUEST_ID_CHARS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let id = given
-        .filter(is_good)
-        .map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned);
+    let id = given.filter(is_good).map_or_else(new_id, str::to_owned);
     let is_head = request.method() == Method::HEAD;
-    request.extensions_mut().insert(RequestId(id.clone()));
+    let identified = Identified {
+        began_at,
+        id: id.clone(),
+    };
+    request.extensions_mut().insert(identified);
     let span = tracing::info_span!("control.request", request.id = %id, operation = tracing::field::Empty);
     let outcome = AssertUnwindSafe(next.run(request))
         .catch_unwind()
@@ -108,8 +124,8 @@ pub(crate) async fn observe(
     tracing::Span::current().record("operation", info.name);
     let id = request
         .extensions()
-        .get::<RequestId>()
-        .map(|id| id.0.clone())
+        .get::<Identified>()
+        .map(|request| request.id.clone())
         .unwrap_or_default();
     crate::audit::note_operation(info);
     request.extensions_mut().insert(info);
@@ -165,7 +181,8 @@ mod tests {
         async fn break_down() -> &'static str {
             panic!("the inner secret") // on purpose
         }
-        let router = Router::new().route("/", get(break_down)).layer(from_fn(identify));
+        let layer = |request: Request, next: Next| answer(Timestamp::UNIX_EPOCH, || "made".to_owned(), request, next);
+        let router = Router::new().route("/", get(break_down)).layer(from_fn(layer));
         let request = Request::get("/").header(REQUEST_ID, "r1").body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use hythe_operations::ControlPlane;
 use hythe_wire::{code, path::PREFIX};
 use tokio::sync::Semaphore;
@@ -42,7 +42,7 @@ pub fn router(plane: ControlPlane, metrics: Metrics) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .layer(from_fn_with_state(shared.clone(), record))
-        .layer(from_fn(identify))
+        .layer(from_fn_with_state(shared.clone(), identify))
         .with_state(shared);
     Router::new().nest(PREFIX, routes)
 }

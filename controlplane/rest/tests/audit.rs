@@ -286,6 +286,130 @@ async fn an_account_sees_its_own_and_the_chain_is_the_deployments() {
 }
 
 #[tokio::test]
+async fn the_record_of_a_change_has_its_answer_and_what_allowed_it() {
+    let world = World::new().await;
+    let ada = world.user("ada", &["FullAccess"]).await;
+    let body = json!({ "repositoryName": "team-a/web" });
+    let made = world
+        .call(&ada, "POST", "/api/v1/repositories")
+        .json(&body)
+        .send()
+        .await;
+    let made = made.expect(201).json();
+    let newest = async |query: &str| {
+        let page = world.get(&format!("/api/v1/audit-events?{query}")).await;
+        page.expect(200).json()["auditEvents"][0].clone()
+    };
+    let record = newest("eventName=CreateRepository").await;
+    assert_eq!(
+        (
+            &record["httpStatus"],
+            &record["readOnly"],
+            &record["decision"]["effect"]
+        ),
+        (&json!(201), &json!(false), &json!("Allow"))
+    );
+    for member in ["repositoryArn", "repositoryUri", "createdAt", "imageTagMutability"] {
+        assert_eq!(record["responseElements"][member], made[member], "{member}");
+    }
+    let statement = record["decision"]["statement"].as_str().unwrap();
+    assert!(statement.contains("FullAccess"), "{statement}");
+
+    // What is secret in an answer is not in the record, and administrators need no statement.
+    let keys = "/api/v1/users/ada/access-keys";
+    let key = world.call(&world.root, "POST", keys).send().await;
+    let record = newest("eventName=CreateAccessKey").await;
+    assert_eq!(record["responseElements"]["accessKeyId"], key.text("/accessKeyId"));
+    assert_eq!(record["httpStatus"], 201);
+    assert!(record["decision"].get("statement").is_none());
+    assert!(!record.to_string().contains(&key.text("/secretAccessKey")));
+
+    // What was refused has changed nothing, and has the status that was told.
+    let again = world
+        .call(&ada, "POST", "/api/v1/repositories")
+        .json(&body)
+        .send()
+        .await;
+    again.expect(409);
+    world.clock.advance_seconds(1);
+    let refused = newest("errorCode=RepositoryAlreadyExistsException").await;
+    assert_eq!(
+        (&refused["httpStatus"], &refused["responseElements"]),
+        (&json!(409), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_request_between_two_accounts_is_the_business_of_both() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let [visitor, bystander] = [world.account("111111111111").await, world.account("222222222222").await];
+    let path = "/api/v1/repositories/team-a%2Fweb?registryId=000000000000";
+    world.call(&visitor, "GET", path).send().await.expect(403);
+    let seen = async |by: &Auth| {
+        let query = "/api/v1/audit-events?eventName=DescribeRepositories";
+        let page = world.call(by, "GET", query).send().await;
+        page.expect(200).json()["auditEvents"].as_array().unwrap().clone()
+    };
+    let (owners, visitors) = (seen(&world.root).await, seen(&visitor).await);
+    assert_eq!(owners.len(), 1);
+    assert_eq!(owners, visitors);
+    assert_eq!(
+        (
+            &owners[0]["recipientAccountId"],
+            &owners[0]["userIdentity"]["accountId"]
+        ),
+        (&json!("000000000000"), &json!("111111111111"))
+    );
+    assert_eq!(seen(&bystander).await, Vec::<Value>::new());
+    let verified = world.post("/api/v1/audit-verifications", json!({})).await.json();
+    assert_eq!(verified["isComplete"], true);
+}
+
+#[tokio::test]
+async fn the_id_of_a_refusal_finds_its_record() {
+    let world = World::new().await;
+    let refused = async |id: Option<&str>| {
+        let request = http::Request::get("/api/v1/repositories/team-a%2Fweb");
+        let request = id
+            .iter()
+            .fold(request, |request, id| request.header("x-request-id", *id));
+        let response =
+            tower::ServiceExt::oneshot(world.router.clone(), request.body(axum::body::Body::empty()).unwrap());
+        let response = response.await.unwrap();
+        assert_eq!(response.status().as_u16(), 401);
+        response.headers()["x-request-id"].to_str().unwrap().to_owned()
+    };
+    let uuid = "f81d4fae7dec11d0a76500a0c91e6bf6";
+    let mut ids = vec![refused(None).await, refused(None).await];
+    world.clock.advance_seconds(20);
+    ids.extend([
+        refused(None).await,
+        refused(Some("mine")).await,
+        refused(Some(uuid)).await,
+    ]);
+    world.clock.advance_seconds(20);
+    for id in &ids {
+        let page = world.get(&format!("/api/v1/audit-events?requestId={id}")).await;
+        let found = page.expect(200).json()["auditEvents"].as_array().unwrap().clone();
+        assert_eq!((found.len(), &found[0]["requestID"]), (1, &json!(id)), "{id}");
+        let tail = world
+            .get(&format!("/api/v1/audit-events?requestId={id}&afterSequence=0"))
+            .await;
+        assert_eq!(
+            tail.expect(200).json()["auditEvents"].as_array().unwrap().len(),
+            1,
+            "{id}"
+        );
+    }
+    assert_eq!(ids[3..], ["mine", uuid]);
+    let none = world.get("/api/v1/audit-events?requestId=other").await.json();
+    assert_eq!(none["auditEvents"], json!([]));
+    let long = format!("/api/v1/audit-events?requestId={}", "x".repeat(513));
+    world.get(&long).await.expect_code(400, "InvalidParameterException");
+}
+
+#[tokio::test]
 async fn settings_are_changed_once() {
     let world = World::new().await;
     let path = "/api/v1/audit-settings";

@@ -13,7 +13,8 @@ use crate::DateTime;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListAuditEvents {
-    /// The account whose records are wanted; the caller's own by default.
+    /// The account whose records are wanted, of what was asked for of it and of what somebody of it asked for; the
+    /// caller's own by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_id: Option<AccountId>,
     /// The records of all accounts; for the administrator of the deployment.
@@ -38,13 +39,17 @@ pub struct ListAuditEvents {
     /// The repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<RepositoryName>,
-    /// The digest of an image or a layer that was read, stored or deleted.
+    /// The digest of an image or a layer that was read, stored or deleted, or that a tag has left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// The code of the error, such as `DENIED` or `AccessDeniedException`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub error_code: Option<String>,
+    /// The id of the request, as its answer has it (`X-Request-Id`, or `requestId` of an error).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub request_id: Option<String>,
     /// Gives records in the order of the chain, after the one with this number; newest first without it. Records that
     /// have no number yet, which are those of the last second, are left out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +102,7 @@ pub struct AuditEvent {
     /// What there is to tell of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_event_details: Option<Value>,
-    /// The account whose record this is.
+    /// The account of what was asked for. That of who asked finds the record, too.
     pub recipient_account_id: Option<String>,
     /// The operation as this server calls it.
     pub operation: String,

@@ -31,8 +31,8 @@ tokio::task_local! {
 
 /// Takes the trails of requests that were answered.
 pub trait AuditLog: fmt::Debug + Send + Sync {
-    /// An id for a request that brings none and whose client is told one.
-    fn next_request(&self) -> RequestId;
+    /// An id for a request that began then, brings none, and whose client is told one.
+    fn next_request(&self, at: Timestamp) -> RequestId;
 
     /// Takes a request that has its answer. Never waits; a request that the store has recorded is passed over.
     fn finished(&self, trail: &Trail);
@@ -46,13 +46,42 @@ pub trait AuditLog: fmt::Debug + Send + Sync {
 /// The id of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RequestId {
-    /// Made here; shown as 32 hexadecimal digits.
+    /// Made here, as a rule; shown as 32 hexadecimal digits. The first 48 bits of those that were made here are the time in
+    /// milliseconds when the request began, by which its record is found.
     Number(u128),
     /// The client's own.
     Text(Arc<str>),
 }
 
+/// How many bits of an id that is made here come after the time.
+const BITS_AFTER_TIME: u32 = 80;
+
 impl RequestId {
+    /// An id for a request that began at `at`; the last 80 bits of `number` tell it from others.
+    #[must_use]
+    pub fn at(at: Timestamp, number: u128) -> Self {
+        let mask = (1 << BITS_AFTER_TIME) - 1;
+        Self::Number(time_bits(at) | number & mask)
+    }
+
+    /// Whether the id says that its request began at `at`.
+    #[must_use]
+    pub fn is_of(&self, at: Timestamp) -> bool {
+        matches!(self, Self::Number(number) if number >> BITS_AFTER_TIME == time_bits(at) >> BITS_AFTER_TIME)
+    }
+
+    /// When the request began, if the id was made here.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Number(number) => {
+                let millis = i64::try_from(number >> BITS_AFTER_TIME).ok()?;
+                Timestamp::from_millisecond(millis).ok()
+            }
+            Self::Text(_) => None,
+        }
+    }
+
     /// Reads an id.
     #[must_use]
     pub fn new(text: &str) -> Self {
@@ -62,6 +91,11 @@ impl RequestId {
             _ => Self::Text(text.into()),
         }
     }
+}
+
+/// The time in milliseconds as the first 48 bits of a number; 0 before 1970.
+fn time_bits(at: Timestamp) -> u128 {
+    u128::try_from(at.as_millisecond()).unwrap_or(0) << BITS_AFTER_TIME
 }
 
 impl fmt::Display for RequestId {
@@ -427,6 +461,19 @@ mod tests {
         };
         assert_eq!(caller("docker"), caller("docker"));
         assert_ne!(caller("docker"), caller("podman"));
+    }
+
+    #[test]
+    fn ids_that_are_made_here_tell_their_time() {
+        let at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
+        let id = RequestId::at(at, u128::MAX);
+        assert_eq!(id.to_string().get(12..), Some("f".repeat(20).as_str()));
+        assert!(id.is_of(at) && !id.is_of(Timestamp::from_millisecond(1_700_000_000_124).unwrap()));
+        assert_eq!(id.time(), Some(at));
+        assert_eq!(RequestId::new(&id.to_string()), id);
+        assert!(!RequestId::Text("mine".into()).is_of(at) && RequestId::Text("mine".into()).time().is_none());
+        // What is no time of the calendar.
+        assert_eq!(RequestId::Number(u128::MAX).time(), None);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Audited {
         };
         let trail = Trail::without_id(registry.now(), facts);
         if is_change {
-            trail.request_or(|| log.next_request());
+            trail.request_or(|| log.next_request(trail.began_at()));
         }
         Some(Self { log, trail })
     }
@@ -56,7 +56,7 @@ impl Audited {
 
     /// The id that finds the record, for a client that is told it.
     pub(crate) fn request_id(&self) -> &RequestId {
-        self.trail.request_or(|| self.log.next_request())
+        self.trail.request_or(|| self.log.next_request(self.trail.began_at()))
     }
 
     /// Notes what the client is told. An answer that is no success carries the id that finds the record.

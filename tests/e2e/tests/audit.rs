@@ -79,6 +79,15 @@ fn the_log_says_who_pushed_and_who_pulled_which_digest() -> Result<()> {
     ensure!(pushes[0]["tagMoves"] == moved, "{}", pushes[0]);
     let denied = records(&server, &["--principal", "ada", "--errors"])?;
     ensure!(denied.len() == 1 && denied[0]["requestID"] == id, "{denied:?}");
+    ensure!(
+        records(&server, &["--request-id", id])? == denied,
+        "the id finds the record"
+    );
+    let of_old = records(&server, &["--digest", &old, "--event", "PutImage"])?;
+    ensure!(
+        of_old == pushes,
+        "who looks for a digest finds the push that has moved its tag, too"
+    );
     let reason = denied[0]["errorMessage"].as_str().unwrap_or_default();
     ensure!(
         reason.contains("is not authorized to perform: ecr:BatchDeleteImage"),

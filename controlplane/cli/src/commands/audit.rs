@@ -98,12 +98,15 @@ pub struct Filter {
     /// The repository
     #[arg(long, value_name = "NAME")]
     repository: Option<RepositoryName>,
-    /// The digest of an image or a layer
+    /// The digest of an image or a layer, also one that a tag has left
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
     /// The code of the error, such as `DENIED`
     #[arg(long, value_name = "CODE")]
     error_code: Option<String>,
+    /// The id of the request, which every refusal names
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
     /// Only what failed or was refused
     #[arg(long)]
     errors: bool,
@@ -128,6 +131,7 @@ impl Filter {
             repository: self.repository.clone(),
             digest: self.digest,
             error_code: self.error_code.clone(),
+            request_id: self.request_id.clone(),
             max_results: Some(PAGE),
             ..ListAuditEvents::default()
         })

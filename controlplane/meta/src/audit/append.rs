@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writing records: those of changes in the transaction of the change, the others many at once.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use hythe_access::{Facts, RequestId, Trail};
 use hythe_model::Region;
 
+use super::also;
 use super::chain::{Auditor, ChainPosition};
 use super::record::{Changes, Columns, shared};
 use super::run::{Member, Run, encode, new_id};
@@ -20,6 +22,8 @@ pub struct NewAuditRecords(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) id: String,
     pub(crate) columns: Columns,
+    /// What it is found by besides.
+    pub(crate) also: BTreeSet<String>,
     pub(crate) count: usize,
     pub(crate) shared: String,
     pub(crate) members: String,
@@ -58,6 +62,7 @@ impl NewAuditRecords {
         Self(Arc::new(Inner {
             id: id.to_string(),
             columns: Columns::of(&record),
+            also: also::entries(&record, members),
             count: members.len(),
             members: encode(members),
             run: Run::new(id, &shared, members.to_vec()).ok(),
@@ -104,22 +109,25 @@ const COLUMNS: usize = 13;
 /// How many rows one statement inserts at most.
 const ROWS: usize = 16;
 
-static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_text(1));
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_text(ROWS));
+const EVENTS: &str = "audit_event (id, account_id, principal, event_name, repository, digest, error_code, records, \
+                      shared, members, sequence, previous_hash, hash)";
+const ALSO: &str = "audit_event_also (value, id)";
+const ALSO_COLUMNS: usize = 2;
 
-fn insert_text(rows: usize) -> String {
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert_text(EVENTS, COLUMNS, 1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert_text(EVENTS, COLUMNS, ROWS));
+static INSERT_ONE_ALSO: LazyLock<String> = LazyLock::new(|| insert_text(ALSO, ALSO_COLUMNS, 1));
+static INSERT_MANY_ALSO: LazyLock<String> = LazyLock::new(|| insert_text(ALSO, ALSO_COLUMNS, ROWS));
+
+fn insert_text(table: &str, columns: usize, rows: usize) -> String {
     let row = |row: usize| {
-        let places: Vec<_> = (1..=COLUMNS)
-            .map(|column| format!("${}", row * COLUMNS + column))
+        let places: Vec<_> = (1..=columns)
+            .map(|column| format!("${}", row * columns + column))
             .collect();
         format!("({})", places.join(", "))
     };
     let rows: Vec<_> = (0..rows).map(row).collect();
-    format!(
-        "INSERT INTO audit_event (id, account_id, principal, event_name, repository, digest, error_code, records, \
-         shared, members, sequence, previous_hash, hash) VALUES {}",
-        rows.join(", ")
-    )
+    format!("INSERT INTO {table} VALUES {}", rows.join(", "))
 }
 
 /// Inserts rows, sealed or not.
@@ -134,6 +142,27 @@ pub(crate) async fn insert<'r>(
     }
     for row in rest {
         insert_rows(session, &INSERT_ONE, std::slice::from_ref(row)).await?;
+    }
+    insert_also(session, rows.iter().map(|(row, _)| *row)).await
+}
+
+async fn insert_also<'r>(
+    session: &mut Session,
+    rows: impl Iterator<Item = &'r NewAuditRecords>,
+) -> Result<(), StoreError> {
+    let entries = rows.flat_map(|NewAuditRecords(row)| row.also.iter().map(|value| (value, &row.id)));
+    let entries: Vec<_> = entries.collect();
+    let (many, rest) = entries.as_chunks::<ROWS>();
+    let many = many.iter().map(|chunk| (INSERT_MANY_ALSO.as_str(), chunk.as_slice()));
+    let rest = rest
+        .iter()
+        .map(|entry| (INSERT_ONE_ALSO.as_str(), std::slice::from_ref(entry)));
+    for (sql, entries) in many.chain(rest) {
+        let values = entries
+            .iter()
+            .flat_map(|(value, id)| [Value::from(*value), Value::from(*id)]);
+        let values: Vec<_> = values.collect();
+        session.execute(sql, &values).await?;
     }
     Ok(())
 }

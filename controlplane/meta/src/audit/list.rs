@@ -2,15 +2,18 @@
 //! Finding records.
 //!
 //! One condition of a filter chooses the index; the others are looked at here, in portions, and a page ends when many
-//! rows were looked at in vain: what a page costs is bounded, however little of the log fits the filter.
+//! rows were looked at in vain: what a page costs is bounded, however little of the log fits the filter. Where a record
+//! may have been filed in either of two ways (`also.rs`), portions of both are put together.
 
 use std::fmt;
 use std::str::FromStr;
 
+use hythe_access::RequestId;
 use hythe_model::{AccountId, Digest, ParseError, RepositoryPath};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::also;
 use super::chain::ChainPosition;
 use super::run::{MAX_RUN_MILLIS, Run, first_id};
 use crate::session::{Row, Session, Value, values};
@@ -24,7 +27,7 @@ const MAX_LOOKED_AT: usize = 20_000;
 /// Which records are wanted; what is absent does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of this account.
+    /// Of this account: it was asked for something of it, or by somebody of it.
     pub account: Option<AccountId>,
     /// Not before this time.
     pub since: Option<Timestamp>,
@@ -36,10 +39,12 @@ pub struct AuditFilter {
     pub event: Option<String>,
     /// The repository.
     pub repository: Option<RepositoryPath>,
-    /// The digest that was read, stored or deleted.
+    /// The digest that was read, stored or deleted, or that a tag has left.
     pub digest: Option<Digest>,
     /// The code of the error.
     pub error: Option<String>,
+    /// The id of the request.
+    pub request: Option<RequestId>,
 }
 
 /// Where a page starts: one record.
@@ -108,6 +113,7 @@ macro_rules! statements {
         /// Each with what it lists.
         pub(crate) const STATEMENTS: &[(&str, &str)] = &[
             $(($what, $name),)*
+            ("audit events filed twice", ALSO),
             ("audit events in order", IN_ORDER),
             ("audit events to seal", super::seal::UNSEALED),
             ("audit events to verify", super::verify::ROWS_FROM),
@@ -127,11 +133,58 @@ statements! {
     BY_ERROR: "audit events of an error" = "error_code = $4 AND ";
 }
 
+/// Those that are filed under something for which their rows have no column.
+const ALSO: &str = "
+    SELECT e.id, e.account_id, e.principal, e.event_name, e.repository, e.digest, e.error_code, e.shared, e.members,
+           e.sequence, e.previous_hash
+      FROM audit_event_also a JOIN audit_event e ON e.id = a.id
+     WHERE a.value = $4 AND a.id <= $1 AND a.id >= $2 ORDER BY a.id DESC LIMIT $3";
+
 const IN_ORDER: &str = "
     SELECT id, account_id, principal, event_name, repository, digest, error_code, shared, members, sequence, previous_hash
       FROM audit_event WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 
+/// A statement whose rows are looked at, newest first.
+struct Source {
+    sql: &'static str,
+    value: Option<String>,
+    lowest: String,
+    highest: String,
+}
+
 impl AuditFilter {
+    /// The statements whose indexes leave the fewest rows.
+    fn sources(&self) -> Vec<Source> {
+        let source = |sql, value| Source {
+            sql,
+            value,
+            lowest: self.lowest_id(),
+            highest: self.highest_id(),
+        };
+        if let Some(request) = &self.request {
+            // One that tells its time was begun then, if it was made here.
+            let timely = request.time().map(|at| {
+                let within = source(ALL, None);
+                let after = at.checked_add(SignedDuration::from_millis(1)).unwrap_or(at);
+                Source {
+                    lowest: within.lowest.max(first_id_of_runs(at)),
+                    highest: within.highest.min(first_id(after)),
+                    ..within
+                }
+            });
+            let also = source(ALSO, Some(also::of_request(request)));
+            return timely.into_iter().chain([also]).collect();
+        }
+        let (sql, value) = self.statement();
+        let also = match (&self.digest, &self.account) {
+            (Some(digest), _) => Some(also::of_digest(digest)),
+            (None, Some(account)) if sql == BY_ACCOUNT => Some(also::of_account(account)),
+            (None, _) => None,
+        };
+        let also = also.map(|value| source(ALSO, Some(value)));
+        [source(sql, value)].into_iter().chain(also).collect()
+    }
+
     /// The statement whose index leaves the fewest rows, and its value.
     fn statement(&self) -> (&'static str, Option<String>) {
         if let Some(digest) = &self.digest {
@@ -160,12 +213,18 @@ impl AuditFilter {
         }
         let repository = self.repository.as_ref().map(ToString::to_string);
         let digest = self.digest.as_ref().map(ToString::to_string);
-        let fits = is(self.account.as_ref().map(AccountId::as_str), Some(&row.text(1)?))
-            && is(self.event.as_deref(), Some(&row.text(3)?))
+        let fits = is(self.event.as_deref(), Some(&row.text(3)?))
             && is(repository.as_deref(), row.optional_text(4)?.as_deref())
-            && is(digest.as_deref(), row.optional_text(5)?.as_deref())
             && is(self.error.as_deref(), row.optional_text(6)?.as_deref());
         if !fits {
+            return Ok(false);
+        }
+        let is_of_account = is(self.account.as_ref().map(AccountId::as_str), Some(&row.text(1)?));
+        if !is_of_account && !is_filed_under(row, self.account.as_ref().map(also::of_account))? {
+            return Ok(false);
+        }
+        let is_of_digest = is(digest.as_deref(), row.optional_text(5)?.as_deref());
+        if !is_of_digest && !is_filed_under(row, self.digest.as_ref().map(also::of_digest))? {
             return Ok(false);
         }
         let Some(principal) = &self.principal else {
@@ -183,20 +242,37 @@ impl AuditFilter {
         }
     }
 
-    fn is_in_time(&self, at: Timestamp) -> bool {
-        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    /// Whether one record of a row that fits is wanted.
+    fn takes(&self, run: &Run, index: usize) -> bool {
+        run.member(index).is_some_and(|member| {
+            self.since.is_none_or(|since| member.at >= since)
+                && self.until.is_none_or(|until| member.at < until)
+                && self.request.as_ref().is_none_or(|request| member.request == *request)
+        })
     }
 
     /// The first id that can be of a record in time.
     fn lowest_id(&self) -> String {
-        let slack = SignedDuration::from_millis(MAX_RUN_MILLIS);
-        let since = self.since.and_then(|since| since.checked_sub(slack).ok());
-        since.map(first_id).unwrap_or_default()
+        self.since.map(first_id_of_runs).unwrap_or_default()
     }
 
     fn highest_id(&self) -> String {
         self.until.map_or_else(|| Uuid::max().to_string(), first_id)
     }
+}
+
+/// The first id that a run can have of which a record is of that time.
+fn first_id_of_runs(at: Timestamp) -> String {
+    let slack = SignedDuration::from_millis(MAX_RUN_MILLIS);
+    at.checked_sub(slack).map(first_id).unwrap_or_default()
+}
+
+/// Whether a row is found by `value` besides its columns.
+fn is_filed_under(row: &Row, value: Option<String>) -> Result<bool, StoreError> {
+    let Some(value) = value else { return Ok(false) };
+    let shared = row.text(7)?;
+    let is_named = value.split_once(':').is_some_and(|(_, named)| shared.contains(named));
+    Ok(is_named && also::entries(&serde_json::from_str(&shared)?, &[]).contains(&value))
 }
 
 /// The role of a session: `arn:aws:sts::<account>:assumed-role/<role>/<session>`.
@@ -254,14 +330,12 @@ impl Store {
         limit: usize,
     ) -> Result<AuditPage, StoreError> {
         let mut session = self.reader().await?;
-        let (sql, value) = filter.statement();
-        let lowest = filter.lowest_id();
+        let sources = filter.sources();
         let highest = filter.highest_id();
         let mut from = after.map_or(highest.clone(), |key| key.run.to_string()).min(highest);
         let (mut records, mut looked_at) = (Vec::new(), 0);
         loop {
-            let rows = portion(&mut session, sql, &from, &lowest, value.as_deref()).await?;
-            let is_last = rows.len() < PORTION;
+            let (rows, is_last) = portion(&mut session, &sources, &from).await?;
             looked_at += rows.len();
             for row in &rows {
                 from = row.text(0)?;
@@ -272,7 +346,7 @@ impl Store {
                 let resumed = after.filter(|key| key.run == found.id).map(|key| key.index);
                 for (index, record) in found.records().into_iter().enumerate().rev() {
                     let is_given = resumed.is_some_and(|resumed| index >= resumed);
-                    if is_given || !found.run.at(index).is_some_and(|at| filter.is_in_time(at)) {
+                    if is_given || !filter.takes(&found.run, index) {
                         continue;
                     }
                     if records.len() >= limit {
@@ -328,7 +402,7 @@ impl Store {
                 }
                 for (index, record) in found.records().into_iter().enumerate() {
                     let sequence = first + index as u64;
-                    if sequence <= after || !found.run.at(index).is_some_and(|at| filter.is_in_time(at)) {
+                    if sequence <= after || !filter.takes(&found.run, index) {
                         continue;
                     }
                     if records.len() >= limit {
@@ -356,16 +430,25 @@ impl Store {
 
 const ROW_OF: &str = "SELECT sequence FROM audit_event WHERE sequence <= $1 ORDER BY sequence DESC LIMIT 1";
 
-async fn portion(
-    session: &mut Session,
-    sql: &'static str,
-    from: &str,
-    lowest: &str,
-    value: Option<&str>,
-) -> Result<Vec<Row>, StoreError> {
-    let mut values = vec![Value::from(from), Value::from(lowest), Value::from(PORTION)];
-    values.extend(value.map(Value::from));
-    session.fetch_all(sql, &values).await
+/// The next rows of all sources, newest first, and whether there are no more.
+async fn portion(session: &mut Session, sources: &[Source], from: &str) -> Result<(Vec<Row>, bool), StoreError> {
+    let (mut rows, mut is_last) = (Vec::new(), true);
+    for source in sources {
+        let highest = from.min(&source.highest);
+        let mut values = vec![Value::from(highest), Value::from(&source.lowest), Value::from(PORTION)];
+        values.extend(source.value.as_deref().map(Value::from));
+        let found = session.fetch_all(source.sql, &values).await?;
+        is_last &= found.len() < PORTION;
+        for row in found {
+            rows.push((row.text(0)?, row));
+        }
+    }
+    rows.sort_by(|(one, _), (other, _)| other.cmp(one));
+    rows.dedup_by(|(one, _), (other, _)| one == other);
+    is_last &= rows.len() <= PORTION;
+    // What is older than this may have others between it that were not read yet.
+    rows.truncate(PORTION);
+    Ok((rows.into_iter().map(|(_, row)| row).collect(), is_last))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use hythe_model::{AccountId, Digest, Region, RepositoryArn, RepositoryPath, Tag}
 use serde_json::{Map, Value, json};
 
 /// The form of the records, as told in `eventVersion`.
-pub(crate) const EVENT_VERSION: &str = "1.1";
+pub(crate) const EVENT_VERSION: &str = "1.2";
 /// The longest text that is taken over from a request, in characters.
 const MAX_TEXT_CHARS: usize = 512;
 /// The most moves of tags that one record lists; an image has no more tags than this.

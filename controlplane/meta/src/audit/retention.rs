@@ -18,6 +18,8 @@ const MOVE_BASE: &str = "
     UPDATE audit_chain SET base_sequence = $2, base_hash = $3, base_mac = $4
      WHERE id = 1 AND base_sequence = $1
  RETURNING base_sequence";
+const DELETE_ALSO: &str = "
+    DELETE FROM audit_event_also WHERE id IN (SELECT id FROM audit_event WHERE sequence <= $1)";
 const DELETE: &str = "DELETE FROM audit_event WHERE sequence <= $1";
 const DELETE_ANCHORS: &str = "DELETE FROM audit_anchor WHERE sequence <= $1";
 
@@ -58,6 +60,7 @@ async fn delete(session: &mut Session, base: u64, to: &ChainPosition, mac: &str)
     if session.fetch_optional(MOVE_BASE, values).await?.is_none() {
         return Ok(false);
     }
+    session.execute(DELETE_ALSO, values![to.sequence]).await?;
     session.execute(DELETE, values![to.sequence]).await?;
     session.execute(DELETE_ANCHORS, values![to.sequence]).await?;
     Ok(true)

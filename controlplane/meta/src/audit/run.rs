@@ -65,8 +65,12 @@ impl Run {
         self.members.len()
     }
 
-    pub(crate) fn at(&self, index: usize) -> Option<Timestamp> {
-        self.members.get(index).map(|member| member.at)
+    pub(crate) fn member(&self, index: usize) -> Option<&Member> {
+        self.members.get(index)
+    }
+
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
     }
 
     fn event_id(&self, index: usize) -> Uuid {
@@ -119,10 +123,24 @@ pub(crate) fn first_id(at: Timestamp) -> String {
     Uuid::from_u128((time << 80) & (u128::MAX << 80)).to_string()
 }
 
+/// Members whose ids are told without their times begin with this; those that older servers wrote, with their ids as they
+/// are, do not.
+const TIMELESS: char = '@';
+
+/// What is left of an id without the time of its request: of those that are made here, numbers that follow each other.
+fn timeless(number: u128, at: i64) -> u128 {
+    number.wrapping_sub(time_of_id(at))
+}
+
+fn time_of_id(at: i64) -> u128 {
+    u128::from(at.cast_unsigned()) << 80
+}
+
 /// `milliseconds;id`, of each but the first the difference to the one before; an id of the client's own after `=`.
 /// `*n` after it: n times the same.
 pub(crate) fn encode(members: &[Member]) -> String {
     let mut text = String::with_capacity(64);
+    text.push(TIMELESS);
     let (mut time, mut number) = (0, 0_u128);
     let (mut last, mut times) = (String::new(), 0_usize);
     let mut part = String::with_capacity(48);
@@ -133,6 +151,7 @@ pub(crate) fn encode(members: &[Member]) -> String {
         time = now;
         match &member.request {
             RequestId::Number(own) => {
+                let own = &timeless(*own, now);
                 let (ahead, behind) = (own.wrapping_sub(number), number.wrapping_sub(*own));
                 number = *own;
                 let _ = match ahead {
@@ -166,7 +185,7 @@ fn push_part(text: &mut String, part: &str, times: usize) {
     if times == 0 {
         return;
     }
-    if !text.is_empty() {
+    if text.len() > TIMELESS.len_utf8() {
         text.push(' ');
     }
     text.push_str(part);
@@ -178,6 +197,10 @@ fn push_part(text: &mut String, part: &str, times: usize) {
 fn decode(text: &str) -> Option<Vec<Member>> {
     let (mut time, mut number) = (0_i64, 0_u128);
     let mut members = Vec::new();
+    let (text, is_timeless) = match text.strip_prefix(TIMELESS) {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
     for part in text.split(' ') {
         let (delta, id) = part.split_once(';')?;
         let delta: i64 = delta.parse().ok()?;
@@ -190,15 +213,16 @@ fn decode(text: &str) -> Option<Vec<Member>> {
         }
         for _ in 0..times {
             time = time.checked_add(delta)?;
+            let of_time = if is_timeless { time_of_id(time) } else { 0 };
             let request = match (id.strip_prefix('='), id.strip_prefix('-')) {
                 (Some(own), _) => RequestId::Text(own.into()),
                 (None, Some(behind)) => {
                     number = number.wrapping_sub(u128::from_str_radix(behind, 16).ok()?);
-                    RequestId::Number(number)
+                    RequestId::Number(number.wrapping_add(of_time))
                 }
                 (None, None) => {
                     number = number.wrapping_add(u128::from_str_radix(id, 16).ok()?);
-                    RequestId::Number(number)
+                    RequestId::Number(number.wrapping_add(of_time))
                 }
             };
             members.push(Member {
@@ -244,17 +268,15 @@ mod tests {
             "writing it again makes the same bytes"
         );
         assert!(
-            run.at(2).is_none() && Run::read("x", "{}", "").is_err() && Run::read(&id.to_string(), "", "").is_err()
+            run.member(2).is_none() && Run::read("x", "{}", "").is_err() && Run::read(&id.to_string(), "", "").is_err()
         );
     }
 
     #[test]
     fn what_is_alike_takes_no_room() {
         let at = |number: u64| {
-            member(
-                1_700_000_000_000 + i64::try_from(number / 100).unwrap(),
-                RequestId::Number(number.into()),
-            )
+            let at = 1_700_000_000_000 + i64::try_from(number / 100).unwrap();
+            member(at, RequestId::at(from_millis(at), number.into()))
         };
         let members: Vec<_> = (7..1007).map(at).collect();
         let text = encode(&members);
@@ -266,6 +288,9 @@ mod tests {
         ];
         assert_eq!(decode(&encode(&stars)).unwrap(), stars);
         assert!(decode("0;1*1000000000").is_none());
+        // As older servers wrote them.
+        let old = [member(5, RequestId::Number(7)), member(5, RequestId::Number(8))];
+        assert_eq!(decode("5;7 0;1").unwrap(), old);
     }
 
     #[test]

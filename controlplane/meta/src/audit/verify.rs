@@ -2,9 +2,11 @@
 //! Checking the chain, a part at a time: memory does not grow with the log.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::also;
 use super::chain::{Auditor, ChainPosition, Claim};
 use super::record::Columns;
 use super::run::Run;
@@ -40,8 +42,10 @@ pub struct AuditVerification {
 
 pub(crate) const ROWS_FROM: &str = "
     SELECT id, account_id, principal, event_name, repository, digest, error_code, records, shared, members,
-           sequence, previous_hash, hash
-      FROM audit_event WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+           sequence, previous_hash, hash, (SELECT COUNT(*) FROM audit_event_also a WHERE a.id = e.id)
+      FROM audit_event e WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+/// What a row is found by besides its columns.
+const ALSO: &str = "SELECT value FROM audit_event_also WHERE id = $1";
 pub(crate) const ANCHORS: &str = "
     SELECT sequence, hash, mac FROM audit_anchor WHERE sequence > $1 AND sequence <= $2 ORDER BY sequence";
 const CHAIN: &str = "
@@ -127,7 +131,11 @@ impl Store {
             let rows = session.fetch_all(ROWS_FROM, values![at.sequence, ROWS]).await?;
             let before = at;
             for row in &rows {
-                match check_row(row, &at)? {
+                let checked = match check_row(row, &at)? {
+                    Ok(checked) => check_also(&mut session, row, checked).await?,
+                    Err(found) => Err(found),
+                };
+                match checked {
                     Ok(next) => at = next,
                     Err(found) => return Ok(stopped(start, at.sequence - start.sequence, found).through(at)),
                 }
@@ -204,8 +212,18 @@ fn end_finding(at: &ChainPosition, head: &ChainPosition) -> AuditFinding {
     )
 }
 
-/// The place after the row, or what is wrong with it. A row that cannot be read was not written so.
-fn check_row(row: &Row, at: &ChainPosition) -> Result<Result<ChainPosition, AuditFinding>, StoreError> {
+/// A row that is as it was written, as far as the row itself goes.
+struct Checked {
+    first: u64,
+    shown: String,
+    /// The place after it.
+    after: ChainPosition,
+    /// What it is to be found by besides.
+    also: BTreeSet<String>,
+}
+
+/// What the row is, or what is wrong with it. A row that cannot be read was not written so.
+fn check_row(row: &Row, at: &ChainPosition) -> Result<Result<Checked, AuditFinding>, StoreError> {
     let (expected, sequence) = (at.sequence + 1, row.size(10)?);
     if sequence > expected {
         let reason = format!("the records {expected} to {} are gone", sequence - 1);
@@ -241,10 +259,42 @@ fn check_row(row: &Row, at: &ChainPosition) -> Result<Result<ChainPosition, Audi
     };
     let record: Value = serde_json::from_str(&shared).unwrap_or_default();
     if columns != Columns::of(&record) {
-        let reason = format!("{shown} is filed under something else than it says");
-        return Ok(Err(finding(sequence, reason)));
+        return Ok(Err(misfiled(sequence, &shown)));
     }
-    Ok(Ok(after))
+    Ok(Ok(Checked {
+        first: sequence,
+        also: also::entries(&record, run.members()),
+        shown,
+        after,
+    }))
+}
+
+/// The place after the row, if it is found by what it says, and by nothing else.
+async fn check_also(
+    session: &mut Session,
+    row: &Row,
+    checked: Checked,
+) -> Result<Result<ChainPosition, AuditFinding>, StoreError> {
+    let Checked {
+        first,
+        shown,
+        after,
+        also,
+    } = checked;
+    if row.size(13)? == 0 && also.is_empty() {
+        return Ok(Ok(after));
+    }
+    let rows = session.fetch_all(ALSO, values![&row.text(0)?]).await?;
+    let filed: BTreeSet<_> = rows.iter().map(|row| row.text(0)).collect::<Result<_, _>>()?;
+    Ok(if filed == also {
+        Ok(after)
+    } else {
+        Err(misfiled(first, &shown))
+    })
+}
+
+fn misfiled(sequence: u64, shown: &str) -> AuditFinding {
+    finding(sequence, format!("{shown} is filed under something else than it says"))
 }
 
 const HASH_AT: &str =

@@ -91,6 +91,25 @@ fn pulls(who: &str, repository: &str, number: u64, seconds: impl IntoIterator<It
     NewAuditRecords::new(&facts, &members, &auditor())
 }
 
+/// Records of pulls by somebody of another account.
+fn visits(from: &AccountId) -> NewAuditRecords {
+    let mut facts = Facts {
+        operation: "manifest.get",
+        default_event: "BatchGetImage",
+        status: 200,
+        digest: Some(digest(3)),
+        ..Facts::default()
+    };
+    let visitor = Principal::User(from.clone(), "zoe".parse().unwrap());
+    facts.set_caller(&Arc::new(Caller::of(visitor)));
+    facts.set_decision(Action::BatchGetImage, path("web").into(), &Decision::Allowed(None));
+    let member = |(seconds, number)| AuditMember {
+        at: after(seconds),
+        request: RequestId::at(after(seconds), number),
+    };
+    NewAuditRecords::new(&facts, &[(50, 9), (51, 10)].map(member), &auditor())
+}
+
 async fn seal(store: &Store, records: &[NewAuditRecords], at: Timestamp) {
     while store.seal_audit_events(records, at).await.unwrap().has_more {}
 }
@@ -228,6 +247,9 @@ async fn a_moved_tag_is_recorded_with_both_digests(database: &Database) {
     };
     let (ten, eleven) = (Value::from(digest(10).to_string()), Value::from(digest(11).to_string()));
     assert_eq!(of(1).await.len(), 1, "the layer");
+    let ids: Vec<_> = of(10).await.iter().map(|record| record["requestID"].clone()).collect();
+    let expected = [2, 3].map(|number| Value::from(format!("{number:032x}")));
+    assert_eq!(ids, expected, "also what has moved the tag away");
     assert_eq!(moves(&of(10).await[0]), [("v1".into(), Value::Null, ten.clone())]);
     let last = of(11).await;
     assert_eq!(
@@ -270,12 +292,36 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
         pulls("bob", "web", 2, [10]),
         pulls("ada", "other", 2, [20]),
         NewAuditRecords::new(&refused, &[member], &auditor()),
+        visits(&other),
     ];
     seal(store, &all, after(40)).await;
     let none = AuditFilter::default;
     let ada = || Some("arn:aws:iam::000000000000:user/ada".to_owned());
+    let id_of = |seconds, number| Some(RequestId::at(after(seconds), number));
+    let asked = |request| AuditFilter { request, ..none() };
     let cases = [
-        ("all", none(), 6),
+        ("an id that tells its time", asked(id_of(51, 10)), 1),
+        ("an id of that time, and of no request", asked(id_of(51, 11)), 0),
+        ("an id of a client", asked(Some(RequestId::Text("mine".into()))), 1),
+        ("an id that tells no time", asked(Some(RequestId::Number(0))), 3),
+        (
+            "an id of a request between other accounts",
+            AuditFilter {
+                account: Some("222222222222".parse().unwrap()),
+                ..asked(Some(RequestId::Text("mine".into())))
+            },
+            0,
+        ),
+        (
+            "the visitor's account, by digest",
+            AuditFilter {
+                account: Some(other.clone()),
+                digest: Some(digest(3)),
+                ..none()
+            },
+            2,
+        ),
+        ("all", none(), 8),
         (
             "who",
             AuditFilter {
@@ -298,7 +344,7 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
                 repository: Some(path("web")),
                 ..none()
             },
-            4,
+            6,
         ),
         (
             "both",
@@ -315,7 +361,7 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
                 event: Some("BatchGetImage".into()),
                 ..none()
             },
-            5,
+            7,
         ),
         (
             "error",
@@ -331,7 +377,7 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
                 since: Some(after(2)),
                 ..none()
             },
-            4,
+            6,
         ),
         (
             "until",
@@ -357,15 +403,15 @@ async fn records_are_found_by_what_they_are_about(database: &Database) {
                 account: Some(account()),
                 ..none()
             },
-            5,
+            8,
         ),
         (
             "other account",
             AuditFilter {
-                account: Some(other),
+                account: Some(other.clone()),
                 ..none()
             },
-            1,
+            3,
         ),
         (
             "nobody",
@@ -515,7 +561,8 @@ async fn whatever_is_done_to_the_log_is_found(database: &Database) {
     let mut doubtful = vec![rows[0].clone(), pulls("ada", "web", 6, [60])];
     store.forget_written_audit_records(&mut doubtful).await.unwrap();
     assert_eq!(doubtful.len(), 1, "what was written is not written again");
-    for table in ["audit_event", "audit_anchor", "audit_chain"] {
+    let tables = ["audit_event", "audit_event_also", "audit_anchor", "audit_chain"];
+    for table in tables {
         database
             .execute(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"))
             .await;
@@ -528,6 +575,10 @@ async fn whatever_is_done_to_the_log_is_found(database: &Database) {
         ("filed elsewhere", "UPDATE audit_event SET principal = 'arn:aws:iam::000000000000:user/bob' WHERE sequence = 3", 3),
         ("hidden", "UPDATE audit_event SET repository = NULL WHERE sequence = 2", 2),
         ("another account", "UPDATE audit_event SET account_id = '111111111111' WHERE sequence = 2", 2),
+        ("hidden from those who look for its id",
+            "DELETE FROM audit_event_also WHERE id = (SELECT id FROM audit_event WHERE sequence = 4)", 4),
+        ("shown to another account, too",
+            "INSERT INTO audit_event_also SELECT 'account:111111111111', id FROM audit_event WHERE sequence = 4", 4),
         ("removed", "DELETE FROM audit_event WHERE sequence = 3", 3),
         ("removed, the rest moved up", &format!("DELETE FROM audit_event WHERE sequence = 3; {renumbered}"), 3),
         ("the first removed", "DELETE FROM audit_event WHERE sequence = 1", 1),
@@ -553,7 +604,7 @@ async fn whatever_is_done_to_the_log_is_found(database: &Database) {
         let found = verify(store).await;
         let at = found.finding.as_ref().map(|found| found.sequence);
         assert_eq!((at, found.is_complete), (Some(first), false), "{what}: {found:?}");
-        for table in ["audit_event", "audit_anchor", "audit_chain"] {
+        for table in tables {
             database
                 .execute(format!(
                     "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}"
@@ -605,6 +656,14 @@ async fn old_records_go_and_the_rest_is_vouched_for(database: &Database) {
         (8, 4, true)
     );
     assert_eq!(all(store).await.len(), 5);
+    assert_eq!(
+        (
+            database.count("audit_event").await,
+            database.count("audit_event_also").await
+        ),
+        (3, 5),
+        "what old records were filed under is gone, too"
+    );
     // A check that was under way goes on with what is left.
     let early = hythe_meta::ChainPosition::START;
     assert!(store.verify_audit_events(Some(early), 1).await.unwrap().is_complete);

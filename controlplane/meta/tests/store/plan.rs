@@ -85,6 +85,7 @@ async fn fill(database: &Database) {
         "INSERT INTO lifecycle_run_page (run_id, page, images)
          SELECT 'i100001', CAST(n.text AS BIGINT), '[]' FROM n"
             .to_owned(),
+        "INSERT INTO audit_event_also (value, id) SELECT 'account:111111111111', 'a' || n.text FROM n".to_owned(),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -127,6 +128,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "audit events of a repository" => &[key, "-", "10", "000000000000/web"],
             "audit events of a digest" => &[key, "-", "10", &blob],
             "audit events of an error" => &[key, "-", "10", "DENIED"],
+            "audit events filed twice" => &[key, "-", "10", "account:111111111111"],
             "audit events in order" | "audit events to verify" | "oldest audit events" => &["4000", "10"],
             "audit events to seal" => &["10"],
             "audit anchors" => &["4000", "4100"],

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hythe_access::{Granted, kinds};
+use hythe_access::{Granted, RequestId, kinds};
 use hythe_meta::{AuditEventKey, AuditFilter, AuditPage, AuditSettings, AuditTail, PutAuditSettingsError, StoreError};
 use hythe_model::{AccountId, Digest, RepositoryName, RepositoryPath};
 use jiff::Timestamp;
@@ -23,10 +23,12 @@ pub struct AuditQuery {
     pub event: Option<String>,
     /// The repository.
     pub repository: Option<RepositoryName>,
-    /// The digest that was read, stored or deleted.
+    /// The digest that was read, stored or deleted, or that a tag has left.
     pub digest: Option<Digest>,
     /// The code of the error.
     pub error: Option<String>,
+    /// The id of the request.
+    pub request: Option<RequestId>,
     /// Of all accounts, which only the administrator of the deployment may ask for.
     pub is_of_all_accounts: bool,
 }
@@ -73,6 +75,7 @@ impl ControlPlane {
             }),
             digest: query.digest,
             error: query.error,
+            request: query.request,
         })
     }
 

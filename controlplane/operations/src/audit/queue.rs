@@ -88,25 +88,29 @@ struct Unwritten {
     bytes: usize,
 }
 
-/// Makes ids.
+/// Makes ids: 48 bits are the time, 40 are of this process, and 40 are counted.
 #[derive(Debug)]
 struct Ids {
-    /// The first half of each.
     instance: u64,
     next: AtomicU64,
 }
 
+/// How many bits of an id are counted; as many are of the process.
+const COUNTED_BITS: u32 = 40;
+
 impl Ids {
-    /// So many that follow each other.
-    fn take(&self, count: usize) -> impl Iterator<Item = RequestId> + use<> {
-        let first = self.next.fetch_add(count as u64, Ordering::Relaxed);
-        let instance = u128::from(self.instance) << 64;
-        (0..count as u64).map(move |number| RequestId::Number(instance | u128::from(first.wrapping_add(number))))
+    /// The first of so many numbers that follow each other.
+    fn reserve(&self, count: usize) -> u64 {
+        self.next.fetch_add(count as u64, Ordering::Relaxed)
     }
 
-    fn one(&self) -> RequestId {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        RequestId::Number(u128::from(self.instance) << 64 | u128::from(number))
+    fn at(&self, at: Timestamp, number: u64) -> RequestId {
+        let counted = number & ((1 << COUNTED_BITS) - 1);
+        RequestId::at(at, u128::from(self.instance) << COUNTED_BITS | u128::from(counted))
+    }
+
+    fn one(&self, at: Timestamp) -> RequestId {
+        self.at(at, self.reserve(1))
     }
 }
 
@@ -217,7 +221,8 @@ impl AuditQueue {
         taken.bytes = bytes;
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let told = confession(lost, self.clock.now(), self.ids.one(), &self.auditor);
+            let now = self.clock.now();
+            let told = confession(lost, now, self.ids.one(now), &self.auditor);
             taken.rows.push(told);
         }
         self.write(&mut taken).await
@@ -269,8 +274,8 @@ impl AuditQueue {
 
 #[async_trait]
 impl AuditLog for AuditQueue {
-    fn next_request(&self) -> RequestId {
-        self.ids.one()
+    fn next_request(&self, at: Timestamp) -> RequestId {
+        self.ids.one(at)
     }
 
     fn finished(&self, trail: &Trail) {
@@ -316,22 +321,15 @@ fn rows(groups: Vec<(Box<Facts>, Members)>, auditor: &Auditor, ids: &Ids) -> Vec
     let mut records = Vec::with_capacity(groups.len());
     for (facts, Members { times, requests }) in groups {
         let mut own = requests.into_iter().peekable();
-        let mut made = ids.take(times.len());
-        let request = |at: usize| {
-            let made = made.next();
-            own.next_if(|(place, _)| *place == at)
-                .map(|(_, request)| request)
-                .or(made)
-        };
-        let mut request = request;
+        let first = ids.reserve(times.len());
         let mut members: Vec<_> = times
             .iter()
+            .zip(first..)
             .enumerate()
-            .filter_map(|(place, at)| {
-                Some(AuditMember {
-                    at: from_millis(*at),
-                    request: request(place)?,
-                })
+            .map(|(place, (at, number))| {
+                let (at, own) = (from_millis(*at), own.next_if(|(of, _)| *of == place));
+                let request = own.map_or_else(|| ids.at(at, number), |(_, request)| request);
+                AuditMember { at, request }
             })
             .collect();
         members.sort_by_key(|member| member.at);

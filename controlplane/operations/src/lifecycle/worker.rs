@@ -230,7 +230,7 @@ impl LifecycleWorker {
             LifecycleKind::Run => ("PolicyExecutionEvent", &self.metrics.runs),
             LifecycleKind::Preview => ("DryRunEvent", &self.metrics.previews),
         };
-        let trail = told::trail(run, event, at, self.request());
+        let trail = told::trail(run, event, at, self.request(at));
         fail_point("lifecycle.run.finish.before");
         if trail
             .follow(self.plane.store().finish_lifecycle_run(run, finished))
@@ -321,7 +321,7 @@ impl LifecycleWorker {
         let mut status = LifecycleRunStatus::Complete;
         for (places, is_protected) in batches {
             let now = self.plane.now();
-            let trail = told::trail(run, "PolicyExecutionEvent", now, self.request());
+            let trail = told::trail(run, "PolicyExecutionEvent", now, self.request(now));
             let batch = LifecycleBatch {
                 items: items(policy, rows, evaluated, places, is_protected),
                 policy: told.clone(),
@@ -413,7 +413,7 @@ impl LifecycleWorker {
             // The last ones are told of when the preview is complete.
             if (at + 1) * BATCH < named.len() {
                 let now = self.plane.now();
-                let trail = told::trail(run, "DryRunEvent", now, self.request());
+                let trail = told::trail(run, "DryRunEvent", now, self.request(now));
                 let store = self.plane.store();
                 let told = store.keep_lifecycle_run(run, later(now, LEASE), Some(details.clone()));
                 if !trail.follow(told).await? {
@@ -429,9 +429,9 @@ impl LifecycleWorker {
     }
 
     /// An id for what nobody asked for.
-    fn request(&self) -> RequestId {
+    fn request(&self, at: Timestamp) -> RequestId {
         match self.plane.audit() {
-            Some(audit) => audit.next_request(),
+            Some(audit) => audit.next_request(at),
             None => RequestId::Number(0),
         }
     }

@@ -2,7 +2,7 @@
 //! `/audit-events`, `/audit-verifications`, `/audit-settings`.
 
 use http::StatusCode;
-use hythe_access::kinds;
+use hythe_access::{RequestId, kinds};
 use hythe_operations::{AuditExpectation, AuditQuery, AuditRecord, ChainPosition};
 use hythe_wire::{
     AuditFinding, AuditPosition, AuditSettings, AuditVerification, InRegistry, ListAuditEvents, VerifyAudit,
@@ -28,6 +28,7 @@ pub(crate) async fn list(context: Context) -> Handled {
         ("principal", &query.principal),
         ("eventName", &query.event_name),
         ("errorCode", &query.error_code),
+        ("requestId", &query.request_id),
     ] {
         if text.as_ref().is_some_and(|text| text.len() > MAX_FILTER_BYTES) {
             let reason = format!("it must have at most {MAX_FILTER_BYTES} bytes");
@@ -47,6 +48,7 @@ pub(crate) async fn list(context: Context) -> Handled {
         repository: query.repository,
         digest: query.digest,
         error: query.error_code,
+        request: query.request_id.as_deref().map(RequestId::new),
         is_of_all_accounts: query.all_accounts,
     };
     let answer = if let Some(after) = query.after_sequence {
