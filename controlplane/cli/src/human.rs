@@ -1,8 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sizes, ages and digests as people like to read them.
 
+use std::borrow::Cow;
+
 use hythe_model::Digest;
 use jiff::Timestamp;
+
+/// Text of somebody else's, as it may go to a terminal: what would move the cursor, change colours or the direction of
+/// writing is shown as what it is. Whoever sends a request has a say in what the audit log shows.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// The same on one line.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
+}
+
+fn escaped(text: &str, is_welcome: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_plain = |c: char| is_welcome(c) || !(c.is_control() || turns(c));
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_plain(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_default());
+        }
+    }
+    Cow::Owned(shown)
+}
 
 /// `bytes` with three digits and a decimal unit, as other container tools show it.
 pub(crate) fn size(bytes: u64) -> String {
@@ -70,6 +101,21 @@ pub(crate) fn short(digest: &Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_others_reaches_the_terminal_as_a_command() {
+        let cases = [
+            ("team-a/web", "team-a/web", "team-a/web"),
+            ("a\nb\tc", "a\nb\tc", "a\\nb\\tc"),
+            ("\x1b[2J\x07", "\\u{1b}[2J\\u{7}", "\\u{1b}[2J\\u{7}"),
+            ("\u{9b}31m\r", "\\u{9b}31m\\r", "\\u{9b}31m\\r"),
+            ("\u{202e}txt", "\\u{202e}txt", "\\u{202e}txt"),
+            ("größe", "größe", "größe"),
+        ];
+        for (text, shown, line) in cases {
+            assert_eq!((&*plain(text), &*one_line(text)), (shown, line), "{text:?}");
+        }
+    }
 
     #[test]
     fn sizes_have_three_digits() {

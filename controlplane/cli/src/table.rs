@@ -3,6 +3,8 @@
 
 use comfy_table::{ContentArrangement, presets};
 
+use crate::human::plain;
+
 /// A table in the making.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -71,7 +73,8 @@ impl Table {
         if !self.header.is_empty() {
             table.set_header(&self.header);
         }
-        table.add_rows(&self.rows);
+        let rows = self.rows.iter().map(|row| row.iter().map(|cell| plain(cell)));
+        table.add_rows(rows);
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }

@@ -8,6 +8,7 @@ use hythe_client::wire::Secret;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::human::plain;
 use crate::options::{ColorChoice, GlobalOptions, OutputFormat};
 use crate::report::Report;
 use crate::table::Table;
@@ -17,7 +18,7 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 const RED: &str = "\x1b[1;31m";
 const CYAN: &str = "\x1b[1;36m";
-const PLAIN: &str = "\x1b[0m";
+const RESET: &str = "\x1b[0m";
 
 /// Writes answers and messages as the options want them.
 #[derive(Clone, Debug)]
@@ -66,30 +67,30 @@ impl Writer {
     /// A remark for people; not with `--quiet`.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet {
-            message(text);
+            message(&plain(text));
         }
     }
 
     /// What the user has to do before the command can go on; also with `--quiet`.
     #[allow(clippy::unused_self, reason = "what is written goes through the writer")]
     pub(crate) fn prompt(&self, text: &str) {
-        message(text);
+        message(&plain(text));
     }
 
     /// What went wrong.
     pub(crate) fn report(&self, report: &Report) {
         let Some(text) = &report.message else { return };
-        let (red, cyan, plain) = if self.is_coloured {
-            (RED, CYAN, PLAIN)
+        let (red, cyan, reset) = if self.is_coloured {
+            (RED, CYAN, RESET)
         } else {
             ("", "", "")
         };
-        message(&format!("{red}error:{plain} {text}"));
+        message(&format!("{red}error:{reset} {}", plain(text)));
         for cause in &report.causes {
-            message(&format!("  caused by: {cause}"));
+            message(&format!("  caused by: {}", plain(cause)));
         }
         if let Some(hint) = &report.hint {
-            message(&format!("{cyan}hint:{plain} {hint}"));
+            message(&format!("{cyan}hint:{reset} {}", plain(hint)));
         }
     }
 
@@ -102,6 +103,8 @@ impl Writer {
 /// An answer that is the same text in every form.
 pub(crate) fn write_out(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
+    // What is piped stays as it is.
+    let text = if out.is_terminal() { plain(text) } else { text.into() };
     let ending = if text.is_empty() || text.ends_with('\n') {
         ""
     } else {

@@ -147,6 +147,7 @@ pub fn parse_scope(entries: Vec<ScopeEntry>) -> Result<TokenScope, (String, Stri
         scope.push(ScopeEntry {
             actions: actions.collect::<Result<_, _>>()?,
             repositories: entry.repositories,
+            account: entry.account,
         });
     }
     Ok(TokenScope(scope))
@@ -312,6 +313,7 @@ mod tests {
             parse_scope(vec![ScopeEntry {
                 repositories: texts(repositories),
                 actions: texts(actions),
+                account: None,
             }])
         };
         let parsed = scope(&["team-a/*", "web", "*"], &["ecr:batchgetimage", "ECR:batch*", "ecr:*"]).unwrap();

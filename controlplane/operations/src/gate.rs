@@ -603,11 +603,13 @@ impl Gate for AccessGate {
             }
             Some(_) => {}
         }
-        if !self.is_served(caller, resource.account()).await? {
+        let decision = answer(&request, &set);
+        // Told to whom policies let in, and to nobody else: others need not know which accounts there are.
+        if decision.is_allowed() && !self.is_served(caller, resource.account()).await? {
             let because = format!("because the account {} is closed or does not exist", resource.account());
             return Ok(Decision::Denied(request.denial(&because).into()));
         }
-        Ok(answer(&request, &set))
+        Ok(decision)
     }
 
     async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {

@@ -212,7 +212,7 @@ impl ControlPlane {
         else {
             tracing::info!(
                 identity_provider.arn = %provider.arn(),
-                token.subject = %identity.subject,
+                token.subject = identity.subject,
                 "the role does not trust the web identity"
             );
             return Err(WebIdentityError::Denied);

@@ -469,6 +469,7 @@ async fn a_token_of_the_flow_that_would_be_too_long_says_so() {
     let entry = |n| ScopeEntry {
         repositories: vec![format!("team/{}{n}", "x".repeat(200))],
         actions: vec!["ecr:BatchGetImage".into()],
+        account: None,
     };
     let issue = |entries: usize| {
         let scope = TokenScope((0..entries).map(entry).collect());

@@ -4,11 +4,11 @@
 //! Who administrates an account names the URL, and need not be who operates the server. So that the server cannot be used
 //! to reach what the account cannot: only `https`, at most two redirects, which stay with the same host and port; no address of
 //! this machine (but for an issuer that is there, which only the operator's account may have), and none that is
-//! link-local, where clouds keep the credentials of machines; private networks only if the operator leaves them allowed. The
+//! link-local or otherwise where clouds keep the credentials of machines; private networks only if the operator leaves them allowed. The
 //! address is checked where the connection is made, so that a name that changes its mind gains nothing. Answers are parsed
 //! as keys or dropped, and reasons go to the log only.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// The most redirects.
 const MAX_REDIRECTS: usize = 2;
+
+/// Where clouds keep the credentials of machines outside of the link-local networks: Alibaba's, Azure's and Oracle's.
+const MACHINE_CREDENTIALS: [Ipv4Addr; 3] = [
+    Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
+];
 
 /// Reads documents of identity providers over HTTP.
 #[derive(Clone, Copy, Debug)]
@@ -142,8 +149,10 @@ impl Reach {
             IpAddr::V4(v4) => {
                 let octets = v4.octets();
                 let is_shared = octets[0] == 100 && octets[1] & 0xc0 == 64; // RFC 6598
-                let is_nothing = v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast() || octets[0] == 0;
-                !is_nothing && !v4.is_link_local() && (self.allow_private_networks || !(v4.is_private() || is_shared))
+                // From 224 on, multicast and what is reserved (RFC 1112).
+                let is_nothing = octets[0] == 0 || octets[0] >= 224;
+                let is_machine = v4.is_link_local() || MACHINE_CREDENTIALS.contains(&v4);
+                !is_nothing && !is_machine && (self.allow_private_networks || !(v4.is_private() || is_shared))
             }
             IpAddr::V6(v6) => {
                 // RFC 6052 and RFC 3056: an IPv4 address inside.
@@ -210,7 +219,11 @@ mod tests {
             ("0.1.2.3", false, false, false),
             ("255.255.255.255", false, false, false),
             ("224.0.0.1", false, false, false),
+            ("240.0.0.1", false, false, false),
             ("169.254.169.254", false, false, false),
+            ("100.100.100.200", false, false, false),
+            ("168.63.129.16", false, false, false),
+            ("192.0.0.192", false, false, false),
             ("::ffff:169.254.169.254", false, false, false),
             ("64:ff9b::a9fe:a9fe", false, false, false),
             ("2002:a9fe:a9fe::", false, false, false),

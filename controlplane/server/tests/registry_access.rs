@@ -72,7 +72,7 @@ struct Stage {
     registry: Router,
     callers: Vec<(&'static str, Auth)>,
     // Its folder goes with it.
-    _world: World,
+    world: World,
 }
 
 /// A request, which may be sent several times.
@@ -161,7 +161,7 @@ impl Stage {
         Self {
             registry: router(registry),
             callers,
-            _world: world,
+            world,
         }
     }
 
@@ -417,5 +417,59 @@ async fn the_catalog_lists_what_the_caller_may_see() {
     ] {
         let (status, repositories) = catalog(who).await;
         assert_eq!((status, repositories.as_str()), want, "{who}");
+    }
+}
+
+fn get(path: &str) -> Ask {
+    Ask {
+        method: http::Method::GET,
+        path: path.to_owned(),
+        content_type: "",
+        body: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_a_repository_of_one_account_is_none_for_that_of_another() {
+    let stage = Stage::set().await;
+    let repository = json!({ "repositoryName": "team-a/web" });
+    let made = stage.world.call(stage.auth("other"), "POST", "/api/v1/repositories");
+    made.json(&repository).send().await.expect(201);
+    let places = [
+        "/v2/000000000000/team-a/web/tags/list",
+        "/v2/444444444444/team-a/web/tags/list",
+    ];
+    let deployment = stage.auth("deployment");
+    for place in places {
+        assert_eq!(stage.send(deployment, &get(place)).await.status, 200, "{place}");
+    }
+    let scope = "/token?service=registry.test&scope=repository:000000000000/team-a/web:pull";
+    let token = stage.send(deployment, &get(scope)).await.json()["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let bearer = Auth::Bearer(token);
+    assert_eq!(stage.send(&bearer, &get(places[0])).await.status, 200);
+    let elsewhere = stage.send(&bearer, &get(places[1])).await;
+    assert_eq!(elsewhere.status, 401);
+    let challenge = elsewhere.header("www-authenticate");
+    assert!(
+        challenge.contains("insufficient_scope") && challenge.contains("repository:444444444444/team-a/web:pull"),
+        "{challenge}"
+    );
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_there_answers_as_one_that_lets_nobody_in() {
+    let stage = Stage::set().await;
+    for who in ["nobody", "stranger", "owner", "other"] {
+        let mut answers = Vec::new();
+        for account in [DEPLOYMENT, "555555555555"] {
+            let path = format!("/v2/{account}/team-a/web/manifests/v1");
+            let Answer { status, headers, body } = stage.send(stage.auth(who), &get(&path)).await;
+            answers.push((status, format!("{headers:?} {body}").replace(account, "ACCOUNT")));
+        }
+        assert_eq!(answers[0], answers[1], "{who}");
+        assert!([401, 403].contains(&answers[0].0), "{who}: {answers:?}");
     }
 }

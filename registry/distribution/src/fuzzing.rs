@@ -75,7 +75,7 @@ pub fn is_cached(headers: &HeaderMap, digest: &Digest) -> bool {
 
 #[must_use]
 pub fn token_scope(scope: &str) -> Option<ScopeEntry> {
-    crate::token::entry(scope)
+    crate::token::entry(scope, None)
 }
 
 /// The URL of the site, and the account of a request that names none.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use hythe_access::{Action, Credentials, IssuedToken, ScopeEntry, Secret, TokenScope};
-use hythe_model::RepositoryName;
+use hythe_model::{AccountId, RepositoryName};
 use serde::Serialize;
 
 use crate::account::split_account;
@@ -71,7 +71,11 @@ pub(crate) async fn post(visitor: &Visitor, input: Input) -> Result<Response, Oc
 
 #[tracing::instrument(name = "token.issue", level = "debug", skip_all)]
 async fn issue(visitor: &Visitor, scopes: &[String], granted: Option<String>) -> Result<Response, OciError> {
-    let scope = TokenScope(scopes.iter().filter_map(|text| entry(text)).collect());
+    // A name without an account means that of the host. Behind a public URL this may be another host than the one that the
+    // token is for, and only what the client wrote tells.
+    let is_of_host = visitor.registry.config().public_url.is_none();
+    let own = is_of_host.then(|| visitor.site.account(""));
+    let scope = TokenScope(scopes.iter().filter_map(|text| entry(text, own.as_ref())).collect());
     let IssuedToken {
         token,
         issued_at,
@@ -104,13 +108,17 @@ fn scopes(parameters: &str) -> Result<Vec<String>, InputError> {
 }
 
 /// What a scope stands for. One that means nothing here gives no right, and is no error: the token is then good for less.
-pub(crate) fn entry(scope: &str) -> Option<ScopeEntry> {
+/// `own`: the account of a name that says none, if that is known.
+pub(crate) fn entry(scope: &str, own: Option<&AccountId>) -> Option<ScopeEntry> {
     let (kind, rest) = scope.split_once(':')?;
     let (name, rights) = rest.rsplit_once(':')?;
+    let mut account = own.cloned();
     let (repository, actions) = match kind.split('(').next() {
         Some("repository") => {
             // A name has no `*`, so that a client cannot ask for more than one repository at once.
-            let name: RepositoryName = split_account(name).1.parse().ok()?;
+            let (written, name) = split_account(name);
+            account = written.or(account);
+            let name: RepositoryName = name.parse().ok()?;
             (
                 name.to_string(),
                 rights.split(',').flat_map(actions).collect::<BTreeSet<_>>(),
@@ -123,6 +131,7 @@ pub(crate) fn entry(scope: &str) -> Option<ScopeEntry> {
     Some(ScopeEntry {
         repositories: vec![repository],
         actions,
+        account,
     })
 }
 
@@ -143,7 +152,7 @@ fn actions(right: &str) -> Vec<Action> {
 #[cfg(test)]
 mod tests {
     use hythe_access::Resource;
-    use hythe_model::{AccountId, RepositoryPath};
+    use hythe_model::RepositoryPath;
     use proptest::prelude::*;
 
     use super::*;
@@ -185,7 +194,7 @@ mod tests {
             ("nonsense", "team/web", Action::BatchGetImage, false),
         ];
         for (scope, repository, action, want) in cases {
-            let scope_of = TokenScope(entry(scope).into_iter().collect());
+            let scope_of = TokenScope(entry(scope, Some(&AccountId::default())).into_iter().collect());
             let path = RepositoryPath {
                 account: AccountId::default(),
                 name: repository.parse().unwrap(),
@@ -198,10 +207,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_scope_is_good_in_its_own_account() {
+        let account = |digit: &str| digit.repeat(12).parse::<AccountId>().unwrap();
+        let cases = [
+            ("repository:111111111111/team/web:pull", Some("2"), Some("1")),
+            ("repository:team/web:pull", Some("2"), Some("2")),
+            ("repository:team/web:pull", None, None),
+            ("repository:111111111111/team/web:pull", None, Some("1")),
+            ("registry:catalog:*", Some("2"), Some("2")),
+        ];
+        for (scope, own, expected) in cases {
+            let found = entry(scope, own.map(account).as_ref()).unwrap().account;
+            assert_eq!(found, expected.map(account), "{scope} {own:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_scope_panics_or_covers_many_repositories(scope in "(repository|registry)?[:(a-z*/,]{0,40}") {
-            for repository in entry(&scope).iter().flat_map(|entry| &entry.repositories) {
+            for repository in entry(&scope, None).iter().flat_map(|entry| &entry.repositories) {
                 prop_assert!(repository == "*" && scope.starts_with("registry") || !repository.contains('*'));
             }
         }

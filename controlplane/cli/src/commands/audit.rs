@@ -265,7 +265,7 @@ fn not_a_record(error: serde_json::Error) -> CliError {
 
 /// A record on one line.
 fn line(event: &AuditEvent) -> String {
-    cells(event).join("  ")
+    cells(event).map(|cell| human::one_line(&cell).into_owned()).join("  ")
 }
 
 fn list(context: &Context, audit_events: Vec<AuditEvent>) -> Result<(), CliError> {

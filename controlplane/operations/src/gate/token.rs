@@ -234,7 +234,11 @@ mod tests {
             policy: None,
             attributes: Arc::default(),
             key: Some("HYTHEA".into()),
-            scopes: vec![TokenScope::default()],
+            scopes: vec![TokenScope(vec![hythe_access::ScopeEntry {
+                repositories: vec!["team/*".into()],
+                actions: vec!["ecr:*".into()],
+                account: Some(AccountId::default()),
+            }])],
             iat: 1,
             exp: 2,
         }
@@ -298,6 +302,7 @@ mod tests {
         let entry = hythe_access::ScopeEntry {
             repositories: vec!["x".repeat(MAX_TOKEN_BYTES)],
             actions: vec![],
+            account: None,
         };
         let claims = Claims {
             scopes: vec![TokenScope(vec![entry])],

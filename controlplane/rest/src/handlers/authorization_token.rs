@@ -27,6 +27,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateAuthorizatio
             .map(|entry| ScopeEntry {
                 repositories: entry.repositories,
                 actions: entry.actions,
+                account: None,
             })
             .collect()
     });
