@@ -3,13 +3,13 @@
 
 use std::fmt;
 
-use crate::PolicyError;
 use crate::arn::{ArnParts, ArnPattern};
 use crate::evaluate::Facts;
 use crate::glob::{Glob, Syntax};
 use crate::json::{Node, place};
 use crate::key::{ConditionKey, Fact};
 use crate::value::{Network, base64_bytes, number, point_in_time, truth};
+use crate::{Effect, PolicyError};
 
 /// One condition. All conditions of a statement must hold.
 #[derive(Clone, Debug)]
@@ -223,7 +223,9 @@ impl Condition {
             && !self.test.is_for_everything()
     }
 
-    pub(crate) fn holds(&self, facts: &Facts<'_>) -> bool {
+    /// `effect`: in what is allowed, a variable without a value stands for everything that is not to be, so that a missing
+    /// value never opens anything; a denial covers what it is not known to spare.
+    pub(crate) fn holds(&self, facts: &Facts<'_>, effect: Effect) -> bool {
         let values = self.key.values(facts);
         let Operator {
             quantifier,
@@ -234,16 +236,32 @@ impl Condition {
         if let Test::Null(wanted) = &self.test {
             return wanted.contains(&values.is_empty());
         }
+        let asked = Asked {
+            facts,
+            is_unknown_a_match: is_negated && effect == Effect::Allow,
+        };
         // What is empty counts as absent where sets are compared (IAM, "Set operators").
         let is_value = |fact: &Fact<'_>| !matches!(fact, Fact::Text(text) if text.is_empty());
         match quantifier {
             // A denial holds for a key that is absent (IAM, "Condition operators").
             Quantifier::One if values.is_empty() => if_exists || is_negated,
-            Quantifier::One => values.any(|fact| self.test.matches(fact, facts)) != is_negated,
-            Quantifier::All => !values.any(|fact| is_value(fact) && self.test.matches(fact, facts) == is_negated),
+            Quantifier::One => values.any(|fact| self.test.matches(fact, &asked)) != is_negated,
+            Quantifier::All => !values.any(|fact| is_value(fact) && self.test.matches(fact, &asked) == is_negated),
             Quantifier::Any if values.is_empty() => if_exists,
-            Quantifier::Any => values.any(|fact| is_value(fact) && self.test.matches(fact, facts) != is_negated),
+            Quantifier::Any => values.any(|fact| is_value(fact) && self.test.matches(fact, &asked) != is_negated),
         }
+    }
+}
+
+/// A request, and what a variable without a value means.
+struct Asked<'a> {
+    facts: &'a Facts<'a>,
+    is_unknown_a_match: bool,
+}
+
+impl Asked<'_> {
+    fn is_unknown(&self, glob: &Glob) -> bool {
+        self.is_unknown_a_match && !glob.is_resolved(self.facts)
     }
 }
 
@@ -296,20 +314,27 @@ impl Test {
         })
     }
 
-    fn matches(&self, fact: &Fact<'_>, facts: &Facts<'_>) -> bool {
+    fn matches(&self, fact: &Fact<'_>, asked: &Asked<'_>) -> bool {
+        let facts = asked.facts;
         match self {
             Self::Text(globs) => {
                 let text = fact.as_text();
-                globs.iter().any(|glob| glob.covers(&text, facts))
+                globs
+                    .iter()
+                    .any(|glob| glob.covers(&text, facts) || asked.is_unknown(glob))
             }
             Self::TextInAnyCase(globs) => {
                 let text = fact.as_text();
-                globs.iter().any(|glob| glob.covers_in_any_case(&text, facts))
+                globs
+                    .iter()
+                    .any(|glob| glob.covers_in_any_case(&text, facts) || asked.is_unknown(glob))
             }
             Self::Arn(patterns) => {
                 let text = fact.as_text();
                 let arn = ArnParts::of(&text);
-                arn.is_arn() && patterns.iter().any(|pattern| pattern.covers(&arn, facts))
+                let is_unknown = |pattern: &ArnPattern| asked.is_unknown_a_match && !pattern.is_resolved(facts);
+                let mut patterns = patterns.iter();
+                patterns.any(|pattern| (arn.is_arn() && pattern.covers(&arn, facts)) || is_unknown(pattern))
             }
             Self::Number(order, values) => {
                 let left = match fact {

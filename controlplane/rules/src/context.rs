@@ -65,6 +65,8 @@ impl fmt::Display for Requester<'_> {
 pub struct ConditionContext<'a> {
     /// The time (`aws:CurrentTime`, `aws:EpochTime`).
     pub now: Option<Timestamp>,
+    /// When the session began, or the first of the tokens on the way was made (`aws:TokenIssueTime`).
+    pub token_issued_at: Option<Timestamp>,
     /// The address of the client.
     pub source_ip: Option<IpAddr>,
     /// Whether the request came over TLS.
@@ -92,7 +94,8 @@ pub struct Request<'a> {
     pub requester: Requester<'a>,
     /// What for.
     pub action: Action,
-    /// On what: the ARN of a repository or a role, or `*` for an action on the registry as a whole.
+    /// On what: the ARN of a repository, a role or what else there is in an account, or `*` for an action on the registry
+    /// or the account as a whole.
     pub resource: &'a str,
     /// The account that owns the resource.
     pub owner: &'a AccountId,

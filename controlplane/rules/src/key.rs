@@ -35,6 +35,8 @@ enum KeyKind {
     RequestedRegion,
     TagKeys,
     ImageTag,
+    TokenIssueTime,
+    RoleSessionName,
     /// The name of the tag.
     PrincipalTag(Box<str>),
     ResourceTag(Box<str>),
@@ -62,8 +64,8 @@ const NAMED: &[(&str, KeyKind)] = &[
     ("aws:tagkeys", KeyKind::TagKeys),
     ("ecr:imagetag", KeyKind::ImageTag),
     ("aws:federatedprovider", KeyKind::Session),
-    ("sts:rolesessionname", KeyKind::Session),
-    ("aws:tokenissuetime", KeyKind::Session),
+    ("sts:rolesessionname", KeyKind::RoleSessionName),
+    ("aws:tokenissuetime", KeyKind::TokenIssueTime),
     ("ecr:accountsetting", KeyKind::Never),
     ("aws:sourcevpc", KeyKind::Never),
     ("aws:sourcevpce", KeyKind::Never),
@@ -248,6 +250,14 @@ impl ConditionKey {
                 request.map(|request| request.tag_keys.as_slice()).unwrap_or_default(),
             ),
             KeyKind::ImageTag => Values::List(facts.image_tags),
+            KeyKind::TokenIssueTime => one(context.token_issued_at.map(Fact::Time)),
+            KeyKind::RoleSessionName => {
+                let named = request.and_then(|request| request.role_session_name.as_ref());
+                match named {
+                    Some(name) => Values::One(Fact::text(name.as_str())),
+                    None => session(context.attributes, &self.name),
+                }
+            }
             KeyKind::RequestTag(tag) => tag_value(request.map(|request| &request.request_tags), tag),
             KeyKind::ResourceTag(tag) => tag_value(context.resource_tags, tag),
             KeyKind::PrincipalTag(tag) => match tag_value(context.principal_tags, tag) {

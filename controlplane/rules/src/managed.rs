@@ -56,7 +56,10 @@ const PULL: &[&str] = &[
     "ecr:BatchImportUpstreamImage",
 ];
 
-static FULL_ACCESS: LazyLock<Ready> = LazyLock::new(|| Ready::of("FullAccess", &["ecr:*"]));
+// Who may do everything may also read what was done (ECR, `AmazonEC2ContainerRegistryFullAccess`).
+const FULL: &[&str] = &["ecr:*", "cloudtrail:LookupEvents"];
+
+static FULL_ACCESS: LazyLock<Ready> = LazyLock::new(|| Ready::of("FullAccess", FULL));
 static POWER_USER: LazyLock<Ready> = LazyLock::new(|| Ready::of("PowerUser", &[READ, WRITE].concat()));
 static PULL_ONLY: LazyLock<Ready> = LazyLock::new(|| Ready::of("PullOnly", PULL));
 static READ_ONLY: LazyLock<Ready> = LazyLock::new(|| Ready::of("ReadOnly", READ));

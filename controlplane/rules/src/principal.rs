@@ -13,7 +13,8 @@ use crate::json::Node;
 /// One entry of `Principal` or `NotPrincipal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalPattern {
-    /// `*`: everybody, also without credentials. The providers of web identities are not among them: those are named.
+    /// `*`: everybody, also without credentials. What is allowed to everybody is not allowed to identity providers and
+    /// services, which are always named; what is denied to everybody is denied to them, too.
     Anybody,
     /// An account: everybody in it, as far as its own identity policies let them.
     Account(AccountId),
@@ -218,7 +219,16 @@ impl Principals {
     /// The strongest way in which it names who asks. `is_denial`: whether the statement denies.
     pub(crate) fn naming(&self, requester: &Requester<'_>, owner: &AccountId, is_denial: bool) -> Naming {
         if !self.is_all_but {
-            return self.listing(requester, owner);
+            // A denial for everybody must not leave anybody out.
+            return if is_denial && self.has_anybody {
+                Naming::Itself
+            } else {
+                self.listing(requester, owner)
+            };
+        }
+        // An identity provider or a service is let in by its name, and never as one of all those that have none here.
+        if !is_denial && requester.principal().is_none() {
+            return Naming::Not;
         }
         // With `NotPrincipal`, all that somebody is must be among the exceptions to be excepted from a denial: a user and
         // its account, a session, its role and its account (IAM, "NotPrincipal with Deny"). From what is allowed to
@@ -271,9 +281,9 @@ impl Principals {
 
     fn lists_all_of(&self, requester: &Requester<'_>) -> bool {
         match requester {
+            _ if self.has_anybody => true,
             Requester::Service(name) => self.lists((5, name, "", "")),
             Requester::Federated(arn) => self.lists((6, arn, "", "")),
-            Requester::Principal(_) | Requester::Administrator(_) if self.has_anybody => true,
             Requester::Principal(principal) | Requester::Administrator(principal) => match principal {
                 Principal::Anonymous => false,
                 Principal::Root(account) => self.lists((1, account.as_str(), "", "")),

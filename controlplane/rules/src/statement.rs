@@ -132,7 +132,11 @@ impl Statement {
     /// Whether it applies to a request. `least`: how strongly it must name who asks, where it names anybody. Does not
     /// allocate for a statement about another action, principal or resource.
     pub(crate) fn applies(&self, facts: &Facts<'_>, least: Naming) -> bool {
-        self.is_about(facts, least) && self.conditions.iter().all(|condition| condition.holds(facts))
+        self.is_about(facts, least)
+            && self
+                .conditions
+                .iter()
+                .all(|condition| condition.holds(facts, self.effect))
     }
 
     /// As [`Statement::applies`], and what is in the way.
@@ -140,7 +144,8 @@ impl Statement {
         if !self.is_about(facts, least) {
             return Match::Other;
         }
-        let failing = self.conditions.iter().find(|condition| !condition.holds(facts));
+        let mut conditions = self.conditions.iter();
+        let failing = conditions.find(|condition| !condition.holds(facts, self.effect));
         failing.map_or(Match::Full, Match::Unless)
     }
 

@@ -121,6 +121,10 @@ pub struct Lineage {
     pub token_ids: Vec<String>,
     /// When the credentials end at the latest; `None` for an access key.
     pub expires_at: Option<Timestamp>,
+    /// When the session began, or the first of the tokens was made (`aws:TokenIssueTime`); `None` for an access key.
+    pub issued_at: Option<Timestamp>,
+    /// When the role of the session was created: one of the same name that was created later is another role.
+    pub role_created_at: Option<Timestamp>,
 }
 
 /// A request's sender: the principal, what its token is limited to, and the request's circumstances. Clones are

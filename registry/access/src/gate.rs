@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use hythe_model::{AccountId, RepositoryPath};
 use jiff::Timestamp;
 
-use crate::{Action, Caller, RolePath, Secret, Throttled, TokenScope};
+use crate::{Action, Caller, RolePath, Secret, SessionName, Throttled, TokenScope};
 
 /// What an action works on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,6 +106,11 @@ pub struct RequestContext {
     pub request_tags: BTreeMap<String, String>,
     /// Names of resource tags in the request that come without values, as in their removal; `aws:TagKeys` too.
     pub tag_keys: Vec<String>,
+    /// The ARN of what the request is about within an account: a user, a group, a role that is administered, a policy or
+    /// an identity provider. To policies it is the resource.
+    pub about: Option<Arc<str>>,
+    /// What the session of a role shall be called that the request opens (`sts:RoleSessionName`).
+    pub role_session_name: Option<SessionName>,
 }
 
 impl RequestContext {

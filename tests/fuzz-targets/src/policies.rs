@@ -63,6 +63,7 @@ pub fn policies(input: &[u8]) {
         image_tags: vec!["latest".to_owned(), "v1.0".to_owned()],
         request_tags: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         tag_keys: Vec::new(),
+        ..RequestContext::default()
     };
     let claims: Attributes = [(
         "token.actions.githubusercontent.com:sub".to_owned(),
@@ -72,6 +73,7 @@ pub fn policies(input: &[u8]) {
     let contexts = [
         ConditionContext::default(),
         ConditionContext {
+            token_issued_at: None,
             now: Some("2026-01-31T12:00:00Z".parse().unwrap()),
             source_ip: Some("192.0.2.7".parse().unwrap()),
             is_secure: Some(true),

@@ -79,6 +79,7 @@ fn fast(case: &Case) -> &'static str {
         image_tags: texts(&given.image_tags),
         request_tags: request_tags(given),
         tag_keys: texts(&given.tag_keys),
+        ..RequestContext::default()
     };
     let mut attributes = Attributes::new();
     attributes.insert("token.example.com:groups".to_owned(), texts(&given.groups));
@@ -89,6 +90,7 @@ fn fast(case: &Case) -> &'static str {
     }
     let context = ConditionContext {
         now: given.is_timed.then(|| NOW.parse::<Timestamp>().unwrap()),
+        token_issued_at: None,
         source_ip: given.source_ip.map(|address| address.parse().unwrap()),
         is_secure: given.is_secure,
         user_agent: given.user_agent,

@@ -309,6 +309,18 @@ fn variables_stand_for_values_in_which_nothing_is_special() {
             r#"{"StringNotEquals":{"aws:UserAgent":"${aws:PrincipalTag/none}"}}"#,
             "x",
             "",
+            false,
+        ),
+        (
+            r#"{"ForAnyValue:StringNotLike":{"aws:UserAgent":["y","${aws:PrincipalTag/none}*"]}}"#,
+            "x",
+            "",
+            false,
+        ),
+        (
+            r#"{"StringNotEquals":{"aws:UserAgent":"${aws:PrincipalTag/none, 'y'}"}}"#,
+            "x",
+            "",
             true,
         ),
         (

@@ -584,6 +584,9 @@ fn resources_with_variables_are_each_ones_own() {
     let denied = format!("{all},{all_but_own}");
     let not =
         r#"{"Effect":"Allow","Action":"ecr:*","NotResource":"arn:aws:ecr:*:*:repository/${aws:PrincipalTag/team}/*"}"#;
+    let condition = r#""Action":"ecr:*","Resource":"*","Condition":{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/${aws:PrincipalTag/team}"}}}"#;
+    let unless = format!(r#"{{"Effect":"Allow",{condition}"#);
+    let denied_unless = format!(r#"{all},{{"Effect":"Deny",{condition}"#);
     // (identity policy, team, answer); no team is an absent tag.
     let cases = [
         (own, Some("team-a"), "yes"),
@@ -598,6 +601,12 @@ fn resources_with_variables_are_each_ones_own() {
         (not, Some("team-a"), "no identity"),
         (not, Some("team-b"), "yes"),
         (not, None, "no identity"),
+        (unless.as_str(), Some("ada"), "no identity"),
+        (unless.as_str(), Some("bob"), "yes"),
+        (unless.as_str(), None, "no identity"),
+        (denied_unless.as_str(), Some("ada"), "yes"),
+        (denied_unless.as_str(), Some("bob"), "deny"),
+        (denied_unless.as_str(), None, "deny"),
     ];
     for (identity, team, want) in cases {
         let given = team
@@ -662,6 +671,17 @@ fn roles_are_taken_on_by_whom_they_trust() {
     };
     let prefix = PROVIDER.strip_suffix(".com").unwrap();
     let everybody = r#"{"Effect":"Allow","Principal":"*","Action":"sts:*"}"#.to_owned();
+    let all_but_ada =
+        r#"{"Effect":"Allow","NotPrincipal":{"AWS":"arn:aws:iam::111111111111:user/ada"},"Action":"sts:*"}"#.to_owned();
+    let guarded = format!(
+        r#"{},{{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRoleWithWebIdentity",
+            "Condition":{{"StringNotLike":{{"token.actions.githubusercontent.com:sub":"*:refs/heads/main"}}}}}}"#,
+        federated(PROVIDER).replace(":ref:refs/heads/main", "*"),
+    );
+    let denied_but_for = |named: &str| {
+        let denial = format!(r#"{{"Effect":"Deny","NotPrincipal":{named},"Action":"sts:*"}}"#);
+        format!("{},{denial}", federated(PROVIDER))
+    };
     for (trust, sub, want) in [
         (federated(PROVIDER), "repo:acme/web:ref:refs/heads/main", "yes"),
         (federated(PROVIDER), "repo:evil/web:ref:refs/heads/main", "no trust"),
@@ -672,6 +692,20 @@ fn roles_are_taken_on_by_whom_they_trust() {
             "no trust",
         ),
         (everybody, "repo:acme/web:ref:refs/heads/main", "no trust"),
+        (all_but_ada, "repo:acme/web:ref:refs/heads/main", "no trust"),
+        (guarded.clone(), "repo:acme/web:ref:refs/heads/main", "yes"),
+        (guarded, "repo:acme/web:ref:refs/heads/other", "deny"),
+        (
+            denied_but_for(r#"{"AWS":"111111111111"}"#),
+            "repo:acme/web:ref:refs/heads/main",
+            "deny",
+        ),
+        (
+            denied_but_for(&format!(r#"{{"Federated":"{PROVIDER}"}}"#)),
+            "repo:acme/web:ref:refs/heads/main",
+            "yes",
+        ),
+        (denied_but_for(r#""*""#), "repo:acme/web:ref:refs/heads/main", "yes"),
     ] {
         let given = attributes(&[("token.actions.githubusercontent.com:sub", &[sub])]);
         let texts = Texts {
@@ -746,6 +780,7 @@ fn managed_policies_allow_what_their_names_say() {
             Action::InitiateLayerUpload | Action::UploadLayerPart | Action::CompleteLayerUpload | Action::PutImage => {
                 &["FullAccess", "PowerUser"]
             }
+            Action::LookupEvents => &["FullAccess"],
             other if other.as_str().starts_with("ecr:") => &["FullAccess"],
             _ => &[],
         };

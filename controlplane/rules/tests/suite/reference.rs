@@ -14,7 +14,7 @@ use serde_json::Value;
 pub struct Asked {
     /// The ARNs of who asks and how much being named by each of them counts: 1 for the account, 2 for a role, 3 for itself.
     pub names: Vec<(String, u8)>,
-    /// How it is named by `*`.
+    /// How it is named by `*` in what is allowed. In a denial, `*` names everybody.
     pub by_star: u8,
     /// The names that must all be excepted by `NotPrincipal` in a denial.
     pub all_names: Vec<String>,
@@ -132,7 +132,7 @@ fn says(policy: &Value, asked: &Asked, effect: &str, least: u8) -> bool {
             && is_named(statement, asked, effect) >= least
             && is_action(statement, asked)
             && is_resource(statement, asked, effect, has_variables)
-            && conditions_hold(statement, asked, has_variables)
+            && conditions_hold(statement, asked, effect, has_variables)
     })
 }
 
@@ -157,9 +157,10 @@ fn is_named(statement: &Value, asked: &Asked, effect: &str) -> u8 {
         };
         all.into_iter().map(spell).collect()
     };
+    let is_denial = effect == "Deny";
     let strength = |listed: &[String]| {
         let star = if listed.contains(&"*".to_owned()) {
-            asked.by_star
+            if is_denial { 3 } else { asked.by_star }
         } else {
             0
         };
@@ -168,12 +169,13 @@ fn is_named(statement: &Value, asked: &Asked, effect: &str) -> u8 {
     };
     if let Some(value) = statement.get("NotPrincipal") {
         let listed = listed(value);
-        let is_excepted = if effect == "Deny" {
-            let has_star = listed.contains(&"*".to_owned()) && asked.by_star > 0;
+        let is_excepted = if is_denial {
+            let has_star = listed.contains(&"*".to_owned());
             let has_all = !asked.all_names.is_empty() && asked.all_names.iter().all(|name| listed.contains(name));
             has_star || has_all
         } else {
-            strength(&listed) > 0
+            // Providers and services are let in by name only.
+            asked.by_star == 0 || strength(&listed) > 0
         };
         return if is_excepted { 0 } else { 3 };
     }
@@ -287,18 +289,18 @@ fn arn_covers(pattern: &str, arn: &str, has_variables: bool, asked: &Asked) -> O
     Some(is_arn && parts.iter().zip(of_arn).all(|(part, text)| covers(part, text)))
 }
 
-fn conditions_hold(statement: &Value, asked: &Asked, has_variables: bool) -> bool {
+fn conditions_hold(statement: &Value, asked: &Asked, effect: &str, has_variables: bool) -> bool {
     let Some(Value::Object(operators)) = statement.get("Condition") else {
         return true;
     };
     operators.iter().all(|(operator, keys)| {
         let keys = keys.as_object().unwrap();
         keys.iter()
-            .all(|(key, values)| holds(operator, key, &list(values), asked, has_variables))
+            .all(|(key, values)| holds((operator, effect), key, &list(values), asked, has_variables))
     })
 }
 
-fn holds(operator: &str, key: &str, values: &[String], asked: &Asked, has_variables: bool) -> bool {
+fn holds((operator, effect): (&str, &str), key: &str, values: &[String], asked: &Asked, has_variables: bool) -> bool {
     let key = key.to_ascii_lowercase();
     let found = asked.keys.get(&key).cloned().unwrap_or_default();
     let (prefix, name) = operator.split_once(':').unwrap_or(("", operator));
@@ -320,10 +322,15 @@ fn holds(operator: &str, key: &str, values: &[String], asked: &Asked, has_variab
         "NotIpAddress" => ("IpAddress", true),
         other => (other, false),
     };
+    // What a variable without a value excepts is not known: in what is allowed, it is everything.
+    let is_unknown = |value: &str| {
+        let has_texts = name.starts_with("String") || name.starts_with("Arn");
+        is_negated && effect == "Allow" && has_texts && tokens(value, true, has_variables, asked).is_none()
+    };
     let matches = |found: &String| {
         values
             .iter()
-            .any(|value| compare(name, found, value, asked, has_variables))
+            .any(|value| is_unknown(value) || compare(name, found, value, asked, has_variables))
     };
     let is_value = |found: &&String| !found.is_empty();
     match prefix {
