@@ -32,8 +32,8 @@ use hythe_access::{
     IssuedToken, Lineage, Principal, RequestContext, Resource, RolePath, Secret, Throttled, TokenScope,
 };
 use hythe_meta::{AccessKeyRecord, Auditor, Store, StoreError};
-use hythe_model::{AccountId, Clock, Region};
-use hythe_rules::{ConditionContext, Policies, PolicyKind, Request, Requester};
+use hythe_model::{AccountId, Clock, Region, millis};
+use hythe_rules::{ConditionContext, Policies, Policy, PolicyKind, Request, Requester};
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
@@ -51,7 +51,7 @@ pub use self::throttle::LoginLimits;
 
 use self::fresh::Fresh;
 use self::keys::{ACCESS_KEY_ID_CHARS, ACCESS_KEY_PREFIX, Keys};
-use self::policy_set::PolicyCache;
+use self::policy_set::{PolicyCache, PrincipalFacts};
 use self::rates::Rates;
 use self::revocations::Revocations;
 use self::signing::SigningKeys;
@@ -253,13 +253,17 @@ impl AccessGate {
         }
     }
 
-    /// A MAC over `text` for the tokens of pages, so that a client cannot make its own.
+    /// Encrypts where a page of `list` starts: a client can neither make its own nor read what it was not shown. Nothing,
+    /// which opens no page, if the cryptography library fails.
     #[must_use]
-    pub fn page_mac(&self, text: &[u8]) -> [u8; 16] {
-        let mac = hmac::sign(&self.keys.pages, text);
-        let mut short = [0; 16];
-        short.iter_mut().zip(mac.as_ref()).for_each(|(to, from)| *to = *from);
-        short
+    pub fn seal_page(&self, list: &str, key: &[u8]) -> Vec<u8> {
+        self.keys.seal_page(list, key).unwrap_or_default()
+    }
+
+    /// Where a page of `list` starts; `None` if it was not sealed for it here.
+    #[must_use]
+    pub fn open_page(&self, list: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.keys.open_page(list, sealed)
     }
 
     /// What records of the audit log are made and vouched for with.
@@ -350,6 +354,12 @@ impl AccessGate {
             key: caller.lineage.access_key_id.clone(),
             scopes: caller.scopes.iter().cloned().chain(new_scope).collect(),
             iat,
+            since: caller
+                .lineage
+                .issued_at
+                .map(Timestamp::as_second)
+                .filter(|since| *since != iat),
+            role_created: caller.lineage.role_created_at.filter(|_| role.is_some()).map(millis),
             exp,
         };
         let key = self.signing.current(self.clock.now()).ok_or(CryptoError)?;
@@ -386,11 +396,18 @@ impl AccessGate {
                 Some(key) if !is_key_of(&key, &caller.principal) => return Err(AuthenticationError::Revoked),
                 Some(key) if !key.is_active => return Err(AuthenticationError::Inactive),
                 // A session of a role ends with whoever opened it.
-                Some(key) if is_role(&caller.principal) => self.require_active(&principal_of(&key), now).await?,
+                Some(key) if is_role(&caller.principal) => {
+                    self.require_active(&principal_of(&key), now).await?;
+                }
                 Some(_) => {}
             }
         }
-        self.require_active(&caller.principal, now).await?;
+        let facts = self.require_active(&caller.principal, now).await?;
+        // A role that was deleted and created anew is another one, whose name alone is the same.
+        let is_another = |facts: &PrincipalFacts| caller.lineage.role_created_at != Some(facts.created_at());
+        if is_role(&caller.principal) && facts.is_some_and(|facts| is_another(&facts)) {
+            return Err(AuthenticationError::Revoked);
+        }
         Ok(caller.clone())
     }
 
@@ -451,10 +468,14 @@ impl AccessGate {
 
     /// Whether nobody has closed the account, disabled the principal, or set it an end that has passed. One that does not
     /// exist is told apart where its rights are looked for.
-    async fn require_active(&self, principal: &Principal, now: Timestamp) -> Result<(), AuthenticationError> {
+    async fn require_active(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<Option<Arc<PrincipalFacts>>, AuthenticationError> {
         match self.policies.principal(principal, now).await.map_err(unavailable)? {
             Some(facts) if !facts.is_active(now) => Err(AuthenticationError::Disabled),
-            Some(_) | None => Ok(()),
+            facts => Ok(facts),
         }
     }
 
@@ -471,17 +492,20 @@ impl AccessGate {
             .await
     }
 
-    /// Whether the role trusts somebody with a token of the identity provider with this ARN, whose claims are among the
-    /// attributes of `caller`.
-    pub async fn decide_web_identity(
+    /// The trust policy of the role, if it trusts somebody with a token of the identity provider with this ARN, whose
+    /// claims are among the attributes of `caller`. A role of a closed account trusts nobody.
+    pub(crate) async fn trusts_web_identity(
         &self,
         caller: &Caller,
         provider_arn: &str,
         role: &RolePath,
-    ) -> Result<Decision, GateError> {
+    ) -> Result<Option<Arc<Policy>>, StoreError> {
         let resource = Resource::Role(role.clone());
-        let set = self.policy_set(&Principal::Anonymous, None, &resource);
-        let set = set.await.map_err(failed)?;
+        let set = match self.policy_set(&Principal::Anonymous, None, &resource).await {
+            // A document that this version cannot read trusts nobody.
+            Err(StoreError::Corrupt(_)) => return Ok(None),
+            set => set?,
+        };
         let named = RequestContext::default();
         let context = self.conditions(caller, &named, &set);
         let request = Request {
@@ -491,7 +515,8 @@ impl AccessGate {
             owner: &role.account,
             context: &context,
         };
-        Ok(answer(&request, &set))
+        let is_allowed = hythe_rules::decide(&request, &set.policies()).is_allowed();
+        Ok(set.trust().filter(|_| is_allowed))
     }
 
     /// What conditions may ask about a request.
@@ -510,6 +535,7 @@ impl AccessGate {
             request: Some(named),
             resource_tags: set.resource_tags(),
             principal_tags: set.principal_tags(),
+            token_issued_at: caller.lineage.issued_at,
             attributes: Some(&caller.attributes),
             given: None,
         }
@@ -581,7 +607,7 @@ impl Gate for AccessGate {
         let request = Request {
             requester: set.requester(principal, &self.default_account),
             action,
-            resource: set.resource(),
+            resource: set.named(named.about.as_deref()),
             owner: resource.account(),
             context: &context,
         };
@@ -642,19 +668,28 @@ impl Gate for AccessGate {
 
 /// Decides by everything that has a say.
 ///
-/// A repository's own policy must not tell that there is a repository: where it denies what nobody had allowed, the answer
-/// is that of a name without a repository.
+/// Neither a repository's own policy nor its tags must tell that there is a repository: where they lead to a denial of what
+/// would be denied without them, the answer is that of a name without a repository.
 fn answer(request: &Request<'_>, set: &PolicySet) -> Decision {
     let policies = set.policies();
     let mut decision = hythe_rules::decide(request, &policies);
-    if let hythe_rules::Decision::ExplicitDeny { statement } = &decision
-        && statement.kind == PolicyKind::Repository
-    {
+    let is_telling = policies.repository.is_some() || set.resource_tags().is_some();
+    if is_telling && !decision.is_allowed() {
         let unsaid = Policies {
             repository: None,
             ..policies
         };
-        let without = hythe_rules::decide(request, &unsaid);
+        let context = ConditionContext {
+            resource_tags: None,
+            ..*request.context
+        };
+        let without = hythe_rules::decide(
+            &Request {
+                context: &context,
+                ..*request
+            },
+            &unsaid,
+        );
         if !without.is_allowed() {
             decision = without;
         }

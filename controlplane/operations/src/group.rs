@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Groups of users: create, list, describe, change, delete, and who is in them.
 
-use hythe_access::{Granted, GroupName, UserName, kinds};
+use hythe_access::{Caller, Granted, GroupName, UserName, kinds};
 use hythe_meta::{AttachmentChange, GroupChange, GroupRecord, PolicyRef, StoreError};
 use hythe_model::AccountId;
 
@@ -46,6 +46,9 @@ impl ControlPlane {
             .is_some_and(|(granted, _)| granted.resource() != account)
         {
             return Err(CreatePrincipalError::Mixed);
+        }
+        if let Some((granted, _)) = &new.policies {
+            self.check_boundary(granted.caller(), account, None).await?;
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
         PolicyRef::sort(&mut policies);
@@ -102,6 +105,10 @@ impl ControlPlane {
         let describing = update.description.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
         let account = only_account([describing, attaching])?;
+        // A group has no boundary, and its policies are those of whoever is in it.
+        if let Some((granted, _)) = &update.policies {
+            self.check_boundary(granted.caller(), &account, None).await?;
+        }
         let change = GroupChange {
             description: update.description.map(|(_, description)| description),
             policies: update.policies.map(|(_, change)| change),
@@ -137,6 +144,7 @@ impl ControlPlane {
         user: &UserName,
     ) -> Result<GroupRecord, MembershipError> {
         let account = granted.resource();
+        self.check_member_boundary(granted.caller(), account, user).await?;
         let changed = self.store().add_group_member(account, name, user).await;
         self.gate().forget_users();
         changed.map_err(|error| about(name, account).membership(user.as_str(), error))
@@ -151,9 +159,23 @@ impl ControlPlane {
         user: &UserName,
     ) -> Result<GroupRecord, MembershipError> {
         let account = granted.resource();
+        self.check_member_boundary(granted.caller(), account, user).await?;
         let changed = self.store().remove_group_member(account, name, user).await;
         self.gate().forget_users();
         changed.map_err(|error| about(name, account).membership(user.as_str(), error))
+    }
+
+    /// Whoever has a boundary changes the groups of those only who have the same.
+    async fn check_member_boundary(
+        &self,
+        caller: &Caller,
+        account: &AccountId,
+        user: &UserName,
+    ) -> Result<(), MembershipError> {
+        match self.store().user(account, user).await? {
+            Some(user) => Ok(self.check_boundary(caller, account, user.boundary.as_ref()).await?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use hythe_access::{Granted, kinds};
 use hythe_meta::{IdentityProviderRecord, IdentityProviderSettings, StoreError};
 use hythe_model::{AccountId, IssuerUrl, ProviderName};
 
+use crate::principal::BoundaryError;
 use crate::web_identity::{KeySet, KeySetError, SigningAlgorithm};
-use crate::{ControlPlane, Page};
+use crate::{Bounded, ControlPlane, Page};
 
 /// The most identity providers of an account (IAM, "IAM object quotas").
 pub const MAX_IDENTITY_PROVIDERS: usize = 100;
@@ -73,6 +74,9 @@ pub enum CreateIdentityProviderError {
     /// The account has as many as it may have.
     #[error("the account with id '{0}' has {MAX_IDENTITY_PROVIDERS} identity providers, and that is the most")]
     LimitExceeded(AccountId),
+    /// The caller would get around its own boundary: who is behind a provider opens sessions of every role that trusts it.
+    #[error(transparent)]
+    Bounded(#[from] Bounded),
     /// A setting is wrong.
     #[error(transparent)]
     Settings(#[from] ProviderSettingsError),
@@ -104,12 +108,33 @@ pub enum UpdateIdentityProviderError {
     /// The provider has changed since the version that the request names.
     #[error("the identity provider has changed since you read it: read it again and decide anew")]
     VersionMismatch,
+    /// The caller would get around its own boundary: who is behind a provider opens sessions of every role that trusts it.
+    #[error(transparent)]
+    Bounded(#[from] Bounded),
     /// A setting is wrong.
     #[error(transparent)]
     Settings(#[from] ProviderSettingsError),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<BoundaryError> for CreateIdentityProviderError {
+    fn from(error: BoundaryError) -> Self {
+        match error {
+            BoundaryError::Bounded(error) => error.into(),
+            BoundaryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BoundaryError> for UpdateIdentityProviderError {
+    fn from(error: BoundaryError) -> Self {
+        match error {
+            BoundaryError::Bounded(error) => error.into(),
+            BoundaryError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Settings of an identity provider; `None` leaves one as it is (at a creation: what is usual), and an empty text takes it
@@ -138,6 +163,7 @@ impl ControlPlane {
         change: IdentityProviderChange,
     ) -> Result<IdentityProviderRecord, CreateIdentityProviderError> {
         let account = granted.resource().clone();
+        self.check_boundary(granted.caller(), &account, None).await?;
         if url.is_loopback() && account != self.settings().default_account {
             return Err(ProviderSettingsError::Loopback.into());
         }
@@ -211,6 +237,7 @@ impl ControlPlane {
         if change == IdentityProviderChange::default() {
             return Err(UpdateIdentityProviderError::Nothing);
         }
+        self.check_boundary(granted.caller(), account, None).await?;
         let unknown = || UpdateIdentityProviderError::Unknown(name.clone(), account.clone());
         for _ in 0..MAX_ATTEMPTS {
             let found = self.store().identity_provider(account, name).await?;

@@ -100,7 +100,7 @@ pub use policy_simulation::{
 };
 pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
-    UnknownPrincipal, UpdatePrincipalError,
+    ReplacedPrincipalTags, TagReplacement, UnknownPrincipal, UpdatePrincipalError,
 };
 pub use registry::RegistryDescription;
 pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPolicyError, UnknownStatement};
@@ -110,7 +110,7 @@ pub use repository::{
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,
 };
 pub use repository_policy::{NoRepositoryPolicy, RepositoryPolicyError, SetRepositoryPolicyError};
-pub use resource_tags::ResourceTagsError;
+pub use resource_tags::{ReplacedTags, ResourceTagsError};
 pub use role::{NewRole, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy};
 pub use role_session::{
     AssumeRoleError, DEFAULT_SESSION_SECONDS, MIN_SESSION_SECONDS, OpenedSession, RoleSessionRequest,

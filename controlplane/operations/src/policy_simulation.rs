@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What somebody may do, and why: the decisions of the gate, without a request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hythe_access::{Action, Attributes, Granted, Principal, RequestContext, Resource, RolePath, RoleSession, kinds};
@@ -46,8 +46,23 @@ pub enum SimulatedResource {
     Registry,
     /// A repository.
     Repository(RepositoryArn),
-    /// A role, to be taken on.
+    /// A role, to be taken on or administered.
     Role(RolePath),
+    /// Whatever else is administered within an account, by its ARN: a user, a group, a policy, an identity provider.
+    Identity(AccountId, String),
+}
+
+impl SimulatedResource {
+    /// What is administered within an account and has this ARN.
+    #[must_use]
+    pub fn identity(arn: &str) -> Option<Self> {
+        const KINDS: [&str; 4] = ["user", "group", "policy", "oidc-provider"];
+        let (account, name) = arn.strip_prefix("arn:aws:iam::")?.split_once(':')?;
+        let (kind, name) = name.split_once('/')?;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        let account = account.parse().ok()?;
+        (KINDS.contains(&kind) && is_name).then(|| Self::Identity(account, arn.to_owned()))
+    }
 }
 
 /// Why nothing was simulated.
@@ -215,6 +230,10 @@ impl ControlPlane {
             if is_own && set.principal().is_none() && drafts.is_none() {
                 return Err(unknown(principal, account).into());
             }
+            let about = match resource {
+                SimulatedResource::Identity(_, arn) => Some(arn.as_str()),
+                SimulatedResource::Registry | SimulatedResource::Repository(_) | SimulatedResource::Role(_) => None,
+            };
             // What is stored about somebody of another account is not this account's to know.
             let facts = set.principal().filter(|_| is_own);
             let stored = set.policies();
@@ -247,7 +266,7 @@ impl ControlPlane {
                 let request = Request {
                     requester: set.requester(principal, &self.settings().default_account),
                     action: *action,
-                    resource: set.resource(),
+                    resource: set.named(about),
                     owner: account,
                     context: &context,
                 };
@@ -296,6 +315,10 @@ impl ControlPlane {
         };
         let root = asked.entry(&Principal::Root(account.clone()), of_nobody);
         let mut principals: Vec<AccessEntry> = root.into_iter().collect();
+        let deployment = &self.settings().default_account;
+        if deployment != account {
+            principals.extend(asked.entry(&Principal::Root(deployment.clone()), of_nobody));
+        }
         let mut is_truncated = false;
         for principal in self.principals(account, &mut is_truncated).await? {
             let set = self.gate().policy_set(&principal, None, &asked_about).await?;
@@ -305,6 +328,20 @@ impl ControlPlane {
                     tags: set.principal_tags(),
                 };
                 principals.extend(asked.entry(&principal, held));
+            }
+        }
+        for session in asked.sessions() {
+            let principal = Principal::Role(session);
+            let set = self.gate().policy_set(&principal, None, &asked_about).await?;
+            if set.principal().is_some_and(|facts| facts.is_active(self.stored_now())) {
+                let held = Held {
+                    policies: set.policies(),
+                    tags: set.principal_tags(),
+                };
+                principals.extend(asked.entry(&principal, held).map(|entry| AccessEntry {
+                    arn: principal.to_string(),
+                    ..entry
+                }));
             }
         }
         principals.extend(asked.foreign());
@@ -378,6 +415,7 @@ fn asked_resource(resource: &SimulatedResource, account: &AccountId) -> Result<R
         SimulatedResource::Registry => return Ok(Resource::Registry(account.clone())),
         SimulatedResource::Repository(arn) => (Resource::Repository(arn.repository.clone()), arn.to_string()),
         SimulatedResource::Role(role) => (Resource::Role(role.clone()), role.to_string()),
+        SimulatedResource::Identity(owner, arn) => (Resource::Registry(owner.clone()), arn.clone()),
     };
     if asked.account() == account {
         Ok(asked)
@@ -437,9 +475,16 @@ impl Asked<'_> {
             principal => principal.to_string(),
         };
         if answer.is_allowed {
+            let administered = if principal.account() == Some(self.owner) {
+                "account"
+            } else {
+                "deployment"
+            };
             return Some(AccessEntry {
                 arn,
-                via: answer.via.unwrap_or_else(|| "administrator of the account".to_owned()),
+                via: answer
+                    .via
+                    .unwrap_or_else(|| format!("administrator of the {administered}")),
                 // A denial whose condition does not hold now may hold for a request.
                 provided: answer
                     .nearly_denies
@@ -452,6 +497,23 @@ impl Asked<'_> {
             via,
             provided: Some(format!("if `{condition}`")),
         })
+    }
+
+    /// The sessions of the account's roles that the repository or the registry names by themselves.
+    fn sessions(&self) -> Vec<RoleSession> {
+        let policies = [self.of_resource.repository, self.of_resource.registry]
+            .into_iter()
+            .flatten();
+        let statements = policies.flat_map(Policy::statements);
+        let named = statements.filter(|one| one.effect() == Effect::Allow && one.has_action(self.action));
+        let sessions = named
+            .flat_map(Statement::principals)
+            .filter_map(|pattern| match pattern {
+                PrincipalPattern::Session(session) if session.account == *self.owner => Some(session.clone()),
+                _ => None,
+            });
+        let sessions: BTreeSet<RoleSession> = sessions.collect();
+        sessions.into_iter().collect()
     }
 
     /// The principals of other accounts that the repository or the registry names. What their own accounts allow them is

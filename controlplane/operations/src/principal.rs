@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use hythe_access::{Caller, Principal};
+use hythe_access::{ActionKind, Caller, Granted, Principal};
 use hythe_meta::{MembershipError as Refusal, PolicyRef, StoreError};
-use hythe_model::{AccountId, from_millis, millis};
+use hythe_model::{AccountId, ResourceTags, from_millis, millis};
 use jiff::Timestamp;
 
 use crate::ControlPlane;
@@ -49,8 +49,9 @@ pub struct UnknownPrincipal {
 /// Somebody with a permissions boundary would make or change somebody without it, and so get around it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "you are limited by the permissions boundary `{0}`: whomever you create, make credentials for or open to others must \
-     have the same one, and you cannot change your own"
+    "you are limited by the permissions boundary `{0}`: whomever you create, give other policies or tags, make credentials \
+     for, put into groups or open to others must have the same one, which groups and identity providers cannot; and you \
+     cannot change your own"
 )]
 pub struct Bounded(pub PolicyRef);
 
@@ -145,6 +146,9 @@ pub enum MembershipError {
     /// There is no such group, or no such user.
     #[error(transparent)]
     Unknown(#[from] UnknownPrincipal),
+    /// The caller would get around its own boundary.
+    #[error(transparent)]
+    Bounded(#[from] Bounded),
     /// The user is in as many groups as one may be.
     #[error("the user '{0}' is in {1} groups, and that is the most: remove it from one first")]
     TooManyGroups(String, u64),
@@ -154,6 +158,39 @@ pub enum MembershipError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a replacement of all tags of a user or a role takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedPrincipalTags {
+    /// The keys of the tags that are removed.
+    pub removed: Vec<String>,
+    /// The version of the user or the role that has them.
+    pub version: i64,
+}
+
+impl ReplacedPrincipalTags {
+    pub(crate) fn of(before: &ResourceTags, after: &ResourceTags, version: i64) -> Self {
+        let keys = before.as_map().keys();
+        Self {
+            removed: keys.filter(|key| !after.as_map().contains_key(*key)).cloned().collect(),
+            version,
+        }
+    }
+}
+
+/// The tags that a user or a role shall have instead of all its own, with the permissions to set some and to remove others:
+/// those that are removed from this version.
+#[derive(Debug)]
+pub struct TagReplacement<T: ActionKind, U: ActionKind> {
+    /// The permission to set tags.
+    pub tagging: Granted<T>,
+    /// The permission to remove those that are gone.
+    pub untagging: Granted<U>,
+    /// The tags.
+    pub tags: ResourceTags,
+    /// The version from which it was found out which are gone.
+    pub version: i64,
 }
 
 /// The one account that all permissions of a change are for.
@@ -254,6 +291,15 @@ impl From<BoundaryError> for CreatePrincipalError {
 }
 
 impl From<BoundaryError> for UpdatePrincipalError {
+    fn from(error: BoundaryError) -> Self {
+        match error {
+            BoundaryError::Bounded(error) => error.into(),
+            BoundaryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<BoundaryError> for MembershipError {
     fn from(error: BoundaryError) -> Self {
         match error {
             BoundaryError::Bounded(error) => error.into(),

@@ -27,6 +27,15 @@ pub enum ResourceTagsError {
     Store(#[from] StoreError),
 }
 
+/// What a replacement of all tags takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedTags {
+    /// The keys of the tags that are removed.
+    pub removed: Vec<String>,
+    /// The version of the repository that has them.
+    pub version: i64,
+}
+
 impl ControlPlane {
     /// The repository with its tags.
     #[tracing::instrument(name = "resource_tags.list", skip_all, fields(repository.name = %granted.resource().name))]
@@ -37,6 +46,23 @@ impl ControlPlane {
         let path = granted.resource();
         let record = self.store().repository(path).await?;
         Ok(record.ok_or_else(|| UnknownRepository(path.clone()))?)
+    }
+
+    /// Which tags making `tags` the only ones would remove now, and from which version of the repository.
+    #[tracing::instrument(name = "resource_tags.compare", skip_all, fields(repository.name = %granted.resource().name))]
+    pub async fn replaced_resource_tags(
+        &self,
+        granted: &Granted<kinds::TagResource>,
+        tags: &ResourceTags,
+    ) -> Result<ReplacedTags, RepositoryError> {
+        let path = granted.resource();
+        let record = self.store().repository(path).await?;
+        let record = record.ok_or_else(|| UnknownRepository(path.clone()))?;
+        let keys = record.tags.as_map().keys();
+        Ok(ReplacedTags {
+            removed: keys.filter(|key| !tags.as_map().contains_key(*key)).cloned().collect(),
+            version: record.version,
+        })
     }
 
     /// Makes `tags` the only tags, which sets some and removes others.

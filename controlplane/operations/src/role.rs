@@ -8,7 +8,8 @@ use hythe_rules::{Policy, PolicyError};
 
 use crate::principal::{About, only_account};
 use crate::{
-    ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, UpdatePrincipalError,
+    ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, ReplacedPrincipalTags,
+    TagReplacement, UpdatePrincipalError,
 };
 
 /// A role to be. Its trust policy has been parsed.
@@ -22,8 +23,8 @@ pub struct NewRole {
     pub trust_policy: TrustPolicy,
     /// How long a session may be.
     pub max_session: SessionSeconds,
-    /// Its resource tags.
-    pub tags: ResourceTags,
+    /// Its resource tags, with the permission to set them.
+    pub tags: Option<(Granted<kinds::TagRole>, ResourceTags)>,
     /// Its policies, with the permission to attach them.
     pub policies: Option<(Granted<kinds::AttachRolePolicy>, Vec<PolicyRef>)>,
     /// What limits it at most, with the permission to set that.
@@ -73,8 +74,6 @@ pub struct RoleSettings {
     pub description: Option<String>,
     /// How long a session may be.
     pub max_session: Option<SessionSeconds>,
-    /// Its resource tags.
-    pub tags: Option<ResourceTags>,
 }
 
 /// What to change about a role, each part with the permission that it takes.
@@ -84,6 +83,8 @@ pub struct RoleUpdate {
     pub settings: Option<(Granted<kinds::UpdateRole>, RoleSettings)>,
     /// Who may take it on.
     pub trust_policy: Option<(Granted<kinds::UpdateAssumeRolePolicy>, TrustPolicy)>,
+    /// Its resource tags.
+    pub tags: Option<TagReplacement<kinds::TagRole, kinds::UntagRole>>,
     /// Its policies.
     pub policies: Option<(Granted<kinds::AttachRolePolicy>, AttachmentChange)>,
     /// What limits it at most.
@@ -101,7 +102,8 @@ impl ControlPlane {
         let account = granted.resource();
         let attaching = new.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = new.boundary.as_ref().map(|(granted, _)| granted.resource());
-        if [attaching, bounding]
+        let tagging = new.tags.as_ref().map(|(granted, _)| granted.resource());
+        if [attaching, bounding, tagging]
             .into_iter()
             .flatten()
             .any(|other| other != account)
@@ -118,7 +120,7 @@ impl ControlPlane {
             max_session_seconds: new.max_session.0,
             policies,
             boundary: new.boundary.map(|(_, boundary)| boundary),
-            tags: new.tags,
+            tags: new.tags.map(|(_, tags)| tags).unwrap_or_default(),
             created_at: self.stored_now(),
             version: 1,
         };
@@ -169,12 +171,19 @@ impl ControlPlane {
         let trusting = update.trust_policy.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = update.boundary.as_ref().map(|(granted, _)| granted.resource());
-        let account = only_account([settings, trusting, attaching, bounding])?;
-        if let Some((granted, _)) = &update.trust_policy {
+        let tagging = update.tags.as_ref().map(|tags| tags.tagging.resource());
+        let untagging = update.tags.as_ref().map(|tags| tags.untagging.resource());
+        let account = only_account([settings, trusting, attaching, bounding, tagging, untagging])?;
+        let read_version = update.tags.as_ref().map(|tags| tags.version);
+        let changers = [
+            update.trust_policy.as_ref().map(|(granted, _)| granted.caller()),
+            update.policies.as_ref().map(|(granted, _)| granted.caller()),
+            update.tags.as_ref().map(|tags| tags.tagging.caller()),
+        ];
+        if let Some(caller) = changers.into_iter().flatten().next() {
             let role = self.store().role(&account, name).await?;
             let role = role.ok_or_else(|| about(name, &account).unknown())?;
-            self.check_boundary(granted.caller(), &account, role.boundary.as_ref())
-                .await?;
+            self.check_boundary(caller, &account, role.boundary.as_ref()).await?;
         }
         if let Some((granted, wanted)) = &update.boundary {
             let caller = granted.caller();
@@ -190,11 +199,32 @@ impl ControlPlane {
             max_session_seconds: settings.max_session.map(|seconds| seconds.0),
             policies: update.policies.map(|(_, change)| change),
             boundary: update.boundary.map(|(_, boundary)| boundary),
-            tags: settings.tags,
+            tags: update.tags.map(|replacement| replacement.tags),
         };
-        let updated = self.store().update_role(&account, name, change, expected_version).await;
+        // What was permitted is the removal of the tags that were there, and of no others.
+        let updated = match (expected_version, read_version) {
+            (Some(expected), Some(read)) if expected != read => Err(hythe_meta::UpdatePrincipalError::VersionMismatch),
+            (expected, read) => {
+                let version = read.or(expected);
+                self.store().update_role(&account, name, change, version).await
+            }
+        };
         self.gate().forget_users();
         updated.map_err(|error| about(name, &account).updated(error))
+    }
+
+    /// Which tags making `tags` the only ones would remove now, and from which version.
+    #[tracing::instrument(name = "role.compare_tags", skip_all, fields(role.name = %name))]
+    pub async fn replaced_role_tags(
+        &self,
+        granted: &Granted<kinds::TagRole>,
+        name: &RoleName,
+        tags: &ResourceTags,
+    ) -> Result<ReplacedPrincipalTags, PrincipalError> {
+        let account = granted.resource();
+        let found = self.store().role(account, name).await?;
+        let found = found.ok_or_else(|| about(name, account).unknown())?;
+        Ok(ReplacedPrincipalTags::of(&found.tags, tags, found.version))
     }
 
     /// Deletes a role with its attachments; its sessions stop working.

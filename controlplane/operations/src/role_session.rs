@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hythe_access::{Attributes, Granted, Principal, RolePath, RoleSession, SessionName, kinds};
 use hythe_meta::StoreError;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{ControlPlane, CreatedToken, NewRoleSession, OpenSessionError};
 
@@ -61,9 +61,10 @@ impl ControlPlane {
         request: RoleSessionRequest,
     ) -> Result<OpenedSession, AssumeRoleError> {
         let (path, caller) = (granted.resource(), granted.caller());
-        let duration = self.session_duration(path, request.duration_seconds).await?;
+        let (role_created_at, duration) = self.session_duration(path, request.duration_seconds).await?;
         self.open_session(NewRoleSession {
             role: path.clone(),
+            role_created_at,
             session: request.session,
             duration,
             policy: request.policy.map(Arc::from),
@@ -73,17 +74,17 @@ impl ControlPlane {
         })
     }
 
-    /// How long a session of the role lasts for which somebody asks for so many seconds.
+    /// When the role was created, and how long a session of it lasts for which somebody asks for so many seconds.
     pub(crate) async fn session_duration(
         &self,
         path: &RolePath,
         seconds: Option<u32>,
-    ) -> Result<SignedDuration, AssumeRoleError> {
+    ) -> Result<(Timestamp, SignedDuration), AssumeRoleError> {
         let role = self.store().role(&path.account, &path.name).await?;
         let role = role.ok_or_else(|| AssumeRoleError::Unknown(path.clone()))?;
         let seconds = seconds.unwrap_or(DEFAULT_SESSION_SECONDS);
         if (MIN_SESSION_SECONDS..=role.max_session_seconds).contains(&seconds) {
-            Ok(SignedDuration::from_secs(seconds.into()))
+            Ok((role.created_at, SignedDuration::from_secs(seconds.into())))
         } else {
             Err(AssumeRoleError::Duration(role.max_session_seconds))
         }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use crate::principal::{About, only_account};
 use crate::{
-    ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, UpdatePrincipalError,
+    ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, ReplacedPrincipalTags,
+    TagReplacement, UpdatePrincipalError,
 };
 
 /// A user to be.
@@ -20,8 +21,8 @@ pub struct NewUser {
     pub kind: UserKind,
     /// Who it is.
     pub description: String,
-    /// Its resource tags.
-    pub tags: ResourceTags,
+    /// Its resource tags, with the permission to set them.
+    pub tags: Option<(Granted<kinds::TagUser>, ResourceTags)>,
     /// When its credentials stop being good.
     pub expires_at: Option<Timestamp>,
     /// Whether its credentials are refused for now.
@@ -37,8 +38,6 @@ pub struct NewUser {
 pub struct UserSettings {
     /// Who it is.
     pub description: Option<String>,
-    /// Its resource tags.
-    pub tags: Option<ResourceTags>,
     /// When its credentials stop being good.
     pub expires_at: Option<Option<Timestamp>>,
     /// Whether its credentials are refused for now.
@@ -50,6 +49,8 @@ pub struct UserSettings {
 pub struct UserUpdate {
     /// Its settings.
     pub settings: Option<(Granted<kinds::UpdateUser>, UserSettings)>,
+    /// Its resource tags.
+    pub tags: Option<TagReplacement<kinds::TagUser, kinds::UntagUser>>,
     /// Its policies.
     pub policies: Option<(Granted<kinds::AttachUserPolicy>, AttachmentChange)>,
     /// What limits it at most.
@@ -67,7 +68,8 @@ impl ControlPlane {
         let account = granted.resource();
         let attaching = new.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = new.boundary.as_ref().map(|(granted, _)| granted.resource());
-        if [attaching, bounding]
+        let tagging = new.tags.as_ref().map(|(granted, _)| granted.resource());
+        if [attaching, bounding, tagging]
             .into_iter()
             .flatten()
             .any(|other| other != account)
@@ -84,7 +86,7 @@ impl ControlPlane {
             policies,
             boundary: new.boundary.map(|(_, boundary)| boundary),
             groups: Vec::new(),
-            tags: new.tags,
+            tags: new.tags.map(|(_, tags)| tags).unwrap_or_default(),
             expires_at: new.expires_at,
             is_disabled: new.is_disabled,
             created_at: self.stored_now(),
@@ -132,7 +134,19 @@ impl ControlPlane {
         let settings = update.settings.as_ref().map(|(granted, _)| granted.resource());
         let attaching = update.policies.as_ref().map(|(granted, _)| granted.resource());
         let bounding = update.boundary.as_ref().map(|(granted, _)| granted.resource());
-        let account = only_account([settings, attaching, bounding])?;
+        let tagging = update.tags.as_ref().map(|tags| tags.tagging.resource());
+        let untagging = update.tags.as_ref().map(|tags| tags.untagging.resource());
+        let account = only_account([settings, attaching, bounding, tagging, untagging])?;
+        let read_version = update.tags.as_ref().map(|tags| tags.version);
+        let changers = [
+            update.policies.as_ref().map(|(granted, _)| granted.caller()),
+            update.tags.as_ref().map(|tags| tags.tagging.caller()),
+        ];
+        if let Some(caller) = changers.into_iter().flatten().next() {
+            let user = self.store().user(&account, name).await?;
+            let user = user.ok_or_else(|| about(name, &account).unknown())?;
+            self.check_boundary(caller, &account, user.boundary.as_ref()).await?;
+        }
         if let Some((granted, wanted)) = &update.boundary {
             let caller = granted.caller();
             let is_self = caller.principal == Principal::User(account.clone(), name.clone());
@@ -144,13 +158,34 @@ impl ControlPlane {
             description: settings.description,
             policies: update.policies.map(|(_, change)| change),
             boundary: update.boundary.map(|(_, boundary)| boundary),
-            tags: settings.tags,
+            tags: update.tags.map(|replacement| replacement.tags),
             expires_at: settings.expires_at,
             is_disabled: settings.is_disabled,
         };
-        let updated = self.store().update_user(&account, name, change, expected_version).await;
+        // What was permitted is the removal of the tags that were there, and of no others.
+        let updated = match (expected_version, read_version) {
+            (Some(expected), Some(read)) if expected != read => Err(hythe_meta::UpdatePrincipalError::VersionMismatch),
+            (expected, read) => {
+                let version = read.or(expected);
+                self.store().update_user(&account, name, change, version).await
+            }
+        };
         self.gate().forget_users();
         updated.map_err(|error| about(name, &account).updated(error))
+    }
+
+    /// Which tags making `tags` the only ones would remove now, and from which version.
+    #[tracing::instrument(name = "user.compare_tags", skip_all, fields(user.name = %name))]
+    pub async fn replaced_user_tags(
+        &self,
+        granted: &Granted<kinds::TagUser>,
+        name: &UserName,
+        tags: &ResourceTags,
+    ) -> Result<ReplacedPrincipalTags, PrincipalError> {
+        let account = granted.resource();
+        let found = self.store().user(account, name).await?;
+        let found = found.ok_or_else(|| about(name, account).unknown())?;
+        Ok(ReplacedPrincipalTags::of(&found.tags, tags, found.version))
     }
 
     /// Deletes a user with its access keys, memberships and attachments; its tokens stop working.

@@ -14,12 +14,10 @@ mod token;
 
 use std::sync::Arc;
 
-use hythe_access::{
-    Action, Attributes, Caller, Lineage, RequestContext, RolePath, RoleSession, Secret, SessionName, Throttled,
-};
+use hythe_access::{Attributes, Caller, Lineage, RolePath, RoleSession, Secret, SessionName, Throttled};
 use hythe_meta::{IdentityProviderRecord, StoreError};
 use hythe_model::{AccountId, IssuerUrl};
-use hythe_rules::{ConditionContext, Policies, Policy, Request, Requester};
+use hythe_rules::Policy;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{ControlPlane, CreatedToken, NewRoleSession, OpenSessionError};
@@ -201,17 +199,16 @@ impl ControlPlane {
         }
         let (provider, identity) = self.identify(&request.role.account, request.token.expose()).await?;
         let role = self.store().role(&request.role.account, &request.role.name).await?;
-        // A document that this version cannot read trusts nobody.
-        let trusting = role.and_then(|role| {
-            let trust = Policy::parse_trust(&role.trust_policy).ok()?;
-            Some((role, trust))
-        });
         let claims = session_attributes(&provider, &identity, &request.session);
-        let Some((role, trust)) =
-            trusting.filter(|(_, trust)| self.trusts(trust, caller, &request.role, &provider, &claims))
-        else {
+        let holder = Caller {
+            attributes: Arc::new(claims),
+            ..caller.clone()
+        };
+        let provider_arn = provider.arn();
+        let trust = self.gate().trusts_web_identity(&holder, &provider_arn, &request.role);
+        let (Some(role), Some(trust)) = (role, trust.await?) else {
             tracing::info!(
-                identity_provider.arn = %provider.arn(),
+                identity_provider.arn = %provider_arn,
                 token.subject = identity.subject,
                 "the role does not trust the web identity"
             );
@@ -222,10 +219,11 @@ impl ControlPlane {
         }
         let token = self.gate().open_role_session(NewRoleSession {
             role: request.role.clone(),
+            role_created_at: role.created_at,
             session: request.session.clone(),
             duration: SignedDuration::from_secs(seconds.into()),
             policy: request.policy.map(Arc::from),
-            attributes: kept(&provider, &trust, claims),
+            attributes: kept(&provider, &trust, &holder.attributes),
             lineage: Lineage::default(),
             scopes: Arc::default(),
         })?;
@@ -236,46 +234,10 @@ impl ControlPlane {
                 role: request.role.name,
                 session: request.session,
             },
-            provider_arn: provider.arn(),
+            provider_arn,
             subject: identity.subject,
             audience: identity.audience,
         })
-    }
-
-    /// Whether the role's trust policy allows the provider with these claims.
-    fn trusts(
-        &self,
-        trust: &Policy,
-        caller: &Caller,
-        role: &RolePath,
-        provider: &IdentityProviderRecord,
-        claims: &Attributes,
-    ) -> bool {
-        let arn = provider.arn();
-        let named = RequestContext::default();
-        let context = ConditionContext {
-            now: Some(self.clock().now()),
-            source_ip: caller.source_ip,
-            is_secure: Some(caller.is_secure),
-            user_agent: caller.user_agent.as_deref(),
-            region: Some(self.settings().region.as_str()),
-            request: Some(&named),
-            attributes: Some(claims),
-            ..ConditionContext::default()
-        };
-        let resource = role.to_string();
-        let asked = Request {
-            requester: Requester::Federated(&arn),
-            action: Action::AssumeRoleWithWebIdentity,
-            resource: &resource,
-            owner: &role.account,
-            context: &context,
-        };
-        let policies = Policies {
-            trust: Some(trust),
-            ..Policies::default()
-        };
-        hythe_rules::decide(&asked, &policies).is_allowed()
     }
 
     /// Who holds the token, as a provider of `account` says.
@@ -313,15 +275,16 @@ fn session_attributes(provider: &IdentityProviderRecord, identity: &Identity, se
 
 /// What of that later conditions may ask about, as it travels with the session's token: audience, subject, and the claims that
 /// the trust policy asks about.
-fn kept(provider: &IdentityProviderRecord, trust: &Policy, mut attributes: Attributes) -> Attributes {
+fn kept(provider: &IdentityProviderRecord, trust: &Policy, attributes: &Attributes) -> Attributes {
     let name = provider.name();
     let always = [
         FEDERATED_PROVIDER.to_owned(),
         format!("{name}:aud"),
         format!("{name}:sub"),
     ];
-    attributes.retain(|key, _| key != SESSION_NAME && (always.contains(key) || trust.needs(key)));
-    attributes
+    let is_kept = |key: &String| key != SESSION_NAME && (always.contains(key) || trust.needs(key));
+    let kept = attributes.iter().filter(|(key, _)| is_kept(key));
+    kept.map(|(key, values)| (key.clone(), values.clone())).collect()
 }
 
 const FEDERATED_PROVIDER: &str = "aws:FederatedProvider";

@@ -148,6 +148,10 @@ actions! {
     GetUser("iam", AccountId),
     /// Change a user.
     UpdateUser("iam", AccountId),
+    /// Set the resource tags of a user.
+    TagUser("iam", AccountId),
+    /// Remove resource tags of a user.
+    UntagUser("iam", AccountId),
     /// Create a group.
     CreateGroup("iam", AccountId),
     /// List and describe groups.
@@ -168,6 +172,10 @@ actions! {
     ListRoles("iam", AccountId),
     /// Change a role.
     UpdateRole("iam", AccountId),
+    /// Set the resource tags of a role.
+    TagRole("iam", AccountId),
+    /// Remove resource tags of a role.
+    UntagRole("iam", AccountId),
     /// Change who may take on a role.
     UpdateAssumeRolePolicy("iam", AccountId),
     /// Delete a role.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hythe_access::{Granted, RequestId, kinds};
+use hythe_access::{Granted, Principal, RequestId, kinds};
 use hythe_meta::{AuditEventKey, AuditFilter, AuditPage, AuditSettings, AuditTail, PutAuditSettingsError, StoreError};
 use hythe_model::{AccountId, Digest, RepositoryName, RepositoryPath};
 use jiff::Timestamp;
@@ -41,6 +41,9 @@ pub enum AuditEventsError {
         "only the default account of this deployment may do this: its settings and its chain are those of all accounts"
     )]
     OtherAccount,
+    /// The records of all accounts are asked for by somebody of the default account.
+    #[error("only the administrator of the deployment may read the records of all accounts")]
+    NotAdministrator,
     /// A repository is looked for in all accounts.
     #[error("`repository` goes with one account, not with all of them")]
     RepositoryOfAllAccounts,
@@ -50,9 +53,18 @@ pub enum AuditEventsError {
 }
 
 impl ControlPlane {
-    fn filter(&self, account: &AccountId, query: AuditQuery) -> Result<AuditFilter, AuditEventsError> {
+    fn filter(
+        &self,
+        granted: &Granted<kinds::LookupEvents>,
+        query: AuditQuery,
+    ) -> Result<AuditFilter, AuditEventsError> {
+        let account = granted.resource();
         if query.is_of_all_accounts {
             self.require_default_account(account)?;
+            // No policy of the default account gives rights in others: their records are for its administrator alone.
+            if granted.caller().principal != Principal::Root(self.settings().default_account.clone()) {
+                return Err(AuditEventsError::NotAdministrator);
+            }
             if query.repository.is_some() {
                 return Err(AuditEventsError::RepositoryOfAllAccounts);
             }
@@ -104,7 +116,7 @@ impl ControlPlane {
         after: Option<&AuditEventKey>,
         limit: usize,
     ) -> Result<AuditPage, AuditEventsError> {
-        let filter = self.filter(granted.resource(), query)?;
+        let filter = self.filter(granted, query)?;
         if after.is_none() {
             self.flush_audit().await?;
         }
@@ -120,7 +132,7 @@ impl ControlPlane {
         after: u64,
         limit: usize,
     ) -> Result<AuditTail, AuditEventsError> {
-        let filter = self.filter(granted.resource(), query)?;
+        let filter = self.filter(granted, query)?;
         self.flush_audit().await?;
         Ok(self.store().audit_events_in_order(&filter, after, limit).await?)
     }

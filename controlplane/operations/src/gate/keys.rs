@@ -65,8 +65,9 @@ pub(crate) struct Keys {
     pub(crate) token_key_id: String,
     /// Binds the id of a token to its principal.
     pub(crate) token_ids: hmac::Key,
-    /// Signs the tokens of pages.
-    pub(crate) pages: hmac::Key,
+    /// Makes the nonces of the tokens of pages.
+    page_nonces: hmac::Key,
+    pages: LessSafeKey,
     /// Vouches for the audit log.
     pub(crate) audit: hmac::Key,
     /// Says whether the master key is the deployment's, without saying what it is.
@@ -100,11 +101,35 @@ impl Keys {
             tokens,
             first_token_key,
             token_ids: mac(b"bind token ids")?,
-            pages: mac(b"sign page tokens")?,
+            page_nonces: mac(b"nonces of page tokens")?,
+            pages: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*derive(b"seal page tokens")?)?),
             audit: mac(b"vouch for the audit log")?,
             check: STANDARD.encode(*derive(b"check the master key")?),
             seal: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*derive(b"seal access keys")?)?),
         })
+    }
+
+    /// Encrypts where a page of `list` starts. The same is always sealed the same way: the nonce is made from it, so that no
+    /// nonce comes twice for different texts.
+    pub(crate) fn seal_page(&self, list: &str, key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let mac = hmac::sign(&self.page_nonces, &[list.as_bytes(), &[0], key].concat());
+        let nonce = mac.as_ref().get(..NONCE_LEN).unwrap_or_default().to_vec();
+        let mut sealed = key.to_vec();
+        let aad = Aad::from(list.as_bytes());
+        self.pages
+            .seal_in_place_append_tag(Nonce::try_assume_unique_for_key(&nonce)?, aad, &mut sealed)?;
+        Ok([nonce, sealed].concat())
+    }
+
+    /// Decrypts where a page of `list` starts; `None` if it was not sealed for it with this key.
+    pub(crate) fn open_page(&self, list: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut text = sealed.to_vec();
+        let opened = self.pages.open_in_place(nonce, Aad::from(list.as_bytes()), &mut text);
+        let length = opened.ok()?.len();
+        text.truncate(length);
+        Some(text)
     }
 
     /// Encrypts the secret of the access key `id`.
@@ -197,6 +222,30 @@ mod tests {
             changed[at] ^= 1;
             assert!(keys.unseal("HYTHEA", &changed).is_none(), "byte {at}");
             assert!(keys.unseal("HYTHEA", &sealed[..at]).is_none(), "length {at}");
+        }
+    }
+
+    #[test]
+    fn where_a_page_starts_is_read_by_nobody_and_good_for_its_list_only() {
+        let keys = Keys::derive(&MasterKey::new([1; 32])).unwrap();
+        let other = Keys::derive(&MasterKey::new([2; 32])).unwrap();
+        let sealed = keys.seal_page("list", b"team/secret").unwrap();
+        assert_eq!(keys.seal_page("list", b"team/secret").unwrap(), sealed);
+        assert_ne!(
+            keys.seal_page("list", b"team/secreu").unwrap()[..NONCE_LEN],
+            sealed[..NONCE_LEN]
+        );
+        assert_eq!(
+            keys.open_page("list", &sealed).as_deref(),
+            Some(b"team/secret".as_slice())
+        );
+        assert!(sealed.windows(4).all(|window| window != b"team"));
+        assert!(keys.open_page("lists", &sealed).is_none() && other.open_page("list", &sealed).is_none());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(keys.open_page("list", &changed).is_none(), "byte {at}");
+            assert!(keys.open_page("list", &sealed[..at]).is_none(), "length {at}");
         }
     }
 

@@ -73,6 +73,11 @@ pub(crate) struct PrincipalFacts {
 }
 
 impl PrincipalFacts {
+    /// When it was created.
+    pub(crate) fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
     /// Whether its credentials are good at `now`.
     pub(crate) fn is_active(&self, now: Timestamp) -> bool {
         self.is_enabled && self.expires_at.is_none_or(|end| now < end)
@@ -352,6 +357,14 @@ impl PolicySet {
         }
     }
 
+    /// The trust policy of the role.
+    pub(crate) fn trust(&self) -> Option<Arc<Policy>> {
+        match &self.resource {
+            About::Role(facts) if self.is_open => facts.trust.as_ref().map(|trust| Arc::clone(&trust.policy)),
+            About::Registry | About::Repository(_) | About::Role(_) => None,
+        }
+    }
+
     /// The name of one of the principal's policies, to be kept without a copy.
     pub(crate) fn name_of(&self, name: &str) -> Option<Arc<str>> {
         let named = self.facts.as_deref()?.identity.iter();
@@ -370,6 +383,14 @@ impl PolicySet {
             About::Registry => "*",
             About::Repository(facts) => &facts.arn,
             About::Role(facts) => &facts.arn,
+        }
+    }
+
+    /// The resource as policies name it, where a request says what within the account it is `about`.
+    pub(crate) fn named<'a>(&'a self, about: Option<&'a str>) -> &'a str {
+        match &self.resource {
+            About::Registry => about.unwrap_or("*"),
+            About::Repository(_) | About::Role(_) => self.resource(),
         }
     }
 

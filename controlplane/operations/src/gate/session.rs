@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hythe_access::{Attributes, Caller, Lineage, Principal, RolePath, RoleSession, SessionName, TokenScope};
 use hythe_rules::{Policy, PolicyError};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{AccessGate, Mint, MintError, Origin};
 use crate::CreatedToken;
@@ -20,6 +20,8 @@ pub const MAX_SESSION_ATTRIBUTE_BYTES: usize = 1024;
 pub struct NewRoleSession {
     /// The role.
     pub role: RolePath,
+    /// When the role was created: the session ends with it, also if another takes its name.
+    pub role_created_at: Timestamp,
     /// What its user calls the session.
     pub session: SessionName,
     /// How long it lasts, unless the credentials that it is opened with end before.
@@ -78,7 +80,12 @@ impl AccessGate {
             scopes: new.scopes,
             session_policy: new.policy,
             attributes: Arc::new(new.attributes),
-            lineage: Arc::new(new.lineage),
+            lineage: Arc::new(Lineage {
+                // What is asked about is the session, which begins now.
+                issued_at: None,
+                role_created_at: Some(new.role_created_at),
+                ..new.lineage
+            }),
             ..Caller::of(Principal::Role(session))
         };
         let mint = Mint {

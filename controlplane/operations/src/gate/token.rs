@@ -53,6 +53,12 @@ pub(crate) struct Claims {
     pub(crate) scopes: Vec<TokenScope>,
     /// When it was made, in seconds since the epoch.
     pub(crate) iat: i64,
+    /// When the first of the tokens that it was made with was, or its session began, if that is not when it was made itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<i64>,
+    /// When the role was created, in milliseconds since the epoch; with `role`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) role_created: Option<i64>,
     /// When it ends, in seconds since the epoch.
     pub(crate) exp: i64,
 }
@@ -240,6 +246,8 @@ mod tests {
                 account: Some(AccountId::default()),
             }])],
             iat: 1,
+            since: None,
+            role_created: None,
             exp: 2,
         }
     }
@@ -274,6 +282,7 @@ mod tests {
             user: None,
             role: Some("ci".parse().unwrap()),
             session: Some("run-7".parse().unwrap()),
+            role_created: Some(1_700_000_000_123),
             policy: Some("{}".into()),
             attributes: Arc::new([("sub".to_owned(), vec!["repo:x".to_owned()])].into()),
             ..claims()

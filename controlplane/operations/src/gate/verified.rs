@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use hythe_access::{Caller, Lineage, Secret};
+use hythe_model::from_millis;
 use jiff::Timestamp;
 
 use super::seconds;
@@ -51,6 +52,8 @@ impl Verified {
                     access_key_id: claims.key,
                     token_ids: claims.ids,
                     expires_at: Some(expires_at),
+                    issued_at: Some(seconds(claims.since.unwrap_or(claims.iat))),
+                    role_created_at: claims.role_created.map(from_millis),
                 }),
                 ..Caller::of(principal)
             },
@@ -125,6 +128,8 @@ mod tests {
             key: None,
             scopes: Vec::new(),
             iat: 0,
+            since: None,
+            role_created: None,
             exp,
         };
         claims.sign(&keys.current(seconds(0)).unwrap()).unwrap()
