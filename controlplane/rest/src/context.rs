@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{ConnectInfo, FromRequestParts, Query, RawPathParams};
 use base64::Engine as _;
@@ -43,6 +43,8 @@ pub(crate) struct Context {
     info: &'static OperationInfo,
     trail: Trail,
     path: BTreeMap<String, String>,
+    /// What the request is about, where its path does not say so.
+    about: OnceLock<Arc<str>>,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -81,6 +83,7 @@ impl FromRequestParts<Shared> for Context {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            about: OnceLock::new(),
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
         };
@@ -126,10 +129,34 @@ impl Context {
     ) -> Result<Granted<A>, Problem> {
         self.trail.set_resource(match resource.clone().into() {
             Resource::Repository(path) => self.plane.arn(&path).to_string(),
-            Resource::Registry(account) => self.account_resource(&account),
+            Resource::Registry(account) => match self.about.get() {
+                Some(about) => about.to_string(),
+                None => self.account_resource(&account),
+            },
             Resource::Role(role) => role.to_string(),
         });
+        let about = match resource.clone().into() {
+            Resource::Registry(account) if A::ACTION.as_str().starts_with("iam:") => self.about(&account),
+            Resource::Registry(_) | Resource::Repository(_) | Resource::Role(_) => None,
+        };
+        let named;
+        let context = if about.is_none() {
+            context
+        } else {
+            named = RequestContext {
+                about,
+                ..context.clone()
+            };
+            &named
+        };
         Ok(authorize_shared::<A>(&**self.plane.gate(), &self.caller, resource, context).await?)
+    }
+
+    /// Says what the request is about, by its ARN, where its path does not: what is to be created. To be called before it
+    /// is asked whether the caller may.
+    pub(crate) fn concerns(&self, arn: impl Into<Arc<str>>) {
+        // Only the first counts, and no handler says it twice.
+        let _ = self.about.set(arn.into());
     }
 
     /// The account that a request without `registryId` is for: the caller's own.
@@ -249,6 +276,22 @@ impl Context {
     /// For the audit log, where an operation has no repository: what it is about.
     pub(crate) fn note_resource(&self, resource: String) {
         self.trail.set_resource(resource);
+    }
+
+    /// What of an account the request is about, to policies: of an access key, its user (IAM, "Resource types").
+    fn about(&self, account: &AccountId) -> Option<Arc<str>> {
+        const KINDS: [(&str, &str); 5] = [
+            ("groupName", "group"),
+            ("roleName", "role"),
+            ("userName", "user"),
+            ("policyName", "policy"),
+            ("providerName", "oidc-provider"),
+        ];
+        self.about.get().cloned().or_else(|| {
+            let mut kinds = KINDS.iter();
+            let found = kinds.find_map(|(parameter, kind)| Some((kind, self.path.get(*parameter)?)));
+            found.map(|(kind, name)| format!("arn:aws:iam::{account}:{kind}/{name}").into())
+        })
     }
 
     fn account_resource(&self, account: &AccountId) -> String {

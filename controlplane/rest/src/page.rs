@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pages of lists: `maxResults` and `nextToken`.
 //!
-//! A token is base64url of a version byte, a MAC and the key after which the page starts. The MAC also covers what the
-//! list is of, so that a token is good for the same list only.
+//! A token is base64url of a version byte and the key after which the page starts, encrypted: it may be the name of something
+//! that was passed over, since the caller may not know of it. What the list is of goes into the encryption, so that a token
+//! is good for the same list only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,8 +14,9 @@ use crate::Problem;
 
 /// The longest token, in bytes. The longest key is a repository name or a digest.
 const MAX_TOKEN_BYTES: usize = 512;
-const VERSION: u8 = 1;
-const MAC_BYTES: usize = 16;
+const VERSION: u8 = 2;
+/// Keys are filled up to a multiple of this, so that the length of a token tells little of theirs.
+const PADDED_TO: usize = 64;
 
 /// Which page of a list is asked for.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl PageRequest {
         }
         let after = next_token
             .map(|token| {
-                open(|text| gate.page_mac(text), &list, token).ok_or_else(|| {
+                open(|list, sealed| gate.open_page(list, sealed), &list, token).ok_or_else(|| {
                     Problem::invalid(
                         "nextToken",
                         "it must be the nextToken of the page before, of the same list",
@@ -69,31 +71,30 @@ impl PageRequest {
 
     /// The token of the page after `last`.
     pub(crate) fn token(&self, gate: &AccessGate, last: Option<impl ToString>) -> Option<String> {
-        Some(seal(|text| gate.page_mac(text), &self.list, &last?.to_string()))
+        let encrypt = |list: &str, key: &[u8]| gate.seal_page(list, key);
+        Some(seal(encrypt, &self.list, &last?.to_string()))
     }
 }
 
 /// The token of the page of `list` after `key`.
-pub(crate) fn seal(mac: impl Fn(&[u8]) -> [u8; MAC_BYTES], list: &str, key: &str) -> String {
-    let mac = mac(&covered(list, key.as_bytes()));
-    URL_SAFE_NO_PAD.encode([&[VERSION], mac.as_slice(), key.as_bytes()].concat())
+pub(crate) fn seal(encrypt: impl Fn(&str, &[u8]) -> Vec<u8>, list: &str, key: &str) -> String {
+    let length = u16::try_from(key.len()).unwrap_or_default().to_be_bytes();
+    let mut padded = [length.as_slice(), key.as_bytes()].concat();
+    padded.resize(padded.len().next_multiple_of(PADDED_TO), 0);
+    URL_SAFE_NO_PAD.encode([&[VERSION], encrypt(list, &padded).as_slice()].concat())
 }
 
 /// The key in a token of `list`; `None` if it is none.
-pub(crate) fn open(mac: impl Fn(&[u8]) -> [u8; MAC_BYTES], list: &str, token: &str) -> Option<String> {
+pub(crate) fn open(decrypt: impl Fn(&str, &[u8]) -> Option<Vec<u8>>, list: &str, token: &str) -> Option<String> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (sent, key) = bytes.strip_prefix(&[VERSION])?.split_at_checked(MAC_BYTES)?;
-    // In constant time, as all that is secret is compared.
-    let difference = mac(&covered(list, key))
-        .iter()
-        .zip(sent)
-        .fold(0, |bits, (a, b)| bits | (a ^ b));
-    (difference == 0).then(|| String::from_utf8(key.to_vec()).ok())?
-}
-
-fn covered(list: &str, key: &[u8]) -> Vec<u8> {
-    [list.as_bytes(), &[0], key].concat()
+    let padded = decrypt(list, bytes.strip_prefix(&[VERSION])?)?;
+    let (length, rest) = padded.split_first_chunk()?;
+    let (key, filled) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    // Only as it is made above, so that a key has one token.
+    let is_filled = padded.len() % PADDED_TO == 0 && filled.len() < PADDED_TO;
+    let is_whole = is_filled && filled.iter().all(|byte| *byte == 0);
+    is_whole.then(|| String::from_utf8(key.to_vec()).ok())?
 }

@@ -201,6 +201,7 @@ impl From<AuditEventsError> for Problem {
     fn from(error: AuditEventsError) -> Self {
         match error {
             AuditEventsError::OtherAccount => Self::new(code::INVALID_PARAMETER, &error),
+            AuditEventsError::NotAdministrator => Self::new(code::ACCESS_DENIED, &error),
             AuditEventsError::RepositoryOfAllAccounts => Self::invalid("repository", &error),
             AuditEventsError::Store(error) => error.into(),
         }
@@ -642,6 +643,7 @@ impl From<MembershipError> for Problem {
     fn from(error: MembershipError) -> Self {
         match error {
             MembershipError::Unknown(error) => error.into(),
+            MembershipError::Bounded(error) => error.into(),
             MembershipError::TooManyGroups(..) | MembershipError::TooManyMembers(..) => {
                 Self::new(code::LIMIT_EXCEEDED, &error)
             }
@@ -1003,6 +1005,7 @@ impl From<CreateIdentityProviderError> for Problem {
         match error {
             CreateIdentityProviderError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
             CreateIdentityProviderError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateIdentityProviderError::Bounded(error) => error.into(),
             CreateIdentityProviderError::Settings(error) => error.into(),
             CreateIdentityProviderError::Store(error) => error.into(),
         }
@@ -1024,6 +1027,7 @@ impl From<UpdateIdentityProviderError> for Problem {
             UpdateIdentityProviderError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             UpdateIdentityProviderError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
             UpdateIdentityProviderError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            UpdateIdentityProviderError::Bounded(error) => error.into(),
             UpdateIdentityProviderError::Settings(error) => error.into(),
             UpdateIdentityProviderError::Store(error) => error.into(),
         }

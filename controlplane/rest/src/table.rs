@@ -930,6 +930,7 @@ static OPERATIONS: &[OperationInfo] = &[
         access: Access::Actions(&[
             Action::CreateUser,
             Action::AttachUserPolicy,
+            Action::TagUser,
             Action::PutPermissionsBoundary,
         ]),
         is_change: true,
@@ -967,6 +968,8 @@ static OPERATIONS: &[OperationInfo] = &[
         access: Access::Actions(&[
             Action::UpdateUser,
             Action::AttachUserPolicy,
+            Action::TagUser,
+            Action::UntagUser,
             Action::PutPermissionsBoundary,
         ]),
         is_change: true,
@@ -1242,6 +1245,7 @@ static OPERATIONS: &[OperationInfo] = &[
         access: Access::Actions(&[
             Action::CreateRole,
             Action::AttachRolePolicy,
+            Action::TagRole,
             Action::PutPermissionsBoundary,
         ]),
         is_change: true,
@@ -1280,6 +1284,8 @@ static OPERATIONS: &[OperationInfo] = &[
             Action::UpdateRole,
             Action::UpdateAssumeRolePolicy,
             Action::AttachRolePolicy,
+            Action::TagRole,
+            Action::UntagRole,
             Action::PutPermissionsBoundary,
         ]),
         is_change: true,

@@ -90,16 +90,22 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         }),
         "CreateIdentityProvider" => json!({ "url": "https://new.example", "clientIdList": ["hythe"] }),
         "UpdateIdentityProvider" => json!({ "clientIdList": ["other"] }),
-        "CreateUser" => json!({ "userName": "bob", "policies": ["ReadOnly"], "permissionsBoundary": "FullAccess" }),
-        "UpdateUser" => json!({ "policies": [], "permissionsBoundary": null, "isDisabled": false }),
+        "CreateUser" => json!({
+            "userName": "bob", "policies": ["ReadOnly"], "permissionsBoundary": "FullAccess",
+            "resourceTags": [{ "Key": "a", "Value": "b" }],
+        }),
+        "UpdateUser" => json!({
+            "policies": [], "permissionsBoundary": null, "isDisabled": false, "resourceTags": [{ "Key": "a", "Value": "b" }],
+        }),
         "CreateGroup" => json!({ "groupName": "new", "policies": ["ReadOnly"] }),
         "UpdateGroup" => json!({ "description": "x", "policies": [] }),
         "CreateRole" => json!({
             "roleName": "new", "assumeRolePolicyDocument": trust, "policies": ["ReadOnly"],
-            "permissionsBoundary": "FullAccess",
+            "permissionsBoundary": "FullAccess", "resourceTags": [{ "Key": "a", "Value": "b" }],
         }),
         "UpdateRole" => json!({
             "description": "x", "assumeRolePolicyDocument": trust, "policies": [], "permissionsBoundary": null,
+            "resourceTags": [{ "Key": "a", "Value": "b" }],
         }),
         "CreateAccount" => json!({ "accountName": "new" }),
         "UpdateAccount" => json!({ "accountName": "new", "status": "CLOSED" }),
@@ -179,6 +185,7 @@ fn of_absent(path: &str) -> String {
 fn without_names(reply: &support::Reply) -> (u16, String) {
     let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
     let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
+    let text = text.replace("/ci.example", "/no.example");
     (
         reply.status,
         text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),

@@ -257,3 +257,41 @@ async fn those_who_may_pull_are_listed_with_what_lets_them() {
     let odd = world.get(&format!("{path}?action=fly")).await;
     odd.expect_code(400, "InvalidParameterException");
 }
+
+#[tokio::test]
+async fn who_can_names_sessions_and_the_administrator_of_the_deployment() {
+    let world = World::administered_by(&"999999999999".parse().unwrap()).await;
+    let owner = world.account("000000000000").await;
+    let send = async |method: &str, path: &str, body: Value| {
+        let call = world.call(&owner, method, path);
+        if body.is_null() { call } else { call.json(&body) }.send().await
+    };
+    let repository = json!({ "repositoryName": "team-a/web" });
+    send("POST", "/api/v1/repositories", repository).await.expect(201);
+    let trust =
+        document(&json!({ "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "AWS": "000000000000" } }));
+    let role = json!({ "roleName": "ci", "assumeRolePolicyDocument": trust });
+    send("POST", "/api/v1/roles", role).await.expect(201);
+    let session = "arn:aws:sts::000000000000:assumed-role/ci/run-7";
+    let text = document(&json!({
+        "Effect": "Allow", "Action": "ecr:BatchGetImage", "Principal": { "AWS": session },
+    }));
+    let policy = json!({ "policyText": text, "force": true });
+    send("PUT", "/api/v1/repositories/team-a%2Fweb/policy", policy)
+        .await
+        .expect(200);
+    let access = send("GET", "/api/v1/repositories/team-a%2Fweb/access", Value::Null).await;
+    let access = access.expect(200).json();
+    let entries = access["principals"].as_array().unwrap().iter();
+    let shown: Vec<_> = entries
+        .map(|entry| (entry["arn"].as_str().unwrap(), entry["via"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("arn:aws:iam::000000000000:root", "administrator of the account"),
+            ("arn:aws:iam::999999999999:root", "administrator of the deployment"),
+            (session, "statement 1 of the repository policy"),
+        ]
+    );
+}

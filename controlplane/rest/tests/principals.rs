@@ -10,8 +10,9 @@ use hythe_access::{
 };
 use hythe_model::{AccountId, ResourceTags};
 use hythe_operations::{
-    CreateAccessKeyError, CreatePrincipalError, NewUser, PolicyRef, RoleUpdate, TrustPolicy, UpdatePrincipalError,
-    UserKind, UserUpdate,
+    AttachmentChange, CreateAccessKeyError, CreateIdentityProviderError, CreatePrincipalError, GroupUpdate,
+    IdentityProviderChange, MembershipError, NewUser, PolicyRef, RoleUpdate, TagReplacement, TrustPolicy,
+    UpdateIdentityProviderError, UpdatePrincipalError, UserKind, UserUpdate,
 };
 use serde_json::{Value, json};
 use support::{Auth, Reply, World};
@@ -404,7 +405,7 @@ async fn a_boundary_cannot_be_got_around() {
             name: name.parse().unwrap(),
             kind: UserKind::User,
             description: String::new(),
-            tags: ResourceTags::default(),
+            tags: None,
             expires_at: None,
             is_disabled: false,
             policies: None,
@@ -456,6 +457,115 @@ async fn a_boundary_cannot_be_got_around() {
     let refused = open("free").await;
     assert!(matches!(refused, Err(UpdatePrincipalError::Bounded(_))), "{refused:?}");
     open("bounded").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_boundary_is_not_got_around_through_policies_tags_groups_and_providers() {
+    let world = World::new().await;
+    for (name, boundary) in [("deputy", "PowerUser"), ("ada", "PowerUser"), ("other", "ReadOnly")] {
+        let user = json!({ "userName": name, "policies": ["FullAccess"], "permissionsBoundary": boundary });
+        world.post("/api/v1/users", user).await.expect(201);
+    }
+    let role = json!({ "roleName": "free", "assumeRolePolicyDocument": trust() });
+    world.post("/api/v1/roles", role).await.expect(201);
+    let role =
+        json!({ "roleName": "bounded", "assumeRolePolicyDocument": trust(), "permissionsBoundary": "PowerUser" });
+    world.post("/api/v1/roles", role).await.expect(201);
+    let group = json!({ "groupName": "builders" });
+    world.post("/api/v1/groups", group).await.expect(201);
+    world.identity_provider("https://ci.example").await;
+    let deputy = Caller::of(Principal::User(AccountId::default(), "deputy".parse().unwrap()));
+
+    let everything = || AttachmentChange::Attach("FullAccess".parse().unwrap());
+    let nothing = || AttachmentChange::Replace(Vec::new());
+    for change in [everything, nothing] {
+        let of_role = async |name: &str| {
+            let policies = Some((granted(&deputy).await, change()));
+            let update = RoleUpdate {
+                policies,
+                ..RoleUpdate::default()
+            };
+            world.plane.update_role(&name.parse().unwrap(), update, None).await
+        };
+        let refused = of_role("free").await;
+        assert!(matches!(refused, Err(UpdatePrincipalError::Bounded(_))), "{refused:?}");
+        of_role("bounded").await.unwrap();
+        let of_user = async |name: &str| {
+            let policies = Some((granted(&deputy).await, change()));
+            let update = UserUpdate {
+                policies,
+                ..UserUpdate::default()
+            };
+            world.plane.update_user(&name.parse().unwrap(), update, None).await
+        };
+        let refused = of_user("other").await;
+        assert!(matches!(refused, Err(UpdatePrincipalError::Bounded(_))), "{refused:?}");
+        of_user("ada").await.unwrap();
+        let update = GroupUpdate {
+            policies: Some((granted(&deputy).await, change())),
+            ..GroupUpdate::default()
+        };
+        let refused = world
+            .plane
+            .update_group(&"builders".parse().unwrap(), update, None)
+            .await;
+        assert!(matches!(refused, Err(UpdatePrincipalError::Bounded(_))), "{refused:?}");
+    }
+
+    let tag = async |name: &str| {
+        let role = name.parse().unwrap();
+        let tags = ResourceTags::new([("team".to_owned(), "a".to_owned())]).unwrap();
+        let tagging = granted(&deputy).await;
+        let replaced = world.plane.replaced_role_tags(&tagging, &role, &tags).await.unwrap();
+        let update = RoleUpdate {
+            tags: Some(TagReplacement {
+                tagging,
+                untagging: granted(&deputy).await,
+                tags,
+                version: replaced.version,
+            }),
+            ..RoleUpdate::default()
+        };
+        world.plane.update_role(&role, update, None).await
+    };
+    let refused = tag("free").await;
+    assert!(matches!(refused, Err(UpdatePrincipalError::Bounded(_))), "{refused:?}");
+    tag("bounded").await.unwrap();
+
+    let join = async |name: &str| {
+        let (group, user) = ("builders".parse().unwrap(), name.parse().unwrap());
+        world
+            .plane
+            .add_group_member(&granted(&deputy).await, &group, &user)
+            .await
+    };
+    let refused = join("other").await;
+    assert!(matches!(refused, Err(MembershipError::Bounded(_))), "{refused:?}");
+    join("ada").await.unwrap();
+
+    let settings = || IdentityProviderChange {
+        client_ids: Some(vec!["x".into()]),
+        ..IdentityProviderChange::default()
+    };
+    let granted_all = granted(&deputy).await;
+    let url = "https://new.example".parse().unwrap();
+    let refused = world
+        .plane
+        .create_identity_provider(&granted_all, url, settings())
+        .await;
+    assert!(
+        matches!(refused, Err(CreateIdentityProviderError::Bounded(_))),
+        "{refused:?}"
+    );
+    let (granted_all, name) = (granted(&deputy).await, "ci.example".parse().unwrap());
+    let refused = world
+        .plane
+        .update_identity_provider(&granted_all, &name, settings(), None)
+        .await;
+    assert!(
+        matches!(refused, Err(UpdateIdentityProviderError::Bounded(_))),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -424,8 +424,11 @@ async fn claims_of_a_session_are_in_its_token() {
     });
     let policy = json!({ "Version": "2012-10-17", "Statement": statement });
     set_policy(&world, &path, &policy.to_string()).await;
+    let stored = world.store.role(&AccountId::default(), &"ci".parse().unwrap()).await;
+    let role_created_at = stored.unwrap().unwrap().created_at;
     let open = |tag: &str| hythe_operations::NewRoleSession {
         role: "arn:aws:iam::000000000000:role/ci".parse::<RolePath>().unwrap(),
+        role_created_at,
         session: "run-7".parse().unwrap(),
         duration: jiff::SignedDuration::from_mins(15),
         policy: None,

@@ -32,13 +32,13 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn create(context: Context, Json(body): Json<CreateGroup>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context.authorize::<kinds::CreateGroup>(account.clone()).await?;
     let name: GroupName = body
         .group_name
         .parse()
         .map_err(|error| Problem::invalid_member("/groupName", error))?;
+    context.concerns(arn(&account, &name));
+    let granted = context.authorize::<kinds::CreateGroup>(account.clone()).await?;
     let attaching = attaching(&context, &account, &body.policies).await?;
-    context.note_resource(arn(&account, &name));
     let new = NewGroup {
         name,
         description: description("/description", body.description)?,

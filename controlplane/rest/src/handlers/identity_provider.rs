@@ -35,14 +35,14 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn create(context: Context, Json(body): Json<CreateIdentityProvider>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context
-        .authorize::<kinds::CreateOpenIDConnectProvider>(account.clone())
-        .await?;
     let url: IssuerUrl = body
         .url
         .parse()
         .map_err(|error| Problem::invalid_member("/url", error))?;
-    context.note_resource(arn(&account, &url.name()));
+    context.concerns(arn(&account, &url.name()));
+    let granted = context
+        .authorize::<kinds::CreateOpenIDConnectProvider>(account.clone())
+        .await?;
     let change = IdentityProviderChange {
         client_ids: Some(body.client_id_list),
         algorithms: body.signing_algorithms.as_deref().map(algorithms),

@@ -36,12 +36,12 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn create(context: Context, Json(body): Json<CreatePolicy>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context.authorize::<kinds::CreatePolicy>(account.clone()).await?;
     let name: PolicyName = body
         .policy_name
         .parse()
         .map_err(|error| Problem::invalid_member("/policyName", error))?;
-    context.note_resource(format!("arn:aws:iam::{account}:policy/{name}"));
+    context.concerns(format!("arn:aws:iam::{account}:policy/{name}"));
+    let granted = context.authorize::<kinds::CreatePolicy>(account.clone()).await?;
     let new = NewPolicy {
         name,
         description: body.description,

@@ -22,8 +22,14 @@ use crate::context::Context;
 pub(crate) async fn simulate(context: Context, Json(body): Json<SimulatePolicy>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context.authorize::<kinds::SimulatePrincipalPolicy>(account).await?;
     let simulation = simulation(&context.caller.principal, body)?;
+    // A session is that of a role (IAM, `SimulatePrincipalPolicy`).
+    match &simulation.principal {
+        Principal::User(..) => context.concerns(simulation.principal.to_string()),
+        Principal::Role(session) => context.concerns(session.role_path().to_string()),
+        Principal::Anonymous | Principal::Root(_) => {}
+    }
+    let granted = context.authorize::<kinds::SimulatePrincipalPolicy>(account).await?;
     let evaluations = context.plane.simulate_policy(&granted, &simulation).await?;
     let answer = PolicySimulation {
         principal_arn: simulation.principal.to_string(),
@@ -122,6 +128,9 @@ fn resource(index: usize, text: &str) -> Result<SimulatedResource, Problem> {
     }
     if let Ok(role) = text.parse() {
         return Ok(SimulatedResource::Role(role));
+    }
+    if let Some(identity) = SimulatedResource::identity(text) {
+        return Ok(identity);
     }
     let arn: Result<RepositoryArn, _> = text.parse();
     arn.map(SimulatedResource::Repository)

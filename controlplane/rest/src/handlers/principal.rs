@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the handlers of users, groups and roles have in common.
 
-use hythe_access::{ActionKind, Granted, kinds};
+use hythe_access::{ActionKind, Granted, RequestContext, kinds};
 use hythe_model::{AccountId, ResourceTags};
 use hythe_operations::{AttachmentChange, MAX_DESCRIPTION_CHARS, PolicyRef};
 use hythe_wire::ResourceTag;
@@ -90,6 +90,32 @@ fn boundary(name: &str, account: &AccountId) -> Result<PolicyRef, Problem> {
 pub(super) fn resource_tags(tags: Vec<ResourceTag>) -> Result<ResourceTags, Problem> {
     ResourceTags::new(tags.into_iter().map(|tag| (tag.key, tag.value)))
         .map_err(|error| Problem::from(error).at("/resourceTags"))
+}
+
+/// The tags of a new user or role with the permission to set them, which `A` is; without tags it takes none.
+pub(super) async fn tagging<A: ActionKind<Resource = AccountId>>(
+    context: &Context,
+    account: &AccountId,
+    tags: Vec<ResourceTag>,
+) -> Result<Option<(Granted<A>, ResourceTags)>, Problem> {
+    if tags.is_empty() {
+        return Ok(None);
+    }
+    let granted = context.authorize_tags::<A>(account.clone(), &tags).await?;
+    Ok(Some((granted, resource_tags(tags)?)))
+}
+
+/// The permission to remove tags with these keys.
+pub(super) async fn untagging<A: ActionKind<Resource = AccountId>>(
+    context: &Context,
+    account: &AccountId,
+    keys: Vec<String>,
+) -> Result<Granted<A>, Problem> {
+    let named = RequestContext {
+        tag_keys: keys,
+        ..RequestContext::default()
+    };
+    context.authorize_with::<A>(account.clone(), &named).await
 }
 
 /// The names, as answers have them.

@@ -61,9 +61,12 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRepository>)
         .authorize_tags::<kinds::CreateRepository>(repository.clone(), body.tags.as_deref().unwrap_or_default())
         .await?;
     let request = serde_json::to_vec(&body).map_err(|error| Problem::internal(&error))?;
-    let tags = match tags(body.tags.unwrap_or_default())? {
-        tags if tags.is_empty() => None,
-        tags => Some((context.authorize::<kinds::TagResource>(repository).await?, tags)),
+    let named = body.tags.unwrap_or_default();
+    let tags = if named.is_empty() {
+        None
+    } else {
+        let tagging = context.authorize_tags::<kinds::TagResource>(repository, &named).await?;
+        Some((tagging, tags(named)?))
     };
     let encryption = body.encryption_configuration.unwrap_or_default();
     let filters = body.image_tag_mutability_exclusion_filters.unwrap_or_default();

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use hythe_access::{RequestContext, kinds};
 use hythe_model::AccountId;
-use hythe_operations::RepositoryRecord;
+use hythe_operations::{RepositoryRecord, ResourceTagsError};
 use hythe_wire::{InRegistry, PutResourceTags, ResourceTagList};
 use schemars::JsonSchema;
 
@@ -14,6 +14,8 @@ use crate::Problem;
 use crate::body::Json;
 use crate::context::Context;
 
+/// How often a replacement without an expected version is tried anew when others change the repository at the same time.
+const MAX_ATTEMPTS: usize = 5;
 /// The most keys in one request. A repository has at most 50 tags.
 const MAX_TAG_KEYS: usize = 200;
 
@@ -42,14 +44,30 @@ pub(crate) async fn replace(context: Context, Json(body): Json<PutResourceTags>)
     let tagging = context
         .authorize_tags::<kinds::TagResource>(repository.clone(), &body.tags)
         .await?;
-    let untagging = context.authorize::<kinds::UntagResource>(repository).await?;
     let (tags, version) = (tags(body.tags)?, context.if_match()?);
-    answer(
-        &context
+    let mut attempts = 1..=MAX_ATTEMPTS;
+    loop {
+        let replaced = context.plane.replaced_resource_tags(&tagging, &tags).await?;
+        let named = RequestContext {
+            tag_keys: replaced.removed,
+            ..RequestContext::default()
+        };
+        let untagging = context
+            .authorize_with::<kinds::UntagResource>(repository.clone(), &named)
+            .await?;
+        if version.is_some_and(|version| version != replaced.version) {
+            return Err(ResourceTagsError::VersionMismatch.into());
+        }
+        // What was permitted is the removal of the tags that were there, and of no others.
+        let done = context
             .plane
-            .replace_resource_tags((&tagging, &untagging), tags, version)
-            .await?,
-    )
+            .replace_resource_tags((&tagging, &untagging), tags.clone(), Some(replaced.version))
+            .await;
+        match done {
+            Err(ResourceTagsError::VersionMismatch) if version.is_none() && attempts.next().is_some() => {}
+            done => return answer(&done?),
+        }
+    }
 }
 
 pub(crate) async fn merge(context: Context, Json(body): Json<PutResourceTags>) -> Handled {

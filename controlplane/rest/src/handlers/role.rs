@@ -4,11 +4,14 @@
 use http::StatusCode;
 use hythe_access::{RoleName, RolePath, kinds};
 use hythe_operations::{
-    AttachmentChange, NewRole, PolicyRef, RoleRecord, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy,
+    AttachmentChange, NewRole, PolicyRef, RoleRecord, RoleSettings, RoleUpdate, SessionSeconds, TagReplacement,
+    TrustPolicy,
 };
 use hythe_wire::{CreateRole, InRegistry, ListQuery, Role, RolePage, UpdateRole, path};
 
-use super::principal::{attaching, bounding, description, names, rebounding, replacing, resource_tags};
+use super::principal::{
+    attaching, bounding, description, names, rebounding, replacing, resource_tags, tagging, untagging,
+};
 use super::repository::tag_list;
 use super::{Handled, created, json};
 use crate::Problem;
@@ -34,18 +37,21 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context.authorize::<kinds::CreateRole>(account.clone()).await?;
     let name: RoleName = body
         .role_name
         .parse()
         .map_err(|error| Problem::invalid_member("/roleName", error))?;
-    let attaching = attaching(&context, &account, &body.policies).await?;
-    let bounding = bounding(&context, &account, body.permissions_boundary.as_deref()).await?;
     let path = RolePath {
-        account,
+        account: account.clone(),
         name: name.clone(),
     };
-    context.note_resource(path.to_string());
+    context.concerns(path.to_string());
+    let granted = context
+        .authorize_tags::<kinds::CreateRole>(account.clone(), &body.resource_tags)
+        .await?;
+    let attaching = attaching(&context, &account, &body.policies).await?;
+    let tagging = tagging(&context, &account, body.resource_tags).await?;
+    let bounding = bounding(&context, &account, body.permissions_boundary.as_deref()).await?;
     let new = NewRole {
         name,
         description: description("/description", body.description)?,
@@ -55,7 +61,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Ha
             .map(max_session)
             .transpose()?
             .unwrap_or_default(),
-        tags: resource_tags(body.resource_tags)?,
+        tags: tagging,
         policies: attaching,
         boundary: bounding,
     };
@@ -76,11 +82,12 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
     let mut update = RoleUpdate::default();
-    let has_settings =
-        body.description.is_some() || body.max_session_duration.is_some() || body.resource_tags.is_some();
+    let has_settings = body.description.is_some() || body.max_session_duration.is_some();
     // A request that changes nothing is nobody's: it takes the same permission as one that does.
-    let is_empty =
-        body.assume_role_policy_document.is_none() && body.policies.is_none() && body.permissions_boundary.is_none();
+    let is_empty = body.assume_role_policy_document.is_none()
+        && body.policies.is_none()
+        && body.permissions_boundary.is_none()
+        && body.resource_tags.is_none();
     if has_settings || is_empty {
         let granted = context.authorize::<kinds::UpdateRole>(account.clone()).await?;
         let settings = RoleSettings {
@@ -89,7 +96,6 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
                 .map(|text| description("/description", text))
                 .transpose()?,
             max_session: body.max_session_duration.map(max_session).transpose()?,
-            tags: body.resource_tags.map(resource_tags).transpose()?,
         };
         update.settings = has_settings.then_some((granted, settings));
     }
@@ -102,6 +108,17 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
     update.policies = replacing(&context, &account, body.policies.as_deref()).await?;
     update.boundary = rebounding(&context, &account, body.permissions_boundary.as_ref()).await?;
     let (name, version) = (context.path("roleName")?, context.if_match()?);
+    if let Some(tags) = body.resource_tags {
+        let tagging = context.authorize_tags::<kinds::TagRole>(account.clone(), &tags).await?;
+        let tags = resource_tags(tags)?;
+        let replaced = context.plane.replaced_role_tags(&tagging, &name, &tags).await?;
+        update.tags = Some(TagReplacement {
+            tagging,
+            untagging: untagging(&context, &account, replaced.removed).await?,
+            tags,
+            version: replaced.version,
+        });
+    }
     answer(context.plane.update_role(&name, update, version).await?)
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/roles/{roleName}/sessions`.
 
-use hythe_access::{RolePath, kinds};
+use hythe_access::{RequestContext, RolePath, SessionName, kinds};
 use hythe_operations::{OpenedSession, RoleSessionRequest};
 use hythe_wire::{AssumedRoleUser, CreateRoleSession, InRegistry, RoleSession, path};
 
@@ -17,10 +17,19 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRoleSession>
         account: context.account(registry_id),
         name: context.path("roleName")?,
     };
-    let granted = context.authorize::<kinds::AssumeRole>(role.clone()).await?;
-    let session = body.role_session_name.parse();
+    let session: SessionName = body
+        .role_session_name
+        .parse()
+        .map_err(|error| Problem::invalid_member("/roleSessionName", error))?;
+    let named = RequestContext {
+        role_session_name: Some(session.clone()),
+        ..RequestContext::default()
+    };
+    let granted = context
+        .authorize_with::<kinds::AssumeRole>(role.clone(), &named)
+        .await?;
     let request = RoleSessionRequest {
-        session: session.map_err(|error| Problem::invalid_member("/roleSessionName", error))?,
+        session,
         duration_seconds: body.duration_seconds,
         policy: body.policy,
     };

@@ -4,10 +4,12 @@
 use http::StatusCode;
 use hythe_access::{Principal, UserName, kinds};
 use hythe_model::AccountId;
-use hythe_operations::{AttachmentChange, NewUser, PolicyRef, UserRecord, UserSettings, UserUpdate};
+use hythe_operations::{AttachmentChange, NewUser, PolicyRef, TagReplacement, UserRecord, UserSettings, UserUpdate};
 use hythe_wire::{CreateUser, InRegistry, ListQuery, UpdateUser, User, UserKind, UserPage, path};
 
-use super::principal::{attaching, bounding, description, names, rebounding, replacing, resource_tags};
+use super::principal::{
+    attaching, bounding, description, names, rebounding, replacing, resource_tags, tagging, untagging,
+};
 use super::repository::tag_list;
 use super::{Handled, created, json};
 use crate::Problem;
@@ -34,14 +36,17 @@ pub(crate) async fn list(context: Context) -> Handled {
 pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
-    let granted = context.authorize::<kinds::CreateUser>(account.clone()).await?;
     let name: UserName = body
         .user_name
         .parse()
         .map_err(|error| Problem::invalid_member("/userName", error))?;
+    context.concerns(Principal::User(account.clone(), name.clone()).to_string());
+    let granted = context
+        .authorize_tags::<kinds::CreateUser>(account.clone(), &body.resource_tags)
+        .await?;
     let attaching = attaching(&context, &account, &body.policies).await?;
+    let tagging = tagging(&context, &account, body.resource_tags).await?;
     let bounding = bounding(&context, &account, body.permissions_boundary.as_deref()).await?;
-    context.note_resource(Principal::User(account, name.clone()).to_string());
     let new = NewUser {
         name,
         kind: match body.user_kind {
@@ -49,7 +54,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateUser>) -> Ha
             UserKind::ServiceAccount => hythe_operations::UserKind::ServiceAccount,
         },
         description: description("/description", body.description)?,
-        tags: resource_tags(body.resource_tags)?,
+        tags: tagging,
         expires_at: body.expires_at,
         is_disabled: body.is_disabled,
         policies: attaching,
@@ -73,12 +78,9 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
     let InRegistry { registry_id } = context.query()?;
     let account = context.account(registry_id);
     let mut update = UserUpdate::default();
-    let has_settings = body.description.is_some()
-        || body.resource_tags.is_some()
-        || body.expires_at.is_some()
-        || body.is_disabled.is_some();
+    let has_settings = body.description.is_some() || body.expires_at.is_some() || body.is_disabled.is_some();
     // A request that changes nothing is nobody's: it takes the same permission as one that does.
-    let is_empty = body.policies.is_none() && body.permissions_boundary.is_none();
+    let is_empty = body.policies.is_none() && body.permissions_boundary.is_none() && body.resource_tags.is_none();
     if has_settings || is_empty {
         let granted = context.authorize::<kinds::UpdateUser>(account.clone()).await?;
         let settings = UserSettings {
@@ -86,7 +88,6 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
                 .description
                 .map(|text| description("/description", text))
                 .transpose()?,
-            tags: body.resource_tags.map(resource_tags).transpose()?,
             expires_at: body.expires_at,
             is_disabled: body.is_disabled,
         };
@@ -95,6 +96,17 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateUser>) -> Ha
     update.policies = replacing(&context, &account, body.policies.as_deref()).await?;
     update.boundary = rebounding(&context, &account, body.permissions_boundary.as_ref()).await?;
     let (name, version) = (context.path("userName")?, context.if_match()?);
+    if let Some(tags) = body.resource_tags {
+        let tagging = context.authorize_tags::<kinds::TagUser>(account.clone(), &tags).await?;
+        let tags = resource_tags(tags)?;
+        let replaced = context.plane.replaced_user_tags(&tagging, &name, &tags).await?;
+        update.tags = Some(TagReplacement {
+            tagging,
+            untagging: untagging(&context, &account, replaced.removed).await?,
+            tags,
+            version: replaced.version,
+        });
+    }
     answer(context.plane.update_user(&name, update, version).await?)
 }
 

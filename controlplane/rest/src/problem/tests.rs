@@ -310,6 +310,7 @@ fn every_error_has_its_status_and_code() {
         "DeletePrincipal::HasMembers" => DeletePrincipalError::HasMembers("builders".into(), 2),
         "DeletePrincipal::Store" => DeletePrincipalError::Store(corrupt()),
         "Membership::Unknown" => MembershipError::Unknown(unknown_user()),
+        "Membership::Bounded" => MembershipError::Bounded(Bounded("team".parse().unwrap())),
         "Membership::TooManyGroups" => MembershipError::TooManyGroups("ada".into(), 10),
         "Membership::TooManyMembers" => MembershipError::TooManyMembers("builders".into(), 1000),
         "Membership::Store" => MembershipError::Store(corrupt()),
