@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The way to the server: one client, and when to ask again.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hythe_client::{Client, ClientError, RetryPolicy, Settings};
 use hythe_model::{AccountId, Clock};
-use hythe_wire::{CallerIdentity, Registry};
+use hythe_wire::{CallerIdentity, Registry, Secret};
 use tfplugin::{Call, Diagnostic, Result};
 use tokio::sync::OnceCell;
 
@@ -26,6 +27,8 @@ pub struct Connection {
     registry: OnceCell<Result<Registry, ClientError>>,
     /// The provider's rules for resource tags.
     pub(crate) tags: TagRules,
+    /// The tokens of sessions that are open, by their ids: Terraform is not to keep them, and each is revoked with itself.
+    sessions: Mutex<HashMap<String, Secret>>,
     /// What time it is.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -51,6 +54,7 @@ impl Connection {
             caller: OnceCell::new(),
             registry: OnceCell::new(),
             tags,
+            sessions: Mutex::default(),
             clock,
         })
     }
@@ -71,6 +75,18 @@ impl Connection {
             }
         }
         Ok(connection)
+    }
+
+    /// Keeps the token of a session that was opened.
+    pub(crate) fn keep_session(&self, id: &str, token: Secret) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(id.to_owned(), token);
+    }
+
+    /// The token of a session that is to be closed.
+    pub(crate) fn take_session(&self, id: &str) -> Option<Secret> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(id)
     }
 
     /// The account of the credentials, which is the id of its registry.

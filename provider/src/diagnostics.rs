@@ -74,6 +74,15 @@ pub(crate) fn vanished(called: &str) -> Diagnostics {
     Diagnostics::error(format!("{} no longer exists", sentence_start(called)), detail)
 }
 
+/// An update of a document that somebody else has changed since the plan was made.
+pub(crate) fn changed_meanwhile(called: &str, path: Path) -> Diagnostics {
+    let detail = "Somebody else has changed it after the plan was made, so it was left as it is. Plan again to see what it \
+                  says now.";
+    Diagnostic::error(format!("{} has changed meanwhile", sentence_start(called)), detail)
+        .at(path)
+        .into()
+}
+
 /// What stands between a destroy and its success. `count` is unknown when the server alone noticed.
 pub(crate) fn holds_images(name: &RepositoryName, count: Option<u64>) -> String {
     let images = match count {
@@ -153,7 +162,7 @@ fn place(problem: &Problem) -> Path {
             Path::new("name")
         }
         ("accountId", ..) => Path::new("account_id"),
-        ("policyText" | "policyDocument", ..) => Path::new("policy"),
+        ("policyText" | "policyDocument" | "policy", ..) => Path::new("policy"),
         ("assumeRolePolicyDocument", ..) => Path::new("assume_role_policy"),
         ("statement", ..) => Path::new("statement"),
         ("permissionsBoundary", ..) => Path::new("permissions_boundary"),
@@ -176,6 +185,7 @@ fn place(problem: &Problem) -> Path {
         ("encryptionConfiguration", ..) => Path::new("encryption"),
         ("tags" | "resourceTags", ..) => Path::new("tags"),
         ("durationSeconds", ..) => Path::new("ttl"),
+        ("roleSessionName", ..) => Path::new("session_name"),
         ("scope", Some(index), member) => match (index.parse(), member) {
             (Ok(index), Some(member)) => Path::new("scope").index(index).attribute(member),
             (Ok(index), None) => Path::new("scope").index(index),

@@ -65,6 +65,17 @@ pub(crate) fn policy_arn(text: &str) -> Result<(), String> {
     }
 }
 
+/// The account and the name in the ARN of a role.
+pub(crate) fn role_of(arn: &str) -> Result<(AccountId, &str), String> {
+    let parts = arn
+        .strip_prefix("arn:aws:iam::")
+        .and_then(|rest| rest.split_once(":role/"));
+    let parts = parts.and_then(|(account, name)| Some((account.parse().ok()?, name)));
+    parts
+        .filter(|(_, name)| check_name(name, 64).is_ok())
+        .ok_or_else(|| format!("`{arn}` is not the ARN of a role: it looks like `arn:aws:iam::000000000000:role/ci`."))
+}
+
 /// Whether two ARNs name the same policy: managed ones have Amazon's names too.
 pub(crate) fn same_policy(a: &str, b: &str) -> bool {
     a == b || managed(a).is_some_and(|name| managed(b) == Some(name))

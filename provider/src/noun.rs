@@ -4,6 +4,7 @@
 //! A [`Noun`] says what its attributes are and which calls read and change it. The rest is the same for every kind of
 //! object, and is here once: [`Managed`] makes the resource of it, [`Found`] the data source, [`Listed`] the list.
 
+mod document;
 mod found;
 mod identity;
 mod listed;
@@ -17,6 +18,7 @@ use hythe_model::AccountId;
 use hythe_wire::code;
 use tfplugin::{Attr, Call, Contents, Diagnostics, Model, Path, Result, Value};
 
+pub(crate) use document::Document;
 pub(crate) use found::Found;
 pub(crate) use identity::Identity;
 pub(crate) use listed::Listed;

@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Repository,
     /// A registry, or one statement for it.
     Registry,
+    /// A role.
+    Role,
 }
 
 type Parser = fn(&str) -> Result<Policy, PolicyError>;
@@ -132,6 +134,7 @@ pub(crate) async fn warn(cx: &Call<Connection>, kind: Kind, path: &Path, before:
     let parse: Parser = match kind {
         Kind::Repository => Policy::parse_resource,
         Kind::Registry => Policy::parse_registry,
+        Kind::Role => Policy::parse_trust,
     };
     let Ok(policy) = parse(text) else { return };
     if before.is_some_and(|before| same(parse, before, text)) {
@@ -154,6 +157,7 @@ fn words(kind: Kind, finding: &PolicyFinding) -> (String, String) {
     let (what, whole) = match kind {
         Kind::Repository => ("the repository", "The repository"),
         Kind::Registry => ("repositories of the registry", "The registry"),
+        Kind::Role => ("the role", "The role"),
     };
     match finding {
         PolicyFinding::Public(place) => (
@@ -175,6 +179,13 @@ fn words(kind: Kind, finding: &PolicyFinding) -> (String, String) {
             format!(
                 "The statement at `{place}` denies you to change this policy again, and so to repair or destroy it with \
                  Terraform. The server refuses it unless `force` is set."
+            ),
+        ),
+        PolicyFinding::TrustsWholeIssuer(place) => (
+            "Everybody of an identity provider may take on the role".to_owned(),
+            format!(
+                "The statement at `{place}` trusts an identity provider, whatever its token says: with a provider such as \
+                 GitHub's that is whoever has an account there. Add a condition on `<provider>:sub` or another claim."
             ),
         ),
     }

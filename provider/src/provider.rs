@@ -16,7 +16,7 @@ use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::data_sources::{CallerIdentity, PolicyDocument, Registry, Repositories, RepositoryData};
 use crate::diagnostics;
-use crate::ephemeral::AuthorizationToken;
+use crate::ephemeral::{AuthorizationToken, RoleSession};
 use crate::functions::{BuildImageUri, ParseArn, ParseImageUri};
 use crate::noun::{managed, whole};
 use crate::resources::{
@@ -175,6 +175,7 @@ impl Provider for HytheProvider {
             .data_source::<PolicyDocument>()
             .data_source::<Registry>()
             .ephemeral::<AuthorizationToken>()
+            .ephemeral::<RoleSession>()
             .function::<ParseImageUri>()
             .function::<BuildImageUri>()
             .function::<ParseArn>()

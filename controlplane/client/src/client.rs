@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hythe_wire::{IDEMPOTENCY_KEY, Problem, code};
+use hythe_wire::{IDEMPOTENCY_KEY, Problem, Secret, code};
 use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -125,6 +125,18 @@ impl Client {
             endpoint: settings.endpoint.clone(),
             authorization,
             retry,
+        })))
+    }
+
+    /// A client of the same server over the same connections, with a token in place of the credentials.
+    pub fn with_token(&self, token: &Secret) -> Result<Self, ClientError> {
+        let header = Credentials::Token(token.clone()).control_header();
+        let header = header.ok_or_else(|| ClientError::Setup("the token holds characters that no token has".into()))?;
+        Ok(Self(Arc::new(Inner {
+            http: self.0.http.clone(),
+            endpoint: self.0.endpoint.clone(),
+            authorization: Authorization::Fixed(header),
+            retry: self.0.retry,
         })))
     }
 

@@ -5,7 +5,7 @@ use hythe_access::{Action, Principal};
 
 use crate::evaluate::Facts;
 use crate::policy::{Policy, PolicyGrammar};
-use crate::principal::Naming;
+use crate::principal::{Naming, PrincipalPattern};
 use crate::statement::{Effect, Statement};
 use crate::{ConditionContext, Request, Requester};
 
@@ -18,6 +18,8 @@ pub enum PolicyFinding {
     EverybodyMayDelete(String),
     /// It denies its own author to change it again.
     LocksOutCaller(String),
+    /// It lets in everybody who has a token of an identity provider, whatever the token says.
+    TrustsWholeIssuer(String),
 }
 
 const DELETIONS: [Action; 4] = [
@@ -44,13 +46,21 @@ const LIMITS: [&str; 12] = [
 ];
 
 impl Policy {
-    /// What its author should know; for policies of resources. `caller`: who writes it, if that is known.
+    /// What its author should know; for policies of resources and trust policies. `caller`: who writes it, if that is known.
     #[must_use]
     pub fn findings(&self, caller: Option<&Principal>) -> Vec<PolicyFinding> {
         let change = match self.grammar() {
             PolicyGrammar::Repository => Action::SetRepositoryPolicy,
             PolicyGrammar::Registry => Action::PutRegistryPolicy,
-            PolicyGrammar::Identity | PolicyGrammar::Trust => return Vec::new(),
+            PolicyGrammar::Identity => return Vec::new(),
+            PolicyGrammar::Trust => {
+                let trusting = self
+                    .statements()
+                    .iter()
+                    .filter(|statement| trusts_whole_issuer(statement));
+                let place = |statement: &Statement| PolicyFinding::TrustsWholeIssuer(statement.pointer().to_owned());
+                return trusting.map(place).collect();
+            }
         };
         let mut findings = Vec::new();
         for statement in self.statements() {
@@ -75,6 +85,27 @@ fn is_public(statement: &Statement) -> bool {
         .iter()
         .any(|condition| condition.is_limit() && LIMITS.iter().any(|limit| condition.key().name().starts_with(limit)));
     statement.effect() == Effect::Allow && statement.is_about_anybody() && !is_limited
+}
+
+/// An issuer such as that of a public CI system gives tokens to anybody, and an audience can be asked for: only what else
+/// the token says tells whose it is.
+fn trusts_whole_issuer(statement: &Statement) -> bool {
+    let is_about_issuers = || {
+        let mut principals = statement.principals();
+        principals.any(|principal| matches!(principal, PrincipalPattern::Federated(_)))
+    };
+    let is_claim = |name: &str| {
+        let of_request = ["aws:", "sts:", "ecr:"].iter().any(|prefix| name.starts_with(prefix));
+        !of_request && name.rsplit_once(':').is_some_and(|(_, claim)| claim != "aud")
+    };
+    let is_limited = || {
+        let mut conditions = statement.conditions().iter();
+        conditions.any(|condition| condition.is_limit() && is_claim(condition.key().name()))
+    };
+    statement.effect() == Effect::Allow
+        && statement.has_action(Action::AssumeRoleWithWebIdentity)
+        && is_about_issuers()
+        && !is_limited()
 }
 
 /// Only a denial without conditions is sure to.

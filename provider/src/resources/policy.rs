@@ -8,7 +8,7 @@ use hythe_wire::{CreatePolicy, ListPolicies, PolicyScope, UpdatePolicy};
 use tfplugin::{Attr, Diagnostics, Path, Result, Schema};
 
 use crate::iam::{self, PrincipalTags};
-use crate::noun::{Api, Listing, Noun, Outcome, cleared, fill, seen};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, cleared, fill, seen};
 use crate::policy;
 
 /// Manages a policy that can be attached to users, groups and roles, or limit what a user or role may do at most.
@@ -101,7 +101,22 @@ impl Noun for Policy {
             description: cleared(&prior.description, &self.description),
             resource_tags: cleared(&prior.tags, &self.tags).map(|tags| iam::tags_to(&tags)),
         };
-        let changed = api.send(|| api.client().update_policy(&name, &request, None)).await?;
+        let document = Document {
+            called: format!("policy `{name}`"),
+            path: Path::new("policy"),
+            prior: &prior.policy,
+            planned: &self.policy,
+            is_same: policy::same_identity,
+            text: |server: &hythe_wire::Policy| &server.policy_document,
+        };
+        let (client, name, request) = (api.client(), name.as_str(), &request);
+        let changed = document
+            .change(
+                api,
+                || client.policy(name),
+                |etag| async move { client.update_policy(name, request, etag.as_ref()).await },
+            )
+            .await?;
         Ok(self.observed(changed.value))
     }
 

@@ -8,7 +8,7 @@ use hythe_wire::{PutRegistryPolicy, code};
 use tfplugin::{Attr, Call, Diagnostic, Path, Result, Schema};
 
 use crate::connection::Connection;
-use crate::noun::{Api, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
 use crate::policy::{self, Kind};
 
 /// Manages the policy of the registry: guard rails for every request to it, and rights for other accounts.
@@ -40,16 +40,17 @@ impl RegistryPolicy {
         self
     }
 
-    async fn put(self, api: &Api<'_>) -> Outcome<Self> {
-        let text = self.policy.required("policy")?.clone();
-        let request = PutRegistryPolicy {
+    fn request(&self) -> Result<PutRegistryPolicy> {
+        Ok(PutRegistryPolicy {
             force: self.force.unwrap_or_default(),
-            policy_text: text.clone(),
-        };
-        let put = api.send(|| api.client().put_registry_policy(&request, None)).await?;
+            policy_text: self.policy.required("policy")?.clone(),
+        })
+    }
+
+    fn written(self, request: &PutRegistryPolicy, server: hythe_wire::RegistryPolicy, api: &Api<'_>) -> Self {
         // What this resource has written, so that a plan can tell it from what others have.
-        api.cx.set_private(policy::statements(&text).join("\n"));
-        Ok(self.observed(put.value))
+        api.cx.set_private(policy::statements(&request.policy_text).join("\n"));
+        self.observed(server)
     }
 }
 
@@ -69,14 +70,33 @@ impl Noun for RegistryPolicy {
     }
 
     async fn make(self, _: Self, api: &Api<'_>) -> Outcome<Self> {
-        self.put(api).await
+        let request = self.request()?;
+        let put = api.send(|| api.client().put_registry_policy(&request, None)).await?;
+        Ok(self.written(&request, put.value, api))
     }
 
     async fn change(self, prior: Self, _: Self, api: &Api<'_>) -> Outcome<Self> {
         if self.policy == prior.policy {
             return Ok(self);
         }
-        self.put(api).await
+        let request = self.request()?;
+        let document = Document {
+            called: "policy of the registry".to_owned(),
+            path: Path::new("policy"),
+            prior: &prior.policy,
+            planned: &self.policy,
+            is_same: policy::same_registry,
+            text: |server: &hythe_wire::RegistryPolicy| &server.policy_text,
+        };
+        let (client, wanted) = (api.client(), &request);
+        let put = document
+            .change(
+                api,
+                || client.registry_policy(),
+                |etag| async move { client.put_registry_policy(wanted, etag.as_ref()).await },
+            )
+            .await?;
+        Ok(self.written(&request, put.value, api))
     }
 
     async fn remove(self, api: &Api<'_>) -> Outcome<()> {

@@ -10,7 +10,7 @@ use tfplugin::{Attr, Call, Diagnostics, Path, Result, Schema};
 
 use crate::argument::invalid;
 use crate::connection::Connection;
-use crate::noun::{Api, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
 use crate::policy::{self, Kind};
 
 /// Manages one statement of the registry's policy, and leaves the others alone.
@@ -46,16 +46,12 @@ impl RegistryPolicyStatement {
         self
     }
 
-    async fn put(self, api: &Api<'_>) -> Outcome<Self> {
-        let sid = self.sid.required("sid")?.clone();
+    fn request(&self) -> Result<(String, PutRegistryPolicyStatement)> {
         let request = PutRegistryPolicyStatement {
             statement: self.statement.required("statement")?.clone(),
             force: self.force.unwrap_or_default(),
         };
-        let put = api
-            .send(|| api.client().put_registry_policy_statement(&sid, &request, None))
-            .await?;
-        Ok(self.observed(put.value))
+        Ok((self.sid.required("sid")?.clone(), request))
     }
 }
 
@@ -75,14 +71,35 @@ impl Noun for RegistryPolicyStatement {
     }
 
     async fn make(self, _: Self, api: &Api<'_>) -> Outcome<Self> {
-        self.put(api).await
+        let (sid, request) = self.request()?;
+        let put = api
+            .send(|| api.client().put_registry_policy_statement(&sid, &request, None))
+            .await?;
+        Ok(self.observed(put.value))
     }
 
     async fn change(self, prior: Self, _: Self, api: &Api<'_>) -> Outcome<Self> {
         if self.statement == prior.statement {
             return Ok(self);
         }
-        self.put(api).await
+        let (sid, request) = self.request()?;
+        let document = Document {
+            called: format!("statement `{sid}` of the registry's policy"),
+            path: Path::new("statement"),
+            prior: &prior.statement,
+            planned: &self.statement,
+            is_same: policy::same_statement,
+            text: |server: &hythe_wire::RegistryPolicyStatement| &server.statement,
+        };
+        let (client, sid, request) = (api.client(), sid.as_str(), &request);
+        let put = document
+            .change(
+                api,
+                || client.registry_policy_statement(sid),
+                |etag| async move { client.put_registry_policy_statement(sid, request, etag.as_ref()).await },
+            )
+            .await?;
+        Ok(self.observed(put.value))
     }
 
     async fn remove(self, api: &Api<'_>) -> Outcome<()> {

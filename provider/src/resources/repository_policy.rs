@@ -9,7 +9,7 @@ use tfplugin::{Attr, Call, Path, Result, Schema};
 
 use crate::argument::{parsed, parses};
 use crate::connection::Connection;
-use crate::noun::{Api, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
 use crate::policy::{self, Kind};
 
 /// How many repositories are asked for their policies at the same time.
@@ -52,16 +52,12 @@ impl RepositoryPolicy {
         self
     }
 
-    async fn set(self, api: &Api<'_>) -> Outcome<Self> {
-        let name: RepositoryName = parsed("repository", &self.repository)?;
+    fn request(&self) -> Result<(RepositoryName, SetRepositoryPolicy)> {
         let request = SetRepositoryPolicy {
             policy_text: self.policy.required("policy")?.clone(),
             force: self.force.unwrap_or_default(),
         };
-        let set = api
-            .send(|| api.client().set_repository_policy(&name, &request, None))
-            .await?;
-        Ok(self.observed(set.value))
+        Ok((parsed("repository", &self.repository)?, request))
     }
 }
 
@@ -81,7 +77,11 @@ impl Noun for RepositoryPolicy {
     }
 
     async fn make(self, _: Self, api: &Api<'_>) -> Outcome<Self> {
-        self.set(api).await
+        let (name, request) = self.request()?;
+        let set = api
+            .send(|| api.client().set_repository_policy(&name, &request, None))
+            .await?;
+        Ok(self.observed(set.value))
     }
 
     async fn change(self, prior: Self, _: Self, api: &Api<'_>) -> Outcome<Self> {
@@ -89,7 +89,24 @@ impl Noun for RepositoryPolicy {
             // `force` counts for the next document.
             return Ok(self);
         }
-        self.set(api).await
+        let (name, request) = self.request()?;
+        let document = Document {
+            called: format!("policy of repository `{name}`"),
+            path: Path::new("policy"),
+            prior: &prior.policy,
+            planned: &self.policy,
+            is_same: policy::same_repository,
+            text: |server: &hythe_wire::RepositoryPolicy| &server.policy_text,
+        };
+        let (client, name, request) = (api.client(), &name, &request);
+        let set = document
+            .change(
+                api,
+                || client.repository_policy(name),
+                |etag| async move { client.set_repository_policy(name, request, etag.as_ref()).await },
+            )
+            .await?;
+        Ok(self.observed(set.value))
     }
 
     async fn remove(self, api: &Api<'_>) -> Outcome<()> {

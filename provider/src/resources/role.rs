@@ -5,11 +5,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_model::AccountId;
 use hythe_wire::{CreateRole, ListQuery, MAX_MAX_SESSION_SECONDS, MIN_MAX_SESSION_SECONDS, UpdateRole};
-use tfplugin::{Attr, Diagnostics, Path, Result, Schema, Set};
+use tfplugin::{Attr, Call, Diagnostics, Path, Result, Schema, Set};
 
+use crate::connection::Connection;
 use crate::iam::{self, PrincipalTags};
-use crate::noun::{Api, Listing, Noun, Outcome, cleared, fill, seen};
-use crate::policy;
+use crate::noun::{Api, Document, Listing, Noun, Outcome, cleared, fill, seen};
+use crate::policy::{self, Kind};
 
 /// Manages a role: rights that somebody takes on for a while instead of their own, such as a CI job, or a user of another
 /// account.
@@ -125,7 +126,27 @@ impl Noun for Role {
             policies: None,
             resource_tags: cleared(&prior.tags, &self.tags).map(|tags| iam::tags_to(&tags)),
         };
-        let changed = api.send(|| api.client().update_role(&name, &request, None)).await?;
+        let (client, name, request) = (api.client(), name.as_str(), &request);
+        if request.assume_role_policy_document.is_none() {
+            // What else there is to change has no place for somebody else's words.
+            let changed = api.send(|| client.update_role(name, request, None)).await?;
+            return Ok(self.observed(changed.value));
+        }
+        let document = Document {
+            called: format!("trust policy of role `{name}`"),
+            path: Path::new("assume_role_policy"),
+            prior: &prior.assume_role_policy,
+            planned: &self.assume_role_policy,
+            is_same: policy::same_trust,
+            text: |server: &hythe_wire::Role| &server.assume_role_policy_document,
+        };
+        let changed = document
+            .change(
+                api,
+                || client.role(name),
+                |etag| async move { client.update_role(name, request, etag.as_ref()).await },
+            )
+            .await?;
         Ok(self.observed(changed.value))
     }
 
@@ -142,6 +163,13 @@ impl Noun for Role {
 
     fn validate(config: &Self) -> Diagnostics {
         iam::check_principal_tags(&config.tags, &Path::new("tags"))
+    }
+
+    async fn plan(cx: &Call<Connection>, prior: Option<&Self>, planned: &mut Self) -> Result<Vec<Path>> {
+        let before = prior.and_then(|prior| prior.assume_role_policy.as_str());
+        let path = Path::new("assume_role_policy");
+        policy::warn(cx, Kind::Role, &path, before, &planned.assume_role_policy).await;
+        Ok(Vec::new())
     }
 
     fn predict(&mut self, account: &AccountId) {

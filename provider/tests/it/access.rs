@@ -62,6 +62,25 @@ async fn a_plan_warns_of_policies_that_open_or_close_too_much() {
             );
         }
     }
+    let issuer = "issuer.example.com";
+    for (claim, is_warned) in [("aud", true), ("sub", false)] {
+        terraform
+            .configure(&format!(
+                "resource \"hythe_role\" \"r\" {{
+                   name               = \"ci\"
+                   assume_role_policy = jsonencode({{ Version = \"2012-10-17\", Statement = {{
+                     Effect    = \"Allow\"
+                     Action    = \"sts:AssumeRoleWithWebIdentity\"
+                     Principal = {{ Federated = \"arn:aws:iam::{ACCOUNT}:oidc-provider/{issuer}\" }}
+                     Condition = {{ StringEquals = {{ \"{issuer}:{claim}\" = \"x\" }} }}
+                   }} }})
+                 }}"
+            ))
+            .await;
+        let plan = folded(&terraform.run(&["plan"]).await.text);
+        let words = "Everybody of an identity provider may take on the role";
+        assert_eq!(plan.contains(words), is_warned, "{claim}: {plan}");
+    }
     // What was applied has been warned of: later plans do not repeat it.
     terraform
         .configure(&repository_policy(&statement(
@@ -229,6 +248,88 @@ async fn a_policy_that_is_there_is_not_replaced_by_a_create() {
         assert!(text.contains("already exists") && text.contains(&words), "{text}");
         assert_eq!(server.object(path), Some(object), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_somebody_has_changed_since_the_plan_is_left_alone() {
+    let server = Server::start().await;
+    let Some(terraform) = Terraform::with(&server).await else {
+        return;
+    };
+    let config = |action: &str| {
+        let statement = format!("Effect = \"Allow\", Action = \"ecr:{action}\"");
+        let from = "Principal = { AWS = \"111111111111\" }";
+        format!(
+            "resource \"hythe_repository\" \"r\" {{ name = \"web\" }}
+             resource \"hythe_repository_policy\" \"p\" {{
+               repository = hythe_repository.r.name
+               policy     = jsonencode({{ Version = \"2012-10-17\", Statement = {{ {statement}, {from} }} }})
+             }}
+             resource \"hythe_registry_policy_statement\" \"p\" {{
+               sid       = \"A\"
+               statement = jsonencode({{ {statement}, {from}, Resource = \"*\" }})
+             }}
+             resource \"hythe_policy\" \"p\" {{
+               name   = \"p\"
+               policy = jsonencode({{ Version = \"2012-10-17\", Statement = {{ {statement}, Resource = \"*\" }} }})
+             }}
+             resource \"hythe_role\" \"p\" {{
+               name               = \"ci\"
+               assume_role_policy = jsonencode({{ Version = \"2012-10-17\", Statement = {{ Effect = \"Allow\", Action = \"sts:AssumeRole\", {from}, Condition = {{ StringEquals = {{ \"aws:username\" = \"{action}\" }} }} }} }})
+             }}"
+        )
+    };
+    let places = [
+        ("repositories/web/policy", "policyText", "Policy of repository `web`"),
+        (
+            "registry/policy/statements/A",
+            "statement",
+            "Statement `A` of the registry's policy",
+        ),
+        ("policies/p", "policyDocument", "Policy `p`"),
+        ("roles/ci", "assumeRolePolicyDocument", "Trust policy of role `ci`"),
+    ];
+    terraform.configure(&config("BatchGetImage")).await;
+    terraform.apply().await;
+    for (path, member, called) in places {
+        terraform.configure(&config("ListImages")).await;
+        let plan = terraform.run(&["plan", "-out=tfplan"]).await;
+        assert_eq!(plan.code, Some(0), "{}", plan.text);
+        server.change_object(path, |object| {
+            let text = object[member]
+                .as_str()
+                .unwrap()
+                .replace("BatchGetImage", "DescribeImages");
+            object[member] = text.into();
+        });
+        let theirs = server.object(path);
+        let applied = terraform.run(&["apply", "tfplan"]).await;
+        let text = folded(&applied.text);
+        assert_eq!(applied.code, Some(1), "{text}");
+        assert!(text.contains(&format!("{called} has changed meanwhile")), "{text}");
+        assert_eq!(server.object(path), theirs, "{path}");
+        // The next plan sees it, and says what it does about it.
+        terraform.apply().await;
+        terraform.configure(&config("BatchGetImage")).await;
+        terraform.apply().await;
+    }
+    let puts = server.seen("PUT /api/v1/repositories/web/policy");
+    assert!(
+        puts.len() > 1 && puts[1..].iter().all(|put| put.if_match.is_some()),
+        "{puts:?}"
+    );
+
+    // An answer that is lost is no somebody else; nor is a change of something else.
+    terraform.configure(&config("ListImages")).await;
+    server.misbehave("PUT /api/v1/repositories/web/policy", [Mischief::BreakOff]);
+    server.misbehave("PATCH /api/v1/roles/ci", [Mischief::BreakOff]);
+    terraform.apply().await;
+    terraform.configure(&config("BatchGetImage")).await;
+    let plan = terraform.run(&["plan", "-out=tfplan"]).await;
+    assert_eq!(plan.code, Some(0), "{}", plan.text);
+    server.change_object("roles/ci", |role| role["policies"] = json!(["ReadOnly"]));
+    let applied = terraform.run(&["apply", "tfplan"]).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -451,6 +451,75 @@ async fn a_token_is_made_extended_and_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_a_role_is_opened_and_revoked_by_itself() {
+    const SESSION: &str = "hythe_role_session";
+    let mut plugin = Plugin::start().await;
+    let policy =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"ecr:BatchGetImage","Resource":"*"}}"#;
+    let config = json!({
+        "role_arn": "arn:aws:iam::222222222222:role/release", "session_name": null, "policy": policy, "ttl": 1800, "arn": null,
+        "user_name": null, "password": null, "authorization_token": null, "proxy_endpoint": null, "expires_at": null,
+    });
+    let request = proto::OpenEphemeralResourceRequest {
+        type_name: SESSION.into(),
+        config: dynamic(&config),
+        client_capabilities: None,
+    };
+    let opened = plugin
+        .client
+        .open_ephemeral_resource(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(words(&opened.diagnostics), "");
+    let result = decoded(
+        &description().ephemeral_resources[SESSION].object.ty(),
+        opened.result.as_ref(),
+    );
+    assert_eq!(
+        (result.get("password"), result.get("session_name"), result.get("arn")),
+        (
+            &"hunter3".into(),
+            &"terraform".into(),
+            &format!("arn:aws:sts::{}:assumed-role/release/terraform", crate::server::ACCOUNT).into()
+        )
+    );
+    let asked = plugin.server.seen("POST /api/v1/roles/release/sessions")[0]
+        .body
+        .clone();
+    assert_eq!(
+        asked,
+        json!({ "roleSessionName": "terraform", "durationSeconds": 1800, "policy": policy })
+    );
+    assert!(opened.renew_at.is_none(), "a session is not extended");
+    let private = opened.private.clone().unwrap();
+    assert!(!String::from_utf8_lossy(&private).contains("hunter3"));
+
+    assert_eq!(plugin.server.tokens(), ["session-0"]);
+    let mut close = async || {
+        let request = proto::CloseEphemeralResourceRequest {
+            type_name: SESSION.into(),
+            private: Some(private.clone()),
+        };
+        plugin
+            .client
+            .close_ephemeral_resource(request)
+            .await
+            .unwrap()
+            .into_inner()
+    };
+    assert_eq!(words(&close().await.diagnostics), "");
+    // A second time there is nothing to revoke it with, which is no failure.
+    let again = close().await;
+    assert_eq!(again.diagnostics.len(), 1);
+    assert_eq!(again.diagnostics[0].severity(), proto::diagnostic::Severity::Warning);
+    let revoked = plugin.server.seen("DELETE /api/v1/authorization-tokens/session-0");
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].authorization.as_deref(), Some("Bearer hunter3"));
+    assert!(plugin.server.tokens().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn functions_blame_the_argument() {
     let mut plugin = Plugin::start().await;
     for (name, arguments, position) in [

@@ -2,6 +2,7 @@
 //! A stand-in for the control plane: as much of its API as the provider uses, and failures on demand.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -53,6 +54,8 @@ pub struct Seen {
     pub line: String,
     pub body: Value,
     pub idempotency_key: Option<String>,
+    pub if_match: Option<String>,
+    pub authorization: Option<String>,
 }
 
 /// How an answer goes wrong.
@@ -165,11 +168,12 @@ async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     let mischief = {
         let mut world = shared.world.lock().unwrap();
-        let key = header(&parts.headers, "idempotency-key");
         world.seen.push(Seen {
             line: line.clone(),
             body: body.clone(),
-            idempotency_key: key,
+            idempotency_key: header(&parts.headers, "idempotency-key"),
+            if_match: header(&parts.headers, "if-match"),
+            authorization: header(&parts.headers, "authorization"),
         });
         let position = world.mischief.iter().position(|(start, _)| line.starts_with(start));
         position
@@ -261,10 +265,38 @@ fn answer(shared: &Shared, method: &Method, uri: &axum::http::Uri, headers: &Hea
         (_, ["repositories", name, "policy"]) if !world.repositories.contains_key(*name) => {
             problem(404, "RepositoryNotFoundException", "no such repository")
         }
-        (method, path) if Access::knows(path) => world.access.answer(method, path, body),
+        ("POST", ["roles", name, "sessions"]) => {
+            let id = format!("session-{}", world.tokens.len());
+            world.tokens.push(id.clone());
+            let session = text(body, "roleSessionName");
+            created(&json!({
+                "tokenId": id, "authorizationToken": "QVdTOmh1bnRlcjM=", "userName": "AWS", "password": "hunter3",
+                "proxyEndpoint": "http://registry.test:5000", "issuedAt": "2026-11-01T00:00:00Z", "expiresAt": "2026-11-01T01:00:00Z",
+                "assumedRoleUser": { "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/{name}/{session}") },
+            }))
+        }
+        (method, path) if Access::knows(path) => {
+            let object = path.join("/");
+            let wanted = header(headers, "if-match");
+            if wanted.is_some() && wanted != version(&world, &object) {
+                return problem(412, "PreconditionFailedException", "it has another version");
+            }
+            let mut response = world.access.answer(method, path, body);
+            if let Some(version) = version(&world, &object) {
+                response.headers_mut().insert("etag", version.parse().unwrap());
+            }
+            response
+        }
         (method, ["repositories", name, rest @ ..]) => of_repository(&mut world, method, name, rest, query, body),
         _ => problem(404, "ResourceNotFoundException", "no such path"),
     }
+}
+
+/// The entity tag of an object: another one for another content.
+fn version(world: &World, object: &str) -> Option<String> {
+    let mut hasher = DefaultHasher::new();
+    world.access.get(object)?.to_string().hash(&mut hasher);
+    Some(format!("\"{}\"", hasher.finish()))
 }
 
 fn of_repository(world: &mut World, method: &str, name: &str, rest: &[&str], query: &str, body: &Value) -> Response {

@@ -263,6 +263,10 @@ fn warning(finding: PolicyFinding) -> Warning {
         PolicyFinding::Public(pointer) => (pointer, "it allows something to everybody, also without logging in"),
         PolicyFinding::EverybodyMayDelete(pointer) => (pointer, "it lets everybody delete"),
         PolicyFinding::LocksOutCaller(pointer) => (pointer, "it denies you to change the policy again"),
+        PolicyFinding::TrustsWholeIssuer(pointer) => (
+            pointer,
+            "it lets in whoever has a token of the identity provider: add a condition on `sub` or another claim",
+        ),
     };
     Warning { pointer, text }
 }

@@ -340,6 +340,7 @@ fn authors_are_told_what_they_may_not_want() {
             PolicyFinding::Public(_) => "public",
             PolicyFinding::EverybodyMayDelete(_) => "delete",
             PolicyFinding::LocksOutCaller(_) => "locked",
+            PolicyFinding::TrustsWholeIssuer(_) => "issuer",
         };
         findings.iter().map(name).collect::<Vec<_>>().join(" ")
     };
@@ -394,6 +395,40 @@ fn authors_are_told_what_they_may_not_want() {
     for (statement, want) in cases {
         assert_eq!(found(statement, PolicyGrammar::Repository), want, "{statement}");
         assert_eq!(found(statement, PolicyGrammar::Registry), want, "{statement}");
+    }
+
+    let trust = |action: &str, condition: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Principal":{{"Federated":"arn:aws:iam::111111111111:oidc-provider/ci.example.com"}},
+                "Action":"{action}"{condition}}}"#
+        )
+    };
+    let when =
+        |operator: &str, key: &str, value: &str| format!(r#","Condition":{{"{operator}":{{"{key}":"{value}"}}}}"#);
+    let web = "sts:AssumeRoleWithWebIdentity";
+    let cases = [
+        (trust(web, ""), "issuer"),
+        (trust("sts:*", ""), "issuer"),
+        (trust("sts:AssumeRole", ""), ""),
+        (
+            trust(web, &when("StringEquals", "ci.example.com:aud", "hythe")),
+            "issuer",
+        ),
+        (trust(web, &when("StringEquals", "ci.example.com:sub", "main")), ""),
+        (
+            trust(web, &when("StringLike", "ci.example.com:kubernetes.io/namespace", "a*")),
+            "",
+        ),
+        (trust(web, &when("StringLike", "ci.example.com:sub", "*")), "issuer"),
+        (
+            trust(web, &when("StringNotEquals", "ci.example.com:sub", "main")),
+            "issuer",
+        ),
+        (trust(web, &when("IpAddress", "aws:SourceIp", "192.0.2.0/24")), "issuer"),
+        (trust(web, "").replace("Allow", "Deny"), ""),
+    ];
+    for (statement, want) in cases {
+        assert_eq!(found(&statement, PolicyGrammar::Trust), want, "{statement}");
     }
 }
 
