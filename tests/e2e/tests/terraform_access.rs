@@ -666,6 +666,148 @@ fn a_policy_of_a_role_lives() -> Result<()> {
     )
 }
 
+/// What is left when something that others hang on is deleted elsewhere, and what the next plan makes anew.
+struct Loss<'a> {
+    config: &'a str,
+    /// What is deleted.
+    path: &'a str,
+    makes: &'a [&'a str],
+}
+
+#[test]
+fn what_hangs_on_something_that_was_deleted_elsewhere_is_made_anew() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, .. } = &stage;
+    let user = "resource \"hythe_user\" \"u\" { name = \"alice\" }";
+    let group = "resource \"hythe_group\" \"g\" { name = \"developers\" }";
+    let role = format!("resource \"hythe_role\" \"r\" {{\nname = \"ci\"\n{TRUST}\n}}");
+    let attachment = |holder: &str, reference: &str| {
+        format!(
+            "resource \"hythe_{holder}_policy_attachment\" \"a\" {{\n{holder} = {reference}\npolicy_arn = \"{READ_ONLY}\"\n}}"
+        )
+    };
+    let membership =
+        "resource \"hythe_group_membership\" \"m\" {\nuser = hythe_user.u.name\ngroup = hythe_group.g.name\n}";
+    let key = "resource \"hythe_access_key\" \"k\" {\nuser = hythe_user.u.name\nsecret_access_key_wo = \"0123456789012345678901234567890123456789\"\nsecret_access_key_wo_version = 1\n}";
+    let statement = |sid: &str| {
+        format!(
+            "resource \"hythe_registry_policy_statement\" \"{sid}\" {{
+               sid       = \"{sid}\"
+               statement = jsonencode({{ Effect = \"Allow\", Principal = {{ AWS = \"000000000000\" }}, Action = \"ecr:ListImages\", Resource = \"*\" }})
+             }}"
+        )
+    };
+    let repository_policy = "resource \"hythe_repository\" \"r\" { name = \"team/web\" }
+        resource \"hythe_repository_policy\" \"p\" {
+          repository = hythe_repository.r.name
+          policy     = jsonencode({ Version = \"2012-10-17\", Statement = { Effect = \"Allow\", Principal = { AWS = \"000000000000\" }, Action = \"ecr:BatchGetImage\" } })
+        }";
+    let losses = [
+        Loss {
+            config: &format!("{user}\n{}\n{key}", attachment("user", "hythe_user.u.name")),
+            path: &path(&["users", "alice"]),
+            makes: &["hythe_access_key.k", "hythe_user.u", "hythe_user_policy_attachment.a"],
+        },
+        Loss {
+            config: &format!("{user}\n{group}\n{membership}"),
+            path: &path(&["users", "alice"]),
+            makes: &["hythe_group_membership.m", "hythe_user.u"],
+        },
+        Loss {
+            config: &format!("{group}\n{}", attachment("group", "hythe_group.g.name")),
+            path: &path(&["groups", "developers"]),
+            makes: &["hythe_group.g", "hythe_group_policy_attachment.a"],
+        },
+        Loss {
+            config: &format!("{role}\n{}", attachment("role", "hythe_role.r.name")),
+            path: &path(&["roles", "ci"]),
+            makes: &["hythe_role.r", "hythe_role_policy_attachment.a"],
+        },
+        Loss {
+            config: &[statement("A"), statement("B")].join("\n"),
+            path: &path(&["registry", "policy"]),
+            makes: &["hythe_registry_policy_statement.A", "hythe_registry_policy_statement.B"],
+        },
+        Loss {
+            config: repository_policy,
+            path: &path(&["repositories", "team/web"]),
+            makes: &["hythe_repository.r", "hythe_repository_policy.p"],
+        },
+    ];
+    for Loss { config, path, makes } in losses {
+        terraform.configure(config)?;
+        terraform.apply_and_settle()?;
+        stage.send("DELETE", path, &Value::Null)?;
+        let plan = terraform.plan()?;
+        let mut changes = plan.changes();
+        changes.sort_unstable();
+        let expected: Vec<_> = makes.iter().map(|address| format!("{address} create")).collect();
+        ensure!(changes == expected, "{path}: {changes:?}\n{}", plan.text);
+        terraform.apply_and_settle().context(path.to_owned())?;
+        // What is gone already is no obstacle to a destroy.
+        stage.send("DELETE", path, &Value::Null)?;
+        terraform.destroy().context(path.to_owned())?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_of_a_role_works_while_it_is_open_and_leaves_no_trace() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, server } = &stage;
+    let role = format!(
+        "resource \"hythe_role\" \"ci\" {{\nname = \"ci\"\n{TRUST}\n}}
+         resource \"hythe_role_policy_attachment\" \"ci\" {{\nrole = hythe_role.ci.name\npolicy_arn = \"{READ_ONLY}\"\n}}"
+    );
+    terraform.configure(&role)?;
+    terraform.apply_and_settle()?;
+    // A provisioner may see ephemeral values: it writes down what the session was.
+    terraform.configure(&format!(
+        "{role}
+         ephemeral \"hythe_role_session\" \"ci\" {{
+           role_arn     = hythe_role.ci.arn
+           session_name = \"run-7\"
+         }}
+         resource \"terraform_data\" \"echo\" {{
+           provisioner \"local-exec\" {{
+             command     = \"printf '%s %s' \\\"$ARN\\\" \\\"$PASSWORD\\\" > session\"
+             environment = {{
+               ARN      = ephemeral.hythe_role_session.ci.arn
+               PASSWORD = ephemeral.hythe_role_session.ci.password
+             }}
+           }}
+         }}"
+    ))?;
+    terraform.run(&["apply", "-auto-approve", "-no-color"])?.ok()?;
+    let noted = std::fs::read_to_string(terraform.folder().join("session"))?;
+    let (arn, password) = noted.split_once(' ').context("the provisioner saw no session")?;
+    ensure!(arn == "arn:aws:sts::000000000000:assumed-role/ci/run-7", "{arn}");
+    ensure!(!terraform.state_text()?.contains(password), "the token is in the state");
+    ensure!(!server.log().contains(password), "the token is in the server's log");
+    // Closed: revoked, by itself.
+    let bearer = format!("Bearer {password}");
+    let address = server.credentials().control_address();
+    let answer = http::request(
+        address,
+        "GET",
+        "/api/v1/caller-identity",
+        &[("Authorization", &bearer)],
+        &[],
+    )?;
+    ensure!(answer.status == 401, "the session outlived its run: {}", answer.status);
+    let events = |name: &str| -> Result<usize> {
+        let path = format!("/api/v1/audit-events?eventName={name}&maxResults=1000");
+        let page = server.api("GET", &path, None)?.expect(200)?.json()?;
+        Ok(page["auditEvents"].as_array().map_or(0, Vec::len))
+    };
+    let (opened, closed) = (events("AssumeRole")?, events("RevokeAuthorizationToken")?);
+    ensure!(
+        opened >= 1 && opened == closed,
+        "{opened} sessions were opened and {closed} closed"
+    );
+    terraform.plan()?.expect_empty()
+}
+
 #[test]
 fn an_account_is_closed_when_it_is_destroyed_and_opened_again_when_it_is_imported() -> Result<()> {
     let Some(stage) = Stage::set()? else { return Ok(()) };
