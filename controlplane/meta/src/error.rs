@@ -14,6 +14,9 @@ pub enum StoreError {
     /// The disk under the database is full.
     #[error("the disk of the metadata store is full")]
     Full,
+    /// The disk under the database fails, or takes no writes: somebody has to look after it.
+    #[error("the disk of the metadata store fails")]
+    Disk(#[source] SqlError),
     /// The database server does not answer. Trying again later may help.
     #[error("the metadata store cannot be reached")]
     Unreachable(#[source] sqlx::Error),
@@ -81,7 +84,13 @@ pub enum OpenError {
 /// SQLite's primary result codes, <https://sqlite.org/rescode.html>.
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
+const SQLITE_READONLY: i32 = 8;
+const SQLITE_IOERR: i32 = 10;
 const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
+/// The extended codes of a sync that failed, of the file or of its folder.
+const SQLITE_IOERR_FSYNC: i32 = 1034;
+const SQLITE_IOERR_DIR_FSYNC: i32 = 1290;
 
 /// Whether running the whole transaction again can help: PostgreSQL found it in conflict with another
 /// (`serialization_failure`, `deadlock_detected`), a row that it was about to refer to is just gone
@@ -100,6 +109,16 @@ pub(crate) fn is_conflict(error: &SqlError) -> bool {
 /// Whether SQLite found the file locked.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(embedded_code(error), SQLITE_BUSY | SQLITE_LOCKED)
+}
+
+/// Whether a sync of the disk failed. The kernel may have dropped what it could not write, of this transaction and of
+/// earlier ones that were not synced yet, and reports the next sync as a success (fsync(2)).
+pub(crate) fn is_failed_sync(error: &StoreError) -> bool {
+    let StoreError::Disk(SqlError::Embedded(error)) = error else {
+        return false;
+    };
+    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+    matches!(code, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)
 }
 
 fn embedded_code(error: &rusqlite::Error) -> i32 {
@@ -129,6 +148,7 @@ impl From<rusqlite::Error> for StoreError {
         match embedded_code(&error) {
             SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
             SQLITE_FULL => Self::Full,
+            SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN => Self::Disk(error.into()),
             _ if matches!(error, rusqlite::Error::FromSqlConversionFailure(..)) => Self::Corrupt(error.to_string()),
             _ => Self::Sql(error.into()),
         }
@@ -150,6 +170,7 @@ impl From<sqlx::Error> for StoreError {
                     return match sqlite_code(cause.as_ref()) {
                         SQLITE_BUSY | SQLITE_LOCKED => Self::Busy,
                         SQLITE_FULL => Self::Full,
+                        SQLITE_READONLY | SQLITE_IOERR | SQLITE_CANTOPEN => Self::Disk(error.into()),
                         _ => Self::Sql(error.into()),
                     };
                 }
@@ -157,6 +178,8 @@ impl From<sqlx::Error> for StoreError {
                     // Conflicts, lock and statement timeouts, too many connections.
                     "40001" | "40P01" | "55P03" | "57014" | "53300" => Self::Busy,
                     "53100" => Self::Full,
+                    // `io_error`, of the disk of the server.
+                    "58030" => Self::Disk(error.into()),
                     // Shutting down, crashed, starting; read-only after a fail-over.
                     "57P01" | "57P02" | "57P03" | "25006" => Self::Unreachable(error),
                     _ => Self::Sql(error.into()),
@@ -180,6 +203,10 @@ impl From<StoreError> for CatalogError {
             StoreError::Unreachable(cause) => {
                 // `Busy` carries no cause, so this is the last place that knows it.
                 tracing::warn!(error = %cause, "the metadata store cannot be reached");
+                Self::Busy
+            }
+            StoreError::Disk(cause) => {
+                tracing::error!(error = %cause, "the disk of the metadata store fails");
                 Self::Busy
             }
             StoreError::Full => Self::Full,

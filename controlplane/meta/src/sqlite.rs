@@ -45,7 +45,11 @@ impl Sqlite {
             path: path.display().to_string(),
             cause,
         })?;
-        let connection = connect_first(path).await.map_err(OpenError::Embedded)?;
+        let mut connection = connect_first(path).await.map_err(OpenError::Embedded)?;
+        // What the log holds may not be on the disk, if a sync failed before this start.
+        connection
+            .run_script("PRAGMA wal_checkpoint(TRUNCATE)")
+            .map_err(OpenError::Embedded)?;
         let mut session = Session::new(Connection::Embedded(connection), None);
         session.execute("BEGIN IMMEDIATE", &[]).await?;
         migration::run(&mut session, "").await?;

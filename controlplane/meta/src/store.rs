@@ -68,6 +68,9 @@ enum Engine {
     Postgres(Postgres),
 }
 
+/// Writes a row as it is.
+const PROBE: &str = "UPDATE schema_version SET version = version";
+
 impl Store {
     /// Connects, and brings the schema to what this binary needs. Must run within a tokio runtime.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
@@ -118,12 +121,18 @@ impl Store {
         })
     }
 
-    /// Whether the store can read and has a writer.
+    /// Whether the store can read, and write if the disk has refused it the last time.
     pub async fn check(&self) -> Result<(), StoreError> {
-        if let Engine::Sqlite(sqlite) = &self.0.engine
-            && !sqlite.writer.is_alive()
-        {
-            return Err(StoreError::Busy);
+        if let Engine::Sqlite(sqlite) = &self.0.engine {
+            if !sqlite.writer.is_alive() {
+                return Err(StoreError::Busy);
+            }
+            if sqlite.writer.is_failing() {
+                let probe = sqlite.writer.run(Durability::Full, None, (), |session, ()| {
+                    Box::pin(async move { session.execute(PROBE, values![]).await })
+                });
+                let _: u64 = probe.await?;
+            }
         }
         self.reader()
             .await?

@@ -3,6 +3,8 @@
 
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use async_trait::async_trait;
@@ -15,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::StoreError;
 use crate::audit::{NewAuditRecords, Recording, insert};
+use crate::error::is_failed_sync;
 use crate::session::{Connection, Session};
 
 /// The most transactions in one commit.
@@ -52,6 +55,7 @@ impl Durability {
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     stop: CancellationToken,
+    is_failing: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -60,9 +64,11 @@ impl Writer {
     pub(crate) fn start(session: Session, tracker: &TaskTracker) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(MAX_WAITING_WRITES);
         let stop = CancellationToken::new();
+        let is_failing = Arc::default();
         let committer = Committer {
             session,
             durability: Some(Durability::Full),
+            is_failing: Arc::clone(&is_failing),
         };
         let serving = serve(committer, waiting, stop.clone());
         let token = tracker.token();
@@ -70,15 +76,25 @@ impl Writer {
             futures::executor::block_on(serving);
             drop(token);
         })?;
-        Ok(Self { queue, stop })
+        Ok(Self {
+            queue,
+            stop,
+            is_failing,
+        })
     }
 
     pub(crate) fn waiting(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// Whether it takes transactions: until it is stopped, or a sync fails.
     pub(crate) fn is_alive(&self) -> bool {
         !self.queue.is_closed()
+    }
+
+    /// Whether the disk refused the last commit.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Takes no more transactions; those that wait are still done.
@@ -199,6 +215,7 @@ struct Committer {
     session: Session,
     // INVARIANT: what `PRAGMA synchronous` of the connection says; `None` while that is not known.
     durability: Option<Durability>,
+    is_failing: Arc<AtomicBool>,
 }
 
 async fn serve(mut committer: Committer, mut waiting: mpsc::Receiver<Box<dyn Job>>, stop: CancellationToken) {
@@ -212,10 +229,15 @@ async fn serve(mut committer: Committer, mut waiting: mpsc::Receiver<Box<dyn Job
                     break;
                 }
                 batch.retain(|job| job.is_wanted());
-                write_batch(&mut committer, &mut batch).await;
+                if !write_batch(&mut committer, &mut batch).await {
+                    tracing::error!("a sync of the database failed: it takes no more writes until the server is started again");
+                    break;
+                }
             }
         }
     }
+    // Who waits is told that it was not done.
+    drop(waiting);
     if let Connection::Embedded(connection) = committer.session.into_connection()
         && let Err(error) = connection.close()
     {
@@ -223,9 +245,12 @@ async fn serve(mut committer: Committer, mut waiting: mpsc::Receiver<Box<dyn Job
     }
 }
 
-/// Commits all jobs at once if that works, and each alone if it does not, so that one cannot spoil another.
-async fn write_batch(committer: &mut Committer, batch: &mut Vec<Box<dyn Job>>) {
+/// Commits all jobs at once if that works, and each alone if it does not, so that one cannot spoil another. Says whether
+/// to go on: behind a sync that failed, the log may have a hole that no later sync mends, and after a power cut nothing
+/// behind a hole is found again.
+async fn write_batch(committer: &mut Committer, batch: &mut Vec<Box<dyn Job>>) -> bool {
     let mut outcome = commit(committer, batch).await;
+    let mut goes_on = !outcome.as_ref().is_err_and(is_failed_sync);
     let is_alone = batch.len() <= 1;
     for mut job in batch.drain(..) {
         match &outcome {
@@ -233,16 +258,22 @@ async fn write_batch(committer: &mut Committer, batch: &mut Vec<Box<dyn Job>>) {
             // Another process has the file; each alone would wait for it as long again.
             Err(StoreError::Busy) => job.answer(Err(StoreError::Busy)),
             Err(_) if is_alone => job.answer(std::mem::replace(&mut outcome, Ok(()))),
+            Err(_) if !goes_on => job.answer(Err(StoreError::Busy)),
             Err(_) => {
                 let alone = commit(committer, std::slice::from_mut(&mut job)).await;
+                goes_on = !alone.as_ref().is_err_and(is_failed_sync);
                 job.answer(alone);
             }
         }
     }
+    goes_on
 }
 
 async fn commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
     let done = try_commit(committer, jobs).await;
+    committer
+        .is_failing
+        .store(matches!(done, Err(StoreError::Disk(_))), Ordering::Relaxed);
     if done.is_err() {
         // Fails if SQLite has rolled back by itself, as it does when the disk is full.
         let _ = committer.session.execute("ROLLBACK", &[]).await;
@@ -255,7 +286,9 @@ async fn try_commit(committer: &mut Committer, jobs: &mut [Box<dyn Job>]) -> Res
     let Some(needed) = jobs.iter().map(|job| job.durability()).max() else {
         return Ok(());
     };
-    let Committer { session, durability } = committer;
+    let Committer {
+        session, durability, ..
+    } = committer;
     if *durability != Some(needed) {
         *durability = None;
         session.execute_raw(needed.pragma()).await?;

@@ -191,7 +191,7 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Busy => Self::busy(),
             StoreError::Full => Self::full(&error),
-            StoreError::Unreachable(_) => Self::unavailable(&error),
+            StoreError::Unreachable(_) | StoreError::Disk(_) => Self::unavailable(&error),
             StoreError::Sql(_) | StoreError::Corrupt(_) => Self::internal(&error),
         }
     }

@@ -214,7 +214,10 @@ pub async fn unknown_uploads_are_refused(store: &dyn BlobStore) {
     let appended = store
         .append(UploadId::generate(), progress, body(&[b"more"]), NO_LIMIT)
         .await;
-    assert!(matches!(appended.failure, Some(AppendError::Store(_))), "{appended:?}");
+    assert!(
+        matches!(appended.failure, Some(AppendError::UploadUnknown)),
+        "{appended:?}"
+    );
     assert_eq!(store.size(&digest).await.unwrap(), None);
 }
 

@@ -192,6 +192,10 @@ impl BlobStore for FaultyBlobStore {
         self.inner.stale_uploads(untouched_for, limit).await
     }
 
+    fn distrust(&self, blob: &Digest) {
+        self.inner.distrust(blob);
+    }
+
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
         self.faults.check(Fault::Delete)?;
         self.inner.delete(blob).await

@@ -173,11 +173,11 @@ impl BlobStore for FsBlobStore {
             Ok(writer) => writer,
             Err(error) => {
                 inner.uploads.forget(upload);
-                let is_full = disk::is_full(&error);
-                let failure = if is_full {
-                    AppendError::Full(error)
-                } else {
-                    AppendError::Store(error)
+                let failure = match error.kind() {
+                    // Begun, so that there was a file; what is left of it is of no use.
+                    io::ErrorKind::NotFound if from.bytes > 0 => AppendError::UploadUnknown,
+                    _ if disk::is_full(&error) => AppendError::Full(error),
+                    _ => AppendError::Store(error),
                 };
                 return Appended {
                     progress: from,
@@ -229,6 +229,10 @@ impl BlobStore for FsBlobStore {
         })
         .await??;
         Ok(())
+    }
+
+    fn distrust(&self, blob: &Digest) {
+        self.inner.doubtful.insert(*blob);
     }
 
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {

@@ -48,6 +48,9 @@ pub enum AppendError {
     /// Another request writes to the same upload.
     #[error("another request is writing to this upload")]
     Busy,
+    /// The store does not have the bytes of this upload, or fewer than its progress says, as after a power cut.
+    #[error("the upload is not there")]
+    UploadUnknown,
     /// There is no room for the bytes.
     #[error("the blob store is full")]
     Full(#[source] io::Error),
@@ -92,7 +95,7 @@ pub trait BlobStore: Debug + Send + Sync {
     /// The size of a blob, in bytes.
     async fn size(&self, blob: &Digest) -> Result<Option<u64>, BlobError>;
 
-    /// A part of a blob, as a stream of chunks of at most 256 KiB. A range past the end is cut at the end.
+    /// A part of a blob, as a stream of chunks of at most 128 KiB. A range past the end is cut at the end.
     async fn read(&self, blob: &Digest, bytes: Range<u64>) -> Result<Option<ByteStream>, BlobError>;
 
     /// As [`Self::read`], for a connection that lets the kernel send files: chunks may be parts of a file that only
@@ -116,6 +119,10 @@ pub trait BlobStore: Debug + Send + Sync {
     /// Up to `limit` uploads whose bytes nobody has touched for so long, those first that were left first. None
     /// that a request is writing to. To be thrown away if nobody knows them any more.
     async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError>;
+
+    /// The bytes of a blob turned out to be wrong: the next commit of it shall put its own in their place, in one step,
+    /// rather than keep what is there. Until then nothing changes.
+    fn distrust(&self, blob: &Digest);
 
     /// Throws a blob away, if it is there.
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError>;

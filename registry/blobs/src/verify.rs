@@ -331,16 +331,22 @@ impl BlobStore for VerifyingBlobStore {
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
-        // A store keeps a blob that is there. Bytes that are known to be right make room for themselves.
+        // A store keeps a blob that is there. Bytes that are known to be right take the place of damaged ones.
         let is_right = progress.hasher.algorithm() == expected.algorithm() && progress.hasher.finish() == *expected;
         let is_repair = is_right && self.is_damaged(expected);
         if is_repair {
-            let removed = self.inner.delete(expected).await;
-            removed.map_err(|BlobError(error)| CommitError::Store(error))?;
-            self.checks.replaced(expected);
-            tracing::warn!(blob.digest = %expected, "a push replaces a damaged blob");
+            self.inner.distrust(expected);
         }
-        self.inner.commit(upload, progress, expected).await
+        let bytes = self.inner.commit(upload, progress, expected).await?;
+        if is_repair {
+            self.checks.replaced(expected);
+            tracing::warn!(blob.digest = %expected, "a push has replaced a damaged blob");
+        }
+        Ok(bytes)
+    }
+
+    fn distrust(&self, blob: &Digest) {
+        self.inner.distrust(blob);
     }
 
     async fn abandon(&self, upload: UploadId) -> Result<(), BlobError> {

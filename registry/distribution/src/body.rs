@@ -32,6 +32,11 @@ pub(crate) struct Stalled {
     waited: Duration,
 }
 
+/// The client sent more than it said; with a `Content-Length` that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is longer than its range")]
+struct TooLong;
+
 /// Whether a body ended because the client stalled.
 pub(crate) fn is_stall(error: &io::Error) -> bool {
     error
@@ -51,7 +56,7 @@ pub(crate) enum ReadError {
     Broken(#[source] io::Error),
 }
 
-/// The body of a request as a stream that ends with an error if the client stalls, or sends less than `length` bytes.
+/// The body of a request as a stream that ends with an error if the client stalls, or sends less or more than `length` bytes.
 pub(crate) fn incoming(registry: &Registry, body: Body, length: Option<u64>) -> ByteStream {
     Box::pin(Incoming {
         body: body.into_data_stream(),
@@ -156,6 +161,10 @@ impl Stream for Incoming {
                 Poll::Ready(Some(Ok(chunk))) => {
                     let bytes = chunk.len() as u64;
                     this.received += bytes;
+                    if this.length.is_some_and(|length| this.received > length) {
+                        this.is_done = true;
+                        return Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::InvalidData, TooLong))));
+                    }
                     this.counter.inc_by(bytes);
                     this.bytes_while_waiting += bytes;
                     if let Some(since) = this.waiting_since.take() {

@@ -247,14 +247,27 @@ fn a_disk_that_becomes_read_only_under_load_makes_the_server_not_ready_until_it_
     subject.examine(Scope::Finished)
 }
 
-/// Breaks the file system of rows and files while pushes go on; then it is mounted again, as an operator would.
-fn breaks(options: &str, break_it: impl FnOnce(&Mount) -> Result<()>) -> Result<()> {
+/// What lies on the disk that breaks.
+#[derive(Clone, Copy)]
+enum Broken {
+    RowsAndFiles,
+    Rows,
+}
+
+/// Breaks the file system of rows, and of files, while pushes go on; then it is mounted again, as an operator would.
+fn breaks(what: Broken, options: &str, break_it: impl FnOnce(&Mount) -> Result<()>) -> Result<()> {
     const CLIENTS: usize = 3;
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("disk.img");
     make_ext4(&image, 512, &[])?;
     let disk = Mount::image(&image, &folder.path().join("disk"), options)?;
-    let mut subject = Subject::start(data_on(disk.path()))?;
+    let mut subject = Subject::start(match what {
+        Broken::RowsAndFiles => data_on(disk.path()),
+        Broken::Rows => ServerOptions {
+            arguments: blobs_on(folder.path()).arguments,
+            ..data_on(disk.path())
+        },
+    })?;
     let churn = Churn::default();
     let registry = RegistryClient::new(&subject.server);
     let ends = scope(|threads| -> Result<Vec<Error>> {
@@ -297,19 +310,27 @@ fn breaks(options: &str, break_it: impl FnOnce(&Mount) -> Result<()>) -> Result<
     Ok(())
 }
 
-#[test]
-fn a_file_system_that_turns_read_only_by_itself_loses_nothing() -> Result<()> {
+fn turns_read_only(what: Broken) -> Result<()> {
     if !is_possible(&["mkfs.ext4", "losetup", "mount"])? {
         return Ok(());
     }
-    breaks("noatime,errors=remount-ro", |disk| {
+    breaks(what, "noatime,errors=remount-ro", |disk| {
         let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", disk.device_name()?);
         Ok(std::fs::write(trigger, "1")?)
     })
 }
 
 #[test]
-fn a_disk_that_answers_every_request_with_an_error_loses_nothing() -> Result<()> {
+fn a_file_system_that_turns_read_only_by_itself_loses_nothing() -> Result<()> {
+    turns_read_only(Broken::RowsAndFiles)
+}
+
+#[test]
+fn a_file_system_of_the_database_that_turns_read_only_makes_the_server_not_ready() -> Result<()> {
+    turns_read_only(Broken::Rows)
+}
+
+fn answers_with_errors(what: Broken) -> Result<()> {
     if !is_possible(&["mkfs.ext4", "losetup", "mount", "xfs_io"])? {
         return Ok(());
     }
@@ -320,13 +341,23 @@ fn a_disk_that_answers_every_request_with_an_error_loses_nothing() -> Result<()>
     // before the shutdown did), the answers came after it, and after the next mount what it covered was not there. No fsync
     // had failed, none was missing: ext4 reports as done what the abort of its journal drops (Linux 6.18), and no program
     // can know. Journals that are lost with everything else are what `power_cut` tries.
-    breaks("noatime", |disk| {
+    breaks(what, "noatime", |disk| {
         run(Command::new("xfs_io")
             .args(["-x", "-c", "shutdown -f"])
             .arg(disk.path()))?
         .ok()?;
         Ok(())
     })
+}
+
+#[test]
+fn a_disk_that_answers_every_request_with_an_error_loses_nothing() -> Result<()> {
+    answers_with_errors(Broken::RowsAndFiles)
+}
+
+#[test]
+fn a_disk_of_the_database_that_answers_with_errors_makes_the_server_not_ready() -> Result<()> {
+    answers_with_errors(Broken::Rows)
 }
 
 #[test]

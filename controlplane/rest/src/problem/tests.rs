@@ -96,6 +96,7 @@ fn every_error_has_its_status_and_code() {
         "Store::Busy" => StoreError::Busy,
         "Store::Full" => StoreError::Full,
         "Store::Unreachable" => StoreError::Unreachable(sqlx::Error::PoolClosed),
+        "Store::Disk" => StoreError::Disk(sqlx::Error::RowNotFound.into()),
         "Store::Sql" => StoreError::Sql(sqlx::Error::RowNotFound.into()),
         "Store::Corrupt" => corrupt(),
         "Catalog::RepositoryUnknown" => CatalogError::RepositoryUnknown(path()),

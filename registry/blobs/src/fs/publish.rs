@@ -202,7 +202,7 @@ impl Doubtful {
         blobs.len() >= MAX_DOUBTFUL || blobs.contains(blob)
     }
 
-    fn insert(&self, blob: Digest) {
+    pub(super) fn insert(&self, blob: Digest) {
         let mut blobs = self.lock();
         if blobs.len() < MAX_DOUBTFUL {
             blobs.insert(blob);

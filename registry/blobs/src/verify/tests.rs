@@ -68,6 +68,13 @@ impl Bench {
     }
 
     async fn push(&self, content: &[u8]) -> Digest {
+        let (upload, progress) = self.upload(content).await;
+        let digest = progress.hasher.finish();
+        self.store.commit(upload, progress, &digest).await.unwrap();
+        digest
+    }
+
+    async fn upload(&self, content: &[u8]) -> (UploadId, Progress) {
         let upload = UploadId::generate();
         let start = Progress {
             bytes: 0,
@@ -76,9 +83,7 @@ impl Bench {
         let bytes = Bytes::copy_from_slice(content);
         let body = Box::pin(futures::stream::once(async { Ok(bytes) }));
         let appended = self.store.append(upload, start, body, u64::MAX).await;
-        let digest = appended.progress.hasher.finish();
-        self.store.commit(upload, appended.progress, &digest).await.unwrap();
-        digest
+        (upload, appended.progress)
     }
 
     /// What a client gets, and whether that is all that it was promised.
@@ -187,6 +192,23 @@ async fn a_push_repairs_a_damaged_blob_and_a_wrong_one_does_not() {
     while slow.next().await.is_some() {}
     assert_eq!(bench.read(&blob, 0..300_000).await, (content, Ok(())));
     assert_eq!(bench.found(), 1);
+}
+
+#[tokio::test]
+async fn a_repair_that_fails_takes_nothing_away_and_the_next_one_mends() {
+    let bench = Bench::new();
+    let content = content(300_000);
+    let blob = bench.push(&content).await;
+    bench.rot(&blob, 100);
+    assert_eq!(bench.read(&blob, 0..300_000).await.1, DAMAGED);
+    for fault in [Fault::Commit, Fault::CommitDone] {
+        let (upload, progress) = bench.upload(&content).await;
+        bench.faults.plan(fault, 0, EIO);
+        assert!(bench.store.commit(upload, progress, &blob).await.is_err());
+        assert!(bench.path(&blob).exists(), "{fault:?}");
+    }
+    assert_eq!(bench.push(&content).await, blob);
+    assert_eq!(bench.read(&blob, 0..300_000).await, (content, Ok(())));
 }
 
 #[tokio::test]

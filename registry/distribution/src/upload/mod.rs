@@ -84,6 +84,7 @@ impl UploadError {
             AppendError::Body(source) => Self::Broken { received, source },
             AppendError::TooLarge(max_bytes) => Self::TooLarge(max_bytes),
             AppendError::Busy => Self::Busy(id),
+            AppendError::UploadUnknown => Self::Unknown(id),
             AppendError::Full(source) => Self::Full(source),
             AppendError::Store(source) => Self::Store(source),
         }

@@ -239,6 +239,10 @@ impl BlobStore for FaultyBlobs {
         self.0.stale_uploads(untouched_for, limit).await
     }
 
+    fn distrust(&self, blob: &Digest) {
+        self.0.distrust(blob);
+    }
+
     async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
         self.0.delete(blob).await
     }

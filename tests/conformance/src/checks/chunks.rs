@@ -362,6 +362,15 @@ fn malformed_range(world: &World<'_>) -> Result<()> {
             .expect(400)
             .context(range)?;
     }
+    for range in ["0-8", "0-10"] {
+        let patch = Ask::new("PATCH", location.as_str()).header("Content-Range", range);
+        let patch = patch.body(blob.bytes.get(..10).unwrap_or_default());
+        world
+            .send(&patch.framed(Framing::Chunked))?
+            .expect(400)
+            .with_context(|| format!("{range}, in chunked coding"))?;
+    }
+    let location = world.begin("")?;
     let location = expect_status(world, &location, 0)?;
     let location = send_chunk(world, &location, &blob, 0..30)?;
     expect_created(world, world.send(&close(&location, &blob.digest))?, &blob)

@@ -31,6 +31,12 @@ fn everybody_may_do_everything() {
 }
 
 #[test]
+fn without_a_login_where_policies_let_everybody_in() {
+    let served = served::Served::start(&[]).unwrap();
+    expect_conformance(&served.target(Mode::Anonymous).unwrap());
+}
+
+#[test]
 fn with_user_and_password() {
     let served = served::Served::start(&[]).unwrap();
     expect_conformance(&served.target(Mode::Basic).unwrap());

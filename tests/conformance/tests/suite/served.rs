@@ -42,7 +42,13 @@ impl Served {
             mode,
             keeper: if mode == Mode::Bearer { login.clone() } else { root },
             credentials: login,
-            create_repository: Box::new(move |name, options| create(&server, name, options)),
+            create_repository: Box::new(move |name, options| {
+                create(&server, name, options)?;
+                if mode == Mode::Anonymous {
+                    open(&server, name)?;
+                }
+                Ok(())
+            }),
         })
     }
 
@@ -72,5 +78,15 @@ fn create(server: &Server, name: &str, options: RepositoryOptions) -> Result<()>
         made.get("repositoryName").and_then(Value::as_str) == Some(name),
         "not made: {made}"
     );
+    Ok(())
+}
+
+/// Lets everybody do everything in a repository.
+fn open(server: &Server, name: &str) -> Result<()> {
+    let everything = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:*" });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [everything] });
+    let path = format!("/api/v1/repositories/{}/policy", name.replace('/', "%2F"));
+    let body = json!({ "policyText": policy.to_string() });
+    server.api("PUT", &path, Some(&body))?.expect(200)?;
     Ok(())
 }
