@@ -20,6 +20,7 @@ pub mod interrupt;
 pub mod ledger;
 pub mod leftovers;
 pub mod loop_disk;
+pub mod nodes;
 pub mod oracle;
 pub mod postgres;
 pub mod power_disk;
@@ -32,6 +33,7 @@ pub mod terraform;
 
 pub use docker::DockerEngine;
 pub use ledger::Ledger;
+pub use nodes::TwoNodes;
 pub use postgres::PostgresCluster;
 pub use recorder::Recorder;
 pub use registry::RegistryClient;

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::http::{Response, request};
-use e2e::postgres::PostgresCluster;
 use e2e::process::{Finished, run, wait_until};
 use e2e::registry::{OCI_MANIFEST, digest};
-use e2e::{RegistryClient, Server, ServerOptions, http};
+use e2e::{RegistryClient, Server, TwoNodes, http};
 use serde_json::{Value, json};
 
 /// How long a change may take to reach another node. Promised is a second; on a busy machine more is no failure.
@@ -297,44 +296,16 @@ fn a_refusal_has_the_id_that_finds_its_record() -> Result<()> {
     Ok(())
 }
 
-/// Two nodes of one deployment on PostgreSQL.
-fn two_nodes() -> Result<Option<(PostgresCluster, tempfile::TempDir, Server, Server)>> {
-    let Some(cluster) = PostgresCluster::find_or_start()? else {
-        return Ok(None);
-    };
-    let database = cluster.create_database()?;
-    let shared = tempfile::tempdir()?;
-    let path = |name: &str| shared.path().join(name).display().to_string();
-    let (blobs, key) = (path("blobs"), path("master.key"));
-    let arguments = [
-        "--database",
-        &database,
-        "--blobs-path",
-        &blobs,
-        "--master-key-file",
-        &key,
-    ];
-    let options = ServerOptions {
-        arguments: arguments.map(str::to_owned).to_vec(),
-        ..ServerOptions::default()
-    };
-    let first = Server::start_with(options.clone())?;
-    let second = Server::start_with(ServerOptions {
-        credentials: Some(first.credentials().clone()),
-        ..options
-    })?;
-    Ok(Some((cluster, shared, first, second)))
-}
-
 #[test]
 fn what_one_node_changes_counts_on_the_other_within_a_second() -> Result<()> {
-    let Some((_cluster, _shared, first, second)) = two_nodes()? else {
+    let Some(nodes) = TwoNodes::start(&[])? else {
         return Ok(());
     };
+    let (first, second) = (&nodes.first, &nodes.second);
     let root = first.credentials().basic();
     for name in ["web", "shared"] {
         first.create_repository(name)?;
-        RegistryClient::new(&first).push_image(name, "v1", b"content")?;
+        RegistryClient::new(first).push_image(name, "v1", b"content")?;
     }
     let pulls = |client: &RegistryClient, repository: &str| status(client, repository, "v1").unwrap_or_default();
     let becomes = |what: &str, client: &RegistryClient, repository: &str, want: &[u16]| {
@@ -344,53 +315,53 @@ fn what_one_node_changes_counts_on_the_other_within_a_second() -> Result<()> {
     };
 
     // What a user may do: policies of the user, of a group, of the repository, and of everybody.
-    let ada_key = user(&first, &root, "ada", &["ReadOnly"])?;
-    let ada = as_client(&second, &ada_key);
+    let ada_key = user(first, &root, "ada", &["ReadOnly"])?;
+    let ada = as_client(second, &ada_key);
     becomes("the user", &ada, "web", &[200])?;
     let none = json!({ "policies": [] });
-    done(&first, &root, "PATCH", "/api/v1/users/ada", &none)?;
+    done(first, &root, "PATCH", "/api/v1/users/ada", &none)?;
     becomes("a policy taken away", &ada, "web", &[403])?;
     let group = json!({ "groupName": "pullers", "policies": ["PullOnly"] });
-    done(&first, &root, "POST", "/api/v1/groups", &group)?;
+    done(first, &root, "POST", "/api/v1/groups", &group)?;
     let member = "/api/v1/groups/pullers/members/ada";
-    done(&first, &root, "PUT", member, &Value::Null)?;
+    done(first, &root, "PUT", member, &Value::Null)?;
     becomes("a membership", &ada, "web", &[200])?;
     let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "ecr:BatchGetImage" });
     let deny = json!({ "policyText": policy(&deny) });
     let of_web = "/api/v1/repositories/web/policy";
-    done(&first, &root, "PUT", of_web, &deny)?;
+    done(first, &root, "PUT", of_web, &deny)?;
     becomes("a denial of the repository", &ada, "web", &[403])?;
-    done(&first, &root, "DELETE", of_web, &Value::Null)?;
+    done(first, &root, "DELETE", of_web, &Value::Null)?;
     becomes("a repository without a policy", &ada, "web", &[200])?;
     let nobody = RegistryClient::with(second.registry(), None);
     ensure!(pulls(&nobody, "shared") == 401);
     let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage" });
     let open = json!({ "policyText": policy(&open) });
     let of_shared = "/api/v1/repositories/shared/policy";
-    done(&first, &root, "PUT", of_shared, &open)?;
+    done(first, &root, "PUT", of_shared, &open)?;
     becomes("an open repository", &nobody, "shared", &[200])?;
-    done(&first, &root, "DELETE", of_shared, &Value::Null)?;
+    done(first, &root, "DELETE", of_shared, &Value::Null)?;
     becomes("a repository that was closed", &nobody, "shared", &[401])?;
     let own = json!({ "Effect": "Allow", "Action": "ecr:BatchGetImage", "Resource": "*" });
     let own = json!({ "policyName": "own", "policyDocument": policy(&own) });
-    done(&first, &root, "POST", "/api/v1/policies", &own)?;
-    let bob = as_client(&second, &user(&first, &root, "bob", &["own"])?);
+    done(first, &root, "POST", "/api/v1/policies", &own)?;
+    let bob = as_client(second, &user(first, &root, "bob", &["own"])?);
     becomes("a policy of the account", &bob, "web", &[200])?;
     let other = json!({ "Effect": "Allow", "Action": "ecr:ListImages", "Resource": "*" });
     let other = json!({ "policyDocument": policy(&other) });
-    done(&first, &root, "PUT", "/api/v1/policies/own", &other)?;
+    done(first, &root, "PUT", "/api/v1/policies/own", &other)?;
     becomes("another document", &bob, "web", &[403])?;
 
     // A token, and the key behind it.
-    let token = done(&first, &root, "POST", "/api/v1/authorization-tokens", &json!({}))?;
-    let with_token = as_client(&second, &basic(&token));
+    let token = done(first, &root, "POST", "/api/v1/authorization-tokens", &json!({}))?;
+    let with_token = as_client(second, &basic(&token));
     becomes("the token", &with_token, "web", &[200])?;
     let id = token["tokenId"].as_str().context("no id")?;
     let revoke = format!("/api/v1/authorization-tokens/{id}");
-    done(&first, &root, "DELETE", &revoke, &Value::Null)?;
+    done(first, &root, "DELETE", &revoke, &Value::Null)?;
     becomes("a revoked token", &with_token, "web", &[401, 403])?;
     done(
-        &first,
+        first,
         &root,
         "PATCH",
         "/api/v1/users/ada",
@@ -402,25 +373,26 @@ fn what_one_node_changes_counts_on_the_other_within_a_second() -> Result<()> {
 
 #[test]
 fn an_account_that_one_node_closes_is_served_by_none() -> Result<()> {
-    let Some((_cluster, _shared, first, second)) = two_nodes()? else {
+    let Some(nodes) = TwoNodes::start(&[])? else {
         return Ok(());
     };
+    let (first, second) = (&nodes.first, &nodes.second);
     let root = first.credentials().basic();
-    let there = account(&first, "222222222222")?;
+    let there = account(first, "222222222222")?;
     let body = json!({ "repositoryName": "web" });
-    done(&first, &there, "POST", "/api/v1/repositories", &body)?;
+    done(first, &there, "POST", "/api/v1/repositories", &body)?;
     let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage" });
     let open = json!({ "policyText": policy(&open) });
-    done(&first, &there, "PUT", "/api/v1/repositories/web/policy", &open)?;
+    done(first, &there, "PUT", "/api/v1/repositories/web/policy", &open)?;
     let repository = "222222222222/web";
-    as_client(&first, &there).push_image(repository, "v1", b"of two")?;
-    let token = done(&first, &there, "POST", "/api/v1/authorization-tokens", &json!({}))?;
+    as_client(first, &there).push_image(repository, "v1", b"of two")?;
+    let token = done(first, &there, "POST", "/api/v1/authorization-tokens", &json!({}))?;
 
     let clients = [
-        ("the administrator", as_client(&second, &there)),
-        ("a token of the administrator", as_client(&second, &basic(&token))),
+        ("the administrator", as_client(second, &there)),
+        ("a token of the administrator", as_client(second, &basic(&token))),
         ("nobody", RegistryClient::with(second.registry(), None)),
-        ("the administrator of the deployment", as_client(&second, &root)),
+        ("the administrator of the deployment", as_client(second, &root)),
     ];
     let all = |is_good: &dyn Fn(u16) -> bool| {
         wait_until("the other node hears of the account", PATIENCE, || {
@@ -430,51 +402,52 @@ fn an_account_that_one_node_closes_is_served_by_none() -> Result<()> {
     };
     all(&|status| status == 200)?;
     done(
-        &first,
+        first,
         &root,
         "DELETE",
         "/api/v1/accounts/222222222222?force=true",
         &Value::Null,
     )?;
     all(&|status| matches!(status, 401 | 403))?;
-    let asked = call(&second, &there, "GET", "/api/v1/repositories", &Value::Null)?;
+    let asked = call(second, &there, "GET", "/api/v1/repositories", &Value::Null)?;
     ensure!(matches!(asked.status, 401 | 403), "{}", asked.text());
     let body = json!({ "status": "ACTIVE" });
-    done(&first, &root, "PATCH", "/api/v1/accounts/222222222222", &body)?;
+    done(first, &root, "PATCH", "/api/v1/accounts/222222222222", &body)?;
     all(&|status| status == 200)?;
     Ok(())
 }
 
 #[test]
 fn a_new_signing_key_counts_on_every_node_and_logs_nobody_out() -> Result<()> {
-    let Some((_cluster, _shared, first, second)) = two_nodes()? else {
+    let Some(nodes) = TwoNodes::start(&[])? else {
         return Ok(());
     };
+    let (first, second) = (&nodes.first, &nodes.second);
     let root = first.credentials().basic();
     first.create_repository("web")?;
-    RegistryClient::new(&first).push_image("web", "v1", b"content")?;
+    RegistryClient::new(first).push_image("web", "v1", b"content")?;
     let token_of = |server: &Server| done(server, &root, "POST", "/api/v1/authorization-tokens", &json!({}));
-    let old = token_of(&first)?;
+    let old = token_of(first)?;
     let keys = |server: &Server| -> Result<Vec<Value>> {
         let list = done(server, &root, "GET", "/api/v1/token-signing-keys", &Value::Null)?;
         Ok(list["signingKeys"].as_array().cloned().unwrap_or_default())
     };
-    let made = done(&first, &root, "POST", "/api/v1/token-signing-keys", &Value::Null)?;
+    let made = done(first, &root, "POST", "/api/v1/token-signing-keys", &Value::Null)?;
     let signs = |server: &Server| {
         let is_it = |key: &Value| key["keyId"] == made["keyId"] && key["status"] == "ACTIVE";
         keys(server).is_ok_and(|keys| keys.iter().any(is_it))
     };
     wait_until("both nodes sign with the new key", PATIENCE, || {
-        signs(&first) && signs(&second)
+        signs(first) && signs(second)
     })?;
     // Of the old key and of the new one, made here and made there: each is good on each node.
     let tokens = [
         ("the old key", old),
-        ("the first node", token_of(&first)?),
-        ("the second node", token_of(&second)?),
+        ("the first node", token_of(first)?),
+        ("the second node", token_of(second)?),
     ];
     for (what, token) in &tokens {
-        for server in [&first, &second] {
+        for server in [first, second] {
             let answer = as_client(server, &basic(token)).manifest("web", "v1")?;
             ensure!(answer.status == 200, "a token of {what}: {}", answer.text());
         }

@@ -16,7 +16,6 @@ use e2e::image::static_busybox;
 use e2e::leftovers::query;
 use e2e::postgres::psql;
 use e2e::process::{Finished, run, wait_until};
-use e2e::server::ServerOptions;
 use e2e::{DockerEngine, Ledger, RegistryClient, Server, http};
 use serde_json::{Value, json};
 
@@ -268,31 +267,10 @@ fn a_clean_end_loses_no_record_and_tampering_is_found() -> Result<()> {
 
 #[test]
 fn two_nodes_write_one_chain() -> Result<()> {
-    let Some(cluster) = e2e::PostgresCluster::find_or_start()? else {
+    let Some(mut nodes) = e2e::TwoNodes::start(&[])? else {
         return Ok(());
     };
-    let database = cluster.create_database()?;
-    let shared = tempfile::tempdir()?;
-    let path = |name: &str| shared.path().join(name).display().to_string();
-    let options = ServerOptions {
-        arguments: [
-            "--database",
-            &database,
-            "--blobs-path",
-            &path("blobs"),
-            "--master-key-file",
-            &path("master.key"),
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        ..ServerOptions::default()
-    };
-    let mut first = Server::start_with(options.clone())?;
-    let second = Server::start_with(ServerOptions {
-        credentials: Some(first.credentials().clone()),
-        ..options
-    })?;
-    first.create_repository("shared")?;
+    nodes.first.create_repository("shared")?;
     let work = |server: &Server, name: &str| -> Result<()> {
         let registry = RegistryClient::new(server);
         for round in 0..20 {
@@ -306,20 +284,20 @@ fn two_nodes_write_one_chain() -> Result<()> {
         Ok(())
     };
     scope(|threads| -> Result<()> {
-        let other = threads.spawn(|| work(&second, "second"));
-        work(&first, "first")?;
+        let other = threads.spawn(|| work(&nodes.second, "second"));
+        work(&nodes.first, "first")?;
         other.join().unwrap()
     })?;
-    first.kill9()?;
-    let pushes = records(&second, &["--event", "PutImage"])?;
+    nodes.first.kill9()?;
+    let pushes = records(&nodes.second, &["--event", "PutImage"])?;
     ensure!(pushes.len() == 40, "{} of 40 pushes", pushes.len());
-    let verified = hythe(&second, &["audit", "verify"])?.ok()?;
-    let moved = psql(&database, "SELECT COUNT(*) FROM tag_move")?;
+    let verified = hythe(&nodes.second, &["audit", "verify"])?.ok()?;
+    let moved = psql(&nodes.database, "SELECT COUNT(*) FROM tag_move")?;
     ensure!(moved == "40", "{moved} {}", verified.stdout);
     psql(
-        &database,
+        &nodes.database,
         "UPDATE audit_event SET digest = NULL WHERE sequence = (SELECT MIN(sequence) FROM audit_event WHERE event_name = 'PutImage')",
     )?;
-    hythe(&second, &["audit", "verify"])?.refused()?;
+    hythe(&nodes.second, &["audit", "verify"])?.refused()?;
     Ok(())
 }

@@ -290,43 +290,22 @@ fn a_crash_at_any_step_leaves_each_image_there_or_recorded() -> Result<()> {
 #[test]
 fn nodes_share_the_work_without_doing_it_twice() -> Result<()> {
     const IMAGES: usize = 24;
-    let Some(cluster) = e2e::PostgresCluster::find_or_start()? else {
+    let Some(nodes) = e2e::TwoNodes::start(&[("HYTHE_TEST_EXPIRY_MILLISECONDS", "50")])? else {
         return Ok(());
     };
-    let database = cluster.create_database()?;
-    let shared = tempfile::tempdir()?;
-    let path = |name: &str| shared.path().join(name).display().to_string();
-    let (blobs, key) = (path("blobs"), path("master.key"));
-    let arguments = [
-        "--database",
-        &database,
-        "--blobs-path",
-        &blobs,
-        "--master-key-file",
-        &key,
-    ];
-    let options = ServerOptions {
-        arguments: arguments.map(str::to_owned).to_vec(),
-        environment: vec![("HYTHE_TEST_EXPIRY_MILLISECONDS".into(), "50".into())],
-        ..ServerOptions::default()
-    };
-    let first = Server::start_with(options.clone())?;
-    let second = Server::start_with(ServerOptions {
-        credentials: Some(first.credentials().clone()),
-        ..options
-    })?;
+    let (first, second) = (&nodes.first, &nodes.second);
     first.create_repository("web")?;
-    let client = RegistryClient::new(&first);
+    let client = RegistryClient::new(first);
     for number in 0..IMAGES {
         client.push_image("web", &format!("v{number}"), format!("release {number}").as_bytes())?;
     }
-    put_policy(&first, POLICY)?;
+    put_policy(first, POLICY)?;
     let mut ids = BTreeSet::new();
-    for server in [&first, &second] {
+    for server in [first, second] {
         let started = server.api("POST", &format!("{PATH}/runs"), None)?.expect(202)?.json()?;
         ids.insert(started["runId"].as_str().context("no id")?.to_owned());
     }
-    completed(&second, LIMIT)?;
+    completed(second, LIMIT)?;
     let mut named = Vec::new();
     for id in &ids {
         let path = format!("{PATH}/runs/{id}?maxResults=1000");

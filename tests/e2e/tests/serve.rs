@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::process::{Daemon, run, wait_until};
 use e2e::registry::{digest, with_query};
 use e2e::server::clean_environment;
-use e2e::{RegistryClient, Server, ServerOptions, binary, http};
+use e2e::{RegistryClient, Server, binary, http};
 use serde_json::json;
 
 #[test]
@@ -242,35 +242,17 @@ fn every_log_line_is_json_and_no_line_holds_a_secret() -> Result<()> {
 
 #[test]
 fn two_nodes_on_postgres_see_each_others_pushes_at_once() -> Result<()> {
-    let Some(cluster) = e2e::PostgresCluster::find_or_start()? else {
+    let Some(nodes) = e2e::TwoNodes::start(&[])? else {
         return Ok(());
     };
-    let database = cluster.create_database()?;
-    let shared = tempfile::tempdir()?;
-    let path = |name: &str| shared.path().join(name).display().to_string();
-    let options = ServerOptions {
-        arguments: vec![
-            "--database".into(),
-            database,
-            "--blobs-path".into(),
-            path("blobs"),
-            "--master-key-file".into(),
-            path("master.key"),
-        ],
-        ..Default::default()
-    };
-    let first = Server::start_with(options.clone())?;
-    let second = Server::start_with(ServerOptions {
-        credentials: Some(first.credentials().clone()),
-        ..options
-    })?;
+    let (first, second) = (&nodes.first, &nodes.second);
     first.create_repository("shared")?;
     ensure!(
         second.repository("shared")?.is_some(),
         "the second node does not know the repository"
     );
 
-    let (one, other) = (RegistryClient::new(&first), RegistryClient::new(&second));
+    let (one, other) = (RegistryClient::new(first), RegistryClient::new(second));
     for round in 0..20_u8 {
         let content = vec![round; 100_000];
         let digest = one.push_image("shared", "latest", &content)?;
