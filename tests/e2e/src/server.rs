@@ -17,6 +17,9 @@ use crate::process::{Daemon, wait_until};
 /// How long a start may take. Far more than it should: the start time itself is measured by `cargo xtask bench`.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// Longest wait until a signal has stopped every thread.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
@@ -211,6 +214,17 @@ impl Server {
         self.daemon.kill9()
     }
 
+    /// Does `work` while none of its threads runs: what they asked of the kernel has ended, and they ask nothing more.
+    pub fn while_stopped<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.daemon.signal(Signal::STOP)?;
+        let outcome = wait_until("every thread is stopped", STOP_LIMIT, || {
+            is_stopped(self.pid()).unwrap_or_default()
+        })
+        .and_then(|()| work());
+        self.daemon.signal(Signal::CONT)?;
+        outcome
+    }
+
     /// Starts it again on the same addresses and data.
     pub fn restart(&mut self) -> Result<()> {
         self.daemon.stop();
@@ -362,6 +376,19 @@ impl Server {
 #[must_use]
 pub fn repository_path(name: &str) -> String {
     format!("/api/v1/repositories/{}", http::percent_encode(name))
+}
+
+/// Whether every thread of a process is stopped by a signal, as `/proc/<pid>/task/<tid>/stat` says.
+fn is_stopped(pid: u32) -> Result<bool> {
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+        // The name, in parentheses, may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A figure from `/proc/PID/status` in KiB.
