@@ -32,8 +32,9 @@ use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
 use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
 
-/// How often the set of revoked tokens is read again; bounds how long another node accepts a revoked one.
-const REFRESH_PERIOD: Duration = Duration::from_secs(1);
+/// How often the set of revoked tokens is read again: half of the second for which another node may accept a revoked one, so
+/// that the other half is left for the reading.
+const REFRESH_PERIOD: Duration = Duration::from_millis(500);
 /// How often expired uploads are looked for.
 const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
 /// How often a node looks for runs and previews of lifecycle policies that it was not told of.
