@@ -16,7 +16,8 @@ pub struct TwoNodes {
     pub database: String,
     // Last, so that they outlive the servers.
     _shared: tempfile::TempDir,
-    _cluster: PostgresCluster,
+    /// What the database is in.
+    pub cluster: PostgresCluster,
 }
 
 impl TwoNodes {
@@ -25,9 +26,17 @@ impl TwoNodes {
     /// # Errors
     /// If one of them does not start.
     pub fn start(environment: &[(&str, &str)]) -> Result<Option<Self>> {
-        let Some(cluster) = PostgresCluster::find_or_start()? else {
-            return Ok(None);
-        };
+        match PostgresCluster::find_or_start()? {
+            Some(cluster) => Self::start_on(cluster, environment).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts both with a new database of a cluster.
+    ///
+    /// # Errors
+    /// If one of them does not start.
+    pub fn start_on(cluster: PostgresCluster, environment: &[(&str, &str)]) -> Result<Self> {
         let database = cluster.create_database()?;
         let shared = tempfile::tempdir()?;
         let path = |name: &str| shared.path().join(name).display().to_string();
@@ -53,12 +62,12 @@ impl TwoNodes {
             credentials: Some(first.credentials().clone()),
             ..options
         })?;
-        Ok(Some(Self {
+        Ok(Self {
             first,
             second,
             database,
             _shared: shared,
-            _cluster: cluster,
-        }))
+            cluster,
+        })
     }
 }

@@ -13,30 +13,41 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::client;
-use crate::process::{Daemon, run};
+use crate::process::{Daemon, run, wait_until};
 
 /// Names a cluster that is already running, as `cargo xtask test` exports it: `postgres://user@127.0.0.1:port/postgres`.
 pub const URL_VARIABLE: &str = "HYTHE_TEST_POSTGRES_URL";
+
+/// Longest wait until a server answers.
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// A PostgreSQL server on 127.0.0.1 that keeps nothing.
 #[derive(Debug)]
 pub struct PostgresCluster {
     url: String,
+    own: Option<OwnCluster>,
+}
+
+/// A cluster that this process made.
+#[derive(Debug)]
+struct OwnCluster {
     // Order matters: the server stops before its folder goes.
-    _server: Option<Daemon>,
-    _folder: Option<TempDir>,
+    server: Daemon,
+    folder: TempDir,
+    port: u16,
 }
 
 impl PostgresCluster {
     /// The cluster that the environment names, else a new one; `None` if PostgreSQL is not installed.
     pub fn find_or_start() -> Result<Option<Self>> {
-        if let Some(url) = client::variable(URL_VARIABLE) {
-            return Ok(Some(Self {
-                url,
-                _server: None,
-                _folder: None,
-            }));
+        match client::variable(URL_VARIABLE) {
+            Some(url) => Ok(Some(Self { url, own: None })),
+            None => Self::start_own(),
         }
+    }
+
+    /// A new cluster, which a test may [`crash`](Self::crash); `None` if PostgreSQL is not installed.
+    pub fn start_own() -> Result<Option<Self>> {
         if programs().is_none() {
             client::skip("not installed: PostgreSQL (initdb, postgres)")?;
             return Ok(None);
@@ -46,26 +57,13 @@ impl PostgresCluster {
 
     /// Starts a new cluster.
     pub fn start() -> Result<Self> {
-        let programs = programs().context("PostgreSQL is not installed (no `initdb`)")?;
         let folder = tempfile::Builder::new().prefix("hythe-postgres-").tempdir()?;
-        let data = folder.path().join("data");
+        let data = data_folder(&folder);
         std::fs::create_dir(&data)?;
-        let owner = owner()?;
-        if let Some((user, group)) = owner {
+        if let Some((user, group)) = owner()? {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group))?;
             std::os::unix::fs::chown(&data, Some(user), Some(group))?;
         }
-        let command = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            command
-                .current_dir(folder.path())
-                .env("LC_ALL", "C")
-                .env_remove("PGDATA");
-            if let Some((user, group)) = owner {
-                command.uid(user).gid(group);
-            }
-            command
-        };
         let options = [
             "--auth=trust",
             "--username=hythe",
@@ -74,30 +72,32 @@ impl PostgresCluster {
             "--no-sync",
             "--pgdata",
         ];
-        run(command("initdb").args(options).arg(&data))?.ok()?;
-
+        run(command("initdb", &folder)?.args(options).arg(&data))?.ok()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut postgres = command("postgres");
-        postgres.arg("-D").arg(&data).args(["-p", &port.to_string()]);
-        // Nothing here outlives the test, so nothing needs to survive a power cut.
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "fsync=off",
-            "max_connections=200",
-        ] {
-            postgres.args(["-c", setting]);
-        }
-        let mut server = Daemon::start("postgres", &mut postgres, &folder.path().join("log"))?.stopped_by(Signal::INT);
-        let url = format!("postgres://hythe@127.0.0.1:{port}/postgres");
-        server.wait_until("PostgreSQL answers", Duration::from_mins(1), || {
-            psql(&url, "SELECT 1").is_ok()
-        })?;
         Ok(Self {
-            url,
-            _server: Some(server),
-            _folder: Some(folder),
+            url: url_of(port),
+            own: Some(OwnCluster {
+                server: launch(&folder, port)?,
+                folder,
+                port,
+            }),
         })
+    }
+
+    /// Ends a cluster of one's own without a checkpoint, as a crash would.
+    pub fn crash(&mut self) -> Result<()> {
+        let own = self.own.as_mut().context("not a cluster of this process")?;
+        own.server.signal(Signal::QUIT)?;
+        wait_until("PostgreSQL has ended", START_LIMIT, || {
+            own.server.exit_status().is_ok_and(|status| status.is_some())
+        })
+    }
+
+    /// Starts a cluster of one's own again.
+    pub fn restart(&mut self) -> Result<()> {
+        let own = self.own.as_mut().context("not a cluster of this process")?;
+        own.server = launch(&own.folder, own.port)?;
+        Ok(())
     }
 
     /// The address of the maintenance database.
@@ -120,6 +120,49 @@ impl PostgresCluster {
             .context("the PostgreSQL address names no database")?;
         Ok(format!("{server}/{name}"))
     }
+}
+
+fn data_folder(folder: &TempDir) -> PathBuf {
+    folder.path().join("data")
+}
+
+fn url_of(port: u16) -> String {
+    format!("postgres://hythe@127.0.0.1:{port}/postgres")
+}
+
+/// A program of PostgreSQL, run as its owner.
+fn command(program: &str, folder: &TempDir) -> Result<Command> {
+    let programs = programs().context("PostgreSQL is not installed (no `initdb`)")?;
+    let mut command = Command::new(programs.join(program));
+    command
+        .current_dir(folder.path())
+        .env("LC_ALL", "C")
+        .env_remove("PGDATA");
+    if let Some((user, group)) = owner()? {
+        command.uid(user).gid(group);
+    }
+    Ok(command)
+}
+
+fn launch(folder: &TempDir, port: u16) -> Result<Daemon> {
+    let mut postgres = command("postgres", folder)?;
+    postgres
+        .arg("-D")
+        .arg(data_folder(folder))
+        .args(["-p", &port.to_string()]);
+    // Nothing here outlives the test, so nothing needs to survive a power cut.
+    for setting in [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "fsync=off",
+        "max_connections=200",
+    ] {
+        postgres.args(["-c", setting]);
+    }
+    let mut server = Daemon::start("postgres", &mut postgres, &folder.path().join("log"))?.stopped_by(Signal::INT);
+    let url = url_of(port);
+    server.wait_until("PostgreSQL answers", START_LIMIT, || psql(&url, "SELECT 1").is_ok())?;
+    Ok(server)
 }
 
 /// Runs one statement and answers what it printed.

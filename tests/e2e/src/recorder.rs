@@ -201,8 +201,11 @@ impl Recorder {
             202 | 400..500 => self.ledger.refuse(operation),
             _ => {}
         }
-        response.expect(201)?;
-        Ok(())
+        let request = format!("POST {target}");
+        if response.status == 201 {
+            return Ok(());
+        }
+        Err(Error::new(Refused { request, response }))
     }
 
     /// Deletes a tag. Its image may go with it, if it was the last tag, and then its blobs.
