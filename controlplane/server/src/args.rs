@@ -202,6 +202,10 @@ pub struct LimitArgs {
     #[arg(long, env = "HYTHE_MAX_WAIT_SECONDS", value_name = "SECONDS")]
     pub max_wait_seconds: Option<u64>,
 
+    /// Most memory for small blobs, manifests and other rows of the embedded database that are kept for the next pull.
+    #[arg(long, env = "HYTHE_MAX_CACHE_MIB", value_name = "MIB")]
+    pub max_cache_mib: Option<usize>,
+
     /// Most of the headers of a request.
     #[arg(long, env = "HYTHE_MAX_HEADER_KIB", value_name = "KIB")]
     pub max_header_kib: Option<usize>,

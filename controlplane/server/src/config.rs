@@ -389,6 +389,9 @@ pub struct Limits {
     pub tenant_share_percent: u64,
     /// Seconds that a request waits for its turn before it is turned away.
     pub max_wait_seconds: u64,
+    /// Most memory for small blobs, manifests and other rows of the embedded database that are kept for the next pull, in
+    /// MiB; with 0 none are.
+    pub max_cache_mib: usize,
     /// Most of the headers of a request, in KiB.
     pub max_header_kib: usize,
     /// The largest blob, in MiB.
@@ -416,6 +419,7 @@ impl Default for Limits {
             max_mib_in_flight: 512,
             tenant_share_percent: 75,
             max_wait_seconds: 10,
+            max_cache_mib: hythe_meta::DEFAULT_CACHE_BYTES / (1024 * 1024),
             max_header_kib: 64,
             max_blob_mib: 52_000,
             min_bytes_per_second: 256,
@@ -599,6 +603,7 @@ impl Config {
             set_limits.tenant_share_percent.as_ref(),
         );
         set(&mut limits.max_wait_seconds, set_limits.max_wait_seconds.as_ref());
+        set(&mut limits.max_cache_mib, set_limits.max_cache_mib.as_ref());
         set(&mut limits.max_header_kib, set_limits.max_header_kib.as_ref());
         set(&mut limits.max_blob_mib, set_limits.max_blob_mib.as_ref());
         set(
@@ -676,6 +681,7 @@ impl Config {
             ("limits.max_mib_in_flight", limits.max_mib_in_flight, 16, 1_000_000),
             ("limits.tenant_share_percent", limits.tenant_share_percent, 1, 100),
             ("limits.max_wait_seconds", limits.max_wait_seconds, 0, 300),
+            ("limits.max_cache_mib", count(limits.max_cache_mib), 0, 1_000_000),
             ("limits.max_header_kib", count(limits.max_header_kib), 8, 1024),
             // ECR, "Service quotas".
             ("limits.max_blob_mib", limits.max_blob_mib, 1, 52_000),

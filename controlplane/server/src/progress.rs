@@ -24,6 +24,10 @@ const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// even if others of the connection go on: a client may not buy the place of many with the speed of one.
 const MAX_TIMES: u32 = 10;
 
+/// How long a connection of HTTP/2 may be without a request, however many pings it answers: its place is one that others
+/// may not get. Clients that share one connection make requests less often than those of HTTP/1 open new ones.
+const HTTP2_IDLE: Duration = Duration::from_mins(10);
+
 /// How long a client may keep a connection waiting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -114,13 +118,14 @@ impl Progress {
         self.open_requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    // A connection of HTTP/2 answers pings while it is idle.
-    fn idle(&self) -> Duration {
-        if !self.expects_head() {
-            return Duration::ZERO;
+    fn is_idle_for_too_long(&self, patience: Patience) -> bool {
+        if self.open_requests.load(Ordering::Relaxed) > 0 {
+            return false;
         }
         let since = Duration::from_millis(self.idle_since.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(since)
+        let is_http2 = self.is_http2.load(Ordering::Relaxed);
+        let limit = if is_http2 { HTTP2_IDLE } else { patience.next_request };
+        self.started.elapsed().saturating_sub(since) >= limit
     }
 
     // Frames of HTTP/2 come between requests too; its heads are bounded where they are put together.
@@ -138,7 +143,7 @@ impl Progress {
         let mut before = [self.written.load(Ordering::Relaxed); 4];
         loop {
             tokio::time::sleep(patience.write / 4).await;
-            if self.idle() >= patience.next_request {
+            if self.is_idle_for_too_long(patience) {
                 return Stall::NoRequest;
             }
             let now = self.written.load(Ordering::Relaxed);
@@ -449,6 +454,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_connection_of_http_2_without_requests_is_given_up_in_the_end() {
+        let progress = Arc::new(Progress::default());
+        progress.request(true);
+        drop(WatchedBody::new(Body::empty(), Arc::clone(&progress)));
+        let started = Instant::now();
+        assert_eq!(progress.stall(PATIENCE).await, Stall::NoRequest);
+        assert!((600..=630).contains(&started.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_nobody_asks_for_is_given_up() {
         let progress = Arc::new(Progress::default());
         progress.request(true);
@@ -459,7 +474,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_waits_for_bytes_and_an_idle_connection_stay() {
+    async fn a_request_and_a_body_that_wait_for_bytes_stay() {
         let progress = Arc::new(Progress::default());
         progress.request(true);
         let hour = Duration::from_hours(1);

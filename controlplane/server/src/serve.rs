@@ -133,6 +133,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let certificate = Certificate::open(&config, &data, clock.now())?;
 
     let store = Store::open(&store_config(&config, &data)).await?;
+    store.set_cache_bytes(config.limits.max_cache_mib.saturating_mul(1024 * 1024));
     let path = config.blobs_path();
     let blobs: Arc<dyn BlobStore> =
         Arc::new(FsBlobStore::open(&path).map_err(|cause| ServeError::Blobs { path, cause })?);
