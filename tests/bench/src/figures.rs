@@ -21,6 +21,8 @@ pub enum Section {
     Push,
     /// Whole images pushed and pulled, in a closed loop and at given rates; the catalog.
     Images,
+    /// Whole small images pushed while power cuts are taken; what either server loses.
+    Power,
     /// Pages of long tag lists and of a long catalog.
     Listing,
 }
@@ -65,6 +67,7 @@ pub mod metric {
         OFFERED "offered_per_s" "1/s";
         DESCRIPTORS "descriptors" "";
         KEPT_UP "kept_up" "";
+        LOST "lost" "";
     }
 }
 

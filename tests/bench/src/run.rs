@@ -6,6 +6,7 @@
 
 mod cell;
 mod large;
+pub mod power;
 mod seed;
 
 pub use self::large::{catalog_row, start_row, tags_row};
@@ -83,7 +84,7 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
     let mut figures = Figures::default();
     figures.sha256_floor = Some(sha256_floor());
     let cells = cells(plan);
-    let steps = plan.rounds * (plan.kinds.len() * (cells.len() + 1)) + large::steps(plan);
+    let steps = plan.rounds * (plan.kinds.len() * (cells.len() + 1)) + large::steps(plan) + power::steps(plan);
     progress.begin(steps);
     let mut rounds = 0;
     while rounds < plan.rounds {
@@ -94,6 +95,9 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
         round(plan, &cells, &content, rounds, &mut figures, progress)
             .with_context(|| format!("round {}", rounds + 1))?;
         rounds += 1;
+    }
+    if plan.wants(Section::Power) {
+        power::run(plan, &content, &mut figures, progress)?;
     }
     if plan.wants(Section::Start) || plan.wants(Section::Listing) {
         large::run(plan, &content, &mut figures, progress)?;

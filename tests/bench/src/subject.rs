@@ -115,9 +115,10 @@ enum Running {
         server: Box<Server>,
         _data: Option<Box<Server>>,
     },
+    /// `folder` goes with it; a disk of the caller's does not.
     Daemon {
         daemon: Daemon,
-        folder: TempDir,
+        folder: Option<TempDir>,
     },
     Other,
 }
@@ -154,6 +155,16 @@ impl Subject {
         started.with_context(|| format!("cannot start {}", kind.name()))
     }
 
+    /// Starts a registry on a disk of its own; again, if it was there before.
+    pub fn start_on(kind: &Kind, disk: &Path) -> Result<Self> {
+        let started = match kind {
+            Kind::Hythe | Kind::Unaudited => hythe::start_on(kind, &disk.join("hythe")),
+            Kind::DockerRegistry => docker_registry::start_on(disk),
+            Kind::Nginx | Kind::Other { .. } => anyhow::bail!("not a registry that can be started anywhere"),
+        };
+        started.with_context(|| format!("cannot start {}", kind.name()))
+    }
+
     /// Starts it again on the same data, with TLS.
     pub fn into_tls(self, identity: &Identity) -> Result<Self> {
         match self.kind {
@@ -168,7 +179,7 @@ impl Subject {
     #[must_use]
     pub fn files(&self) -> Option<&Path> {
         match &self.running {
-            Running::Daemon { folder, .. } if self.kind == Kind::Nginx => Some(folder.path()),
+            Running::Daemon { folder, .. } if self.kind == Kind::Nginx => folder.as_ref().map(TempDir::path),
             _ => None,
         }
     }

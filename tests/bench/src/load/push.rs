@@ -92,6 +92,17 @@ pub fn in_parallel(
     most: u64,
     work: impl Fn(&mut Connection, u64) -> Result<u64> + Sync,
 ) -> Result<Outcome> {
+    in_parallel_while(endpoint, connections, |took| took < length, most, work)
+}
+
+/// The same, for as long as a condition on the time that it took so far holds.
+pub fn in_parallel_while(
+    endpoint: &Endpoint,
+    connections: usize,
+    goes_on: impl Fn(Duration) -> bool + Sync,
+    most: u64,
+    work: impl Fn(&mut Connection, u64) -> Result<u64> + Sync,
+) -> Result<Outcome> {
     let ready = Barrier::new(connections);
     let turn = AtomicU64::new(0);
     let one = || -> Result<(Outcome, Instant, Instant)> {
@@ -101,7 +112,7 @@ pub fn in_parallel(
         let mut connection = connection?;
         let mut outcome = Outcome::default();
         let begin = Instant::now();
-        while begin.elapsed() < length {
+        while goes_on(begin.elapsed()) {
             ensure!(!e2e::process::is_interrupted(), "interrupted");
             let number = turn.fetch_add(1, Ordering::Relaxed);
             if number >= most {

@@ -72,6 +72,7 @@ fn title(section: Section) -> &'static str {
         Section::Manifest => "Manifests",
         Section::Push => "Durable pushes of blobs",
         Section::Images => "Whole images",
+        Section::Power => "Small images while power cuts are taken",
         Section::Listing => "Long lists",
     }
 }

@@ -2,7 +2,7 @@
 //! What was promised, and whether it holds.
 
 use crate::figures::{Figures, Metric, Middle, metric};
-use crate::run::{catalog_row, start_row, tags_row};
+use crate::run::{catalog_row, power, start_row, tags_row};
 
 /// What a figure is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,12 +156,7 @@ fn targets() -> Vec<Target> {
         all.push(target(row, metric::CPU_PER_GB, Than::Sha256, AtMost(MAX_SHA256)));
     }
     all.extend([
-        target(
-            "push images of 64 KiB, 4 clients",
-            metric::PER_S,
-            DISTRIBUTION,
-            AtLeast(5.0),
-        ),
+        target(power::ROW, metric::PER_S, DISTRIBUTION, AtLeast(5.0)),
         target("idle memory", metric::MEMORY, Than::Itself, AtMost(20.0)),
         target("GET 256 MiB, 64 connections", metric::PEAK, Than::Itself, AtMost(64.0)),
         target(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use e2e::process::Daemon;
+use tempfile::TempDir;
 
 use super::{Kind, Running, Subject, folder, free_address, wait_until_ready};
 use crate::load::endpoint::Endpoint;
@@ -16,9 +17,19 @@ use crate::process::Tree;
 /// Starts one in an empty folder.
 pub fn start() -> Result<Subject> {
     let folder = folder()?;
+    let path = folder.path().to_owned();
+    start_in(&path, Some(folder))
+}
+
+/// Starts one on a disk, with what is on it.
+pub fn start_on(disk: &Path) -> Result<Subject> {
+    start_in(disk, None)
+}
+
+fn start_in(path: &Path, folder: Option<TempDir>) -> Result<Subject> {
     let address = free_address()?;
     let endpoint = Endpoint::plain(&address)?;
-    let (daemon, ready_after) = launch(folder.path(), &address, &endpoint, "")?;
+    let (daemon, ready_after) = launch(path, &address, &endpoint, "")?;
     Ok(Subject {
         kind: Kind::DockerRegistry,
         tree: Tree::of(&[daemon.pid()])?,
@@ -30,7 +41,11 @@ pub fn start() -> Result<Subject> {
 
 /// Starts it again on the same data, with TLS.
 pub fn into_tls(subject: Subject, identity: &Identity) -> Result<Subject> {
-    let Running::Daemon { daemon, folder } = subject.running else {
+    let Running::Daemon {
+        daemon,
+        folder: Some(folder),
+    } = subject.running
+    else {
         anyhow::bail!("not a docker-registry of ours")
     };
     drop(daemon);
@@ -42,6 +57,7 @@ pub fn into_tls(subject: Subject, identity: &Identity) -> Result<Subject> {
         identity.key.display()
     );
     let (daemon, ready_after) = launch(folder.path(), &address, &endpoint, &tls)?;
+    let folder = Some(folder);
     Ok(Subject {
         kind: Kind::DockerRegistry,
         tree: Tree::of(&[daemon.pid()])?,

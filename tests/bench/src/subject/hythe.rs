@@ -16,13 +16,25 @@ use crate::process::Tree;
 
 /// Starts one in an empty folder, with its repositories.
 pub fn start(kind: &Kind) -> Result<Subject> {
+    start_with(kind, None)
+}
+
+/// Starts one with this data folder, which may be there already.
+pub fn start_on(kind: &Kind, data: &Path) -> Result<Subject> {
+    start_with(kind, Some(data))
+}
+
+fn start_with(kind: &Kind, data: Option<&Path>) -> Result<Subject> {
     let started = Instant::now();
     let server = Server::start_with(ServerOptions {
         arguments: arguments(kind),
+        data_folder: data.map(Path::to_owned),
         ..ServerOptions::default()
     })?;
     let ready_after = started.elapsed();
-    server.create_repository(REPOSITORY)?;
+    if server.repository(REPOSITORY)?.is_none() {
+        server.create_repository(REPOSITORY)?;
+    }
     let endpoint = Endpoint::plain(server.registry())?;
     let (password, _) = server.authorization_token(&json!({}))?;
     let mut endpoint = endpoint.with(http::basic("AWS", &password));

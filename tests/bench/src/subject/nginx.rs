@@ -27,7 +27,11 @@ pub fn start() -> Result<Subject> {
 
 /// Starts it again on the same files, with TLS.
 pub fn into_tls(subject_: Subject, identity: &Identity) -> Result<Subject> {
-    let Running::Daemon { daemon, folder } = subject_.running else {
+    let Running::Daemon {
+        daemon,
+        folder: Some(folder),
+    } = subject_.running
+    else {
         anyhow::bail!("not an nginx of ours")
     };
     drop(daemon);
@@ -48,7 +52,10 @@ fn subject(daemon: Daemon, folder: tempfile::TempDir, endpoint: Endpoint, ready_
         tree: Tree::of(&[daemon.pid()])?,
         endpoint,
         ready_after,
-        running: Running::Daemon { daemon, folder },
+        running: Running::Daemon {
+            daemon,
+            folder: Some(folder),
+        },
     })
 }
 
