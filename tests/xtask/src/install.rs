@@ -123,6 +123,16 @@ const PEERS: &[Need] = &[
         package: "nginx-light",
         is_there: || has("nginx"),
     },
+    Need {
+        what: "btrfs (power cuts)",
+        package: "btrfs-progs",
+        is_there: || has("mkfs.btrfs"),
+    },
+    Need {
+        what: "ext4 (power cuts)",
+        package: "e2fsprogs",
+        is_there: || has("mkfs.ext4"),
+    },
 ];
 
 /// Installs the servers that are measured beside ours, where that can be done; says which are missing.
