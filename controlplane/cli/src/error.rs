@@ -55,6 +55,14 @@ pub(crate) enum CliError {
     /// The user said no.
     #[error("nothing was done")]
     Declined,
+    /// Some images stay.
+    #[error("{failed} of {wanted} images were not deleted")]
+    NotDeleted {
+        /// How many stay.
+        failed: usize,
+        /// How many were to go.
+        wanted: usize,
+    },
     /// A container tool is not installed or refuses.
     #[error("`{tool}` {problem}")]
     Tool {

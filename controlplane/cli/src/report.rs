@@ -65,7 +65,9 @@ pub(crate) fn report(error: &CliError) -> Report {
                 exit_code: FAILED,
             };
         }
-        CliError::Output(_) | CliError::Declined | CliError::File { .. } => (FAILED, None),
+        CliError::Output(_) | CliError::Declined | CliError::NotDeleted { .. } | CliError::File { .. } => {
+            (FAILED, None)
+        }
         CliError::Interrupted => (INTERRUPTED, None),
     };
     let mut causes = Vec::new();

@@ -3,14 +3,15 @@
 //! restored. The transaction that deletes or restores the subject queues that; a pass does it, a bounded number at
 //! a time, on any number of nodes.
 
-use hythe_access::Trail;
+use hythe_access::{Facts, Trail};
 use hythe_catalog::CatalogError;
 use hythe_model::{Digest, RepositoryPath};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use crate::image_delete::Place;
 use crate::image_restore::{Restoration, restore};
-use crate::session::{Session, values};
+use crate::session::{Row, Session, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
 use crate::{
@@ -129,22 +130,24 @@ impl Store {
     ) -> Result<FollowedSubjects, StoreError> {
         let found = repository::find_id(&mut self.reader().await?, repository).await?;
         match found {
-            // It is not what the request asked for that has its record in the audit log.
-            Some(id) => Trail::aside(self.follow(&id, *subject, now)).await,
+            Some(id) => self.follow(&id, *subject, now).await,
             None => Ok(FollowedSubjects::default()),
         }
     }
 
     async fn follow(&self, id: &str, subject: Digest, now: Timestamp) -> Result<FollowedSubjects, StoreError> {
         let mut followed = FollowedSubjects::default();
+        let Some(facts) = self.facts(id, subject).await? else {
+            return Ok(followed);
+        };
         let mut after = String::new();
         loop {
             let input = (id.to_owned(), subject, after, now);
-            let step = self
-                .write(Durability::Full, input, |session, (id, subject, after, now)| {
-                    Box::pin(step(session, id, subject, after, *now))
-                })
-                .await?;
+            let step = self.write(Durability::Full, input, |session, (id, subject, after, now)| {
+                Box::pin(step(session, id, subject, after, *now))
+            });
+            // No request has asked for it, so that it has records of its own.
+            let step = Trail::without_id(now, facts.clone()).follow(step).await?;
             followed.deleted += step.deleted;
             followed.restored += step.restored;
             let reason = DeletionReason::SubjectDeleted(subject);
@@ -155,6 +158,28 @@ impl Store {
                 None => return Ok(followed),
             }
         }
+    }
+}
+
+const SELECT_PATH: &str = "SELECT account_id, name FROM repository WHERE id = $1";
+
+impl Store {
+    /// What the audit log is told beforehand; `None` if the repository is gone.
+    async fn facts(&self, id: &str, subject: Digest) -> Result<Option<Facts>, StoreError> {
+        let row = self.reader().await?.fetch_optional(SELECT_PATH, values![id]).await?;
+        let read = |row: Row| {
+            Ok(Facts {
+                operation: "image.follow_subject",
+                default_event: "ReferrersFollowedEvent",
+                is_change: true,
+                account: Some(row.parsed(0)?),
+                repository: Some(row.text(1)?.into()),
+                digest: Some(subject),
+                service_details: Some("{}".into()),
+                ..Facts::default()
+            })
+        };
+        row.map(read).transpose()
     }
 }
 
@@ -201,7 +226,7 @@ async fn step(
     let Some(row) = session.fetch_optional(TAKEN, values![id, subject]).await? else {
         return Ok(Step::default());
     };
-    let (change, changed_at, by) = (row.text(0)?, row.time(1)?, row.text(2)?);
+    let (change, changed_at, changed_by) = (row.text(0)?, row.time(1)?, row.text(2)?);
     let path = RepositoryPath {
         account: row.parsed(3)?,
         name: row.parsed(4)?,
@@ -209,6 +234,7 @@ async fn step(
     let reason = DeletionReason::SubjectDeleted(*subject);
     let is_there = row.bool(5)?;
     let mut step = Step::default();
+    let mut done = Vec::new();
     let rows = match (change.as_str(), is_there) {
         (DELETED, false) => {
             let values = values![id, subject, after, changed_at, BATCH];
@@ -218,12 +244,17 @@ async fn step(
                 id: id.to_owned(),
                 retention: registry_setting::retention(session, &path.account).await?,
             };
-            let deletion = Deletion { at: now, by, reason };
+            let deletion = Deletion {
+                at: now,
+                by: changed_by.clone(),
+                reason,
+            };
             for row in &rows {
                 let digest: Digest = row.parsed(0)?;
                 let image = ImageIdentifier::Digest(digest);
                 if place.delete(session, &image, digest, &[], &deletion).await?.is_ok() {
                     step.deleted += 1;
+                    done.push(digest.to_string());
                 }
             }
             rows
@@ -235,13 +266,20 @@ async fn step(
             for row in &rows {
                 let restoration = Restoration {
                     id,
-                    mover: Mover { at: now, by: &by },
+                    mover: Mover {
+                        at: now,
+                        by: &changed_by,
+                    },
                     tags: None,
                 };
                 match restore(session, &restoration, &row.parsed(0)?).await {
-                    Ok(restored) => step.restored += usize::from(restored.is_restored),
-                    // An index whose images were purged; it waits for its own end.
-                    Err(
+                    Ok(restored) if restored.is_restored => {
+                        step.restored += 1;
+                        done.push(restored.digest.to_string());
+                    }
+                    // It is there already; or an index whose images were purged, which waits for its own end.
+                    Ok(_)
+                    | Err(
                         RestoreImageError::ChildrenGone(_) | RestoreImageError::TooMany | RestoreImageError::Unknown,
                     ) => {}
                     Err(RestoreImageError::Store(error)) => return Err(error),
@@ -257,6 +295,18 @@ async fn step(
     match rows.last() {
         Some(last) if rows.len() == BATCH => step.last = Some(last.text(0)?),
         _ => drop(session.execute(UNQUEUE, values![id, subject]).await?),
+    }
+    if done.is_empty() {
+        // The queue alone is nothing to tell.
+        session.start_changes();
+    } else {
+        session.note_details(json!({
+            "repositoryName": path.name,
+            "subjectDigest": subject,
+            "subjectChange": change,
+            "changedBy": changed_by,
+            "imageDigests": done,
+        }));
     }
     Ok(step)
 }

@@ -129,6 +129,20 @@ impl Store {
         row.as_ref().map(TagDetail::read).transpose()
     }
 
+    /// The move that decided where a tag pointed at `at`; `None` if it was not there before.
+    pub async fn tag_as_of(
+        &self,
+        repository: &RepositoryPath,
+        tag: &Tag,
+        at: Timestamp,
+    ) -> Result<Option<TagMove>, StoreError> {
+        let mut session = self.reader().await?;
+        match find_id(&mut session, repository).await? {
+            Some(id) => last_move_until(&mut session, &id, tag, at).await,
+            None => Ok(None),
+        }
+    }
+
     /// The moves of a tag before the one with sequence number `before`, newest first, at most `limit` of them.
     pub async fn tag_history(
         &self,
@@ -142,6 +156,60 @@ impl Store {
         let rows = self.reader().await?.fetch_all(HISTORY, values).await?;
         rows.iter().map(TagMove::read).collect()
     }
+}
+
+const LAST_MOVE: &str = "
+    SELECT name, sequence, moved_ms, from_digest, to_digest, moved_by
+      FROM tag_move WHERE repository_id = $1 AND name = $2 AND sequence <= $3
+     ORDER BY sequence DESC LIMIT 1";
+/// The last move of a tag up to the one with this number.
+pub(crate) async fn last_move(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+    sequence: i64,
+) -> Result<Option<TagMove>, StoreError> {
+    let values = values![repository_id, tag, sequence];
+    let row = session.fetch_optional(LAST_MOVE, values).await?;
+    row.as_ref().map(TagMove::read).transpose()
+}
+
+/// The last move of a tag that is not after `at`. Looks at few moves, however many there are, since their times
+/// grow with their numbers; where a clock has gone back, one of the moves around that time is found.
+pub(crate) async fn last_move_until(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+    at: Timestamp,
+) -> Result<Option<TagMove>, StoreError> {
+    let newest = last_move(session, repository_id, tag, i64::MAX).await?;
+    let mut after = match newest {
+        Some(newest) if newest.moved_at > at => newest.sequence,
+        found => return Ok(found),
+    };
+    let (mut before, mut found) = (0, None);
+    while after - before > 1 {
+        let middle = before + (after - before) / 2;
+        match last_move(session, repository_id, tag, middle).await? {
+            Some(it) if it.sequence > before && it.moved_at > at => after = it.sequence,
+            it => {
+                found = it;
+                before = middle;
+            }
+        }
+    }
+    Ok(found)
+}
+
+const SELECT_IN: &str = "SELECT name, digest, moved_ms, version FROM tag WHERE repository_id = $1 AND name = $2";
+/// A tag of the repository with this key.
+pub(crate) async fn detail(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+) -> Result<Option<TagDetail>, StoreError> {
+    let row = session.fetch_optional(SELECT_IN, values![repository_id, tag]).await?;
+    row.as_ref().map(TagDetail::read).transpose()
 }
 
 /// When a tag was moved, and by whom.

@@ -40,6 +40,7 @@ mod role_session;
 mod signing_key;
 mod statement;
 mod tag;
+mod tag_rollback;
 mod user;
 mod web_identity;
 
@@ -74,8 +75,8 @@ pub use hythe_meta::{
     LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage, LifecycleRunRecord,
     LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument,
     PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
-    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, StoreError, TagDetail, TagMove,
-    TagNotRestored, TagStatus, UserKind, UserRecord,
+    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
+    RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, UserKind, UserRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
@@ -117,7 +118,8 @@ pub use role_session::{
 };
 pub use signing_key::{SigningKeyDetail, SigningKeyError, SigningKeyStatus};
 pub use statement::PolicyStatement;
-pub use tag::{SetTagError, TagError, UnknownTag};
+pub use tag::{NoImageThen, SetTagError, TagError, UnknownTag};
+pub use tag_rollback::RollbackTagError;
 pub use user::{NewUser, UserSettings, UserUpdate};
 pub use web_identity::{
     FetchError, IssuerDocument, IssuerDocuments, KeySetError, MAX_ISSUER_DOCUMENT_BYTES, MAX_JWKS_BYTES,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tags of images: list, describe, point to an image, their history. Deleting one is
-//! [`ControlPlane::delete_image`] by tag.
+//! [`ControlPlane::delete_image`] by tag, pointing one back to where it was [`ControlPlane::roll_back_tag`].
 
 use hythe_access::{Granted, kinds};
 use hythe_catalog::{CatalogError, ImageCatalog as _, NewImage, PutImageError};
 use hythe_meta::{StoreError, TagDetail, TagMove};
 use hythe_model::{Digest, Manifest, Reference, RepositoryPath, Tag};
+use jiff::Timestamp;
 
 use crate::{ControlPlane, ImageError, Page, UnknownImage, UnknownRepository};
 
@@ -22,6 +23,18 @@ pub struct UnknownTag {
     pub tag: Tag,
 }
 
+/// A tag pointed to no image at a time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tag `{tag}` of repository `{}` pointed to no image at {at}", .repository.name)]
+pub struct NoImageThen {
+    /// The repository.
+    pub repository: RepositoryPath,
+    /// The tag.
+    pub tag: Tag,
+    /// The time.
+    pub at: Timestamp,
+}
+
 /// Why a tag was not found, or a list of tags not made.
 #[derive(Debug, thiserror::Error)]
 pub enum TagError {
@@ -31,6 +44,9 @@ pub enum TagError {
     /// The tag does not exist.
     #[error(transparent)]
     UnknownTag(#[from] UnknownTag),
+    /// The tag pointed to no image then.
+    #[error(transparent)]
+    NoImageThen(#[from] NoImageThen),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -76,6 +92,41 @@ impl ControlPlane {
             Some(detail) => Ok(detail),
             None => Err(self.missing_tag(path, tag).await?),
         }
+    }
+
+    /// Says where a tag pointed at a time; also of a tag that is gone, and of an image that is.
+    #[tracing::instrument(name = "tag.describe_past", skip_all, fields(repository.name = %granted.resource().name))]
+    pub async fn tag_as_of(
+        &self,
+        granted: &Granted<kinds::ListImages>,
+        tag: Tag,
+        at: Timestamp,
+    ) -> Result<TagDetail, TagError> {
+        let path = granted.resource();
+        let found = self.store().tag_as_of(path, &tag, at).await?;
+        if let Some(TagMove {
+            sequence,
+            moved_at,
+            to: Some(digest),
+            ..
+        }) = found
+        {
+            return Ok(TagDetail {
+                tag,
+                digest,
+                moved_at,
+                version: sequence,
+            });
+        }
+        Err(match self.store().repository(path).await? {
+            None => UnknownRepository(path.clone()).into(),
+            Some(_) => NoImageThen {
+                repository: path.clone(),
+                tag,
+                at,
+            }
+            .into(),
+        })
     }
 
     /// Lists the moves of a tag before the one with the sequence number `before`, newest first; also of a tag
@@ -149,7 +200,7 @@ impl ControlPlane {
         }
     }
 
-    async fn missing_tag(&self, path: &RepositoryPath, tag: &Tag) -> Result<TagError, StoreError> {
+    pub(crate) async fn missing_tag(&self, path: &RepositoryPath, tag: &Tag) -> Result<TagError, StoreError> {
         Ok(match self.store().repository(path).await? {
             None => UnknownRepository(path.clone()).into(),
             Some(_) => UnknownTag {

@@ -16,15 +16,15 @@ use hythe_operations::{
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
     DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError,
     DeletedImageError, DocumentError, EncryptionError, IdentityProviderError, ImageError, LifecyclePolicyError,
-    LifecycleRunError, ListRepositoriesError, MembershipError, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
-    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
-    PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegistryPolicyError,
-    RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError,
-    RestoreImageError, RestoreImageRefusal, RevokeTokenError, RotateSigningKeyError, SetRepositoryPolicyError,
-    SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StoreError,
-    TagError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
-    UnknownStatement, UnknownTag, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
-    UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy,
+    NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
+    PutAuditSettingsError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError,
+    RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
+    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError,
+    RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
+    StartLifecyclePreviewError, StartLifecycleRunError, StoreError, TagError, TokenError, UnknownAccount, UnknownImage,
+    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
+    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -296,6 +296,12 @@ impl From<UnknownTag> for Problem {
     }
 }
 
+impl From<NoImageThen> for Problem {
+    fn from(error: NoImageThen) -> Self {
+        Self::new(code::IMAGE_NOT_FOUND, &error)
+    }
+}
+
 impl From<EncryptionError> for Problem {
     fn from(error: EncryptionError) -> Self {
         match &error {
@@ -463,7 +469,23 @@ impl From<TagError> for Problem {
         match error {
             TagError::UnknownRepository(error) => error.into(),
             TagError::UnknownTag(error) => error.into(),
+            TagError::NoImageThen(error) => error.into(),
             TagError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RollbackTagError> for Problem {
+    fn from(error: RollbackTagError) -> Self {
+        match error {
+            RollbackTagError::UnknownRepository(error) => error.into(),
+            RollbackTagError::UnknownTag(error) => error.into(),
+            RollbackTagError::NoImage { .. } | RollbackTagError::NeedsRestoration(_) => {
+                Self::new(code::IMAGE_NOT_FOUND, &error)
+            }
+            RollbackTagError::NotRestored(error) => RestoreImageError::Refused(error).into(),
+            RollbackTagError::Refused(error) => SetTagError::Refused(error).into(),
+            RollbackTagError::Store(error) => error.into(),
         }
     }
 }

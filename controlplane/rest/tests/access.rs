@@ -77,6 +77,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "CreateAuthorizationToken"
         | "RenewAuthorizationToken"
         | "RestoreImage"
+        | "RollBackTag"
         | "StartLifecyclePolicyPreview"
         | "VerifyAuditEvents" => json!({}),
         "SetRepositoryPolicy" | "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
@@ -121,7 +122,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
 }
 
 /// Operations that are about an image that was deleted.
-const OF_DELETED_IMAGES: [&str; 2] = ["PurgeImage", "RestoreImage"];
+const OF_DELETED_IMAGES: [&str; 3] = ["PurgeImage", "RestoreImage", "RollBackTag"];
 const OTHER_ACCOUNT: &str = "222222222222";
 
 /// What the requests of the rows about deleted images, groups, roles, accounts and lifecycle policies need; the id of a key

@@ -87,7 +87,7 @@ pub use role::{CreateRole, MAX_MAX_SESSION_SECONDS, MIN_MAX_SESSION_SECONDS, Rol
 pub use role_session::{AssumedRoleUser, CreateRoleSession, DEFAULT_SESSION_SECONDS, MIN_SESSION_SECONDS, RoleSession};
 pub use secret::Secret;
 pub use signing_key::{SigningKey, SigningKeyList, SigningKeyStatus};
-pub use tag::{ImageTag, PutImageTag, TagHistory, TagMove, TagPage};
+pub use tag::{DescribeTag, ImageTag, PutImageTag, RollBackTag, RolledBackTag, TagHistory, TagMove, TagPage};
 pub use time::DateTime;
 pub use user::{CreateUser, ManagedPolicy, UpdateUser, User, UserKind, UserPage};
 

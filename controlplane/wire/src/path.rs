@@ -142,6 +142,12 @@ pub fn tag(name: &RepositoryName, tag: &Tag) -> String {
     format!("{}/tags/{}", repository(name), segment(tag.as_str()))
 }
 
+/// `POST` points one tag to an image that it pointed to before.
+#[must_use]
+pub fn tag_rollback(name: &RepositoryName, of: &Tag) -> String {
+    format!("{}/rollback", tag(name, of))
+}
+
 /// Where one tag pointed, and when.
 #[must_use]
 pub fn tag_history(name: &RepositoryName, of: &Tag) -> String {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tags of images.
 
-use hythe_model::{Digest, Tag};
+use hythe_model::{AccountId, Digest, Tag};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,55 @@ pub struct ImageTag {
     /// When it was pointed there.
     #[schemars(with = "DateTime")]
     pub moved_at: Timestamp,
+    /// The number of that move in the history of the tag.
+    pub sequence: i64,
+}
+
+/// Parameters of the description of a tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DescribeTag {
+    /// The account whose registry is meant; the caller's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_id: Option<AccountId>,
+    /// Where the tag pointed at this time; where it points now by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub as_of: Option<Timestamp>,
+}
+
+/// Where a tag is to go back to: the image before the present one, unless one of these says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollBackTag {
+    /// The number of the move that pointed the tag to the wanted image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub sequence: Option<i64>,
+    /// A time at which the tag pointed to the wanted image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub as_of: Option<Timestamp>,
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolledBackTag {
+    /// The tag.
+    pub image_tag: Tag,
+    /// The image that it points to now.
+    pub image_digest: Digest,
+    /// When it was pointed there.
+    #[schemars(with = "DateTime")]
+    pub moved_at: Timestamp,
+    /// The number of that move in the history of the tag.
+    pub sequence: i64,
+    /// The image that it pointed to before; absent if the tag was gone, the same as now if nothing was to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_image_digest: Option<Digest>,
+    /// Whether the image had been deleted, and was restored.
+    pub is_image_restored: bool,
 }
 
 /// Where a tag shall point.
@@ -44,6 +93,8 @@ pub struct TagPage {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TagMove {
+    /// Counts the moves of the tag, from 1.
+    pub sequence: i64,
     /// When.
     #[schemars(with = "DateTime")]
     pub moved_at: Timestamp,

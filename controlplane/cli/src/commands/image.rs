@@ -15,7 +15,7 @@ use hythe_model::{Digest, MediaType, Reference};
 use serde::Serialize;
 
 use super::deleted_image::{self, PurgeArgs, RESTORE_EXAMPLES, RestoreArgs};
-use crate::confirm::Confirmation;
+use super::image_delete::{self, DeleteArgs};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::human;
@@ -35,12 +35,6 @@ const PULL_EXAMPLES: &str = "Examples:
   hythe image pull team-a/web:v1 ./image                  # into a folder, as an OCI image layout
   hythe image pull team-a/web:v1 image.tar                # into an archive, as `docker load` reads it
   hythe image pull team-a/web:v1 image.tar --platform linux/arm64";
-
-const DELETE_EXAMPLES: &str = "Examples:
-  hythe image delete team-a/web@sha256:…
-  hythe image delete team-a/web:v1 --yes     # the image that v1 points to, with all its tags
-
-To delete only a tag: hythe tag delete team-a/web:v1";
 
 /// `hythe image …`
 #[derive(Debug, Subcommand)]
@@ -62,14 +56,9 @@ pub enum ImageCommand {
         /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
         image: ImageName,
     },
-    /// Delete an image with all its tags
-    #[command(visible_alias = "rm", after_help = DELETE_EXAMPLES)]
-    Delete {
-        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
-        image: ImageName,
-        #[command(flatten)]
-        confirmation: Confirmation,
-    },
+    /// Delete images with all their tags
+    #[command(visible_alias = "rm", after_help = image_delete::EXAMPLES)]
+    Delete(DeleteArgs),
     /// List the deleted images that can be restored, the last deleted first
     ListDeleted {
         /// The repository
@@ -179,27 +168,7 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
             let detail = find(&client, &image).await?;
             context.writer.answer(&detail, || describe(&detail))
         }
-        ImageCommand::Delete { image, confirmation } => {
-            let client = context.client()?;
-            let image = image.resolve(&client).await?;
-            let detail = find(&client, &image).await?;
-            let tags: Vec<_> = detail.image_tags.iter().map(ToString::to_string).collect();
-            let with = if tags.is_empty() {
-                String::new()
-            } else {
-                format!(" with its tags {}", tags.join(", "))
-            };
-            confirmation.check(&format!(
-                "delete image `{}@{}`{with}",
-                image.repository,
-                human::short(&detail.image_digest)
-            ))?;
-            let deleted = client.delete_image(&image.repository, &detail.image_digest).await?;
-            context.writer.answer_text(
-                &deleted,
-                &format!("deleted {}@{}", image.repository, deleted.image_digest),
-            )
-        }
+        ImageCommand::Delete(args) => image_delete::run(args, context).await,
         ImageCommand::ListDeleted { repository } => deleted_image::list(repository, context).await,
         ImageCommand::Restore(args) => deleted_image::restore(args, context).await,
         ImageCommand::Purge(args) => deleted_image::purge(args, context).await,
@@ -218,7 +187,7 @@ async fn interruptible(
     }
 }
 
-async fn find(client: &Client, image: &Image) -> Result<ImageDetail, CliError> {
+pub(super) async fn find(client: &Client, image: &Image) -> Result<ImageDetail, CliError> {
     let digest = match image.reference()? {
         Reference::Digest(digest) => *digest,
         Reference::Tag(tag) => client.tag(&image.repository, tag).await?.value.image_digest,

@@ -10,6 +10,7 @@ mod deleted_image;
 pub(crate) mod group;
 pub(crate) mod identity_provider;
 pub(crate) mod image;
+mod image_delete;
 pub(crate) mod lifecycle;
 mod lifecycle_preview;
 mod lifecycle_run;

@@ -3,7 +3,11 @@
 
 use futures::Stream;
 use hythe_model::{Digest, RepositoryName, Tag};
-use hythe_wire::{DeletedImage, ImageTag, ListQuery, PutImageTag, TagHistory, TagMove, TagPage, path};
+use hythe_wire::{
+    DeletedImage, DescribeTag, ImageTag, ListQuery, PutImageTag, RollBackTag, RolledBackTag, TagHistory, TagMove,
+    TagPage, path,
+};
+use jiff::Timestamp;
 use reqwest::Method;
 
 use super::page::entries;
@@ -13,6 +17,33 @@ impl Client {
     /// One tag.
     pub async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Versioned<ImageTag>, ClientError> {
         self.get(&path::tag(repository, tag)).versioned().await
+    }
+
+    /// Where a tag pointed at a time.
+    pub async fn tag_as_of(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        as_of: Timestamp,
+    ) -> Result<ImageTag, ClientError> {
+        let query = DescribeTag {
+            as_of: Some(as_of),
+            ..DescribeTag::default()
+        };
+        self.get(&path::tag(repository, tag)).query(&query).json().await
+    }
+
+    /// Points a tag to an image that it pointed to before.
+    pub async fn roll_back_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        to: &RollBackTag,
+    ) -> Result<RolledBackTag, ClientError> {
+        self.request(Method::POST, &path::tag_rollback(repository, tag))
+            .body(to)
+            .json()
+            .await
     }
 
     /// One page of tags, by name.

@@ -14,13 +14,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::contents::{account, after, blob, create, digest, image, link, new_repository, now, path, push, tag};
+use crate::contents::{
+    account, after, artifact, blob, create, digest, image, link, new_repository, now, path, push, tag,
+};
 use crate::harness::{Database, on_each_engine};
 
 on_each_engine!(
     a_change_and_its_record_are_one,
     what_changes_nothing_leaves_no_record_of_a_change,
     a_moved_tag_is_recorded_with_both_digests,
+    referrers_that_follow_their_subject_are_recorded,
     records_are_found_by_what_they_are_about,
     pages_give_every_record_once,
     the_order_of_the_chain_misses_nothing,
@@ -266,6 +269,57 @@ async fn a_moved_tag_is_recorded_with_both_digests(database: &Database) {
             ("v2".into(), eleven, Value::Null)
         ]
     );
+}
+
+async fn referrers_that_follow_their_subject_are_recorded(database: &Database) {
+    let store = &database.store;
+    store.set_auditor(auditor());
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &[])).await;
+    push(store, "web", artifact(20, 1, 10, "a/b")).await;
+    let by_digest = Reference::Digest(digest(10));
+    store
+        .delete_image(&path("web"), &by_digest, after(1), "arn:me")
+        .await
+        .unwrap();
+    assert_eq!(all(store).await.len(), 0, "none of this was a request");
+    // The second time there is nothing left to follow, and nothing to tell.
+    for seconds in [1, 2] {
+        store.follow_subjects(after(seconds), 10).await.unwrap();
+    }
+    let (web, subject) = (path("web"), digest(10));
+    store
+        .restore_image(&web, &subject, None, after(3), "arn:you")
+        .await
+        .unwrap();
+    // Not a part of the request that restores the subject.
+    let followed = store.follow_subject(&web, &subject, after(3));
+    trail(7).follow(followed).await.unwrap();
+    let found = all(store).await;
+    let short = |record: &Value| {
+        let details = &record["serviceEventDetails"];
+        assert_eq!(record["eventName"], "ReferrersFollowedEvent");
+        assert_eq!(record["eventType"], "AwsServiceEvent");
+        assert_eq!(record["userIdentity"]["type"], "AWSService");
+        assert_eq!(record["imageDigest"], digest(10).to_string());
+        assert_eq!(details["repositoryName"], "web");
+        assert_eq!(details["subjectDigest"], digest(10).to_string());
+        assert_eq!(details["imageDigests"], serde_json::json!([digest(20)]));
+        let text = |name: &str| details[name].as_str().unwrap().to_owned();
+        (text("subjectChange"), text("changedBy"))
+    };
+    let mut shown: Vec<_> = found.iter().map(short).collect();
+    shown.sort();
+    assert_eq!(
+        shown,
+        [
+            ("DELETED".to_owned(), "arn:me".to_owned()),
+            ("RESTORED".to_owned(), "arn:you".to_owned())
+        ]
+    );
+    seal(store, &[], after(9)).await;
+    assert_eq!(verify(store).await.finding, None);
 }
 
 async fn records_are_found_by_what_they_are_about(database: &Database) {

@@ -29,6 +29,7 @@ mod principal;
 mod repository;
 mod signing_key;
 mod tag;
+mod tag_rollback;
 mod token;
 mod upload;
 mod user;

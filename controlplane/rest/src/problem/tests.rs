@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hythe_access::Principal;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
-use hythe_operations::Noun;
+use hythe_operations::{Noun, RollbackTagRefusal};
 
 use super::*;
 
@@ -45,6 +45,18 @@ fn unknown_tag() -> UnknownTag {
         repository: path(),
         tag: tag(),
     }
+}
+
+fn no_image_then() -> NoImageThen {
+    NoImageThen {
+        repository: path(),
+        tag: tag(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn no_rollback(reason: RollbackTagRefusal) -> RollbackTagError {
+    RollbackTagError::NoImage { tag: tag(), reason }
 }
 
 fn corrupt() -> StoreError {
@@ -246,7 +258,18 @@ fn every_error_has_its_status_and_code() {
         "PutRegistrySettings::Store" => PutRegistrySettingsError::Store(corrupt()),
         "Tag::UnknownRepository" => TagError::UnknownRepository(unknown()),
         "Tag::UnknownTag" => TagError::UnknownTag(unknown_tag()),
+        "Tag::NoImageThen" => TagError::NoImageThen(no_image_then()),
         "Tag::Store" => TagError::Store(corrupt()),
+        "RollbackTag::UnknownRepository" => RollbackTagError::UnknownRepository(unknown()),
+        "RollbackTag::UnknownTag" => RollbackTagError::UnknownTag(unknown_tag()),
+        "RollbackTag::NoPrevious" => no_rollback(RollbackTagRefusal::NoPrevious),
+        "RollbackTag::UnknownMove" => no_rollback(RollbackTagRefusal::UnknownMove(7)),
+        "RollbackTag::NoImageThen" => no_rollback(RollbackTagRefusal::NoImageThen),
+        "RollbackTag::ImageGone" => no_rollback(RollbackTagRefusal::ImageGone(digest())),
+        "RollbackTag::NeedsRestoration" => RollbackTagError::NeedsRestoration(digest()),
+        "RollbackTag::NotRestored" => RollbackTagError::NotRestored(RestoreImageRefusal::ChildrenGone(vec![digest()])),
+        "RollbackTag::Refused" => RollbackTagError::Refused(immutable()),
+        "RollbackTag::Store" => RollbackTagError::Store(corrupt()),
         "SetTag::UnknownRepository" => SetTagError::UnknownRepository(unknown()),
         "SetTag::UnknownImage" => SetTagError::UnknownImage(image()),
         "SetTag::BlobsUnknown" => SetTagError::Refused(PutImageRefusal::BlobsUnknown(vec![digest()])),
