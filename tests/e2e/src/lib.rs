@@ -13,6 +13,7 @@ pub mod binary;
 pub mod churn;
 pub mod client;
 pub mod client_home;
+pub mod control_recorder;
 pub mod docker;
 pub mod http;
 pub mod image;
@@ -31,6 +32,7 @@ pub mod registry;
 pub mod server;
 pub mod terraform;
 
+pub use control_recorder::ControlRecorder;
 pub use docker::DockerEngine;
 pub use ledger::Ledger;
 pub use nodes::TwoNodes;

@@ -160,6 +160,14 @@ impl Recorder {
         self.ledger.acknowledge(expired);
     }
 
+    /// Notes that from now on an image may be deleted by the registry itself.
+    pub fn may_go(&self, repository: &str, digest: &str) {
+        let gone = self
+            .ledger
+            .begin(vec![Effect::either(image(repository, digest), digest)]);
+        self.ledger.acknowledge(gone);
+    }
+
     /// Puts a manifest under a tag; answers its digest.
     pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) -> Result<String> {
         let digest = digest(bytes);
@@ -243,17 +251,17 @@ impl Recorder {
     }
 }
 
-fn blob(repository: &str, digest: &str) -> Key {
+pub(crate) fn blob(repository: &str, digest: &str) -> Key {
     let (repository, digest) = (repository.to_owned(), digest.to_owned());
     Key::Blob { repository, digest }
 }
 
-fn image(repository: &str, digest: &str) -> Key {
+pub(crate) fn image(repository: &str, digest: &str) -> Key {
     let (repository, digest) = (repository.to_owned(), digest.to_owned());
     Key::Image { repository, digest }
 }
 
-fn tag_of(repository: &str, name: &str) -> Key {
+pub(crate) fn tag_of(repository: &str, name: &str) -> Key {
     let (repository, name) = (repository.to_owned(), name.to_owned());
     Key::Tag { repository, name }
 }

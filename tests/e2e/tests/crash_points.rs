@@ -13,11 +13,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use e2e::churn::noise;
 use e2e::client::say;
+use e2e::control_recorder::Pushed;
 use e2e::oracle::{self, Scope, Verdict};
 use e2e::process::wait_until;
 use e2e::recorder::Way;
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, hex, manifest, with_query};
-use e2e::{Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, leftovers};
+use e2e::{ControlRecorder, Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, leftovers};
 use serde_json::json;
 use sha2::{Digest as _, Sha512};
 
@@ -175,6 +176,71 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        name: "delete several images at once",
+        run: |stage, ready| {
+            let images = [stage.pushed("a", LARGE)?, stage.pushed("b", SMALL)?];
+            ready()?;
+            stage.control.delete_images(&images)
+        },
+    },
+    Scenario {
+        name: "restore a deleted image",
+        run: |stage, ready| {
+            let image = stage.pushed("a", LARGE)?;
+            image.delete(&stage.recorder)?;
+            ready()?;
+            stage.control.restore(&image)
+        },
+    },
+    Scenario {
+        name: "purge a deleted image",
+        run: |stage, ready| {
+            let image = stage.pushed("a", LARGE)?;
+            image.delete(&stage.recorder)?;
+            ready()?;
+            stage.control.purge(&image)
+        },
+    },
+    Scenario {
+        name: "let deleted images be purged",
+        run: |stage, ready| {
+            stage.pushed("a", LARGE)?.delete(&stage.recorder)?;
+            ready()?;
+            std::fs::write(&stage.clock_file, PAST_EXPIRY.to_string())?;
+            let purged = stage.wait_until(
+                "deleted images are purged",
+                || Ok(stage.control.restorable("web")? == 0),
+            );
+            std::fs::remove_file(&stage.clock_file)?;
+            purged
+        },
+    },
+    Scenario {
+        name: "roll a tag back to an image that was deleted",
+        run: |stage, ready| {
+            let image = stage.pushed("a", LARGE)?;
+            let other = stage.bytes(SMALL);
+            stage.recorder.push_image("web", &image.tag, &other, Way::Session)?;
+            let blobs: Vec<&str> = image.blobs.iter().map(String::as_str).collect();
+            stage.recorder.delete_image("web", &image.digest, &[], &blobs)?;
+            ready()?;
+            stage.control.roll_back(&image)
+        },
+    },
+    Scenario {
+        name: "delete an image with what refers to it",
+        run: |stage, ready| {
+            let image = stage.pushed("a", LARGE)?;
+            let referrer = stage.push_referrer(&image)?;
+            ready()?;
+            stage.recorder.may_go("web", &referrer);
+            image.delete(&stage.recorder)?;
+            stage.wait_until("the referrer has followed", || {
+                Ok(stage.recorder.client().manifest("web", &referrer)?.status == 404)
+            })
+        },
+    },
+    Scenario {
         name: "delete a blob",
         run: |stage, ready| {
             let digest = stage.recorder.push_blob("web", &stage.bytes(LARGE), Way::Session)?;
@@ -222,6 +288,7 @@ const SCENARIOS: &[Scenario] = &[
 /// One run of a scenario.
 struct Stage {
     recorder: Recorder,
+    control: ControlRecorder,
     ledger: Arc<Ledger>,
     number: usize,
     data_folder: PathBuf,
@@ -241,6 +308,44 @@ impl Stage {
     fn push(&self, size: usize, way: Way, ready: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         ready()?;
         self.recorder.push_blob("web", &self.bytes(size), way).map(drop)
+    }
+
+    /// Pushes an image of one layer with one tag.
+    fn pushed(&self, name: &str, size: usize) -> Result<Pushed> {
+        let (tag, layer) = (self.tag(name), self.bytes(size));
+        Ok(Pushed {
+            repository: "web".into(),
+            digest: self.recorder.push_image("web", &tag, &layer, Way::Session)?,
+            tag,
+            blobs: vec![digest(config_of(&layer).as_bytes()), digest(&layer)],
+        })
+    }
+
+    /// Pushes an artifact that refers to an image; answers its digest.
+    fn push_referrer(&self, image: &Pushed) -> Result<String> {
+        let config = self.recorder.push_blob("web", b"{}", Way::Session)?;
+        let empty = json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 });
+        let size = self.recorder.client().manifest("web", &image.digest)?.body.len();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "artifactType": "application/vnd.example.signature",
+            "config": empty,
+            "layers": [empty],
+            "subject": { "mediaType": OCI_MANIFEST, "digest": image.digest, "size": size },
+        })
+        .to_string();
+        self.recorder.put_untagged("web", OCI_MANIFEST, manifest.as_bytes())
+    }
+
+    /// Waits for a condition, or for the end of the server, which is for the caller to notice.
+    fn wait_until(&self, what: &str, is_met: impl Fn() -> Result<bool>) -> Result<()> {
+        let address = self.recorder.client().address().to_owned();
+        wait_until(what, LIMIT, || {
+            is_met().unwrap_or(false) || std::net::TcpStream::connect(&address).is_err()
+        })?;
+        ensure!(is_met()?, "the server ended first");
+        Ok(())
     }
 
     /// Everything that an image needs but its manifest, which is the answer.
@@ -330,6 +435,7 @@ impl Theatre {
         self.ledgers.push(Arc::clone(&ledger));
         Stage {
             recorder: Recorder::new(RegistryClient::new(&self.server), &ledger),
+            control: ControlRecorder::new(&self.server, &ledger),
             ledger,
             number: self.runs,
             data_folder: self.server.data_folder().to_owned(),
