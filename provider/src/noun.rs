@@ -73,6 +73,11 @@ pub(crate) trait Noun: Model + Clone + Default {
         Diagnostics::new()
     }
 
+    /// Whether what is there is what every registry has that nobody has changed, so that a create may take it over.
+    fn is_default(&self) -> bool {
+        false
+    }
+
     /// Fills in what follows from the arguments in the registry of this account, as far as it is unknown.
     fn predict(&mut self, account: &AccountId) {
         let _ = account;

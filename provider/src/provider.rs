@@ -21,8 +21,8 @@ use crate::functions::{BuildImageUri, ParseArn, ParseImageUri};
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, Policy, RegistryPolicy,
-    RegistryPolicyStatement, Repository, RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User,
-    UserPolicyAttachment,
+    RegistryPolicyStatement, RegistrySettings, Repository, RepositoryList, RepositoryPolicy, Role,
+    RolePolicyAttachment, User, UserPolicyAttachment,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
@@ -152,6 +152,7 @@ impl Provider for HytheProvider {
             whole::<RepositoryPolicy>,
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
+            whole::<RegistrySettings>,
             whole::<Account>,
             whole::<User>,
             whole::<AccessKey>,

@@ -76,6 +76,7 @@ impl<N: Noun> Resource for Managed<N> {
         let id = key(&planned).unwrap_or_default().join("/");
         if N::REPLACES {
             match planned.clone().fetch(&api).await {
+                Ok(found) if found.is_default() => {}
                 Ok(_) if N::IS_SINGLETON => {
                     let account = connection.account(cx).await;
                     let id = account.map_or_else(|_| "<registry id>".to_owned(), ToString::to_string);

@@ -519,6 +519,83 @@ fn a_registry_policy_statement_lives() -> Result<()> {
 }
 
 #[test]
+fn the_settings_of_a_registry_live() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, .. } = &stage;
+    let (address, path) = ("hythe_registry_settings.r", path(&["registry", "settings"]));
+    let days = || -> Result<Value> {
+        let answer = stage.server.api("GET", &path, None)?.expect(200)?.json()?;
+        Ok(answer["deletedImageRetentionDays"].clone())
+    };
+    let configure = |days: &str| {
+        let found = "data \"hythe_registry_settings\" \"d\" {\n  depends_on = [hythe_registry_settings.r]\n}";
+        terraform.configure(&format!(
+            "resource \"hythe_registry_settings\" \"r\" {{\n  {days}\n}}\n{found}\n
+             output \"found\" {{ value = data.hythe_registry_settings.d.deleted_image_retention_days }}\n"
+        ))
+    };
+    // What somebody has set is not taken over by a create.
+    stage.send("PUT", &path, &json!({ "deletedImageRetentionDays": 3 }))?;
+    configure("")?;
+    let refused = terraform.diagnostics_of_failure(&["apply", "-auto-approve"])?;
+    let text: String = refused.iter().map(|it| it.text.clone()).collect();
+    ensure!(
+        text.contains("exists") && text.contains("terraform import") && text.contains("000000000000"),
+        "{text}"
+    );
+    ensure!(days()? == 3, "{}", days()?);
+    stage.send("PUT", &path, &json!({ "deletedImageRetentionDays": 7 }))?;
+    terraform.apply_and_settle().context("defaults")?;
+
+    configure("deleted_image_retention_days = 30")?;
+    let plan = terraform.plan()?;
+    ensure!(
+        plan.changes().contains(&format!("{address} update")),
+        "{:?}",
+        plan.changes()
+    );
+    ensure!(!plan.text.contains("gone at once"), "{}", plan.text);
+    terraform.apply_and_settle().context("30 days")?;
+    ensure!(days()? == 30, "{}", days()?);
+    ensure!(terraform.output("found")? == 30, "{}", terraform.output("found")?);
+
+    // Changed by somebody else.
+    stage.send("PUT", &path, &json!({ "deletedImageRetentionDays": 1 }))?;
+    let changed = terraform.plan()?.changed_attributes(address);
+    ensure!(changed == ["deleted_image_retention_days"], "{changed:?}");
+    terraform.apply_and_settle().context("drift")?;
+
+    // Forgotten and imported.
+    let before = terraform.attributes(address)?;
+    ensure!(before["registry_id"] == "000000000000", "{before}");
+    terraform.run(&["state", "rm", address])?.ok()?;
+    terraform.run(&["import", "-no-color", address, "000000000000"])?.ok()?;
+    let after = terraform.attributes(address)?;
+    ensure!(after == before, "import read\n{after:#}\ninstead of\n{before:#}");
+    terraform.plan()?.expect_empty().context("imported")?;
+
+    configure("deleted_image_retention_days = 0")?;
+    let plan = terraform.plan()?;
+    ensure!(
+        plan.text.contains("Deleted images will be gone at once"),
+        "{}",
+        plan.text
+    );
+    terraform.apply_and_settle().context("0 days")?;
+    ensure!(!terraform.plan()?.text.contains("gone at once"), "it is warned of once");
+    configure("deleted_image_retention_days = 366")?;
+    let refused = terraform.diagnostics_of_failure(&["plan"])?;
+    let text: String = refused.iter().map(|it| it.text.clone()).collect();
+    ensure!(text.contains("0 to 365"), "{text}");
+
+    configure("deleted_image_retention_days = 30")?;
+    terraform.apply_and_settle()?;
+    terraform.destroy()?;
+    ensure!(days()? == 7, "a destroy brings back the default, not {}", days()?);
+    Ok(())
+}
+
+#[test]
 fn an_identity_provider_lives() -> Result<()> {
     let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     let full = format!(
