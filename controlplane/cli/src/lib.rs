@@ -42,7 +42,7 @@ pub use credential_helper::docker_credential_helper;
 pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
-    access_key, account, audit, completion, configure, group, identity_provider, image, lifecycle, login, logout,
+    access_key, account, audit, completion, configure, gc, group, identity_provider, image, lifecycle, login, logout,
     policy, registry, repository, role, signing_key, tag, token, user, whoami,
 };
 use context::Context;
@@ -124,6 +124,9 @@ pub enum Command {
     /// Look at and rotate the keys that sign tokens
     #[command(subcommand, after_help = signing_key::EXAMPLES)]
     SigningKey(signing_key::SigningKeyCommand),
+    /// Collect blobs that nobody needs, and see how that goes
+    #[command(subcommand, visible_alias = "garbage-collection", after_help = gc::EXAMPLES)]
+    Gc(gc::GcCommand),
     /// Print a completion script for a shell
     #[command(after_help = completion::EXAMPLES)]
     Completion(completion::CompletionArgs),
@@ -154,6 +157,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Token(command) => token::run(command, &context).await,
         Command::Audit(command) => audit::run(command, &context).await,
         Command::SigningKey(command) => signing_key::run(command, &context).await,
+        Command::Gc(command) => gc::run(command, &context).await,
         Command::Completion(args) => completion::run(&args, program),
     };
     match done {

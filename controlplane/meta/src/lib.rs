@@ -23,6 +23,7 @@ mod account;
 mod audit;
 mod blob;
 mod cache;
+mod collection;
 mod counts;
 mod deleted_image;
 mod embedded;
@@ -74,6 +75,7 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("repository names", repository::LIST_NAMES),
     ("sources of a blob", blob::SOURCES),
     ("expired uploads", upload::EXPIRE),
+    ("due reviews", collection::DUE),
     ("accounts", account::LIST),
     ("users", user::LIST),
     ("groups", group::LIST),
@@ -98,6 +100,10 @@ pub use audit::{
     PutAuditSettingsError, Sealing, Sign,
 };
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
+pub use collection::{
+    BlobDeletion, CollectionBacklog, CollectionRules, CollectionRun, CollectionTotals, DueReview, MAX_COUNTED_REVIEWS,
+    Reviewed,
+};
 pub use counts::ImageCounts;
 pub use deleted_image::DeletedImageRecord;
 pub use error::{OpenError, SqlError, StoreError};

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (6, include_str!("../migrations/0006_signing_keys.sql")),
     (7, include_str!("../migrations/0007_federation.sql")),
     (8, include_str!("../migrations/0008_retention.sql")),
+    (9, include_str!("../migrations/0009_collection.sql")),
     (10, include_str!("../migrations/0010_lifecycle.sql")),
     (13, include_str!("../migrations/0013_audit_also.sql")),
 ];

@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use hythe_access::Trail;
 use hythe_model::fail_point;
+use jiff::SignedDuration;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Auditor, Recording};
@@ -60,6 +62,7 @@ struct Inner {
     tracker: TaskTracker,
     auditor: OnceLock<Auditor>,
     counts: Counts,
+    link_grace_ms: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -88,7 +91,19 @@ impl Store {
             tracker,
             auditor,
             counts: Counts::default(),
+            link_grace_ms: AtomicI64::new(0),
         })))
+    }
+
+    /// How long a link that no image needs stays after it was made, for those who look at links again: sooner makes no
+    /// sense. At first they look at once.
+    pub fn set_link_grace(&self, grace: SignedDuration) {
+        let millis = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
+        self.0.link_grace_ms.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn link_grace(&self) -> SignedDuration {
+        SignedDuration::from_millis(self.0.link_grace_ms.load(Ordering::Relaxed))
     }
 
     /// From now on, changes that are made within a [`Trail`] are recorded in their own transaction. The first auditor

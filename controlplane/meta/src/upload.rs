@@ -4,13 +4,14 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hythe_access::Trail;
-use hythe_catalog::{CatalogError, UploadCatalog, UploadRecord, UploadState};
+use hythe_catalog::{CatalogError, NewBlob, UploadCatalog, UploadRecord, UploadState};
 use hythe_model::{Algorithm, Digest, RepositoryPath, UploadId};
 use jiff::Timestamp;
 
+use crate::blob::{Patience, later};
 use crate::session::{Row, Session, Value, values};
 use crate::writer::Durability;
-use crate::{Store, StoreError, repository, review};
+use crate::{Store, StoreError, collection, repository, review};
 
 const BEGIN: &str = "
     INSERT INTO upload (id, repository_id, algorithm, bytes, content, version, expires_ms)
@@ -111,23 +112,29 @@ impl UploadCatalog for Store {
         state: UploadState,
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
-        let input = (repository.clone(), upload, version, *digest, state, expires_at);
-        // Nothing has changed yet but what the session is about to become.
-        let sealed = self.write(
-            Durability::Full,
-            input,
-            |session, (repository, upload, version, digest, state, expires_at)| {
-                let change = Advance {
-                    repository,
-                    upload: *upload,
-                    version: *version,
-                    state,
-                    expires_at: *expires_at,
-                };
-                Box::pin(seal(session, change, digest))
-            },
-        );
-        Trail::aside(sealed).await
+        let patience = Patience::new();
+        loop {
+            let input = (repository.clone(), upload, version, *digest, state.clone(), expires_at);
+            // Nothing has changed yet but what the session is about to become.
+            let sealed = self.write(
+                Durability::Full,
+                input,
+                |session, (repository, upload, version, digest, state, expires_at)| {
+                    let change = Advance {
+                        repository,
+                        upload: *upload,
+                        version: *version,
+                        state,
+                        expires_at: *expires_at,
+                    };
+                    Box::pin(seal(session, change, digest))
+                },
+            );
+            match Trail::aside(sealed).await? {
+                Some(version) => return Ok(version),
+                None => patience.pause().await?,
+            }
+        }
     }
 
     async fn end_upload(&self, repository: &RepositoryPath, upload: UploadId) -> Result<bool, CatalogError> {
@@ -150,13 +157,15 @@ impl UploadCatalog for Store {
     }
 
     async fn expire_uploads(&self, now: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
-        self.write(Durability::Relaxed, (now, limit), |session, (now, limit)| {
+        // A request that is just publishing the bytes is done by then.
+        let due = later(now, self.link_grace());
+        self.write(Durability::Relaxed, (now, limit, due), |session, (now, limit, due)| {
             Box::pin(async move {
                 let rows = session.fetch_all(EXPIRE, values![*now, *limit]).await?;
                 let mut expired = Vec::with_capacity(rows.len());
                 for row in &rows {
                     expired.push(row.parsed(0)?);
-                    review_sealed(session, row, *now).await?;
+                    review_sealed(session, row, *due).await?;
                 }
                 Ok(expired)
             })
@@ -216,7 +225,13 @@ async fn not_advanced(session: &mut Session, repository: &RepositoryPath) -> Res
     })
 }
 
-async fn seal(session: &mut Session, change: Advance<'_>, digest: &Digest) -> Result<i64, CatalogError> {
+const KEEP_SEAL: &str = "
+    INSERT INTO upload_seal (digest, upload_id) VALUES ($1, $2) ON CONFLICT (digest, upload_id) DO NOTHING";
+/// `None` while bytes of the digest are being deleted: none may be published meanwhile.
+async fn seal(session: &mut Session, change: Advance<'_>, digest: &Digest) -> Result<Option<i64>, CatalogError> {
+    if collection::is_claimed(session, digest).await? {
+        return Ok(None);
+    }
     let RepositoryPath { account, name } = change.repository;
     let values = values![account, name, change.upload, change.version];
     let Some(row) = session.fetch_optional(SEALED_AS, values).await? else {
@@ -225,11 +240,12 @@ async fn seal(session: &mut Session, change: Advance<'_>, digest: &Digest) -> Re
     if let Some(before) = row.optional_parsed::<Digest>(0)?
         && before != *digest
     {
-        // Its bytes may have been published.
+        // Its bytes may have been published, and somebody may be about to link them.
+        session.execute(KEEP_SEAL, values![&before, change.upload]).await?;
         review::link(session, &row.text(1)?, &before, change.expires_at).await?;
     }
     session.execute(SEAL, values![change.upload, digest]).await?;
-    Ok(session.fetch_one(ADVANCE, &change.values()).await?.int(0)?)
+    Ok(Some(session.fetch_one(ADVANCE, &change.values()).await?.int(0)?))
 }
 
 /// Queues what an ended session was sealed as; `row` is one of [`END`] or [`EXPIRE`].
@@ -258,22 +274,28 @@ fn read(id: UploadId, row: &Row) -> Result<UploadRecord, StoreError> {
     })
 }
 
-/// Ends a session that brought `digest`, as a part of a larger transaction; gives the key of the repository.
+const WAS_SEALED: &str = "SELECT 1 FROM upload_seal WHERE digest = $1 AND upload_id = $2";
+
+/// Ends the session that brought `blob`, as a part of a larger transaction; gives the key of the repository.
+///
+/// Bytes of the blob store count only if the session was sealed as them, which kept them from being deleted since.
 pub(crate) async fn finish(
     session: &mut Session,
     repository: &RepositoryPath,
     upload: UploadId,
-    digest: &Digest,
+    blob: &NewBlob,
     now: Timestamp,
 ) -> Result<String, CatalogError> {
     let values = values![&repository.account, &repository.name, upload];
     let Some(row) = session.fetch_optional(END, values).await? else {
         return Err(not_advanced(session, repository).await?);
     };
-    if row
-        .optional_parsed::<Digest>(2)?
-        .is_some_and(|sealed| sealed != *digest)
-    {
+    let sealed = row.optional_parsed::<Digest>(2)?;
+    if sealed != Some(blob.digest) {
+        let values = values![&blob.digest, upload];
+        if blob.inline.is_none() && session.fetch_optional(WAS_SEALED, values).await?.is_none() {
+            return Err(CatalogError::Conflict);
+        }
         review_sealed(session, &row, now).await?;
     }
     Ok(row.text(1)?)

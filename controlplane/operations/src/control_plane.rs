@@ -7,7 +7,7 @@ use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
 use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
-use crate::{AccessGate, AuditQueue, LifecycleSettings};
+use crate::{AccessGate, AuditQueue, CollectionSettings, LifecycleSettings};
 
 /// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ struct Parts {
     settings: Settings,
     audit: OnceLock<Arc<AuditQueue>>,
     lifecycle: OnceLock<LifecycleSettings>,
+    collection: OnceLock<CollectionSettings>,
 }
 
 impl ControlPlane {
@@ -34,6 +35,7 @@ impl ControlPlane {
             settings,
             audit: OnceLock::new(),
             lifecycle: OnceLock::new(),
+            collection: OnceLock::new(),
         };
         Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
     }
@@ -70,6 +72,16 @@ impl ControlPlane {
     #[must_use]
     pub fn lifecycle(&self) -> &LifecycleSettings {
         self.0.lifecycle.get_or_init(LifecycleSettings::default)
+    }
+
+    /// Says how this process collects blobs that nobody needs. The first word stays.
+    pub fn set_collection(&self, settings: CollectionSettings) {
+        let _ = self.0.collection.set(settings);
+    }
+
+    /// How this process collects blobs that nobody needs; not at all if nobody said so.
+    pub(crate) fn collection(&self) -> CollectionSettings {
+        self.0.collection.get().copied().unwrap_or_default()
     }
 
     /// The present time.

@@ -19,6 +19,7 @@ mod authorization_token;
 mod caller_identity;
 mod control_plane;
 mod deleted_image;
+mod garbage_collection;
 mod gate;
 mod group;
 mod identity_provider;
@@ -58,6 +59,7 @@ pub use authorization_token::{
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
 pub use deleted_image::{DeleteImagesError, DeletedImageError, DeletedImageKey, RestoreImageError};
+pub use garbage_collection::{CollectionSettings, GarbageCollection, GarbageCollectionError};
 pub use gate::{
     AbuseCounts, AccessGate, BootstrapError, CryptoError, LoginLimits, MAX_SESSION_ATTRIBUTE_BYTES,
     MAX_SESSION_POLICY_BYTES, MAX_SIGNING_KEYS, MasterKey, NewCredentials, NewRoleSession, OpenSessionError, RateClass,
@@ -70,11 +72,11 @@ pub use hythe_catalog::{
 };
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
-    AuditVerification, ChainPosition, DeletedImageRecord, DeletionReason, GroupRecord, IdentityProviderRecord,
-    ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, LifecycleKept, LifecycleKind, LifecycleOutcome,
-    LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage, LifecycleRunRecord,
-    LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument,
-    PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
+    AuditVerification, ChainPosition, CollectionRun, CollectionTotals, DeletedImageRecord, DeletionReason, GroupRecord,
+    IdentityProviderRecord, ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, LifecycleKept,
+    LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
+    LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange,
+    PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
     RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
     RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, UserKind, UserRecord,
 };

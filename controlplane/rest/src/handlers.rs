@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod authorization_token;
 pub(crate) mod caller_identity;
 pub(crate) mod deleted_image;
+pub(crate) mod garbage_collection;
 pub(crate) mod group;
 pub(crate) mod identity_provider;
 pub(crate) mod image;

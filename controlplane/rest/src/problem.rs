@@ -15,13 +15,13 @@ use hythe_operations::{
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
     DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError,
-    DeletedImageError, DocumentError, EncryptionError, IdentityProviderError, ImageError, LifecyclePolicyError,
-    LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy,
-    NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
-    PutAuditSettingsError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError,
-    RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError,
-    RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
+    DeletedImageError, DocumentError, EncryptionError, GarbageCollectionError, IdentityProviderError, ImageError,
+    LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy,
+    NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError,
+    ProviderSettingsError, PutAuditSettingsError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
+    PutRegistrySettingsError, RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError,
+    RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError,
+    RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
     StartLifecyclePreviewError, StartLifecycleRunError, StoreError, TagError, TokenError, UnknownAccount, UnknownImage,
     UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
     UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
@@ -574,6 +574,16 @@ impl From<SigningKeyError> for Problem {
                 RotateSigningKeyError::Crypto(error) => error.into(),
                 RotateSigningKeyError::Store(error) => error.into(),
             },
+        }
+    }
+}
+
+impl From<GarbageCollectionError> for Problem {
+    fn from(error: GarbageCollectionError) -> Self {
+        match error {
+            GarbageCollectionError::NotDefaultAccount => Self::invalid("registryId", error),
+            GarbageCollectionError::RunUnknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            GarbageCollectionError::Store(error) => error.into(),
         }
     }
 }

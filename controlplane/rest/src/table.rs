@@ -8,10 +8,10 @@ use hythe_wire as wire;
 use hythe_wire::code;
 
 use crate::handlers::{
-    access_key, account, audit, authorization_token, caller_identity, deleted_image, group, identity_provider, image,
-    lifecycle_policy, lifecycle_preview, lifecycle_run, openapi, policy, policy_simulation, referrers, registry,
-    registry_policy, repository, repository_policy, resource_tags, role, role_session, signing_key, tag, user,
-    web_identity_session,
+    access_key, account, audit, authorization_token, caller_identity, deleted_image, garbage_collection, group,
+    identity_provider, image, lifecycle_policy, lifecycle_preview, lifecycle_run, openapi, policy, policy_simulation,
+    referrers, registry, registry_policy, repository, repository_policy, resource_tags, role, role_session,
+    signing_key, tag, user, web_identity_session,
 };
 use crate::operation::{Access, Answer, Form, OperationInfo, Preconditions, schema};
 
@@ -912,6 +912,48 @@ static OPERATIONS: &[OperationInfo] = &[
         answer: created(Form::Json(schema::<wire::SigningKey>)),
         errors: &[code::LIMIT_EXCEEDED],
         route: || post(signing_key::rotate),
+    },
+    OperationInfo {
+        name: "GetGarbageCollection",
+        summary: "Says how the collection of blobs goes that nobody needs.",
+        method: Method::GET,
+        path: "/api/v1/garbage-collection",
+        access: Access::Actions(&[Action::GetGarbageCollection]),
+        is_change: false,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: None,
+        answer: ok(Form::Json(schema::<wire::GarbageCollection>)),
+        errors: &[],
+        route: || get(garbage_collection::get),
+    },
+    OperationInfo {
+        name: "RunGarbageCollection",
+        summary: "Lets blobs be collected now that are due for it; the run that goes on already, if there is one.",
+        method: Method::POST,
+        path: "/api/v1/garbage-collection/runs",
+        access: Access::Actions(&[Action::RunGarbageCollection]),
+        is_change: true,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: None,
+        answer: created(Form::Json(schema::<wire::GarbageCollectionRun>)),
+        errors: &[],
+        route: || post(garbage_collection::run),
+    },
+    OperationInfo {
+        name: "GetGarbageCollectionRun",
+        summary: "Says how far a collection has come that somebody asked for.",
+        method: Method::GET,
+        path: "/api/v1/garbage-collection/runs/{runId}",
+        access: Access::Actions(&[Action::GetGarbageCollection]),
+        is_change: false,
+        preconditions: Preconditions::None,
+        query: schema::<wire::InRegistry>,
+        body: None,
+        answer: ok(Form::Json(schema::<wire::GarbageCollectionRun>)),
+        errors: &[code::RESOURCE_NOT_FOUND],
+        route: || get(garbage_collection::get_run),
     },
     OperationInfo {
         name: "GetCallerIdentity",

@@ -125,8 +125,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
 const OF_DELETED_IMAGES: [&str; 3] = ["PurgeImage", "RestoreImage", "RollBackTag"];
 const OTHER_ACCOUNT: &str = "222222222222";
 
-/// What the requests of the rows about deleted images, groups, roles, accounts and lifecycle policies need; the id of a key
-/// of the other account's administrator, or of a run, comes back where a row asks for one.
+/// What the requests of the rows about deleted images, groups, roles, accounts, lifecycle policies and collections need; the
+/// id of a key of the other account's administrator, or of a run, comes back where a row asks for one.
 async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<String> {
     if OF_DELETED_IMAGES.contains(&info.name) {
         let image = format!("/api/v1/repositories/team-a%2Fweb/images/{digest}");
@@ -168,6 +168,12 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
         let path = format!("/api/v1/accounts/{OTHER_ACCOUNT}/administrator-keys");
         let key = world.call(&world.root, "POST", &path).send().await;
         return Some(key.expect(201).text("/accessKeyId"));
+    }
+    if info.path == "/api/v1/garbage-collection/runs/{runId}" {
+        let run = world.call(&world.root, "POST", "/api/v1/garbage-collection/runs");
+        let run = run.send().await;
+        // Of the deployment's default account only.
+        return (run.status == 201).then(|| run.text("/runId"));
     }
     None
 }

@@ -122,6 +122,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_ALLOW_PRIVATE_ISSUERS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_private_issuers: Option<bool>,
 
+    /// Taking away blobs that nobody needs.
+    #[command(flatten)]
+    pub collection: CollectionArgs,
+
     /// Form of the log on standard error.
     #[arg(long, env = "HYTHE_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -165,6 +169,41 @@ pub struct ServeArgs {
     /// Bounds.
     #[command(flatten)]
     pub limits: LimitArgs,
+}
+
+/// Taking away blobs that nobody needs.
+#[derive(Debug, Default, Args)]
+pub struct CollectionArgs {
+    /// Take blobs away that nobody needs, all the time; the default. Otherwise only when somebody runs `hythe gc run`.
+    #[arg(id = "collection", long = "collection", env = "HYTHE_COLLECTION", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub enabled: Option<bool>,
+
+    /// Minutes that a pushed blob stays though no image needs it; longer than a push takes from its first layer to the manifest.
+    #[arg(
+        id = "collection_grace_minutes",
+        long = "collection-grace-minutes",
+        env = "HYTHE_COLLECTION_GRACE_MINUTES",
+        value_name = "MINUTES"
+    )]
+    pub grace_minutes: Option<u32>,
+
+    /// Most blobs that this process takes away in a second; 0 sets no bound.
+    #[arg(
+        id = "collection_max_blobs_per_second",
+        long = "collection-max-blobs-per-second",
+        env = "HYTHE_COLLECTION_MAX_BLOBS_PER_SECOND",
+        value_name = "N"
+    )]
+    pub max_blobs_per_second: Option<u32>,
+
+    /// How many blobs are taken away at once.
+    #[arg(
+        id = "collection_concurrency",
+        long = "collection-concurrency",
+        env = "HYTHE_COLLECTION_CONCURRENCY",
+        value_name = "N"
+    )]
+    pub concurrency: Option<usize>,
 }
 
 /// Bounds of the server.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The one typed configuration: defaults, under a file, under the environment, under flags.
 
+mod collection;
 mod lifecycle;
 mod rates;
 
@@ -18,6 +19,7 @@ use crate::ServeArgs;
 #[cfg(debug_assertions)]
 use crate::test_hooks;
 
+pub use self::collection::Collection;
 pub use self::lifecycle::Lifecycle;
 pub use self::rates::Rates;
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub database: Database,
     /// Where blobs are.
     pub blobs: Blobs,
+    /// Taking away blobs that nobody needs.
+    pub collection: Collection,
     /// Keys.
     pub keys: Keys,
     /// Issuers of tokens that accounts trust.
@@ -578,6 +582,14 @@ impl Config {
             args.lifecycle_period_minutes.as_ref(),
         );
         set(&mut self.lifecycle.strict, args.strict_lifecycle_policies.as_ref());
+        let (collection, set_collection) = (&mut self.collection, &args.collection);
+        set(&mut collection.enabled, set_collection.enabled.as_ref());
+        set(&mut collection.grace_minutes, set_collection.grace_minutes.as_ref());
+        set(
+            &mut collection.max_blobs_per_second,
+            set_collection.max_blobs_per_second.as_ref(),
+        );
+        set(&mut collection.concurrency, set_collection.concurrency.as_ref());
         self.rates.limit_requests |= args.limit_request_rates;
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
@@ -689,6 +701,19 @@ impl Config {
             ("limits.body_idle_seconds", limits.body_idle_seconds, 1, 1_000_000),
             ("limits.write_idle_seconds", limits.write_idle_seconds, 1, 1_000_000),
             ("limits.upload_expiry_hours", limits.upload_expiry_hours, 1, 1_000_000),
+            (
+                "collection.grace_minutes",
+                u64::from(self.collection.grace_minutes),
+                1,
+                1_000_000,
+            ),
+            (
+                "collection.max_blobs_per_second",
+                u64::from(self.collection.max_blobs_per_second),
+                0,
+                1_000_000,
+            ),
+            ("collection.concurrency", count(self.collection.concurrency), 1, 64),
             (
                 "database.max_connections",
                 u64::from(self.database.max_connections),
@@ -815,6 +840,8 @@ mod tests {
             ("[limits]\nmax_blob_mib = 52001", "between 1 and 52000"),
             ("[limits]\ntenant_share_percent = 101", "tenant_share_percent"),
             ("[lifecycle]\nperiod_minutes = 0", "lifecycle.period_minutes"),
+            ("[collection]\ngrace_minutes = 0", "between 1 and"),
+            ("[collection]\nconcurrency = 0", "collection.concurrency"),
             ("[database]\nurl = \"mysql://x\"", "postgres://"),
             ("[log]\nlevel = \"a=b=c\"", "log.level"),
         ];

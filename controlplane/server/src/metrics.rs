@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything that `/metrics` shows.
 
+mod collection;
 mod lifecycle;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hythe_jobs::CollectionMetrics;
 use hythe_meta::{CacheStats, ImageCounts};
 use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,6 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::collection::CollectionCounts;
 use self::lifecycle::LifecycleCounts;
 use crate::listener::ConnectionMetrics;
 use crate::verified::DamagedBlobs;
@@ -31,6 +34,7 @@ pub struct Metrics {
     images: ImageMetrics,
     audit: Option<AuditCounts>,
     lifecycle: Option<LifecycleCounts>,
+    collection: Option<CollectionCounts>,
 }
 
 /// How the audit log does.
@@ -128,6 +132,7 @@ impl Metrics {
             cache,
             audit: None,
             lifecycle: None,
+            collection: None,
             abuse,
             images,
         }
@@ -191,6 +196,11 @@ impl Metrics {
         self.lifecycle = Some(LifecycleCounts::new(&mut self.registry, counted));
     }
 
+    /// Adds how collection goes.
+    pub fn add_collection(&mut self, counted: &Arc<CollectionMetrics>) {
+        self.collection = Some(CollectionCounts::register(&mut self.registry, counted));
+    }
+
     /// Adds the counts of a listener.
     pub fn add_listener(&mut self, name: &'static str, metrics: &ConnectionMetrics) {
         let labels = [("listener".into(), name.into())].into_iter();
@@ -244,6 +254,9 @@ impl Metrics {
             counts.take();
         }
         if let Some(counts) = &self.lifecycle {
+            counts.take();
+        }
+        if let Some(counts) = &self.collection {
             counts.take();
         }
         self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Background passes with a file of their own.
+//! Background passes, one file each.
 
+pub(crate) mod collection;
 pub(crate) mod lifecycle;
 pub(crate) mod retention;

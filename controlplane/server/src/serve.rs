@@ -12,10 +12,11 @@ use hythe_access::Gate;
 use hythe_blobs::{BlobStore, FsBlobStore};
 use hythe_catalog::Catalog;
 use hythe_distribution::{Registry, RegistryConfig};
+use hythe_jobs::{Collector, CollectorSettings};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
 use hythe_operations::{
-    AccessGate, AddressStyle, AuditQueue, ControlPlane, LifecycleSettings, RegistryAddress, WhenFull,
+    AccessGate, AddressStyle, AuditQueue, ControlPlane, LifecycleSettings, MasterKey, RegistryAddress, WhenFull,
 };
 use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -157,14 +158,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         }
         fresh => fresh,
     };
-    let mut gate = AccessGate::new(store.clone(), Arc::clone(&clock), &master_key, config.region.clone())?
-        .with_default_account(config.default_account.clone())
-        .with_limits(config.rates.logins(), config.rates.requests().as_ref());
-    if config.keys.rotate_signing_key_days > 0 {
-        gate = gate.with_key_rotation(SignedDuration::from_hours(
-            24 * i64::from(config.keys.rotate_signing_key_days),
-        ));
-    }
+    let gate = access_gate(&config, &store, &clock, &master_key)?;
     let issuers = HttpIssuerDocuments {
         allow_private_networks: config.identity_providers.allow_private_networks,
     };
@@ -191,6 +185,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_audit(&audit);
     let period = LIFECYCLE_PERIOD.min(expiry_period());
     metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));
+    let collector = collector(&config, &plane, &store, &blobs, &clock);
+    metrics.add_collection(collector.metrics());
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());
     }
@@ -209,6 +205,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     auditing.spawn(async move { passes_of_audit.run(audit_end).await });
     auditing.close();
     start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
+    passes::collection::start(&background, &stop, collector, config.collection.enabled);
 
     let grace = Duration::from_secs(config.limits.drain_seconds);
     let serving = TaskTracker::new();
@@ -249,6 +246,22 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who may do what, by the operator's rules.
+fn access_gate(
+    config: &Config,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    master_key: &MasterKey,
+) -> Result<AccessGate, ServeError> {
+    let gate = AccessGate::new(store.clone(), Arc::clone(clock), master_key, config.region.clone())?
+        .with_default_account(config.default_account.clone())
+        .with_limits(config.rates.logins(), config.rates.requests().as_ref());
+    Ok(match config.keys.rotate_signing_key_days {
+        0 => gate,
+        days => gate.with_key_rotation(SignedDuration::from_hours(24 * i64::from(days))),
+    })
 }
 
 fn store_config(config: &Config, data: &DataDir) -> StoreConfig {
@@ -508,6 +521,34 @@ fn start_passes(
             Ok::<(), hythe_distribution::ExpireError>(())
         }
     });
+}
+
+/// Takes away what nobody needs, by the operator's rules.
+fn collector(
+    config: &Config,
+    plane: &ControlPlane,
+    store: &Store,
+    blobs: &Arc<dyn BlobStore>,
+    clock: &Arc<dyn Clock>,
+) -> Collector {
+    let settings = &config.collection;
+    store.set_link_grace(settings.grace());
+    plane.set_collection(hythe_operations::CollectionSettings {
+        is_enabled: settings.enabled,
+        grace: settings.grace(),
+        max_blobs_per_second: settings.max_blobs_per_second,
+    });
+    Collector::new(
+        store.clone(),
+        Arc::clone(blobs),
+        Arc::clone(clock),
+        CollectorSettings {
+            grace: settings.grace(),
+            condemned_for: settings.condemned_for(),
+            max_blobs_per_second: settings.max_blobs_per_second,
+            concurrency: settings.concurrency,
+        },
+    )
 }
 
 /// How often expired uploads are looked for; a test may be in a hurry.

@@ -20,6 +20,7 @@ mod authorization_token;
 mod caller;
 pub mod code;
 mod deleted_image;
+mod garbage_collection;
 mod group;
 mod identity_provider;
 mod image;
@@ -53,6 +54,9 @@ pub use caller::CallerIdentity;
 pub use deleted_image::{
     DeleteImages, DeletionReason, ImageDeletions, ImageFailure, ImageFailureCode, ImageIdentifier, PutRegistrySettings,
     RegistrySettings, RestorableImage, RestorableImagePage, RestoreImage, RestoredImage, TagFailure,
+};
+pub use garbage_collection::{
+    GarbageCollection, GarbageCollectionRun, GarbageCollectionRunStatus, GarbageCollectionTotals,
 };
 pub use group::{CreateGroup, Group, GroupPage, UpdateGroup};
 pub use identity_provider::{

@@ -220,6 +220,24 @@ pub fn signing_keys() -> String {
     format!("{PREFIX}/token-signing-keys")
 }
 
+/// `GET` says how the collection of blobs goes that nobody needs.
+#[must_use]
+pub fn garbage_collection() -> String {
+    format!("{PREFIX}/garbage-collection")
+}
+
+/// `POST` lets blobs be collected now.
+#[must_use]
+pub fn garbage_collection_runs() -> String {
+    format!("{}/runs", garbage_collection())
+}
+
+/// One collection that somebody asked for, by its id.
+#[must_use]
+pub fn garbage_collection_run(id: &str) -> String {
+    format!("{}/{}", garbage_collection_runs(), segment(id))
+}
+
 /// `POST` takes on a role.
 #[must_use]
 pub fn role_sessions(role_name: &str) -> String {

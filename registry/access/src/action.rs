@@ -224,6 +224,10 @@ actions! {
     ListSigningKeys("hythe", AccountId),
     /// Make a new key that signs tokens.
     RotateSigningKey("hythe", AccountId),
+    /// See how the collection of blobs that nobody needs goes.
+    GetGarbageCollection("hythe", AccountId),
+    /// Let blobs that nobody needs be collected now.
+    RunGarbageCollection("hythe", AccountId),
 }
 
 impl Action {

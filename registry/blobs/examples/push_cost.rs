@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hythe_blobs::{BlobStore, FsBlobStore, Hasher, Progress};
+use hythe_blobs::{BlobStore, FsBlobStore, Hasher, Progress, delete_blob};
 use hythe_model::{Algorithm, UploadId};
 
 /// As a connection delivers them.
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         store.commit(upload, appended.progress, &digest).await?;
         report(round, "append and commit", before, mib);
-        store.delete(&digest).await?;
+        delete_blob(&store, &digest).await?;
     }
     std::fs::remove_dir_all(&folder)?;
     Ok(())

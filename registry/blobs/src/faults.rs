@@ -12,9 +12,12 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use hythe_model::{Digest, UploadId};
 use rustix::io::Errno;
+use tokio::sync::Semaphore;
 
 use crate::fs::{BLOCK_BYTES, Disk, SystemDisk};
-use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, FsBlobStore, Progress};
+use crate::{
+    AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, FsBlobStore, Progress,
+};
 
 /// The error number of a device that failed.
 pub const EIO: i32 = Errno::IO.raw_os_error();
@@ -43,6 +46,8 @@ pub enum Fault {
     Abandon,
     /// [`BlobStore::stale_uploads`].
     StaleUploads,
+    /// [`BlobStore::lock_deletion`].
+    LockDeletion,
     /// [`BlobStore::delete`].
     Delete,
     /// [`BlobStore::check`].
@@ -65,9 +70,31 @@ pub enum Fault {
     DiskRemove,
 }
 
-/// The plan of what fails when. Each entry is used up when it is due.
+/// The plan of what fails when, and who is held up. Each entry is used up when it is due.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Planned>>);
+pub struct Faults {
+    planned: Mutex<Vec<Planned>>,
+    gates: Mutex<Vec<(Fault, Arc<Gate>)>>,
+}
+
+/// Holds up the first who comes by, until it is opened.
+#[derive(Debug)]
+pub struct Gate {
+    reached: Semaphore,
+    opened: Semaphore,
+}
+
+impl Gate {
+    /// Waits until somebody has come by.
+    pub async fn reached(&self) {
+        drop(self.reached.acquire().await);
+    }
+
+    /// Lets him go.
+    pub fn open(&self) {
+        self.opened.add_permits(1);
+    }
+}
 
 #[derive(Debug)]
 struct Planned {
@@ -79,18 +106,44 @@ struct Planned {
 impl Faults {
     /// Lets `fault` happen once, after `skip` times at which it could have happened, with this error number.
     pub fn plan(&self, fault: Fault, skip: usize, errno: i32) {
-        let mut planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         planned.push(Planned { fault, skip, errno });
+    }
+
+    /// Holds up the next who does this in a [`FaultyBlobStore`], before it is done: of [`Fault::LockDeletion`] and
+    /// [`Fault::Delete`].
+    pub fn hold(&self, fault: Fault) -> Arc<Gate> {
+        let gate = Arc::new(Gate {
+            reached: Semaphore::new(0),
+            opened: Semaphore::new(0),
+        });
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.push((fault, Arc::clone(&gate)));
+        gate
+    }
+
+    /// Waits at a gate, if there is one here, and fails if that was planned.
+    async fn pass(&self, fault: Fault) -> io::Result<()> {
+        let gate = {
+            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = gates.iter().position(|(of, _)| *of == fault);
+            at.map(|at| gates.remove(at).1)
+        };
+        if let Some(gate) = gate {
+            gate.reached.add_permits(1);
+            drop(gate.opened.acquire().await);
+        }
+        self.check(fault)
     }
 
     /// Whether everything that was planned has happened.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn due(&self, fault: Fault) -> Option<io::Error> {
-        let mut planned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
         let at = planned.iter().position(|planned| planned.fault == fault)?;
         let found = planned.get_mut(at)?;
         if found.skip > 0 {
@@ -196,9 +249,14 @@ impl BlobStore for FaultyBlobStore {
         self.inner.distrust(blob);
     }
 
-    async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
-        self.faults.check(Fault::Delete)?;
-        self.inner.delete(blob).await
+    async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
+        self.faults.pass(Fault::LockDeletion).await?;
+        self.inner.lock_deletion(blob).await
+    }
+
+    async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
+        self.faults.pass(Fault::Delete).await?;
+        self.inner.delete(lock).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

@@ -4,6 +4,7 @@
 mod append;
 mod buffer;
 mod content;
+mod deletion;
 mod disk;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -32,7 +33,7 @@ use async_trait::async_trait;
 use hythe_model::{Digest, UploadId, fail_point};
 use tokio::sync::Semaphore;
 
-use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
+use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Progress};
 use append::{Means, Writer};
 #[cfg(any(test, feature = "test-support"))]
 pub(crate) use buffer::BLOCK_BYTES;
@@ -235,20 +236,15 @@ impl BlobStore for FsBlobStore {
         self.inner.doubtful.insert(*blob);
     }
 
-    async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
+    async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
         let blob = *blob;
-        self.blocking(move |inner| {
-            let path = inner.layout.blob(&blob);
-            let removed = inner.disk.remove(&path);
-            inner.open_blobs.remove(&blob);
-            if removed? && let Some(dir) = path.parent() {
-                fail_point("blob.delete.removed");
-                inner.disk.sync_dir(dir)?;
-                fail_point("blob.delete.dir_synced");
-            }
-            Ok(())
-        })
-        .await?
+        let file = self.blocking(move |inner| inner.lock_deletion(&blob)).await??;
+        Ok(DeletionLock::new(blob, Some(file)))
+    }
+
+    async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
+        // The lock goes along: if this future is dropped, deleting goes on, and nobody may think that it is over.
+        Ok(self.blocking(move |inner| inner.delete(lock.blob())).await??)
     }
 
     async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError> {

@@ -2,6 +2,7 @@
 //! The seam between the data plane and where bytes are kept.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -89,6 +90,33 @@ pub enum CommitError {
 #[error("the blob store failed")]
 pub struct BlobError(#[from] pub io::Error);
 
+/// The right to delete a blob, which nobody else has meanwhile: see [`BlobStore::lock_deletion`].
+#[derive(Debug)]
+#[must_use = "the right ends when this is dropped"]
+pub struct DeletionLock {
+    blob: Digest,
+    _held: Option<File>,
+}
+
+impl DeletionLock {
+    /// A right that ends when `held` is closed.
+    pub(crate) fn new(blob: Digest, held: Option<File>) -> Self {
+        Self { blob, _held: held }
+    }
+
+    /// The blob that may be deleted.
+    #[must_use]
+    pub fn blob(&self) -> &Digest {
+        &self.blob
+    }
+}
+
+/// Throws a blob away, if it is there, for somebody who need not look anywhere before.
+pub async fn delete_blob(store: &dyn BlobStore, blob: &Digest) -> Result<(), BlobError> {
+    let lock = store.lock_deletion(blob).await?;
+    store.delete(lock).await
+}
+
 /// Content-addressed bytes. Knows digests; knows no repositories, tags or HTTP.
 #[async_trait]
 pub trait BlobStore: Debug + Send + Sync {
@@ -124,8 +152,19 @@ pub trait BlobStore: Debug + Send + Sync {
     /// rather than keep what is there. Until then nothing changes.
     fn distrust(&self, blob: &Digest);
 
-    /// Throws a blob away, if it is there.
-    async fn delete(&self, blob: &Digest) -> Result<(), BlobError>;
+    /// Waits, for a bounded time, until nobody else has the right to delete this blob, and takes it: whoever decides by
+    /// what a database says that a blob shall be deleted looks there again while he has it, so that one who was held up
+    /// between looking and deleting is never overtaken by another one, and by what comes after that one. The right ends
+    /// when it is dropped, and with the process. A store that is used by one process only need not have more than this.
+    ///
+    /// # Errors
+    /// Also if somebody has the right for too long.
+    async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
+        Ok(DeletionLock::new(*blob, None))
+    }
+
+    /// Throws a blob away, if it is there, durably. The right ends when that is over, even if this future is dropped.
+    async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError>;
 
     /// Checks bytes of a blob that are kept elsewhere, if this store verifies what it reads; see [`crate::VerifyingBlobStore`].
     fn check_bytes(&self, _blob: &Digest, _bytes: &[u8]) -> Result<(), BlobError> {

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use hythe_model::{Digest, UploadId};
 use tokio::time::Instant;
 
-use crate::{Appended, BlobError, BlobStore, ByteStream, CommitError, Hasher, Progress};
+use crate::{Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Hasher, Progress};
 
 /// The most blobs of which is remembered when they were found whole; of others, ranges are checked again.
 const MAX_VERIFIED: usize = 16 * 1024;
@@ -357,9 +357,14 @@ impl BlobStore for VerifyingBlobStore {
         self.inner.stale_uploads(untouched_for, limit).await
     }
 
-    async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
-        self.inner.delete(blob).await?;
-        self.checks.replaced(blob);
+    async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
+        self.inner.lock_deletion(blob).await
+    }
+
+    async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
+        let blob = *lock.blob();
+        self.inner.delete(lock).await?;
+        self.checks.replaced(&blob);
         Ok(())
     }
 

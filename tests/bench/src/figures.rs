@@ -25,6 +25,8 @@ pub enum Section {
     Power,
     /// Pages of long tag lists and of a long catalog.
     Listing,
+    /// Taking away blobs that nothing needs, beside few live ones and many; pulls meanwhile.
+    Collection,
 }
 
 /// One thing that is measured of a request or a server.
@@ -55,6 +57,7 @@ pub mod metric {
         CPU "cpu_s" "s";
         CPU_PER_GB "cpu_s_per_gb" "s/GB";
         CPU_EACH "cpu_us_each" "µs";
+        EACH "us_each" "µs";
         PEAK "peak_mib" "MiB";
         READ "read_mib" "MiB";
         WRITTEN "written_mib" "MiB";

@@ -33,6 +33,7 @@ use self::report::page::Method;
 use self::report::terminal::{self, Progress};
 use self::report::{page, targets};
 use self::run::Plan;
+use self::run::collection::Amounts;
 use self::subject::Kind;
 use self::work::fill::Amount;
 
@@ -91,6 +92,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask bench -- --only get,manifest  only these groups
   cargo xtask bench -- --only start,listing --large
                                             with 1,000,000 manifests, 100,000 tags and 100,000 repositories stored
+  cargo xtask bench -- --only collection --large
+                                            100,000 blobs taken away beside 10,000, 100,000 and 1,000,000 live ones
   cargo xtask bench -- --only push --rounds 9 --servers hythe,docker-registry
   cargo xtask bench -- --only get,manifest --rounds 9 --servers hythe,hythe-unaudited
                                             what the audit log costs: the second records no reads
@@ -120,7 +123,8 @@ struct Options {
     /// Few and short measurements: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
-    /// Store 1,000,000 manifests, 100,000 tags and 100,000 repositories for `start` and `listing`, instead of a twentieth.
+    /// Store 1,000,000 manifests, 100,000 tags and 100,000 repositories for `start` and `listing`, instead of a twentieth, and
+    /// take away 100,000 blobs for `collection`, instead of a tenth.
     #[arg(long)]
     large: bool,
     /// Rates of the open loop of pulls, in images per second; pushes come at a fifth of them.
@@ -267,8 +271,22 @@ fn plan(options: &Options) -> Result<Plan> {
         length: Duration::from_secs_f64(seconds),
         rates,
         amount: if options.large { LARGE } else { MODEST },
+        collection: amounts(options),
         limit: if options.quick { QUICK_LIMIT } else { LIMIT },
     })
+}
+
+/// Live blobs and garbage for `collection`.
+fn amounts(options: &Options) -> Amounts {
+    let (live, garbage): (&[u64], u64) = match (options.quick, options.large) {
+        (true, _) => (&[1_000, 10_000], 500),
+        (false, false) => (&[10_000, 100_000, 1_000_000], 10_000),
+        (false, true) => (&[10_000, 100_000, 1_000_000], 100_000),
+    };
+    Amounts {
+        live: live.to_vec(),
+        garbage,
+    }
 }
 
 /// How this run was asked for, without what is only true here.

@@ -5,11 +5,12 @@
 //! backwards in odd ones, so that what else happens on the machine hits all alike.
 
 mod cell;
+pub mod collection;
 mod large;
 pub mod power;
 mod seed;
 
-pub use self::large::{catalog_row, start_row, tags_row};
+pub use self::large::{catalog_row, grouped, start_row, tags_row};
 
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ pub struct Plan {
     pub rates: Vec<f64>,
     /// What is stored for `start` and `listing`.
     pub amount: Amount,
+    /// How much there is for `collection`.
+    pub collection: collection::Amounts,
     /// After this no further round begins.
     pub limit: Duration,
 }
@@ -84,7 +87,10 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
     let mut figures = Figures::default();
     figures.sha256_floor = Some(sha256_floor());
     let cells = cells(plan);
-    let steps = plan.rounds * (plan.kinds.len() * (cells.len() + 1)) + large::steps(plan) + power::steps(plan);
+    let steps = plan.rounds * (plan.kinds.len() * (cells.len() + 1))
+        + large::steps(plan)
+        + power::steps(plan)
+        + collection::steps(plan);
     progress.begin(steps);
     let mut rounds = 0;
     while rounds < plan.rounds {
@@ -101,6 +107,9 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
     }
     if plan.wants(Section::Start) || plan.wants(Section::Listing) {
         large::run(plan, &content, &mut figures, progress)?;
+    }
+    if plan.wants(Section::Collection) {
+        collection::run(plan, &content, &mut figures, progress)?;
     }
     Ok((figures, rounds))
 }

@@ -48,8 +48,10 @@ pub fn examine(data_folder: &Path, blobs_folder: &Path) -> Result<Leftovers> {
         .flat_map(|row| row.values().filter_map(Value::as_str))
         .filter(|text| text.contains(':'))
         .collect();
-    let reviews = query(&database, "SELECT digest FROM blob_review")?;
-    named.extend(reviews.iter().filter_map(|row| text(row, "digest")));
+    let queued =
+        "SELECT digest FROM blob_review UNION SELECT digest FROM blob_deletion UNION SELECT digest FROM upload_seal";
+    let queued = query(&database, queued)?;
+    named.extend(queued.iter().filter_map(|row| text(row, "digest")));
     let blobs = query(
         &database,
         "SELECT digest, size, content IS NULL AS is_file FROM blob ORDER BY digest",

@@ -18,7 +18,8 @@ use e2e::oracle::{self, Scope, Verdict};
 use e2e::process::wait_until;
 use e2e::recorder::Way;
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, hex, manifest, with_query};
-use e2e::{ControlRecorder, Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, leftovers};
+use e2e::server::Credentials;
+use e2e::{ControlRecorder, Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, http, leftovers};
 use serde_json::json;
 use sha2::{Digest as _, Sha512};
 
@@ -32,9 +33,6 @@ const MOST_PASSES: usize = 6;
 
 /// Fail points that no request or pass of the server comes by here: others test them.
 const UNUSED: &[&str] = &[
-    // Nothing takes bytes of blobs away before there is a collector.
-    "blob.delete.removed",
-    "blob.delete.dir_synced",
     // Nothing puts files aside before there is a scrub.
     "blob.quarantine.renamed",
     "blob.quarantine.dirs_synced",
@@ -283,6 +281,28 @@ const SCENARIOS: &[Scenario] = &[
             stage.expire_uploads(|left| left.contains(&id))
         },
     },
+    Scenario {
+        name: "collect a blob that nobody needs",
+        run: |stage, ready| {
+            let digest = stage.recorder.push_blob("web", &stage.bytes(LARGE), Way::Session)?;
+            stage.recorder.delete_blob("web", &digest)?;
+            ready()?;
+            stage.collect()
+        },
+    },
+    Scenario {
+        name: "go on with a deletion that somebody has begun",
+        run: |stage, ready| {
+            ready()?;
+            let statement = format!(
+                "PRAGMA busy_timeout = 5000; INSERT INTO blob_deletion (digest, repository_id, bytes, due_ms, token, lease_ms) \
+                 VALUES ('{}', '', 0, 0, 'gone', 0)",
+                digest(&stage.bytes(LARGE))
+            );
+            leftovers::query(&stage.data_folder.join("hythe.db"), &statement)?;
+            stage.collect()
+        },
+    },
 ];
 
 /// One run of a scenario.
@@ -293,6 +313,7 @@ struct Stage {
     number: usize,
     data_folder: PathBuf,
     clock_file: PathBuf,
+    credentials: Credentials,
 }
 
 impl Stage {
@@ -372,6 +393,31 @@ impl Stage {
         Ok(())
     }
 
+    /// Asks for a collection, and waits until it has come to its end or the server has.
+    fn collect(&self) -> Result<()> {
+        let (address, authorization) = (self.credentials.control_address(), self.credentials.basic());
+        let call = |method: &str, path: &str| {
+            http::request(address, method, path, &[("Authorization", authorization.as_str())], &[])
+        };
+        let run = call("POST", "/api/v1/garbage-collection/runs")?.expect(201)?.json()?;
+        let id = run.get("runId").and_then(|id| id.as_str()).context("no run")?;
+        let path = format!("/api/v1/garbage-collection/runs/{id}");
+        let mut is_complete = false;
+        wait_until("the collection has come to its end", LIMIT, || {
+            match call("GET", &path) {
+                Ok(answer) => {
+                    let status = answer.json().ok().and_then(|run| run.get("status").cloned());
+                    is_complete = status == Some("COMPLETE".into());
+                    is_complete
+                }
+                // The server may have ended: that is for the caller to notice.
+                Err(_) => true,
+            }
+        })?;
+        ensure!(is_complete, "the server ended first");
+        Ok(())
+    }
+
     /// Every trace of an upload: rows and files.
     fn uploads(&self) -> Result<Vec<String>> {
         let database = self.data_folder.join("hythe.db");
@@ -413,6 +459,8 @@ impl Theatre {
                 variable("HYTHE_TEST_FAIL_POINTS", folder.path()),
                 variable("HYTHE_TEST_CLOCK_OFFSET_FILE", &folder.path().join("clock")),
                 ("HYTHE_TEST_EXPIRY_MILLISECONDS".into(), "250".into()),
+                // Only when a scenario asks for it.
+                ("HYTHE_COLLECTION".into(), "false".into()),
             ],
             ..ServerOptions::default()
         };
@@ -440,6 +488,7 @@ impl Theatre {
             number: self.runs,
             data_folder: self.server.data_folder().to_owned(),
             clock_file: self.folder.path().join("clock"),
+            credentials: self.server.credentials().clone(),
         }
     }
 

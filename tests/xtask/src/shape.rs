@@ -48,6 +48,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "controlplane/jobs",
+        &["registry/model", "registry/blobs", "controlplane/meta"],
+    ),
+    (
         "controlplane/rest",
         &[
             "registry/model",
@@ -69,6 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "controlplane/meta",
             "controlplane/wire",
             "controlplane/operations",
+            "controlplane/jobs",
             "controlplane/rest",
         ],
     ),

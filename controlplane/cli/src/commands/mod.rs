@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod completion;
 pub(crate) mod configure;
 mod deleted_image;
+pub(crate) mod gc;
 pub(crate) mod group;
 pub(crate) mod identity_provider;
 pub(crate) mod image;

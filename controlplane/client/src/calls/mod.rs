@@ -6,6 +6,7 @@ mod account;
 mod audit;
 mod authorization_token;
 mod deleted_image;
+mod garbage_collection;
 mod group;
 mod identity_provider;
 mod image;

@@ -86,6 +86,10 @@ async fn fill(database: &Database) {
          SELECT 'i100001', CAST(n.text AS BIGINT), '[]' FROM n"
             .to_owned(),
         "INSERT INTO audit_event_also (value, id) SELECT 'account:111111111111', 'a' || n.text FROM n".to_owned(),
+        format!(
+            "INSERT INTO blob_review (repository_id, digest, due_ms)
+             SELECT 'r' || n.text, '{blob}', CAST(n.text AS BIGINT) FROM n"
+        ),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -120,7 +124,9 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "deleted images" => &[key, "104000", "d104000", "10"],
             "subjects to follow" => &["104000", "105000", "10"],
             "sources of a blob" => &[&blob, account, "10"],
-            "deleted images to purge" | "expired uploads" | "due lifecycle policies" => &["104000", "10"],
+            "deleted images to purge" | "expired uploads" | "due lifecycle policies" | "due reviews" => {
+                &["104000", "10"]
+            }
             "audit events" => &[key, "-", "10"],
             "audit events of an account" => &[key, "-", "10", account],
             "audit events of a principal" => &[key, "-", "10", "arn:p"],

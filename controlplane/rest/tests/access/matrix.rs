@@ -71,8 +71,8 @@ impl Stage {
             .await
             .text("/tokenId");
         world.identity_provider("https://ci.example").await;
-        // Accounts are the deployment's.
-        if info.path.contains("{accountId}") {
+        // Accounts and collections are the deployment's.
+        if info.path.contains("{accountId}") || info.path.starts_with("/api/v1/garbage-collection") {
             world.root = deployment.clone();
         }
         let other_key = prepare(&world, info, &digest).await;

@@ -70,6 +70,11 @@ impl Layout {
         self.root.join("quarantine")
     }
 
+    /// The directory of the files that whoever deletes blobs locks.
+    pub(super) fn locks(&self) -> PathBuf {
+        self.root.join("locks")
+    }
+
     /// The file of an upload.
     pub(super) fn upload(&self, upload: UploadId) -> PathBuf {
         self.root.join("uploads").join(upload.to_string())

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::header::{HEADER_BYTES, Header};
 use super::*;
 use crate::faults::{EIO, Fault, Faults};
-use crate::{Hasher, conformance};
+use crate::{Hasher, conformance, delete_blob};
 
 /// The system's disk, with a diary, and with one call that fails.
 #[derive(Debug, Default)]
@@ -204,8 +204,9 @@ async fn a_blob_is_durable_before_it_is_acknowledged() {
     let again = [format!("sync {dir}"), "remove uploads/ID".into()];
     assert_eq!(watched.diary(), [content.as_slice(), &again].concat());
 
-    watched.store.delete(&digest(CONTENT)).await.unwrap();
-    assert_eq!(watched.diary(), [format!("remove {dir}/ID"), format!("sync {dir}")]);
+    delete_blob(&watched.store, &digest(CONTENT)).await.unwrap();
+    let deleting = ["create locks".into(), format!("remove {dir}/ID"), format!("sync {dir}")];
+    assert_eq!(watched.diary(), deleting);
 
     // The directory is known by now.
     push(&watched.store, CONTENT).await;
@@ -494,8 +495,22 @@ async fn a_blob_that_is_deleted_while_it_is_opened_is_not_kept_open() {
     let inner = &store.inner;
     let ticket = inner.open_blobs.ticket();
     let file = Arc::new(BlobFile::open(&inner.layout.blob(&blob), &blob).unwrap().unwrap());
-    store.delete(&blob).await.unwrap();
+    delete_blob(&store, &blob).await.unwrap();
     inner.open_blobs.keep(blob, &file, ticket);
+    assert_eq!(store.size(&blob).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn of_all_stores_on_a_folder_one_has_the_right_to_delete_a_blob() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let blob = push(&store, CONTENT).await;
+    let lock = store.lock_deletion(&blob).await.unwrap();
+    let name = folder.path().join("locks").join(&blob.hex()[..2]);
+    let another = File::open(name).unwrap();
+    assert!(matches!(another.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+    store.delete(lock).await.unwrap();
+    another.try_lock().unwrap();
     assert_eq!(store.size(&blob).await.unwrap(), None);
 }
 

@@ -189,8 +189,8 @@ async fn seal(
 }
 
 /// Publishes bytes that were hashed with another algorithm than the client now names: under the name that is
-/// known, from where they can be read and hashed again. That first name is linked too, and before anything else
-/// can fail, so that a row leads to the bytes whatever comes of the second. A client avoids the second pass with
+/// known, from where they can be read and hashed again. The session stays sealed as that first name too, so that its
+/// bytes stay until the session ends, and are garbage from then on. A client avoids the second pass with
 /// `digest-algorithm` when it starts the upload.
 async fn rehash(
     registry: &Registry,
@@ -201,14 +201,6 @@ async fn rehash(
 ) -> Result<u64, UploadError> {
     let (id, first) = (record.id, progress.hasher.finish());
     let size = publish(registry, repository, record, progress.clone(), &first).await?;
-    let blob = NewBlob {
-        digest: first,
-        size,
-        inline: None,
-        upload: None,
-    };
-    registry.catalog().link_blob(repository, blob, registry.now()).await?;
-    fail_point("upload.rehash.linked");
     let stream = registry
         .blobs()
         .read(&first, 0..size)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use hythe_blobs::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, Progress};
+use hythe_blobs::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Progress};
 use hythe_catalog::{
     BlobCatalog, BlobRecord, Catalog, CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, NewBlob,
     NewImage, PutImageError, PutOutcome, Referrer, Unlinked, UploadCatalog, UploadRecord, UploadState,
@@ -243,8 +243,12 @@ impl BlobStore for FaultyBlobs {
         self.0.distrust(blob);
     }
 
-    async fn delete(&self, blob: &Digest) -> Result<(), BlobError> {
-        self.0.delete(blob).await
+    async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
+        self.0.lock_deletion(blob).await
+    }
+
+    async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
+        self.0.delete(lock).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

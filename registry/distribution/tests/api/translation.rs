@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use hythe_blobs::BlobStore as _;
+use hythe_blobs::delete_blob;
 use hythe_model::{Digest, MediaType};
 use serde_json::Value;
 
@@ -214,7 +214,7 @@ async fn a_large_configuration_is_read_from_the_blob_store() {
     assert_eq!(answer.header(&header::CONTENT_TYPE), JWS);
     assert!(answer.body.len() > 200_000);
     // Without its bytes, that is a failure of ours.
-    plane.blobs.delete(&digest).await.unwrap();
+    delete_blob(&*plane.blobs, &digest).await.unwrap();
     assert_eq!(
         plane.send(get("large", &[JWS])).await.status,
         StatusCode::INTERNAL_SERVER_ERROR

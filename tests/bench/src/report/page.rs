@@ -74,6 +74,7 @@ fn title(section: Section) -> &'static str {
         Section::Images => "Whole images",
         Section::Power => "Small images while power cuts are taken",
         Section::Listing => "Long lists",
+        Section::Collection => "Garbage collection",
     }
 }
 

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What was promised, and whether it holds.
 
-use crate::figures::{Figures, Metric, Middle, metric};
-use crate::run::{catalog_row, power, start_row, tags_row};
+use crate::figures::{Figures, Metric, Middle, Row, metric};
+use crate::run::collection::{collect_row, pull_row};
+use crate::run::{catalog_row, grouped, power, start_row, tags_row};
 
 /// What a figure is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Than {
     /// The same of another server, round by round.
     Server(&'static str),
-    /// The same server in another row.
-    Row,
+    /// The same server with one image.
+    OneImage,
+    /// The same server with the fewest live blobs.
+    FewLive,
+    /// The same server while it does not collect.
+    NotCollecting,
     /// What SHA-256 alone takes.
     Sha256,
     /// Nothing: the figure counts.
@@ -74,6 +79,10 @@ const NGINX: Than = Than::Server("nginx");
 const MANIFESTS: u64 = 1_000_000;
 const TAGS: u64 = 100_000;
 const REPOSITORIES: u64 = 100_000;
+const LIVE: u64 = 1_000_000;
+const FEW_LIVE: u64 = 10_000;
+/// Of the slowest pull of a hundred while blobs are collected.
+const MAX_WHILE_COLLECTING: f64 = 1.1;
 /// "As with none", as a ratio: about what two starts of the same server differ by.
 const AS_WITH_NONE: f64 = 1.25;
 /// CPU of a push, as a multiple of what hashing alone takes.
@@ -162,7 +171,7 @@ fn targets() -> Vec<Target> {
         target(
             &start_row(MANIFESTS),
             metric::MILLISECONDS,
-            Than::Row,
+            Than::OneImage,
             AtMost(AS_WITH_NONE),
         ),
         target(&tags_row(TAGS), metric::P99, Than::Itself, AtMost(TEN_MILLISECONDS)),
@@ -171,6 +180,18 @@ fn targets() -> Vec<Target> {
             metric::P99,
             Than::Itself,
             AtMost(TEN_MILLISECONDS),
+        ),
+        target(
+            &collect_row(LIVE),
+            metric::CPU_EACH,
+            Than::FewLive,
+            AtMost(AS_WITH_NONE),
+        ),
+        target(
+            pull_row(true),
+            metric::P99,
+            Than::NotCollecting,
+            AtMost(MAX_WHILE_COLLECTING),
         ),
     ]);
     all
@@ -199,11 +220,13 @@ impl Target {
         };
         let unit = match self.than {
             Than::Itself => format!(" {}", self.metric.unit),
-            Than::Server(_) | Than::Row | Than::Sha256 => "×".to_owned(),
+            Than::Server(_) | Than::OneImage | Than::FewLive | Than::NotCollecting | Than::Sha256 => "×".to_owned(),
         };
         let than = match self.than {
             Than::Server(name) => format!(" ({name})"),
-            Than::Row => " (one image)".to_owned(),
+            Than::OneImage => " (one image)".to_owned(),
+            Than::FewLive => format!(" ({} live)", grouped(FEW_LIVE)),
+            Than::NotCollecting => " (not collecting)".to_owned(),
             Than::Sha256 => " (SHA-256)".to_owned(),
             Than::Itself => String::new(),
         };
@@ -235,11 +258,17 @@ impl Target {
             Than::Server(other) => row.ratio(OURS, other, self.metric),
             Than::Itself => row.middle(OURS, self.metric),
             Than::Sha256 => scaled(row.middle(OURS, self.metric)?, figures.sha256_floor?),
-            Than::Row => {
-                let other = figures.row(&start_row(1))?.middle(OURS, self.metric)?;
-                scaled(row.middle(OURS, self.metric)?, other.median)
-            }
+            Than::OneImage => self.beside(row, figures, &start_row(1)),
+            Than::FewLive => self.beside(row, figures, &collect_row(FEW_LIVE)),
+            Than::NotCollecting => self.beside(row, figures, pull_row(false)),
         }
+    }
+}
+
+impl Target {
+    fn beside(&self, row: &Row, figures: &Figures, other: &str) -> Option<Middle> {
+        let other = figures.row(other)?.middle(OURS, self.metric)?;
+        scaled(row.middle(OURS, self.metric)?, other.median)
     }
 }
 
@@ -338,7 +367,9 @@ idle memory ≤ 20 MiB
 GET 256 MiB, 64 connections: peak memory ≤ 64 MiB
 start to ready, 1,000,000 manifests (one image) ≤ 1.25×
 tag list page of 1000, 100,000 tags: p99 ≤ 10000 µs
-catalog page of 1000, 100,000 repositories: p99 ≤ 10000 µs"
+catalog page of 1000, 100,000 repositories: p99 ≤ 10000 µs
+collect a blob beside 1,000,000 live: CPU (10,000 live) ≤ 1.25×
+pull 64 KiB images, 200/s, collecting: p99 (not collecting) ≤ 1.1×"
         );
     }
 }

@@ -161,7 +161,7 @@ fn start(data: &std::path::Path) -> Result<Server> {
     })
 }
 
-fn known(server: &Server) -> Result<Endpoint> {
+pub fn known(server: &Server) -> Result<Endpoint> {
     let (password, _) = server.authorization_token(&json!({}))?;
     let endpoint = Endpoint::plain(server.registry())?.with(e2e::http::basic("AWS", &password));
     let token = hythe::bearer(&endpoint, &[REPOSITORY])?;

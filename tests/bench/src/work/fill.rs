@@ -41,21 +41,14 @@ pub fn repository(number: u64) -> String {
 }
 
 /// Columns with what stands in them instead.
-type Instead = Vec<(&'static str, String)>;
+pub type Instead = Vec<(&'static str, String)>;
 
 /// Fills the database of a server that does not run. One image must have been pushed and tagged.
 pub fn fill(database: &Path, amount: Amount) -> Result<Duration> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let started = Instant::now();
     runtime.block_on(async {
-        let mut connection = SqliteConnectOptions::new()
-            .filename(database)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Off)
-            .foreign_keys(false)
-            .disable_statement_logging()
-            .connect()
-            .await?;
+        let mut connection = open(database).await?;
         let digest = "printf('sha256:%064x', n.i)";
         let some_digest = format!("printf('sha256:%064x', n.i % {} + 1)", amount.manifests.max(1));
         let steps: [(&str, u64, Instead); 3] = [
@@ -88,8 +81,19 @@ pub fn fill(database: &Path, amount: Amount) -> Result<Duration> {
     Ok(started.elapsed())
 }
 
+/// Opens the database of a server that does not run.
+pub async fn open(database: &Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new()
+        .filename(database)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Off)
+        .foreign_keys(false)
+        .disable_statement_logging();
+    Ok(options.connect().await?)
+}
+
 /// Adds copies of a table's first row, with some columns replaced; `n.i` counts them from 1.
-async fn copies(
+pub async fn copies(
     connection: &mut SqliteConnection,
     table: &str,
     count: u64,

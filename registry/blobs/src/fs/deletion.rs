@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Deleting blobs, by one process at a time.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use hythe_model::{Digest, fail_point};
+
+use super::Inner;
+
+/// How long somebody waits who wants to delete a blob, at most.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How often he tries.
+const LOCK_POLL: Duration = Duration::from_millis(5);
+
+impl Inner {
+    /// Locks the file for all blobs whose hash begins with the same byte. The lock is the kernel's (flock(2)): it ends
+    /// when the file is closed, and so never before a call that its process is in the middle of.
+    pub(super) fn lock_deletion(&self, blob: &Digest) -> io::Result<File> {
+        let hex = blob.hex();
+        let path = self.layout.locks().join(hex.get(..2).unwrap_or_default());
+        let open = || {
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+        };
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.disk.create_dir(&self.layout.locks())?;
+                open()?
+            }
+            file => file?,
+        };
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if start.elapsed() > MAX_LOCK_WAIT => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "somebody else deletes blobs and does not end",
+                    ));
+                }
+                Err(TryLockError::WouldBlock) => sleep(LOCK_POLL),
+            }
+        }
+    }
+
+    /// Removes a blob's file, if there is one, and brings that to the disk.
+    pub(super) fn delete(&self, blob: &Digest) -> io::Result<()> {
+        let path = self.layout.blob(blob);
+        let removed = self.disk.remove(&path);
+        self.open_blobs.remove(blob);
+        removed?;
+        fail_point("blob.delete.removed");
+        // Also if it was gone already: whoever removed it may not have come to this.
+        if let Some(dir) = path.parent() {
+            match self.disk.sync_dir(dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
+            fail_point("blob.delete.dir_synced");
+        }
+        Ok(())
+    }
+}
