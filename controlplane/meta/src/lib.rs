@@ -25,6 +25,7 @@ mod blob;
 mod cache;
 mod collection;
 mod counts;
+mod creation_template;
 mod deleted_image;
 mod embedded;
 mod error;
@@ -105,6 +106,10 @@ pub use collection::{
     Reviewed,
 };
 pub use counts::ImageCounts;
+pub use creation_template::{
+    ChangeCreationTemplateError, CreateCreationTemplateError, CreationTemplateRecord, CreationTemplateSettings,
+    MAX_CREATION_TEMPLATES_PER_ACCOUNT,
+};
 pub use deleted_image::DeletedImageRecord;
 pub use error::{OpenError, SqlError, StoreError};
 pub use group::{
@@ -134,7 +139,7 @@ pub use principal::{
 pub use registry_policy::{EditPolicy, EditedPolicy};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use repository::{
-    CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewRepository, RepositoryChange,
+    CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,
     RepositoryRecord, RepositoryUsage, TagChange, UpdateRepositoryError,
 };
 pub use repository_delete::DeleteRepositoryError;

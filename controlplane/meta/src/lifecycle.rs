@@ -15,6 +15,7 @@ mod work;
 pub use batch::{BatchOutcome, LifecycleBatch, LifecycleItem, lifecycle_event_image};
 pub use image::{LifecycleRow, LifecycleSnapshot};
 pub use policy::LifecyclePolicyRecord;
+pub(crate) use policy::put;
 pub use record::{
     LifecycleKept, LifecycleKind, LifecycleOutcome, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
     LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, RuleTotals,

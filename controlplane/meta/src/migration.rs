@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (9, include_str!("../migrations/0009_collection.sql")),
     (10, include_str!("../migrations/0010_lifecycle.sql")),
     (13, include_str!("../migrations/0013_audit_also.sql")),
+    (14, include_str!("../migrations/0014_creation_templates.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

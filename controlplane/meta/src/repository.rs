@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, corrupt, values};
 use crate::writer::Durability;
-use crate::{Store, StoreError};
+use crate::{PolicyDocument, Store, StoreError, lifecycle, repository_policy};
 
 /// The most repositories of one account (ECR, "Service quotas": registered repositories). Creates that run at
 /// the same time may overshoot it by their number.
@@ -54,6 +54,15 @@ pub struct Idempotency {
     pub request_hash: String,
 }
 
+/// The policies of a repository to create.
+#[derive(Clone, Debug, Default)]
+pub struct NewPolicies {
+    /// Its policy, and as of when: see [`PolicyDocument::updated_at`].
+    pub repository: Option<(String, Timestamp)>,
+    /// Its lifecycle policy, and when it is first evaluated.
+    pub lifecycle: Option<(String, Timestamp)>,
+}
+
 /// A repository to create.
 #[derive(Clone, Debug)]
 pub struct NewRepository {
@@ -73,6 +82,8 @@ pub struct NewRepository {
     pub created_at: Timestamp,
     /// Set if the client may repeat the request.
     pub idempotency: Option<Idempotency>,
+    /// The policies that it has from the start.
+    pub policies: NewPolicies,
 }
 
 /// Why a repository was not created.
@@ -183,7 +194,7 @@ pub(crate) fn read_mutability(row: &Row, column: usize) -> Result<TagMutability,
     TagMutability::new(mode, filters).map_err(corrupt)
 }
 
-fn filters_json(mutability: &TagMutability) -> Result<String, StoreError> {
+pub(crate) fn filters_json(mutability: &TagMutability) -> Result<String, StoreError> {
     Ok(serde_json::to_string(&mutability.filters().collect::<Vec<_>>())?)
 }
 
@@ -365,6 +376,12 @@ async fn create(
     }
     if let Some(idempotency) = &new.idempotency {
         remember(session, new, idempotency, &id).await?;
+    }
+    if let Some((text, as_of)) = &new.policies.repository {
+        repository_policy::put(session, &id, &PolicyDocument::new(text, *as_of)).await?;
+    }
+    if let Some((text, due)) = &new.policies.lifecycle {
+        lifecycle::put(session, &id, &PolicyDocument::new(text, new.created_at), *due).await?;
     }
     Ok(RepositoryRecord {
         path: new.path.clone(),

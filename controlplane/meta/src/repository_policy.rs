@@ -102,8 +102,7 @@ impl Store {
             |session, (path, document, expected_version)| {
                 Box::pin(async move {
                     let (id, _) = expected(session, path, *expected_version).await?;
-                    let values = values![&id, &document.text, document.updated_at, document.version];
-                    session.execute(PUT, values).await?;
+                    put(session, &id, document).await?;
                     Ok(document.clone())
                 })
             },
@@ -131,6 +130,12 @@ impl Store {
         )
         .await
     }
+}
+
+/// Gives the repository with an id a policy in place of the one it has.
+pub(crate) async fn put(session: &mut Session, id: &str, document: &PolicyDocument) -> Result<(), StoreError> {
+    let values = values![id, &document.text, document.updated_at, document.version];
+    session.execute(PUT, values).await.map(drop)
 }
 
 /// The id of the repository and its policy, which is of the expected version.

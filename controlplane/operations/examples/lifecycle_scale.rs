@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest as hash};
 use bytes::Bytes;
 use hythe_catalog::{BlobCatalog as _, ImageCatalog as _, NewBlob, NewImage};
-use hythe_meta::{NewRepository, Store, StoreConfig};
+use hythe_meta::{NewPolicies, NewRepository, Store, StoreConfig};
 use hythe_model::{
     AccountId, Algorithm, Clock, Digest, Encryption, Manifest, ManualClock, MediaType, Region, RepositoryPath,
     ResourceTags, TagMutability,
@@ -111,6 +111,7 @@ async fn plane(store: &Store, clock: &Arc<ManualClock>) -> Outcome<ControlPlane>
         },
         control_endpoint: "http://127.0.0.1:8080".into(),
         version: "0.0.0".into(),
+        create_on_push: false,
     };
     Ok(ControlPlane::new(store.clone(), Arc::new(gate), shared, settings))
 }
@@ -126,6 +127,7 @@ async fn fill(store: &Store, clock: &Arc<ManualClock>, repository: &RepositoryPa
         tags: ResourceTags::default(),
         created_at: clock.now(),
         idempotency: None,
+        policies: NewPolicies::default(),
     };
     store.create_repository(new).await?;
     let began = Instant::now();

@@ -131,6 +131,8 @@ pub struct Settings {
     pub control_endpoint: String,
     /// The version of the server.
     pub version: String,
+    /// Whether a first push makes a repository also if no template is for it; whoever pushes needs the right to create it.
+    pub create_on_push: bool,
 }
 
 /// Where clients find the registry.
@@ -220,6 +222,7 @@ mod tests {
             },
             control_endpoint: String::new(),
             version: String::new(),
+            create_on_push: false,
         };
         let path = |account: &str| RepositoryPath {
             account: account.parse().unwrap(),

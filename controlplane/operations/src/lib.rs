@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - No operation without a `Granted`, but those about the caller itself: [`ControlPlane::caller_identity`],
-//!   [`ControlPlane::revoke_token`] (own tokens), [`ControlPlane::open_web_identity_session`], where the token is the proof, and [`ControlPlane::repositories`], which asks the gate for each entry.
+//!   [`ControlPlane::revoke_token`] (own tokens), [`ControlPlane::open_web_identity_session`], where the token is the proof; and [`ControlPlane::repositories`] and
+//!   [`ControlPlane::create_repository_for`], which ask the gate themselves.
 //! - An operation does not reveal whether something exists before the gate has said yes.
 //! - Secrets of access keys are stored sealed; tokens are not stored at all.
 //!
@@ -18,6 +19,7 @@ mod audit;
 mod authorization_token;
 mod caller_identity;
 mod control_plane;
+mod creation_template;
 mod deleted_image;
 mod garbage_collection;
 mod gate;
@@ -58,6 +60,10 @@ pub use authorization_token::{
 };
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
+pub use creation_template::{
+    CreateFromTemplateError, CreationTemplateChange, CreationTemplateError, MAX_TEMPLATE_DESCRIPTION_CHARS,
+    PutCreationTemplateError, TemplateSettingsError, UnknownTemplate,
+};
 pub use deleted_image::{DeleteImagesError, DeletedImageError, DeletedImageKey, RestoreImageError};
 pub use garbage_collection::{CollectionSettings, GarbageCollection, GarbageCollectionError};
 pub use gate::{
@@ -72,13 +78,14 @@ pub use hythe_catalog::{
 };
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
-    AuditVerification, ChainPosition, CollectionRun, CollectionTotals, DeletedImageRecord, DeletionReason, GroupRecord,
-    IdentityProviderRecord, ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted, LifecycleKept,
-    LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
-    LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange,
-    PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings, RepositoryRecord, RepositoryUsage,
-    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
-    RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, UserKind, UserRecord,
+    AuditVerification, ChainPosition, CollectionRun, CollectionTotals, CreationTemplateRecord, DeletedImageRecord,
+    DeletionReason, GroupRecord, IdentityProviderRecord, ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted,
+    LifecycleKept, LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult,
+    LifecycleRunImage, LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict,
+    MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings,
+    RepositoryRecord, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord,
+    RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove, TagNotRestored,
+    TagStatus, UserKind, UserRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};

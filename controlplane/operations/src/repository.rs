@@ -5,7 +5,9 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hythe_access::{AccessError, Caller, Granted, authorize, kinds};
-use hythe_meta::{Idempotency, NewRepository, RepositoryChange, RepositoryRecord, RepositoryUsage, StoreError};
+use hythe_meta::{
+    Idempotency, NewPolicies, NewRepository, RepositoryChange, RepositoryRecord, RepositoryUsage, StoreError,
+};
 use hythe_model::{AccountId, Encryption, EncryptionType, RepositoryName, RepositoryPath, ResourceTags, TagMutability};
 
 use crate::{ControlPlane, Page};
@@ -197,6 +199,7 @@ impl ControlPlane {
             tags: settings.tags.map(|(_, tags)| tags).unwrap_or_default(),
             created_at: self.clock().now(),
             idempotency,
+            policies: NewPolicies::default(),
         };
         let created = self.store().create_repository(new).await;
         self.gate().forget_policies();

@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod authorization_token;
 pub(crate) mod caller_identity;
+pub(crate) mod creation_template;
 pub(crate) mod deleted_image;
 pub(crate) mod garbage_collection;
 pub(crate) mod group;

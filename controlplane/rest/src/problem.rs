@@ -13,18 +13,19 @@ use hythe_model::ResourceTagError;
 use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
-    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CryptoError, DeleteImageError,
-    DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError,
-    DeletedImageError, DocumentError, EncryptionError, GarbageCollectionError, IdentityProviderError, ImageError,
-    LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy,
-    NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError,
-    ProviderSettingsError, PutAuditSettingsError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
-    PutRegistrySettingsError, RegistryPolicyError, RenewTokenError, RepositoryAccessError, RepositoryError,
-    RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError,
-    RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
-    StartLifecyclePreviewError, StartLifecycleRunError, StoreError, TagError, TokenError, UnknownAccount, UnknownImage,
-    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UpdateAccountError,
-    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreationTemplateError,
+    CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError,
+    DeleteRepositoryError, DeletedImageError, DocumentError, EncryptionError, GarbageCollectionError,
+    IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError,
+    NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
+    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal,
+    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegistryPolicyError, RenewTokenError,
+    RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError,
+    RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError,
+    SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StoreError,
+    TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal,
+    UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate, UpdateAccountError, UpdateIdentityProviderError,
+    UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -784,6 +785,11 @@ const REPOSITORY_POLICY: DocumentPlace = DocumentPlace {
     member: "/policyText",
     invalid: "Invalid repository policy provided",
 };
+const TEMPLATE_POLICY: DocumentPlace = DocumentPlace {
+    parameter: "RepositoryPolicy",
+    member: "/repositoryPolicy",
+    invalid: "Invalid repository policy provided",
+};
 const REGISTRY_POLICY: DocumentPlace = DocumentPlace {
     parameter: "PolicyText",
     member: "/policyText",
@@ -922,6 +928,52 @@ impl From<LifecycleRunError> for Problem {
             LifecycleRunError::UnknownRepository(error) => error.into(),
             LifecycleRunError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             LifecycleRunError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UnknownTemplate> for Problem {
+    fn from(error: UnknownTemplate) -> Self {
+        Self::new(code::TEMPLATE_NOT_FOUND, &error)
+    }
+}
+
+impl From<CreationTemplateError> for Problem {
+    fn from(error: CreationTemplateError) -> Self {
+        match error {
+            CreationTemplateError::Unknown(error) => error.into(),
+            CreationTemplateError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            CreationTemplateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutCreationTemplateError> for Problem {
+    fn from(error: PutCreationTemplateError) -> Self {
+        match error {
+            PutCreationTemplateError::AlreadyExists(..) => Self::new(code::TEMPLATE_ALREADY_EXISTS, &error),
+            PutCreationTemplateError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            PutCreationTemplateError::Unknown(error) => error.into(),
+            PutCreationTemplateError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            PutCreationTemplateError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutCreationTemplateError::Access(error) => error.into(),
+            PutCreationTemplateError::Settings(error) => error.into(),
+            PutCreationTemplateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<TemplateSettingsError> for Problem {
+    fn from(error: TemplateSettingsError) -> Self {
+        match error {
+            TemplateSettingsError::AppliedFor => Self::invalid_member("/appliedFor", error),
+            TemplateSettingsError::Description => Self::invalid_member("/description", error),
+            TemplateSettingsError::Encryption(error) => error.into(),
+            TemplateSettingsError::RepositoryPolicy(error) => TEMPLATE_POLICY.of(&error),
+            TemplateSettingsError::LifecyclePolicy(error) => {
+                let pointer = format!("/lifecyclePolicy{}", error.pointer());
+                Self::invalid("LifecyclePolicy", &error).at(pointer)
+            }
         }
     }
 }
@@ -1112,7 +1164,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REGISTRY_POLICY_NOT_FOUND
         | code::REPOSITORY_NOT_FOUND
         | code::REPOSITORY_POLICY_NOT_FOUND
-        | code::RESOURCE_NOT_FOUND => StatusCode::NOT_FOUND,
+        | code::RESOURCE_NOT_FOUND
+        | code::TEMPLATE_NOT_FOUND => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         code::REQUEST_TIMEOUT => StatusCode::REQUEST_TIMEOUT,
         code::ACCOUNT_CLOSED
@@ -1125,7 +1178,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::LIMIT_EXCEEDED
         | code::REPOSITORY_ALREADY_EXISTS
         | code::REPOSITORY_NOT_EMPTY
-        | code::RESOURCE_ALREADY_EXISTS => StatusCode::CONFLICT,
+        | code::RESOURCE_ALREADY_EXISTS
+        | code::TEMPLATE_ALREADY_EXISTS => StatusCode::CONFLICT,
         code::PRECONDITION_FAILED => StatusCode::PRECONDITION_FAILED,
         code::REQUEST_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
         code::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,

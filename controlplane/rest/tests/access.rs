@@ -60,6 +60,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{accountId}", OTHER_ACCOUNT)
         .replace("{policyName}", policy)
         .replace("{providerName}", "ci.example")
+        .replace("{prefix}", "team-a")
         .replace("{runId}", key)
         .replace("{accessKeyId}", key);
     let trust = json!({
@@ -114,6 +115,14 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "BatchDeleteImage" => json!({ "imageIds": [{ "imageDigest": digest }] }),
         "PutRegistrySettings" => json!({ "deletedImageRetentionDays": 30 }),
         "PutLifecyclePolicy" => json!({ "lifecyclePolicyText": LIFECYCLE_POLICY }),
+        "CreateRepositoryCreationTemplate" => json!({
+            "prefix": "new", "appliedFor": ["CREATE_ON_PUSH"], "resourceTags": [{ "Key": "a", "Value": "b" }],
+            "repositoryPolicy": RESOURCE_POLICY, "lifecyclePolicy": LIFECYCLE_POLICY,
+        }),
+        "UpdateRepositoryCreationTemplate" => json!({
+            "resourceTags": [{ "Key": "a", "Value": "b" }], "repositoryPolicy": RESOURCE_POLICY,
+            "lifecyclePolicy": LIFECYCLE_POLICY,
+        }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
@@ -142,6 +151,13 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
         let trust = r#"{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"000000000000"}}}"#;
         let role = json!({ "roleName": "deployer", "assumeRolePolicyDocument": trust });
         world.post("/api/v1/roles", role).await.expect(201);
+    }
+    if info.path.contains("{prefix}") {
+        let template = json!({ "prefix": "team-a", "appliedFor": ["CREATE_ON_PUSH"] });
+        world
+            .post("/api/v1/repository-creation-templates", template)
+            .await
+            .expect(201);
     }
     if info.path.contains("{accountId}") {
         let account = json!({ "accountId": OTHER_ACCOUNT, "accountName": "other" });
@@ -185,6 +201,7 @@ fn of_absent(path: &str) -> String {
         .replace("/ci.example", "/no.example")
         .replace("/builders", "/nobody")
         .replace("/deployer", "/nobody")
+        .replace("templates/team-a", "templates/absent")
         .replace(OTHER_ACCOUNT, "333333333333")
 }
 
@@ -193,6 +210,7 @@ fn without_names(reply: &support::Reply) -> (u16, String) {
     let text = String::from_utf8_lossy(&reply.body).replace("team-a/web", "absent");
     let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
     let text = text.replace("/ci.example", "/no.example");
+    let text = text.replace("templates/team-a", "templates/absent");
     (
         reply.status,
         text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),

@@ -52,6 +52,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_REGISTRY_BASE_DOMAIN", value_name = "DOMAIN")]
     pub registry_base_domain: Option<String>,
 
+    /// Create the repository of a first push also if no creation template is for it.
+    #[arg(long, env = "HYTHE_CREATE_ON_PUSH", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub create_on_push: Option<bool>,
+
     /// Address of the control listener (`/api/v1/`, health, metrics). Port 0 takes a free port.
     #[arg(long, env = "HYTHE_CONTROL_ADDRESS", value_name = "IP:PORT")]
     pub control_address: Option<SocketAddr>,

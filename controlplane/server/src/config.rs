@@ -102,6 +102,8 @@ pub struct RegistryListener {
     pub public_url: Option<String>,
     /// Serve each account at `<account>.<domain>`.
     pub base_domain: Option<String>,
+    /// Create the repository of a first push also if no creation template is for it; ECR does not.
+    pub create_on_push: bool,
     /// Host names that belong to an account.
     pub hosts: BTreeMap<String, AccountId>,
 }
@@ -112,6 +114,7 @@ impl Default for RegistryListener {
             address: (Ipv4Addr::LOCALHOST, 5000).into(),
             public_url: None,
             base_domain: None,
+            create_on_push: false,
             hosts: BTreeMap::new(),
         }
     }
@@ -546,6 +549,7 @@ impl Config {
         set(&mut self.registry.address, args.registry_address.as_ref());
         set_some(&mut self.registry.public_url, args.registry_public_url.as_ref());
         set_some(&mut self.registry.base_domain, args.registry_base_domain.as_ref());
+        set(&mut self.registry.create_on_push, args.create_on_push.as_ref());
         set(&mut self.control.address, args.control_address.as_ref());
         set_some(&mut self.control.public_url, args.control_public_url.as_ref());
         set_some(&mut self.health.address, args.health_address.as_ref());

@@ -13,6 +13,7 @@
 mod args;
 mod clock;
 mod config;
+mod creation;
 mod data_dir;
 mod descriptors;
 mod file_socket;

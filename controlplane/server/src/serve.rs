@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{AuditWhenFull, Config, ConfigError, DatabaseUrl, LogFormat, Plane, TlsMode};
+use crate::creation::Creator;
 use crate::data_dir::{self, CredentialsFile, DataDir, DataDirError};
 use crate::health::{self, Health};
 use crate::issuer_documents::HttpIssuerDocuments;
@@ -150,6 +151,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         registry: urls.registry_address(&config),
         control_endpoint: urls.control.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
+        create_on_push: config.registry.create_on_push,
     };
     let fresh = match hythe_operations::bootstrap(&store, &clock, &master_key, &config.default_account).await? {
         None if config.new_administrator_key => {
@@ -452,6 +454,7 @@ fn routers(
             Arc::clone(clock),
             counts,
         );
+        registry.set_repository_creator(Arc::new(Creator(plane.clone())));
         if let Some(audit) = plane.audit() {
             registry.set_audit_log(Arc::<AuditQueue>::clone(audit));
         }

@@ -73,6 +73,10 @@ codes! {
     RESOURCE_ALREADY_EXISTS = "ResourceAlreadyExistsException";
     /// 503: not now; try again after `Retry-After`.
     SERVICE_UNAVAILABLE = "ServiceUnavailable";
+    /// 409: there is a template for this prefix already.
+    TEMPLATE_ALREADY_EXISTS = "TemplateAlreadyExistsException";
+    /// 404: no template for this prefix.
+    TEMPLATE_NOT_FOUND = "TemplateNotFoundException";
     /// 429: too many requests; try again after `Retry-After`.
     THROTTLING = "ThrottlingException";
     /// 400: more resource tags than a repository may have.

@@ -19,6 +19,7 @@ mod audit;
 mod authorization_token;
 mod caller;
 pub mod code;
+mod creation_template;
 mod deleted_image;
 mod garbage_collection;
 mod group;
@@ -51,6 +52,10 @@ pub use authorization_token::{
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
 };
 pub use caller::CallerIdentity;
+pub use creation_template::{
+    CreateRepositoryCreationTemplate, RepositoryCreationTemplate, RepositoryCreationTemplatePage,
+    UpdateRepositoryCreationTemplate,
+};
 pub use deleted_image::{
     DeleteImages, DeletionReason, ImageDeletions, ImageFailure, ImageFailureCode, ImageIdentifier, PutRegistrySettings,
     RegistrySettings, RestorableImage, RestorableImagePage, RestoreImage, RestoredImage, TagFailure,

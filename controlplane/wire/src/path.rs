@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The paths of the API. A name goes percent-encoded into one segment, slashes and colons included.
 
-use hythe_model::{AccountId, Digest, RepositoryName, Tag};
+use hythe_model::{AccountId, Digest, RepositoryName, RepositoryPrefix, Tag};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What every path of the API starts with.
@@ -44,6 +44,18 @@ pub fn resource_tags(name: &RepositoryName) -> String {
 #[must_use]
 pub fn repository_access(name: &RepositoryName) -> String {
     format!("{}/access", repository(name))
+}
+
+/// The templates of repositories: `GET` lists, `POST` creates.
+#[must_use]
+pub fn repository_creation_templates() -> String {
+    format!("{PREFIX}/repository-creation-templates")
+}
+
+/// One template of repositories.
+#[must_use]
+pub fn repository_creation_template(prefix: &RepositoryPrefix) -> String {
+    format!("{}/{}", repository_creation_templates(), segment(prefix.as_str()))
 }
 
 /// `POST` asks what somebody may do.

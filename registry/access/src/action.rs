@@ -128,6 +128,14 @@ actions! {
     GetAccountSetting("ecr", AccountId),
     /// Change the settings of the registry.
     PutAccountSetting("ecr", AccountId),
+    /// Create a template of repositories that the server creates.
+    CreateRepositoryCreationTemplate("ecr", AccountId),
+    /// List and describe templates of repositories.
+    DescribeRepositoryCreationTemplates("ecr", AccountId),
+    /// Change a template of repositories.
+    UpdateRepositoryCreationTemplate("ecr", AccountId),
+    /// Delete a template of repositories.
+    DeleteRepositoryCreationTemplate("ecr", AccountId),
     /// Create a user.
     CreateUser("iam", AccountId),
     /// List and describe users.
@@ -247,6 +255,9 @@ impl Action {
         Self::CompleteLayerUpload,
         Self::PutImage,
     ];
+
+    /// The actions that a first push may need besides, where the server creates the repository.
+    pub const CREATE_ON_PUSH: &[Self] = &[Self::CreateRepository, Self::TagResource];
 }
 
 impl fmt::Display for Action {

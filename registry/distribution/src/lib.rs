@@ -22,6 +22,7 @@ mod auth;
 mod blob;
 mod body;
 mod catalog;
+mod creation;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -42,6 +43,7 @@ mod token;
 mod turns;
 mod upload;
 
+pub use creation::{CreationError, RepositoryCreator};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use registry::{Registry, RegistryConfig};

@@ -18,6 +18,7 @@ use crate::auth::Refusal;
 use crate::blob::{BlobReadError, DeleteBlobError};
 use crate::body::ReadError;
 use crate::catalog::ListRepositoriesError;
+use crate::creation::CreationError;
 use crate::input::InputError;
 use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError, TranslateError};
 use crate::response::Answer;
@@ -358,6 +359,15 @@ impl From<CatalogError> for OciError {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable, error)
             }
             CatalogError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<CreationError> for OciError {
+    fn from(error: CreationError) -> Self {
+        match error {
+            CreationError::Refused(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, error),
+            CreationError::Failed(_) => Self::internal(&error),
         }
     }
 }

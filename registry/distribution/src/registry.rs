@@ -19,7 +19,7 @@ use crate::metrics::Bound;
 use crate::oci_error::Overload;
 use crate::turns::{Counts, Size, Tenant, Turn, Turns};
 use crate::upload::Writers;
-use crate::{Limits, Metrics};
+use crate::{Limits, Metrics, RepositoryCreator};
 
 /// How many wait for a turn of uploads, manifests or bytes each, for each that has one.
 const WAITING_PER_TURN: usize = 2;
@@ -69,6 +69,7 @@ struct Inner {
     bytes: Turns,
     tasks: TaskTracker,
     audit_log: OnceLock<Arc<dyn AuditLog>>,
+    creator: OnceLock<Arc<dyn RepositoryCreator>>,
 }
 
 /// A place among the requests that are answered now, until it is dropped.
@@ -132,6 +133,7 @@ impl Registry {
             bytes,
             tasks: TaskTracker::new(),
             audit_log: OnceLock::new(),
+            creator: OnceLock::new(),
         };
         Self(Arc::new(parts))
     }
@@ -139,6 +141,15 @@ impl Registry {
     /// From now on, every request is recorded. The first log stays.
     pub fn set_audit_log(&self, log: Arc<dyn AuditLog>) {
         let _ = self.0.audit_log.set(log);
+    }
+
+    /// From now on, a first push may create its repository. The first creator stays.
+    pub fn set_repository_creator(&self, creator: Arc<dyn RepositoryCreator>) {
+        let _ = self.0.creator.set(creator);
+    }
+
+    pub(crate) fn creator(&self) -> Option<&dyn RepositoryCreator> {
+        self.0.creator.get().map(|creator| &**creator)
     }
 
     pub(crate) fn audit_log(&self) -> Option<&Arc<dyn AuditLog>> {

@@ -139,10 +139,10 @@ fn actions(right: &str) -> Vec<Action> {
     let pull = || Action::PULL.iter().copied().chain([Action::ListImages]);
     match right {
         "pull" => pull().collect(),
-        "push" => Action::PUSH.to_vec(),
+        "push" => [Action::PUSH, Action::CREATE_ON_PUSH].concat(),
         "delete" => vec![Action::BatchDeleteImage],
         "*" => pull()
-            .chain(Action::PUSH.iter().copied())
+            .chain(actions("push"))
             .chain([Action::BatchDeleteImage])
             .collect(),
         _ => Vec::new(),

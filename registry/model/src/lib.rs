@@ -25,6 +25,7 @@ mod media_type;
 mod missing_sync;
 mod mutability;
 mod object;
+mod prefix;
 mod reference;
 mod repository;
 mod resource_tag;
@@ -46,6 +47,7 @@ pub use manifest::{Descriptor, MAX_MANIFEST_BYTES, Manifest, ManifestError, Mani
 pub use media_type::MediaType;
 pub use missing_sync::Sync;
 pub use mutability::{ExclusionFilter, MAX_EXCLUSION_FILTERS, TagMutability, TagMutabilityMode};
+pub use prefix::{CreationTrigger, RepositoryPrefix};
 pub use reference::Reference;
 pub use repository::{RepositoryName, RepositoryPath};
 pub use resource_tag::{MAX_RESOURCE_TAGS, ResourceTagError, ResourceTags};

@@ -38,7 +38,7 @@ impl RepositoryName {
 parsed_text!(RepositoryName, "repository name", PATTERN);
 
 /// Whether `part` is `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
-fn is_path_component(part: &str) -> bool {
+pub(crate) fn is_path_component(part: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let mut rest = part.as_bytes();
     loop {

@@ -24,6 +24,7 @@ pub(crate) mod registry;
 pub(crate) mod registry_policy;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;
+mod repository_template;
 pub(crate) mod role;
 pub(crate) mod role_session;
 pub(crate) mod signing_key;

@@ -10,7 +10,7 @@ use hythe_client::wire::{
 };
 use hythe_model::{EncryptionType, ExclusionFilter, RepositoryName, TagMutabilityMode};
 
-use super::repository_policy;
+use super::{repository_policy, repository_template};
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::error::CliError;
@@ -85,6 +85,9 @@ pub enum RepositoryCommand {
     /// Manage the policy of a repository: who may do what with it
     #[command(subcommand, after_help = repository_policy::EXAMPLES)]
     Policy(repository_policy::RepositoryPolicyCommand),
+    /// Manage templates: what repositories are like that the server creates, on a first push for example
+    #[command(subcommand, after_help = repository_template::EXAMPLES)]
+    Template(repository_template::RepositoryTemplateCommand),
 }
 
 /// `hythe repository create`
@@ -137,7 +140,7 @@ pub struct UpdateArgs {
 
 /// The modes of tag mutability, as options are spelt.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mutability {
+pub(super) enum Mutability {
     /// Every tag may move
     #[value(alias = "MUTABLE")]
     Mutable,
@@ -242,6 +245,7 @@ pub(crate) async fn run(command: RepositoryCommand, context: &Context) -> Result
             show_tags(context, &client.remove_resource_tags(&name, &keys).await?.value)
         }
         RepositoryCommand::Policy(command) => repository_policy::run(command, context).await,
+        RepositoryCommand::Template(command) => repository_template::run(command, context).await,
         RepositoryCommand::Tags { name } => show_tags(context, &client.resource_tags(&name).await?.value),
     }
 }

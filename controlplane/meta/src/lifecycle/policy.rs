@@ -68,8 +68,7 @@ impl Store {
             |session, (path, document, due, expected_version)| {
                 Box::pin(async move {
                     let (id, _) = expected(session, path, *expected_version).await?;
-                    let values = values![&id, &document.text, document.updated_at, document.version, *due];
-                    session.execute(PUT, values).await?;
+                    put(session, &id, document, *due).await?;
                     Ok(LifecyclePolicyRecord {
                         document: document.clone(),
                         last_evaluated_at: None,
@@ -100,6 +99,17 @@ impl Store {
         )
         .await
     }
+}
+
+/// Gives the repository with an id a lifecycle policy in place of the one it has.
+pub(crate) async fn put(
+    session: &mut Session,
+    id: &str,
+    document: &PolicyDocument,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    let values = values![id, &document.text, document.updated_at, document.version, due];
+    session.execute(PUT, values).await.map(drop)
 }
 
 /// The policy of a repository, within a transaction.

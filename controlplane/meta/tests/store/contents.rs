@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use hythe_catalog::{BlobCatalog, ImageCatalog, NewBlob, NewImage};
-use hythe_meta::{NewRepository, RepositoryRecord, Store};
+use hythe_meta::{NewPolicies, NewRepository, RepositoryRecord, Store};
 use hythe_model::{
     AccountId, Algorithm, Digest, Encryption, Manifest, MediaType, RepositoryPath, ResourceTags, Tag, TagMutability,
 };
@@ -50,6 +50,7 @@ pub fn new_repository(name: &str) -> NewRepository {
         tags: ResourceTags::default(),
         created_at: now(),
         idempotency: None,
+        policies: NewPolicies::default(),
     }
 }
 

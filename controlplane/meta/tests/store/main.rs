@@ -16,6 +16,7 @@ mod cache;
 mod catalog;
 mod concurrency;
 mod contents;
+mod creation_template;
 mod deleted_image;
 mod durability;
 mod harness;

@@ -113,7 +113,7 @@ impl ControlPlane {
     }
 
     /// Whether a text is a policy that this server takes.
-    pub(super) fn check_lifecycle_policy(&self, text: &str) -> Result<LifecyclePolicy, Invalid> {
+    pub(crate) fn check_lifecycle_policy(&self, text: &str) -> Result<LifecyclePolicy, Invalid> {
         if self.lifecycle().is_strict {
             LifecyclePolicy::parse_strict(text)
         } else {

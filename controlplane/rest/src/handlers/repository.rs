@@ -166,9 +166,9 @@ fn answer(context: &Context, record: &RepositoryRecord) -> Result<Response, Prob
     json(StatusCode::OK, &shape(&context.plane, record), Some(record.version))
 }
 
-const FILTERS: &str = "/imageTagMutabilityExclusionFilters";
+pub(super) const FILTERS: &str = "/imageTagMutabilityExclusionFilters";
 
-fn mutability(
+pub(super) fn mutability(
     mode: TagMutabilityMode,
     filters: Vec<ImageTagMutabilityExclusionFilter>,
 ) -> Result<TagMutability, Problem> {

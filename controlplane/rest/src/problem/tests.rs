@@ -59,6 +59,10 @@ fn no_rollback(reason: RollbackTagRefusal) -> RollbackTagError {
     RollbackTagError::NoImage { tag: tag(), reason }
 }
 
+fn prefix() -> hythe_model::RepositoryPrefix {
+    "prod".parse().unwrap()
+}
+
 fn corrupt() -> StoreError {
     StoreError::Corrupt("SECRET".into())
 }
@@ -304,6 +308,22 @@ fn every_error_has_its_status_and_code() {
         "AssumeRole::TooDeep" => AssumeRoleError::Open(OpenSessionError::TooDeep),
         "AssumeRole::Crypto" => AssumeRoleError::Open(OpenSessionError::Crypto(CryptoError)),
         "AssumeRole::Store" => AssumeRoleError::Store(corrupt()),
+        "UnknownTemplate" => UnknownTemplate(prefix(), account.clone()),
+        "CreationTemplate::Unknown" => CreationTemplateError::Unknown(UnknownTemplate(prefix(), account.clone())),
+        "CreationTemplate::VersionMismatch" => CreationTemplateError::VersionMismatch,
+        "CreationTemplate::Store" => CreationTemplateError::Store(corrupt()),
+        "PutCreationTemplate::AlreadyExists" => PutCreationTemplateError::AlreadyExists(prefix(), account.clone()),
+        "PutCreationTemplate::LimitExceeded" => PutCreationTemplateError::LimitExceeded(account.clone()),
+        "PutCreationTemplate::Unknown" => PutCreationTemplateError::Unknown(UnknownTemplate(prefix(), account.clone())),
+        "PutCreationTemplate::Nothing" => PutCreationTemplateError::Nothing,
+        "PutCreationTemplate::VersionMismatch" => PutCreationTemplateError::VersionMismatch,
+        "PutCreationTemplate::Access" => PutCreationTemplateError::Access(AccessError::Denied("no".into())),
+        "PutCreationTemplate::Settings" => PutCreationTemplateError::Settings(TemplateSettingsError::AppliedFor),
+        "PutCreationTemplate::Store" => PutCreationTemplateError::Store(corrupt()),
+        "TemplateSettings::Description" => TemplateSettingsError::Description,
+        "TemplateSettings::Encryption" => TemplateSettingsError::Encryption(EncryptionError::KeyNotTaken),
+        "TemplateSettings::RepositoryPolicy" => TemplateSettingsError::RepositoryPolicy(malformed()),
+        "TemplateSettings::LifecyclePolicy" => TemplateSettingsError::LifecyclePolicy(no_lifecycle_policy()),
         "GarbageCollection::NotDefaultAccount" => GarbageCollectionError::NotDefaultAccount,
         "GarbageCollection::RunUnknown" => GarbageCollectionError::RunUnknown("x".into()),
         "GarbageCollection::Store" => GarbageCollectionError::Store(corrupt()),

@@ -218,6 +218,7 @@ fn plane_of(store: &Store, clock: &Arc<ManualClock>, master: &MasterKey, default
         },
         control_endpoint: "http://127.0.0.1:8080".into(),
         version: "0.0.0-test".into(),
+        create_on_push: false,
     };
     ControlPlane::new(store.clone(), Arc::new(gate), clock, settings)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::{ByteStream, Hasher, Progress};
-use hythe_catalog::NewBlob;
+use hythe_catalog::{CatalogError, NewBlob};
 use hythe_model::{Algorithm, Digest, UploadId, fail_point};
 
 use super::alive::keep_alive;
@@ -16,9 +16,11 @@ use super::receive::{Gathered, gather};
 use super::status::give_up;
 use super::{UploadError, created, session_answer};
 use crate::Registry;
+use crate::account::Named;
 use crate::auth::Visitor;
 use crate::blob::mount;
 use crate::body::incoming;
+use crate::creation::create_on_push;
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
 use crate::response::OCI_CHUNK_MIN_LENGTH;
@@ -45,6 +47,7 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
                 .extend(from.map(|from| ("from".into(), from.to_string())));
         });
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        ensure_repository(visitor, &named).await?;
         if mount(visitor, &named, &target, &digest, input.parameter("from").as_deref()).await? {
             return Ok(created(&named, &digest).into_response());
         }
@@ -56,6 +59,7 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
         });
         let part = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
         let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        ensure_repository(visitor, &named).await?;
         let length = input.content_length();
         let _turn = registry.upload_turn(&visitor.tenant(), length).await?;
         let body = incoming(registry, input.body, length);
@@ -65,11 +69,27 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
     let algorithm = algorithm
         .or(mounted.map(|digest| digest.algorithm()))
         .unwrap_or(Algorithm::Sha256);
-    let id = begin_upload(registry, &granted, algorithm).await?;
+    let id = match begin_upload(registry, &granted, algorithm).await {
+        Err(UploadError::Catalog(CatalogError::RepositoryUnknown(repository)))
+            if create_on_push(visitor, &repository).await? =>
+        {
+            begin_upload(registry, &granted, algorithm).await?
+        }
+        begun => begun?,
+    };
     let answer = session_answer(StatusCode::ACCEPTED, &named, id, 0);
     Ok(answer
         .with(OCI_CHUNK_MIN_LENGTH, registry.limits().chunk_min_bytes)
         .into_response())
+}
+
+/// Before bytes are taken or looked for that cannot be asked for twice: creates the repository if it is absent and may be.
+async fn ensure_repository(visitor: &Visitor, named: &Named) -> Result<(), OciError> {
+    let registry = &visitor.registry;
+    if registry.creator().is_some() && !registry.catalog().repository_exists(&named.path).await? {
+        create_on_push(visitor, &named.path).await?;
+    }
+    Ok(())
 }
 
 #[tracing::instrument(name = "upload.begin", level = "debug", skip_all, fields(

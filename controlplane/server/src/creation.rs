@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Repositories that the data plane needs and the control plane creates.
+
+use async_trait::async_trait;
+use hythe_access::Caller;
+use hythe_distribution::{CreationError, RepositoryCreator};
+use hythe_model::{CreationTrigger, RepositoryPath};
+use hythe_operations::{ControlPlane, CreateFromTemplateError, CreateRepositoryError};
+
+/// Creates repositories from the templates of their registry.
+#[derive(Debug)]
+pub struct Creator(pub ControlPlane);
+
+#[async_trait]
+impl RepositoryCreator for Creator {
+    async fn create_on_push(&self, caller: &Caller, repository: &RepositoryPath) -> Result<bool, CreationError> {
+        let created = self
+            .0
+            .create_repository_for(caller, repository, CreationTrigger::CreateOnPush)
+            .await;
+        created.map_err(|error| match error {
+            CreateFromTemplateError::Settings(..)
+            | CreateFromTemplateError::Create(CreateRepositoryError::LimitExceeded(..)) => {
+                CreationError::Refused(error.to_string())
+            }
+            CreateFromTemplateError::Access(_)
+            | CreateFromTemplateError::Create(_)
+            | CreateFromTemplateError::Store(_) => CreationError::Failed(Box::new(error)),
+        })
+    }
+}
