@@ -31,6 +31,7 @@ pub mod recorder;
 pub mod registry;
 pub mod server;
 pub mod terraform;
+pub mod terraform_life;
 
 pub use control_recorder::ControlRecorder;
 pub use docker::DockerEngine;
