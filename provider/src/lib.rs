@@ -29,6 +29,7 @@ mod ephemeral;
 mod functions;
 mod iam;
 mod image_uri;
+mod lifecycle;
 mod noun;
 pub mod pages;
 mod policy;

@@ -14,14 +14,16 @@ use tfplugin::{Attr, Call, Contents, Diagnostic, Diagnostics, Path, Provider, Re
 
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
-use crate::data_sources::{CallerIdentity, PolicyDocument, Registry, Repositories, RepositoryData};
+use crate::data_sources::{
+    CallerIdentity, Image, Images, LifecyclePolicyDocument, PolicyDocument, Registry, Repositories, RepositoryData,
+};
 use crate::diagnostics;
 use crate::ephemeral::{AuthorizationToken, RoleSession};
-use crate::functions::{BuildImageUri, ParseArn, ParseImageUri};
+use crate::functions::{BuildImageUri, LifecyclePolicyMatches, ParseArn, ParseImageUri};
 use crate::noun::{managed, whole};
 use crate::resources::{
-    AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, Policy, RegistryPolicy,
-    RegistryPolicyStatement, RegistrySettings, Repository, RepositoryList, RepositoryPolicy, Role,
+    AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
+    RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository, RepositoryList, RepositoryPolicy, Role,
     RolePolicyAttachment, User, UserPolicyAttachment,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
@@ -153,6 +155,7 @@ impl Provider for HytheProvider {
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,
+            whole::<LifecyclePolicy>,
             whole::<Account>,
             whole::<User>,
             whole::<AccessKey>,
@@ -174,12 +177,16 @@ impl Provider for HytheProvider {
             .data_source::<Repositories>()
             .data_source::<CallerIdentity>()
             .data_source::<PolicyDocument>()
+            .data_source::<LifecyclePolicyDocument>()
+            .data_source::<Image>()
+            .data_source::<Images>()
             .data_source::<Registry>()
             .ephemeral::<AuthorizationToken>()
             .ephemeral::<RoleSession>()
             .function::<ParseImageUri>()
             .function::<BuildImageUri>()
             .function::<ParseArn>()
+            .function::<LifecyclePolicyMatches>()
     }
 
     async fn configure(&self, cx: &Call<()>, config: Configuration) -> Result<Option<Connection>> {

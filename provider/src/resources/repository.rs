@@ -410,7 +410,10 @@ async fn warn_of_images(cx: &Call<Connection>, connection: &Connection, state: &
         };
         (
             "Images will be deleted",
-            format!("Repository `{name}` holds {images}, and `force_delete` is set: they will be deleted with it."),
+            format!(
+                "Repository `{name}` holds {images}, and `force_delete` is set: they will be deleted with it, and cannot be \
+                 restored."
+            ),
         )
     } else {
         ("Repository is not empty", diagnostics::holds_images(&name, Some(count)))

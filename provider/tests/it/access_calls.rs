@@ -11,6 +11,7 @@ use crate::server::ACCOUNT;
 
 const REPOSITORY_POLICY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"ecr:BatchGetImage"}}"#;
 const REGISTRY_POLICY: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"ecr:BatchGetImage","Resource":"*"}}"#;
+const LIFECYCLE_POLICY: &str = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}"#;
 const STATEMENT: &str =
     r#"{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"ecr:BatchGetImage","Resource":"*"}"#;
 const IDENTITY_POLICY: &str =
@@ -56,6 +57,15 @@ fn nouns() -> Vec<Noun> {
                 "team/web",
                 json!({ "repository": "team/web" }),
                 &["policy", "repository"],
+            )
+        },
+        Noun {
+            filter: json!({ "repository_prefix": "team/" }),
+            ..noun(
+                "lifecycle_policy",
+                "team/web",
+                json!({ "repository": "team/web" }),
+                &["policy", "repository", "rules"],
             )
         },
         noun("registry_policy", ACCOUNT, json!({}), &["policy"]),
@@ -140,6 +150,10 @@ fn furnish(plugin: &Plugin) {
         (
             "repositories/team/web/policy",
             json!({ "registryId": ACCOUNT, "repositoryName": "team/web", "policyText": REPOSITORY_POLICY }),
+        ),
+        (
+            "repositories/team/web/lifecycle-policy",
+            json!({ "registryId": ACCOUNT, "repositoryName": "team/web", "lifecyclePolicyText": LIFECYCLE_POLICY }),
         ),
         (
             "registry/policy",

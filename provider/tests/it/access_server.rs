@@ -28,7 +28,7 @@ pub struct Access {
 impl Access {
     pub fn knows(path: &[&str]) -> bool {
         match path {
-            ["repositories", _, "policy"] | ["registry", "policy", ..] => true,
+            ["repositories", _, "policy" | "lifecycle-policy"] | ["registry", "policy", ..] => true,
             [list, ..] => LISTS.iter().any(|(name, ..)| name == list),
             [] => false,
         }
@@ -242,6 +242,7 @@ fn absent() -> Response {
 fn absent_at(path: &str) -> Response {
     let code = match path {
         "registry/policy" => "RegistryPolicyNotFoundException",
+        path if path.ends_with("/lifecycle-policy") => "LifecyclePolicyNotFoundException",
         path if path.starts_with("repositories/") => "RepositoryPolicyNotFoundException",
         _ => return absent(),
     };
