@@ -23,8 +23,8 @@ use crate::functions::{BuildImageUri, LifecyclePolicyMatches, ParseArn, ParseIma
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
-    RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository, RepositoryList, RepositoryPolicy, Role,
-    RolePolicyAttachment, User, UserPolicyAttachment,
+    RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository, RepositoryCreationTemplate, RepositoryList,
+    RepositoryPolicy, Role, RolePolicyAttachment, User, UserPolicyAttachment,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
@@ -152,6 +152,7 @@ impl Provider for HytheProvider {
     fn contents(&self) -> Contents<Connection> {
         let nouns = [
             whole::<RepositoryPolicy>,
+            whole::<RepositoryCreationTemplate>,
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,

@@ -13,8 +13,10 @@ mod registry_policy;
 mod registry_policy_statement;
 mod registry_settings;
 mod repository;
+mod repository_creation_template;
 mod repository_policy;
 mod role;
+mod tag_mutability;
 mod user;
 
 pub(crate) use access_key::AccessKey;
@@ -29,6 +31,7 @@ pub(crate) use registry_policy::RegistryPolicy;
 pub(crate) use registry_policy_statement::RegistryPolicyStatement;
 pub(crate) use registry_settings::RegistrySettings;
 pub(crate) use repository::{Repository, RepositoryList};
+pub(crate) use repository_creation_template::RepositoryCreationTemplate;
 pub(crate) use repository_policy::RepositoryPolicy;
 pub(crate) use role::Role;
 pub(crate) use user::User;

@@ -6,7 +6,7 @@ mod list;
 mod state;
 
 use hythe_client::{ClientError, IdempotencyKey};
-use hythe_model::{ExclusionFilter, RepositoryName, TagMutability, TagMutabilityMode};
+use hythe_model::RepositoryName;
 use hythe_wire::{UpdateRepository, code};
 use tfplugin::{
     Attr, Call, Create, Diagnostic, Diagnostics, Field as _, Identity, Import, MoveSource, Object, Path, Plan,
@@ -15,13 +15,13 @@ use tfplugin::{
 
 pub(crate) use list::RepositoryList;
 
+use super::tag_mutability::{self, ExclusionFilterModel};
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::diagnostics;
 use crate::tags::{TagMap, Tags, check_tags, difference};
 
 const AES256: &str = "AES256";
-const WILDCARD: &str = "WILDCARD";
 
 /// Manages a repository: a named place for images in a registry.
 ///
@@ -78,18 +78,6 @@ pub struct Repository {
     pub created_at: Attr<String>,
 }
 
-/// Tags that are an exception.
-#[derive(Clone, Debug, PartialEq, Eq, Object)]
-pub struct ExclusionFilterModel {
-    /// The pattern, such as `dev-*`: 1 to 128 letters, digits, `.`, `_`, `-` and at most two `*`, which stand for any
-    /// characters.
-    #[tf(required, validate = parses::<ExclusionFilter>)]
-    pub filter: Attr<String>,
-    /// How the pattern is read.
-    #[tf(optional, default = WILDCARD, one_of = [WILDCARD])]
-    pub filter_type: Attr<String>,
-}
-
 /// Encryption at rest.
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
 pub struct Encryption {
@@ -102,12 +90,32 @@ pub struct Encryption {
 }
 
 impl Encryption {
-    fn default_value() -> Value {
+    pub(crate) fn default_value() -> Value {
         Self {
             kind: AES256.into(),
             key: Attr::Null,
         }
         .to_value()
+    }
+
+    /// What takes no key has none.
+    pub(crate) fn plan(planned: &mut Attr<Self>) {
+        if let Attr::Known(Self { kind, key }) = planned
+            && kind.as_str() == Some(AES256)
+        {
+            *key = Attr::Null;
+        }
+    }
+
+    /// Whether kind and key go together.
+    pub(crate) fn check(config: &Attr<Self>, diagnostics: &mut Diagnostics) {
+        if let Attr::Known(Self { kind, key }) = config
+            && key.known().is_some()
+            && (kind.is_null() || kind.as_str() == Some(AES256))
+        {
+            let path = Path::new("encryption").attribute("key");
+            diagnostics.push(invalid(path, "Only the types `KMS` and `KMS_DSSE` take a key."));
+        }
     }
 }
 
@@ -136,23 +144,14 @@ impl Resource for Repository {
 
     fn validate(config: &Self) -> Diagnostics {
         let mut diagnostics = check_tags(&config.tags, &Path::new("tags"));
-        check_mutability(config, &mut diagnostics);
-        if let Attr::Known(Encryption { kind, key }) = &config.encryption
-            && key.known().is_some()
-            && (kind.is_null() || kind.as_str() == Some(AES256))
-        {
-            let path = Path::new("encryption").attribute("key");
-            diagnostics.push(invalid(path, "Only the types `KMS` and `KMS_DSSE` take a key."));
-        }
+        let filters = &config.image_tag_mutability_exclusion_filter;
+        tag_mutability::check(&config.image_tag_mutability, filters, &mut diagnostics);
+        Encryption::check(&config.encryption, &mut diagnostics);
         diagnostics
     }
 
     async fn plan(cx: &Call<Connection>, plan: &mut Plan<Self>) -> Result<()> {
-        if let Attr::Known(Encryption { kind, key }) = &mut plan.planned.encryption
-            && kind.as_str() == Some(AES256)
-        {
-            *key = Attr::Null;
-        }
+        Encryption::plan(&mut plan.planned.encryption);
         let Some(connection) = cx.client_if_configured() else {
             return Ok(());
         };
@@ -419,41 +418,4 @@ async fn warn_of_images(cx: &Call<Connection>, connection: &Connection, state: &
         ("Repository is not empty", diagnostics::holds_images(&name, Some(count)))
     };
     cx.warn(summary, detail);
-}
-
-/// The mode and its filters, by the server's own rules, as far as they are known.
-fn check_mutability(config: &Repository, diagnostics: &mut Diagnostics) {
-    let mode = match &config.image_tag_mutability {
-        Attr::Unknown => return,
-        Attr::Null => TagMutabilityMode::default(),
-        // A text that is none is already refused by the schema.
-        Attr::Known(mode) => match mode.parse() {
-            Ok(mode) => mode,
-            Err(_) => return,
-        },
-    };
-    let filters: Option<Vec<ExclusionFilter>> = match &config.image_tag_mutability_exclusion_filter {
-        Attr::Unknown => return,
-        Attr::Null => Some(Vec::new()),
-        Attr::Known(filters) => filters
-            .iter()
-            .map(|filter| filter.filter.as_str()?.parse().ok())
-            .collect(),
-    };
-    let Some(filters) = filters else { return };
-    let is_absent = filters.is_empty() && config.image_tag_mutability_exclusion_filter.is_null();
-    match TagMutability::new(mode, filters) {
-        Ok(_) => {}
-        Err(_) if is_absent => {
-            let problem = format!(
-                "`{}` needs `image_tag_mutability_exclusion_filter`, with 1 to 5 patterns.",
-                mode.as_str()
-            );
-            diagnostics.push(invalid(Path::new("image_tag_mutability"), problem));
-        }
-        Err(error) => diagnostics.push(invalid(
-            Path::new("image_tag_mutability_exclusion_filter"),
-            error.to_string(),
-        )),
-    }
 }

@@ -137,6 +137,12 @@ fn nouns() -> Vec<Noun> {
             json!({ "name": "issuer.example.com/x" }),
             &["client_ids", "url"],
         ),
+        noun(
+            "repository_creation_template",
+            "team/a",
+            json!({ "prefix": "team/a" }),
+            &["applied_for", "prefix", "resource_tags"],
+        ),
     ]
 }
 
@@ -202,6 +208,14 @@ fn furnish(plugin: &Plugin) {
                 "providerName": "issuer.example.com/x", "arn": arn("oidc-provider", "issuer.example.com/x"),
                 "url": "https://issuer.example.com/x", "clientIdList": ["hythe"], "signingAlgorithms": ["RS256", "ES256"],
                 "createdAt": at, "updatedAt": at,
+            }),
+        ),
+        (
+            "repository-creation-templates/team/a",
+            json!({
+                "registryId": ACCOUNT, "prefix": "team/a", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability": "MUTABLE",
+                "allowSparseIndexes": false, "encryptionConfiguration": { "encryptionType": "AES256" },
+                "resourceTags": [{ "Key": "team", "Value": "a" }], "createdAt": at, "updatedAt": at,
             }),
         ),
     ] {

@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::server::{ACCOUNT, created, ok, problem, text};
 
 /// Lists: their path, the member that is their key, and the member of the page.
-const LISTS: [(&str, &str, &str); 6] = [
+const LISTS: [(&str, &str, &str); 7] = [
     ("accounts", "accountId", "accounts"),
     ("users", "userName", "users"),
     ("groups", "groupName", "groups"),
     ("roles", "roleName", "roles"),
     ("policies", "policyName", "policies"),
     ("identity-providers", "providerName", "identityProviders"),
+    ("repository-creation-templates", "prefix", "repositoryCreationTemplates"),
 ];
 
 /// Objects by their paths, such as `users/alice` and `repositories/web/policy`.
@@ -242,6 +243,7 @@ fn absent() -> Response {
 fn absent_at(path: &str) -> Response {
     let code = match path {
         "registry/policy" => "RegistryPolicyNotFoundException",
+        path if path.starts_with("repository-creation-templates/") => "TemplateNotFoundException",
         path if path.ends_with("/lifecycle-policy") => "LifecyclePolicyNotFoundException",
         path if path.starts_with("repositories/") => "RepositoryPolicyNotFoundException",
         _ => return absent(),

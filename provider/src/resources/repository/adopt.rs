@@ -3,7 +3,8 @@
 
 use tfplugin::{Attr, Json, MoveSource, Set};
 
-use super::{AES256, Encryption, ExclusionFilterModel, Repository, WILDCARD};
+use super::{AES256, Encryption, ExclusionFilterModel, Repository};
+use crate::resources::tag_mutability::WILDCARD;
 use crate::tags::TagMap;
 
 /// The end of the address of the AWS provider, on whatever registry.

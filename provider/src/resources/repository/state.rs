@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A repository as Terraform has it and as the API has it.
 
-use hythe_model::{EncryptionType, ExclusionFilter, TagMutabilityMode};
-use hythe_wire::{
-    CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, ImageTagMutabilityExclusionFilter,
-    UpdateRepository,
-};
-use tfplugin::{Attr, Path, Result, Set};
+use hythe_model::{EncryptionType, TagMutabilityMode};
+use hythe_wire::{CreateRepository, EncryptionConfiguration, ImageScanningConfiguration, UpdateRepository};
+use tfplugin::{Attr, Result};
 
-use super::{Encryption, ExclusionFilterModel, Repository};
-use crate::argument::{invalid, parsed};
+use super::{Encryption, Repository};
+use crate::argument::parsed;
+use crate::resources::tag_mutability::{filters_of, observed_filters};
 use crate::tags::{Tags, to_wire};
 
 impl Repository {
@@ -30,14 +28,10 @@ impl Repository {
         } = server;
         self.name = String::from(repository_name).into();
         self.image_tag_mutability = image_tag_mutability.as_str().into();
-        // The server does not tell an empty set from none.
-        let was_written = self.image_tag_mutability_exclusion_filter.known().is_some();
-        self.image_tag_mutability_exclusion_filter =
-            if image_tag_mutability_exclusion_filters.is_empty() && !was_written {
-                Attr::Null
-            } else {
-                Attr::Known(filters_from(image_tag_mutability_exclusion_filters))
-            };
+        self.image_tag_mutability_exclusion_filter = observed_filters(
+            &self.image_tag_mutability_exclusion_filter,
+            image_tag_mutability_exclusion_filters,
+        );
         self.encryption = Attr::Known(encryption_configuration.into());
         self.scan_on_push = image_scanning_configuration.scan_on_push.into();
         self.allow_sparse_indexes = allow_sparse_indexes.into();
@@ -54,7 +48,7 @@ impl Repository {
         Ok(CreateRepository {
             repository_name: parsed("name", &self.name)?,
             image_tag_mutability: Some(self.mode()?),
-            image_tag_mutability_exclusion_filters: self.filters()?,
+            image_tag_mutability_exclusion_filters: filters_of(&self.image_tag_mutability_exclusion_filter)?,
             image_scanning_configuration: Some(self.scanning()),
             // Left out where it is the default, so that servers that do not know it yet take the request.
             allow_sparse_indexes: self.allow_sparse_indexes.known().copied().filter(|allowed| *allowed),
@@ -67,7 +61,8 @@ impl Repository {
     pub(super) fn settings_since(&self, prior: &Self) -> Result<UpdateRepository> {
         let mut request = UpdateRepository::default();
         // Prior filters may be written as another set of the same elements; the server takes mode and filters together.
-        let (filters, before) = (self.filters()?, prior.filters()?);
+        let filters = filters_of(&self.image_tag_mutability_exclusion_filter)?;
+        let before = filters_of(&prior.image_tag_mutability_exclusion_filter)?;
         if self.image_tag_mutability != prior.image_tag_mutability || filters != before {
             request.image_tag_mutability = Some(self.mode()?);
             request.image_tag_mutability_exclusion_filters = filters;
@@ -90,28 +85,10 @@ impl Repository {
             scan_on_push: self.scan_on_push.unwrap_or_default(),
         }
     }
-
-    /// The filters, sorted; `None` if there is none.
-    fn filters(&self) -> Result<Option<Vec<ImageTagMutabilityExclusionFilter>>> {
-        let place = || Path::new("image_tag_mutability_exclusion_filter");
-        let Some(filters) = self.image_tag_mutability_exclusion_filter.known() else {
-            return Ok(None);
-        };
-        let mut parsed = Vec::new();
-        for filter in filters {
-            let text = filter.filter.required("filter")?;
-            let filter: ExclusionFilter = text
-                .parse()
-                .map_err(|error: hythe_model::ParseError| invalid(place(), error.to_string()))?;
-            parsed.push(filter.into());
-        }
-        parsed.sort();
-        Ok((!parsed.is_empty()).then_some(parsed))
-    }
 }
 
 impl Encryption {
-    fn to_wire(&self) -> Result<EncryptionConfiguration> {
+    pub(crate) fn to_wire(&self) -> Result<EncryptionConfiguration> {
         let encryption_type: EncryptionType = parsed("encryption", &self.kind)?;
         Ok(EncryptionConfiguration {
             encryption_type,
@@ -127,13 +104,4 @@ impl From<EncryptionConfiguration> for Encryption {
             key: server.kms_key.into(),
         }
     }
-}
-
-/// The filters as a set of objects.
-fn filters_from(filters: Vec<ImageTagMutabilityExclusionFilter>) -> Set<ExclusionFilterModel> {
-    let object = |filter: ImageTagMutabilityExclusionFilter| ExclusionFilterModel {
-        filter: String::from(filter.filter).into(),
-        filter_type: super::WILDCARD.into(),
-    };
-    filters.into_iter().map(object).collect()
 }

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_repository_creation_template.team_a
+  identity = {
+    prefix = "team-a"
+  }
+}
