@@ -133,6 +133,19 @@ async fn a_scope_limits_and_never_adds() {
         .send()
         .await
         .expect_code(403, "AccessDeniedException");
+    // Nor are repositories of other accounts, whatever their names.
+    let scope_of = |account: Option<&str>| {
+        let mut entry = json!({ "repositories": ["team-a/*"], "actions": ["ecr:Describe*"] });
+        if let Some(account) = account {
+            entry["registryId"] = account.into();
+        }
+        json!({ "scope": [entry] })
+    };
+    for (account, status) in [(None, 200), (Some("000000000000"), 200), (Some("111111111111"), 403)] {
+        let (_, bound) = token(&world, &world.root, scope_of(account)).await;
+        let answer = call(&bound, "GET", "a").send().await;
+        assert_eq!(answer.status, status, "{account:?}");
+    }
     // A reader's token with a wide scope still only reads.
     let reader = world.user("reader", &["ReadOnly"]).await;
     let (_, wide) = token(

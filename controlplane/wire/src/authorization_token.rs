@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Authorization tokens: short-lived passwords for the registry.
 
+use hythe_model::AccountId;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct TokenScopeEntry {
     /// Names of actions, such as `ecr:BatchGetImage`; `ecr:*` for all.
     #[schemars(length(min = 1, max = 100))]
     pub actions: Vec<String>,
+    /// The account whose repositories are meant; that of the token by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_id: Option<AccountId>,
 }
 
 /// A token, shown once.

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use hythe_model::RepositoryName;
+use hythe_model::{AccountId, RepositoryName};
 use hythe_wire::{CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, TokenScopeEntry};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tfplugin::{Attr, Call, Diagnostic, Diagnostics, EphemeralResource, Object, Opened, Path, Renewed, Result, Schema};
 
-use crate::argument::invalid;
+use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::diagnostics;
 
@@ -61,6 +61,9 @@ pub struct Scope {
     /// Names of actions, such as `ecr:BatchGetImage`; `ecr:*` means all.
     #[tf(required, validate_each = action)]
     pub actions: Attr<Vec<Attr<String>>>,
+    /// The registry that holds the repositories: the 12 digits of its account. That of the credentials, if left out.
+    #[tf(optional, validate = parses::<AccountId>)]
+    pub registry_id: Attr<String>,
 }
 
 /// What `renew` and `close` have to know.
@@ -197,6 +200,10 @@ impl Scope {
         Ok(TokenScopeEntry {
             repositories: texts("repositories", &self.repositories)?,
             actions: texts("actions", &self.actions)?,
+            registry_id: match self.registry_id.known() {
+                Some(_) => Some(parsed("registry_id", &self.registry_id)?),
+                None => None,
+            },
         })
     }
 }

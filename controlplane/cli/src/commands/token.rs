@@ -3,6 +3,7 @@
 
 use clap::{Args, Subcommand};
 use hythe_client::wire::{CreateAuthorizationToken, TokenScopeEntry};
+use hythe_model::AccountId;
 
 use crate::context::Context;
 use crate::duration::token_seconds;
@@ -47,6 +48,9 @@ pub struct CreateArgs {
     /// Only for these actions, such as `ecr:BatchGetImage`; `ecr:*` for all
     #[arg(long = "action", value_name = "ACTION", requires = "repositories")]
     actions: Vec<String>,
+    /// Only for repositories of this account, given by its 12 digits; of your own by default
+    #[arg(long, value_name = "ACCOUNT", requires = "repositories")]
+    registry_id: Option<AccountId>,
     /// Whether `hythe token renew` may extend its life, up to 12 hours in all
     #[arg(long)]
     renewable: bool,
@@ -59,6 +63,7 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
             let entry = TokenScopeEntry {
                 repositories: args.repositories,
                 actions: args.actions,
+                registry_id: args.registry_id,
             };
             let request = CreateAuthorizationToken {
                 scope: (!entry.actions.is_empty()).then(|| vec![entry]),

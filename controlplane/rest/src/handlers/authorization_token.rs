@@ -27,7 +27,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateAuthorizatio
             .map(|entry| ScopeEntry {
                 repositories: entry.repositories,
                 actions: entry.actions,
-                account: None,
+                account: Some(entry.registry_id.unwrap_or_else(|| granted.resource().clone())),
             })
             .collect()
     });
