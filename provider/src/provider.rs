@@ -19,7 +19,7 @@ use crate::data_sources::{
 };
 use crate::diagnostics;
 use crate::ephemeral::{AuthorizationToken, RoleSession};
-use crate::functions::{BuildImageUri, LifecyclePolicyMatches, ParseArn, ParseImageUri};
+use crate::functions::{BuildImageUri, LifecyclePolicyMatches, NormalizePolicy, ParseArn, ParseImageUri};
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
@@ -188,6 +188,7 @@ impl Provider for HytheProvider {
             .function::<BuildImageUri>()
             .function::<ParseArn>()
             .function::<LifecyclePolicyMatches>()
+            .function::<NormalizePolicy>()
     }
 
     async fn configure(&self, cx: &Call<()>, config: Configuration) -> Result<Option<Connection>> {

@@ -241,7 +241,7 @@ impl Policy {
         self.keys.iter().any(|key| starts_so(key))
     }
 
-    /// The one text that all documents have which say the same: without regard to the order of statements, members and
+    /// The one document that all have which say the same: without regard to the order of statements, members and
     /// values, to the case of actions and keys, and to lists of one.
     #[must_use]
     pub fn canonical(&self) -> &str {
@@ -273,9 +273,16 @@ impl PartialEq for Policy {
 impl Eq for Policy {}
 
 fn canonical(version: &str, id: Option<&str>, mut statements: Vec<Value>) -> Value {
+    // Whether members keep their order depends on what else is built with this.
+    statements.iter_mut().for_each(Value::sort_all_objects);
     statements.sort_by_cached_key(Value::to_string);
     statements.dedup();
-    json!({ "Version": version, "Id": id, "Statement": statements })
+    let mut document = json!({ "Statement": statements, "Version": version });
+    if let (Some(id), Some(members)) = (id, document.as_object_mut()) {
+        members.insert("Id".to_owned(), id.into());
+    }
+    document.sort_all_objects();
+    document
 }
 
 #[cfg(test)]

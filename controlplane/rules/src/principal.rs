@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Principals as policies of resources name them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use hythe_access::{Principal, RolePath, RoleSession, UserName};
 use hythe_model::AccountId;
+use serde_json::{Value, json};
 
 use crate::PolicyError;
 use crate::context::Requester;
@@ -209,6 +211,27 @@ impl Principals {
 
     pub(crate) fn is_all_but(&self) -> bool {
         self.is_all_but
+    }
+
+    /// The one form that all spellings have.
+    pub(crate) fn canonical(&self) -> Value {
+        if let [PrincipalPattern::Anybody] = &*self.listed {
+            return "*".into();
+        }
+        let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for principal in &self.listed {
+            let kind = match principal {
+                PrincipalPattern::Service(_) => "Service",
+                PrincipalPattern::Federated(_) => "Federated",
+                PrincipalPattern::Anybody
+                | PrincipalPattern::Account(_)
+                | PrincipalPattern::User(..)
+                | PrincipalPattern::Role(_)
+                | PrincipalPattern::Session(_) => "AWS",
+            };
+            kinds.entry(kind).or_default().push(principal.to_string());
+        }
+        json!(kinds)
     }
 
     /// Whether it is about everybody, or about everybody with exceptions.

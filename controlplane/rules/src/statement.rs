@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One statement of a policy, compiled.
 
+use std::collections::BTreeMap;
+
 use hythe_access::{Action, Principal};
 use serde_json::{Map, Value, json};
 
@@ -209,8 +211,7 @@ impl Statement {
             } else {
                 "Principal"
             };
-            let listed: Vec<_> = principals.listed().iter().map(ToString::to_string).collect();
-            canonical.insert(name.to_owned(), json!(listed));
+            canonical.insert(name.to_owned(), principals.canonical());
         }
 
         let (actions, is_all_but) = one_of(members, at, "Action", "NotAction")?
@@ -219,10 +220,7 @@ impl Statement {
             check_action(text, grammar).map_err(|reason| PolicyError::member(at, reason))?;
         }
         let name = if is_all_but { "NotAction" } else { "Action" };
-        canonical.insert(
-            name.to_owned(),
-            set(actions.iter().map(|(_, text)| text.to_ascii_lowercase())),
-        );
+        canonical.insert(name.to_owned(), set(actions.iter().map(|(_, text)| spelled(text))));
 
         let resources = parse_resources(members, at, grammar, has_variables, &mut canonical)?;
         let conditions = match members.get("Condition") {
@@ -364,6 +362,12 @@ fn check_action(text: &str, grammar: PolicyGrammar) -> Result<(), &'static str> 
     }
 }
 
+/// An action as it is written, of whatever case: with the name that it has, or else in lower case.
+fn spelled(action: &str) -> String {
+    let known: Result<Action, _> = action.parse();
+    known.map_or_else(|_| action.to_ascii_lowercase(), |known| known.as_str().to_owned())
+}
+
 /// Sorted, each once.
 fn set(texts: impl Iterator<Item = String>) -> Value {
     let mut texts: Vec<String> = texts.collect();
@@ -372,17 +376,19 @@ fn set(texts: impl Iterator<Item = String>) -> Value {
     json!(texts)
 }
 
-/// Operators and keys in order, keys in lower case, values as sorted texts.
+/// Keys in lower case, values as sorted texts. No key stands twice below an operator, in whatever letters.
 fn canonical_conditions(node: &Node, at: &str) -> Result<Value, PolicyError> {
-    let mut operators = Vec::new();
+    let mut operators: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
     for (operator, keys) in node.members(at)? {
         let is_truth = operator.contains("Bool") || operator.contains("Null");
         for (key, values) in keys.members(at)? {
             let spell = |(_, text): (String, String)| if is_truth { text.to_ascii_lowercase() } else { text };
             let values = set(values.scalars(at)?.into_iter().map(spell));
-            operators.push((operator.clone(), key.to_ascii_lowercase(), values));
+            operators
+                .entry(operator.clone())
+                .or_default()
+                .insert(key.to_ascii_lowercase(), values);
         }
     }
-    operators.sort_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
     Ok(json!(operators))
 }

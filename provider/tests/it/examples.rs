@@ -62,6 +62,7 @@ async fn the_examples_of_functions_give_what_they_say() {
              output \"image\" { value = join(\" \", [local.image.registry, local.image.registry_id, local.image.repository, local.image.tag]) }
              output \"digest\" { value = local.image.digest == null }
              output \"built\" { value = provider::hythe::build_image_uri(\"127.0.0.1:5000/web\", \"1\") }
+             output \"normal\" { value = provider::hythe::normalize_policy(jsonencode({ Statement = { Action = \"ECR:listimages\", Effect = \"Allow\", Resource = \"*\" }, Version = \"2012-10-17\" })) }
              output \"arn\" { value = provider::hythe::parse_arn(\"arn:aws:ecr:local:000000000000:repository/team/web\").repository }",
         )
         .await;
@@ -72,6 +73,10 @@ async fn the_examples_of_functions_give_what_they_say() {
     assert_eq!(outputs["digest"]["value"], true);
     assert_eq!(outputs["built"]["value"], "127.0.0.1:5000/web:1");
     assert_eq!(outputs["arn"]["value"], "team/web");
+    assert_eq!(
+        outputs["normal"]["value"],
+        r#"{"Statement":[{"Action":["ecr:ListImages"],"Effect":"Allow","Resource":["*"]}],"Version":"2012-10-17"}"#
+    );
     assert!(server.seen("").is_empty(), "a function talked to the server");
 }
 

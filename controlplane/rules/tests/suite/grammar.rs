@@ -317,6 +317,54 @@ fn policies_that_say_the_same_are_equal() {
 }
 
 #[test]
+fn the_one_form_of_a_policy_is_a_policy_that_says_the_same() {
+    use PolicyGrammar::{Identity, Registry, Repository, Trust};
+    let cases = [
+        (
+            Identity,
+            r#"{"Sid":"A","Effect":"Allow","Action":["ecr:*","s3:GetObject","ECR:batchgetimage"],"Resource":"*"}"#,
+        ),
+        (
+            Identity,
+            r#"{"Effect":"Deny","NotAction":"ecr:PutImage","NotResource":"arn:aws:ecr:*:*:repository/a"}"#,
+        ),
+        (
+            Identity,
+            r#"{"Effect":"Allow","Action":"ecr:*","Resource":"*","Condition":{"StringLike":{"ecr:ImageTag":["b","a"]},
+                "StringEquals":{"aws:PrincipalTag/Team":"x"},"Bool":{"aws:SecureTransport":true}}}"#,
+        ),
+        (
+            Repository,
+            r#"{"Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"}"#,
+        ),
+        (
+            Repository,
+            r#"{"Effect":"Deny","NotPrincipal":{"AWS":["111111111111","arn:aws:iam::111111111111:user/a","*"]},"Action":"ecr:*"}"#,
+        ),
+        (
+            Registry,
+            r#"{"Effect":"Allow","Principal":{"AWS":"111111111111","Service":"ecr.amazonaws.com"},"Action":"ecr:*","Resource":"*"}"#,
+        ),
+        (
+            Trust,
+            r#"{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::000000000000:oidc-provider/issuer.example.com"},
+                "Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"issuer.example.com:aud":"x"}}}"#,
+        ),
+    ];
+    for (grammar, statement) in cases {
+        let written = policy(statement, grammar).unwrap_or_else(|| panic!("{statement}"));
+        let again = Policy::parse(written.canonical(), grammar);
+        let again = again.unwrap_or_else(|error| panic!("{}: {error}", written.canonical()));
+        assert_eq!(again.canonical(), written.canonical());
+    }
+    let written = policy(cases[0].1, Identity).unwrap();
+    assert_eq!(
+        written.canonical(),
+        r#"{"Statement":[{"Action":["ecr:*","ecr:BatchGetImage","s3:getobject"],"Effect":"Allow","Resource":["*"],"Sid":"A"}],"Version":"2012-10-17"}"#
+    );
+}
+
+#[test]
 fn a_policy_knows_what_it_asks_about() {
     let statement = r#"{"Effect":"Allow","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:repository/${aws:PrincipalTag/team}/*",
         "Condition":{"StringEquals":{"ecr:ResourceTag/Team":"${aws:username}"}}}"#;
