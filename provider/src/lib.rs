@@ -36,5 +36,6 @@ mod policy;
 mod provider;
 mod resources;
 mod tags;
+mod version;
 
 pub use provider::{HytheProvider, SOURCE};

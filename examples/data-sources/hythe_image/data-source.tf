@@ -9,3 +9,13 @@ data "hythe_image" "web" {
 output "image" {
   value = data.hythe_image.web.uri
 }
+
+# The greatest version of the first major one.
+data "hythe_image" "release" {
+  repository = "team/web"
+  semver     = "~> 1.0"
+}
+
+output "release" {
+  value = data.hythe_image.release.tag
+}

@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `hythe_image`.
 
+use std::pin::pin;
+
+use futures::TryStreamExt as _;
 use hythe_client::ClientError;
 use hythe_model::{Digest, MediaType, RepositoryName, Tag};
-use hythe_wire::{ImageDetail, TagStatus, code};
+use hythe_wire::{ImageDetail, ListQuery, MAX_MAX_RESULTS, TagStatus, code};
 use serde_json::Value;
 use tfplugin::{Attr, Call, DataSource, Diagnostic, Diagnostics, Object, Path, Result, Schema};
 
-use super::images::{FoundImage, Search, no_repository, place};
+use super::images::{FoundImage, MAX_SEEN, Search, no_repository, place};
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::diagnostics;
+use crate::version::{Constraint, Version};
 
-/// Finds an image of a repository: by `tag`, by `digest`, or the one that was pushed last.
+/// Finds an image of a repository: by `tag`, by `digest`, by the version that its tag is, or the one that was pushed last.
 #[derive(Clone, Debug, Default, Schema)]
 pub struct Image {
     /// The name of the repository.
     #[tf(required, validate = parses::<RepositoryName>)]
     pub repository: Attr<String>,
-    /// A tag that points to the image.
-    #[tf(optional, validate = parses::<Tag>)]
+    /// A tag that points to the image. With `semver`, the tag that fits best.
+    #[tf(optional, computed, validate = parses::<Tag>)]
     pub tag: Attr<String>,
     /// The digest of the manifest, such as `sha256:…`.
     #[tf(optional, computed, validate = parses::<Digest>)]
     pub digest: Attr<String>,
+    /// What the version has to be like that the tag is, such as `~> 1.2` or `>= 1.0, < 2.0`: the image with the greatest one
+    /// is found. Tags such as `v1.2.3` and `1.2.3` are versions, `1.2` is none. A pre-release fits only where it is named
+    /// itself.
+    #[tf(optional, validate = parses::<Constraint>)]
+    pub semver: Attr<String>,
     /// Whether the image is the one that was pushed last, of those that refer to no other: a signature is none.
     #[tf(optional)]
     pub most_recent: Attr<bool>,
@@ -79,11 +88,16 @@ impl DataSource for Image {
     async fn read(cx: &Call<Connection>, config: Self) -> Result<Self> {
         let connection = Connection::of(cx).await?;
         let name: RepositoryName = parsed("repository", &config.repository)?;
+        let config = match config.semver.known() {
+            Some(_) => config.with_best_tag(cx, connection, &name).await?,
+            None => config,
+        };
         let Some(server) = config.find(cx, connection, &name).await? else {
             return Ok(Self {
                 repository: config.repository,
                 tag: config.tag,
                 digest: config.digest,
+                semver: config.semver,
                 most_recent: config.most_recent,
                 allow_missing: config.allow_missing,
                 found: false.into(),
@@ -118,30 +132,31 @@ impl DataSource for Image {
 
     fn validate(config: &Self) -> Diagnostics {
         let mut diagnostics = Diagnostics::new();
-        if config.most_recent == Attr::Known(false) && config.tag.is_null() && config.digest.is_null() {
-            diagnostics.push(one_of_three());
-            return diagnostics;
-        }
         let most_recent = (config.most_recent != Attr::Known(false)) && !config.most_recent.is_null();
-        let given = [!config.tag.is_null(), !config.digest.is_null(), most_recent];
+        let given = [
+            !config.tag.is_null(),
+            !config.digest.is_null(),
+            !config.semver.is_null(),
+            most_recent,
+        ];
         match given.iter().filter(|is_given| **is_given).count() {
-            0 => diagnostics.push(one_of_three()),
+            0 => diagnostics.push(Diagnostic::error(
+                "It is not said which image",
+                "Set `tag`, `digest`, `semver`, or `most_recent = true`.",
+            )),
             1 => {}
             _ => {
-                let name = if most_recent { "most_recent" } else { "digest" };
-                let problem = "Set one of `tag`, `digest` and `most_recent`, not several.";
+                let name = match (most_recent, config.semver.is_null()) {
+                    (true, _) => "most_recent",
+                    (false, false) => "semver",
+                    (false, true) => "digest",
+                };
+                let problem = "Set one of `tag`, `digest`, `semver` and `most_recent`, not several.";
                 diagnostics.push(invalid(Path::new(name), problem));
             }
         }
         diagnostics
     }
-}
-
-fn one_of_three() -> Diagnostic {
-    Diagnostic::error(
-        "It is not said which image",
-        "Set `tag`, `digest`, or `most_recent = true`.",
-    )
 }
 
 impl Image {
@@ -155,6 +170,8 @@ impl Image {
         let (argument, what) = match (&self.tag, &self.digest) {
             (Attr::Known(tag), _) => ("tag", format!("{name}:{tag}")),
             (_, Attr::Known(digest)) => ("digest", format!("{name}@{digest}")),
+            // There is no version that fits, and there need be none.
+            _ if !self.semver.is_null() => return Ok(None),
             _ => ("most_recent", name.to_string()),
         };
         let by_name = match argument {
@@ -208,6 +225,61 @@ impl Image {
                 _ => Err(diagnostics::failed(&format!("read image `{what}`"), &error)),
             },
         }
+    }
+
+    /// The configuration with the tag that is the greatest version which fits; as it is if there is none and need be none.
+    async fn with_best_tag(
+        mut self,
+        cx: &Call<Connection>,
+        connection: &Connection,
+        name: &RepositoryName,
+    ) -> Result<Self> {
+        let constraint: Constraint = parsed("semver", &self.semver)?;
+        let query = ListQuery {
+            max_results: Some(MAX_MAX_RESULTS),
+            ..ListQuery::default()
+        };
+        let mut tags = pin!(connection.client.all_tags(name, query));
+        let mut best: Option<(Version, Tag)> = None;
+        let mut seen: u32 = 0;
+        let may_be_missing = self.allow_missing.unwrap_or_default();
+        loop {
+            let tag = match cx.until_stopped(tags.try_next()).await? {
+                Ok(Some(tag)) => tag.image_tag,
+                Ok(None) => break,
+                Err(error) if error.code() == Some(code::REPOSITORY_NOT_FOUND) => {
+                    return if may_be_missing {
+                        Ok(self)
+                    } else {
+                        Err(no_repository(connection, name).into())
+                    };
+                }
+                Err(error) => {
+                    let what = format!("list the tags of repository `{name}`");
+                    return Err(diagnostics::failed(&what, &error));
+                }
+            };
+            seen += 1;
+            if seen > MAX_SEEN {
+                let detail = format!("Repository `{name}` has more than {MAX_SEEN} tags to look at.");
+                return Err(Diagnostic::error("Too many tags", detail).at("repository").into());
+            }
+            let version = Version::of_tag(tag.as_str()).filter(|version| constraint.allows(version));
+            let is_better = |version: &Version| best.as_ref().is_none_or(|(best, _)| version.rank() > best.rank());
+            if let Some(version) = version.filter(is_better) {
+                best = Some((version, tag));
+            }
+        }
+        match best {
+            Some((_, tag)) => self.tag = tag.to_string().into(),
+            None if may_be_missing => {}
+            None => {
+                let detail = "No tag is a version that fits. With `allow_missing = true` that is no error.";
+                let summary = format!("Repository `{name}` has no such version");
+                return Err(Diagnostic::error(summary, detail).at("semver").into());
+            }
+        }
+        Ok(self)
     }
 
     /// The image that the tag points to. If it goes between the two questions, the tag has gone with it, or moved.

@@ -17,8 +17,8 @@ use crate::diagnostics;
 /// How many images are returned by default, and at most.
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
-/// How many images of a repository are looked at: it holds no more (ECR, "Service quotas", images per repository).
-const MAX_SEEN: u32 = 100_000;
+/// How many images, or tags, of a repository are looked at: it holds no more (ECR, "Service quotas", images per repository).
+pub(super) const MAX_SEEN: u32 = 100_000;
 
 /// Finds images of a repository, those that were pushed last first.
 ///

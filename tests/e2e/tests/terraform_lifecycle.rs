@@ -518,6 +518,41 @@ fn images_are_found() -> Result<()> {
 }
 
 #[test]
+fn an_image_is_found_by_its_version() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, server } = &stage;
+    server.create_repository("web")?;
+    let tags = ["v1.2.3", "1.10.0", "v1.11.0-rc.1", "2.0.0", "1.99", "latest"];
+    let pushed = push(server, &tags.map(str::to_owned))?;
+    let image = |name: &str, constraint: &str| {
+        format!(
+            "data \"hythe_image\" \"{name}\" {{\n  repository = \"web\"\n  semver = \"{constraint}\"\n  allow_missing = true\n}}
+             output \"{name}\" {{ value = [data.hythe_image.{name}.tag, data.hythe_image.{name}.digest] }}\n"
+        )
+    };
+    let all = [
+        image("near", "~> 1.2"),
+        image("patch", "~> 1.2.0"),
+        image("exact", "1.11.0-rc.1"),
+        image("any", ">= 0.1"),
+        image("none", "> 2.0"),
+    ];
+    terraform.configure(&all.concat())?;
+    terraform.apply_and_settle()?;
+    for (name, expected) in [
+        ("near", json!(["1.10.0", pushed[1]])),
+        ("patch", json!(["v1.2.3", pushed[0]])),
+        ("exact", json!(["v1.11.0-rc.1", pushed[2]])),
+        ("any", json!(["2.0.0", pushed[3]])),
+        ("none", json!([null, null])),
+    ] {
+        let found = terraform.output(name)?;
+        ensure!(found == expected, "{name}: {found}");
+    }
+    Ok(())
+}
+
+#[test]
 fn it_is_said_which_image_is_not_there() -> Result<()> {
     let Some(stage) = Stage::set()? else { return Ok(()) };
     let Stage { terraform, server } = &stage;
@@ -540,11 +575,19 @@ fn it_is_said_which_image_is_not_there() -> Result<()> {
         ),
         (
             "data \"hythe_image\" \"x\" {\n  repository = \"web\"\n}",
-            "Set `tag`, `digest`",
+            "Set `tag`, `digest`, `semver`",
         ),
         (
             "data \"hythe_image\" \"x\" {\n  repository = \"web\"\n  tag = \"v1\"\n  most_recent = true\n}",
             "not several",
+        ),
+        (
+            "data \"hythe_image\" \"x\" {\n  repository = \"web\"\n  semver = \"> 9\"\n}",
+            "no such version",
+        ),
+        (
+            "data \"hythe_image\" \"x\" {\n  repository = \"web\"\n  semver = \"^1\"\n}",
+            "no constraint",
         ),
         (
             "data \"hythe_images\" \"x\" {\n  repository = \"nowhere\"\n}",
