@@ -16,7 +16,7 @@ use futures::stream::BoxStream;
 use hythe_client::{Client, ClientError};
 use hythe_model::AccountId;
 use hythe_wire::code;
-use tfplugin::{Attr, Call, Contents, Diagnostics, Model, Path, Result, Value};
+use tfplugin::{Attr, Call, Contents, Diagnostics, Json, Model, Path, Result, Value};
 
 pub(crate) use document::Document;
 pub(crate) use found::Found;
@@ -46,6 +46,8 @@ pub(crate) trait Noun: Model + Clone + Default {
     const REPLACES: bool = false;
     /// Whether there is one for each registry, whose id is its name.
     const IS_SINGLETON: bool = false;
+    /// The type of the AWS provider whose state a `moved` block may hand over.
+    const AT_AMAZON: Option<&'static str> = None;
     /// The arguments of the list.
     type Filter: Model;
 
@@ -78,6 +80,13 @@ pub(crate) trait Noun: Model + Clone + Default {
         false
     }
 
+    /// The object in the state of [`Self::AT_AMAZON`]. What only the server knows stays absent: the read that follows fills
+    /// it in, or finds that the object has yet to be created here.
+    fn adopt(state: &Json) -> Self {
+        let _ = state;
+        Self::default()
+    }
+
     /// Fills in what follows from the arguments in the registry of this account, as far as it is unknown.
     fn predict(&mut self, account: &AccountId) {
         let _ = account;
@@ -99,6 +108,14 @@ pub(crate) trait Noun: Model + Clone + Default {
         let _ = (cx, state);
         std::future::ready(Ok(()))
     }
+}
+
+/// The end of the address of the AWS provider, on whatever registry.
+pub(crate) const AWS_PROVIDER: &str = "/hashicorp/aws";
+
+/// A text in the state of another provider.
+pub(crate) fn adopted(state: &Json, name: &str) -> Attr<String> {
+    state.get(name).and_then(Json::as_str).map(str::to_owned).into()
 }
 
 /// Objects as they come in.

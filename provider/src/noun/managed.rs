@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use tfplugin::{
-    Attribute, Call, Create, Diagnostic, Diagnostics, Fields, Import, Mismatch, Model, Path, Plan, Resource, Result,
-    Schema, Update, Value,
+    Attribute, Call, Create, Diagnostic, Diagnostics, Fields, Import, Mismatch, Model, MoveSource, Path, Plan,
+    Resource, Result, Schema, Update, Value,
 };
 
 use super::identity::REGISTRY_ID;
-use super::{Api, Failure, Identity, Noun, called, key, keyed, noun};
+use super::{AWS_PROVIDER, Api, Failure, Identity, Noun, called, key, keyed, noun};
 use crate::connection::Connection;
 use crate::diagnostics;
 
@@ -187,6 +187,12 @@ impl<N: Noun> Resource for Managed<N> {
 
     fn identity(&self) -> Option<Identity<N>> {
         Some(Identity::of(&self.0))
+    }
+
+    async fn move_from(_: &Call<Connection>, source: MoveSource) -> Result<Option<Self>> {
+        let is_known =
+            N::AT_AMAZON == Some(source.type_name.as_str()) && source.provider_address.ends_with(AWS_PROVIDER);
+        Ok(is_known.then(|| Self(N::adopt(&source.state))))
     }
 }
 

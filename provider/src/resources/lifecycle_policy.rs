@@ -8,12 +8,12 @@ use hythe_client::Client;
 use hythe_model::{AccountId, RepositoryName};
 use hythe_rules::lifecycle::LifecyclePolicy as Policy;
 use hythe_wire::{ListRepositories, PutLifecyclePolicy, code};
-use tfplugin::{Attr, Call, Diagnostic, Diagnostics, Path, Result, Schema};
+use tfplugin::{Attr, Call, Diagnostic, Diagnostics, Json, Path, Result, Schema};
 
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::lifecycle::{self, Rule};
-use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, adopted, fill};
 
 /// How many repositories are asked for their policies at the same time.
 const REQUESTS_AT_ONCE: usize = 8;
@@ -85,6 +85,7 @@ impl Noun for LifecyclePolicy {
     const KEY: &'static [&'static str] = &["repository"];
     const GONE: &'static [&'static str] = &[code::LIFECYCLE_POLICY_NOT_FOUND, code::REPOSITORY_NOT_FOUND];
     const REPLACES: bool = true;
+    const AT_AMAZON: Option<&'static str> = Some("aws_ecr_lifecycle_policy");
     type Filter = LifecyclePolicies;
 
     async fn fetch(self, api: &Api<'_>) -> Outcome<Self> {
@@ -167,6 +168,14 @@ impl Noun for LifecyclePolicy {
             _ => {}
         }
         diagnostics
+    }
+
+    fn adopt(state: &Json) -> Self {
+        Self {
+            repository: adopted(state, "repository"),
+            policy: adopted(state, "policy"),
+            ..Self::default()
+        }
     }
 
     fn predict(&mut self, account: &AccountId) {

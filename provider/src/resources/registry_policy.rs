@@ -5,10 +5,10 @@ use futures::StreamExt as _;
 use hythe_client::Client;
 use hythe_model::AccountId;
 use hythe_wire::{PutRegistryPolicy, code};
-use tfplugin::{Attr, Call, Diagnostic, Path, Result, Schema};
+use tfplugin::{Attr, Call, Diagnostic, Json, Path, Result, Schema};
 
 use crate::connection::Connection;
-use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, adopted, fill};
 use crate::policy::{self, Kind};
 
 /// Manages the policy of the registry: guard rails for every request to it, and rights for other accounts.
@@ -61,6 +61,7 @@ impl Noun for RegistryPolicy {
     const UNREAD: &'static [&'static str] = &["force"];
     const GONE: &'static [&'static str] = &[code::REGISTRY_POLICY_NOT_FOUND];
     const REPLACES: bool = true;
+    const AT_AMAZON: Option<&'static str> = Some("aws_ecr_registry_policy");
     const IS_SINGLETON: bool = true;
     type Filter = RegistryPolicies;
 
@@ -117,6 +118,14 @@ impl Noun for RegistryPolicy {
             }
         };
         Ok(futures::stream::once(ask).filter_map(std::future::ready).boxed())
+    }
+
+    fn adopt(state: &Json) -> Self {
+        Self {
+            policy: adopted(state, "policy"),
+            force: false.into(),
+            ..Self::default()
+        }
     }
 
     fn predict(&mut self, account: &AccountId) {

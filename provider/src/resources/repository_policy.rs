@@ -5,11 +5,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_model::{AccountId, RepositoryName};
 use hythe_wire::{ListRepositories, SetRepositoryPolicy, code};
-use tfplugin::{Attr, Call, Path, Result, Schema};
+use tfplugin::{Attr, Call, Json, Path, Result, Schema};
 
 use crate::argument::{parsed, parses};
 use crate::connection::Connection;
-use crate::noun::{Api, Document, Listing, Noun, Outcome, fill};
+use crate::noun::{Api, Document, Listing, Noun, Outcome, adopted, fill};
 use crate::policy::{self, Kind};
 
 /// How many repositories are asked for their policies at the same time.
@@ -68,6 +68,7 @@ impl Noun for RepositoryPolicy {
     const UNREAD: &'static [&'static str] = &["force"];
     const GONE: &'static [&'static str] = &[code::REPOSITORY_POLICY_NOT_FOUND, code::REPOSITORY_NOT_FOUND];
     const REPLACES: bool = true;
+    const AT_AMAZON: Option<&'static str> = Some("aws_ecr_repository_policy");
     type Filter = RepositoryPolicies;
 
     async fn fetch(self, api: &Api<'_>) -> Outcome<Self> {
@@ -137,6 +138,15 @@ impl Noun for RepositoryPolicy {
         };
         let policies = repositories.map_ok(policy).try_buffered(REQUESTS_AT_ONCE);
         Ok(policies.try_filter_map(async |found| Ok(found)).boxed())
+    }
+
+    fn adopt(state: &Json) -> Self {
+        Self {
+            repository: adopted(state, "repository"),
+            policy: adopted(state, "policy"),
+            force: false.into(),
+            ..Self::default()
+        }
     }
 
     fn predict(&mut self, account: &AccountId) {

@@ -60,6 +60,11 @@ impl Access {
                 let policy = json!({ "registryId": ACCOUNT, "repositoryName": name, "policyText": body["policyText"] });
                 self.put(&path.join("/"), &policy)
             }
+            ("PUT", ["repositories", name, "lifecycle-policy"]) => {
+                let text = &body["lifecyclePolicyText"];
+                let policy = json!({ "registryId": ACCOUNT, "repositoryName": name, "lifecyclePolicyText": text });
+                self.put(&path.join("/"), &policy)
+            }
             (_, ["repositories" | "registry", ..]) => self.of_object(method, &path.join("/"), body),
             (_, ["users", user, "access-keys", rest @ ..]) => self.of_access_keys(method, user, rest, body),
             ("PUT" | "DELETE", ["groups", group, "members", user]) => {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Repositories that were managed at Amazon, with a stand-in for the AWS provider.
+//! Repositories and their policies that were managed at Amazon, with a stand-in for the AWS provider.
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tfplugin::{Attr, Call, Contents, Create, NoIdentity, Provider, Resource, Result, Schema};
 
 use crate::server::Server;
@@ -35,13 +35,29 @@ struct EcrRepository {
     arn: Attr<String>,
 }
 
+/// As much of the real one as this test needs.
+#[derive(Clone, Schema)]
+struct EcrLifecyclePolicy {
+    /// The repository.
+    #[tf(required, replace)]
+    repository: Attr<String>,
+    /// The policy.
+    #[tf(required)]
+    policy: Attr<String>,
+    /// The account.
+    #[tf(computed, stable)]
+    registry_id: Attr<String>,
+}
+
 impl Provider for Aws {
     const NAME: &'static str = "aws";
     type Config = Config;
     type Client = ();
 
     fn contents(&self) -> Contents<()> {
-        Contents::new().resource::<EcrRepository>()
+        Contents::new()
+            .resource::<EcrRepository>()
+            .resource::<EcrLifecyclePolicy>()
     }
 
     async fn configure(&self, _: &Call<()>, _: Config) -> Result<Option<()>> {
@@ -65,6 +81,65 @@ impl Resource for EcrRepository {
 
     async fn delete(_: &Call<()>, _: Self) -> Result<()> {
         panic!("the repository at Amazon must stay");
+    }
+}
+
+impl Resource for EcrLifecyclePolicy {
+    const NAME: &'static str = "ecr_lifecycle_policy";
+    type Client = ();
+    type Identity = NoIdentity;
+
+    async fn create(_: &Call<()>, Create { planned, .. }: Create<Self>) -> Result<Self> {
+        let registry_id = "123456789012".into();
+        Ok(Self { registry_id, ..planned })
+    }
+
+    async fn read(_: &Call<()>, state: Self) -> Result<Option<Self>> {
+        Ok(Some(state))
+    }
+
+    async fn delete(_: &Call<()>, _: Self) -> Result<()> {
+        panic!("the policy at Amazon must stay");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_block_takes_a_lifecycle_policy_over() {
+    const POLICY: &str = r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":7},"action":{"type":"expire"}}]}"#;
+    for is_here in [true, false] {
+        let server = Server::start().await;
+        let Some(mut terraform) = Terraform::with(&server).await else {
+            return;
+        };
+        let aws = tfplugin::serve_in_process(Aws, "registry.terraform.io/hashicorp/aws");
+        terraform.add(aws.await.unwrap());
+        let resource = |kind: &str| {
+            format!(
+                "resource \"{kind}_lifecycle_policy\" \"r\" {{\n repository = \"web\"\n policy = jsonencode({POLICY})\n}}\n"
+            )
+        };
+        terraform.configure(&resource("aws_ecr")).await;
+        terraform.apply().await;
+        server.add(&json!({ "repositoryName": "web" }));
+        if is_here {
+            server.change_object("repositories/web/lifecycle-policy", |place| {
+                *place =
+                    json!({ "registryId": "000000000000", "repositoryName": "web", "lifecyclePolicyText": POLICY });
+            });
+        }
+        let moved = "moved {\n from = aws_ecr_lifecycle_policy.r\n to = hythe_lifecycle_policy.r\n}
+            output \"read\" { value = [hythe_lifecycle_policy.r.registry_id, hythe_lifecycle_policy.r.rules[0].priority] }\n";
+        terraform.configure(&format!("{}{moved}", resource("hythe"))).await;
+        let plan = folded(&terraform.run(&["plan"]).await.text);
+        let expected = if is_here { "0 to add" } else { "1 to add" };
+        assert!(
+            plan.contains(expected) && plan.contains("0 to change, 0 to destroy"),
+            "{plan}"
+        );
+        terraform.apply().await;
+        let read = terraform.command(&["output", "-json", "read"]).output().await.unwrap();
+        let read: Value = serde_json::from_slice(&read.stdout).unwrap();
+        assert_eq!(read, json!(["000000000000", 1]));
     }
 }
 

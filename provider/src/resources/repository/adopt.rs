@@ -4,11 +4,10 @@
 use tfplugin::{Attr, Json, MoveSource, Set};
 
 use super::{AES256, Encryption, ExclusionFilterModel, Repository};
+use crate::noun::AWS_PROVIDER;
 use crate::resources::tag_mutability::WILDCARD;
 use crate::tags::TagMap;
 
-/// The end of the address of the AWS provider, on whatever registry.
-const AWS_PROVIDER: &str = "/hashicorp/aws";
 const AWS_TYPE: &str = "aws_ecr_repository";
 
 impl Repository {
