@@ -76,6 +76,20 @@ pub(crate) fn role_of(arn: &str) -> Result<(AccountId, &str), String> {
         .ok_or_else(|| format!("`{arn}` is not the ARN of a role: it looks like `arn:aws:iam::000000000000:role/ci`."))
 }
 
+/// Whether `text` is the ARN of a user or a role.
+pub(crate) fn user_or_role_arn(text: &str) -> Result<(), String> {
+    let parts = text.strip_prefix("arn:aws:iam::").and_then(|rest| {
+        let (account, rest) = rest.split_once(':')?;
+        Some((account, rest.strip_prefix("user/").or(rest.strip_prefix("role/"))?))
+    });
+    match parts {
+        Some((account, name)) if account.parse::<AccountId>().is_ok() && check_name(name, 64).is_ok() => Ok(()),
+        _ => Err(format!(
+            "`{text}` is not the ARN of a user or a role: it looks like `arn:aws:iam::000000000000:role/ci`."
+        )),
+    }
+}
+
 /// Whether two ARNs name the same policy: managed ones have Amazon's names too.
 pub(crate) fn same_policy(a: &str, b: &str) -> bool {
     a == b || managed(a).is_some_and(|name| managed(b) == Some(name))
@@ -170,6 +184,21 @@ mod tests {
             account_of("arn:aws:iam::000000000000:user/a").as_deref(),
             Some("000000000000")
         );
+    }
+
+    #[test]
+    fn users_and_roles_are_known_by_their_arns() {
+        for (arn, valid) in [
+            ("arn:aws:iam::000000000000:role/ci", true),
+            ("arn:aws:iam::000000000000:user/ada", true),
+            ("arn:aws:iam::000000000000:root", false),
+            ("arn:aws:iam::000000000000:user/", false),
+            ("arn:aws:iam::0:user/ada", false),
+            ("arn:aws:sts::000000000000:assumed-role/ci/run", false),
+            ("ada", false),
+        ] {
+            assert_eq!(user_or_role_arn(arn).is_ok(), valid, "{arn}");
+        }
     }
 
     #[test]

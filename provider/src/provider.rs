@@ -23,8 +23,9 @@ use crate::functions::{BuildImageUri, LifecyclePolicyMatches, NormalizePolicy, P
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
-    RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository, RepositoryCreationTemplate, RepositoryList,
-    RepositoryPolicy, Role, RolePolicyAttachment, User, UserPolicyAttachment,
+    PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository,
+    RepositoryCreationTemplate, RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User,
+    UserPolicyAttachment,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
@@ -157,6 +158,7 @@ impl Provider for HytheProvider {
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,
             whole::<LifecyclePolicy>,
+            managed::<PullTimeUpdateExclusion>,
             whole::<Account>,
             whole::<User>,
             whole::<AccessKey>,

@@ -8,30 +8,30 @@ use hythe_catalog::{
     CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage,
     PutImageError, PutOutcome, Referrer,
 };
-use hythe_model::{Digest, Reference, RepositoryPath, Tag};
+use hythe_model::{Digest, ImageStatus, Reference, RepositoryPath, Tag};
 use jiff::Timestamp;
 
 use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, Value, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{Deletion, DeletionReason, Store, StoreError, repository, tag};
+use crate::{Deletion, DeletionReason, Store, StoreError, blob_tier, repository, storage_class, tag};
 
 const BY_TAG: &str = "
     SELECT i.digest, i.media_type, i.manifest
       FROM repository r
       JOIN tag t ON t.repository_id = r.id
       JOIN image i ON i.repository_id = t.repository_id AND i.digest = t.digest
-     WHERE r.account_id = $1 AND r.name = $2 AND t.name = $3";
+     WHERE r.account_id = $1 AND r.name = $2 AND t.name = $3 AND i.status = 'ACTIVE'";
 const BY_DIGEST: &str = "
     SELECT i.digest, i.media_type, i.manifest
       FROM repository r JOIN image i ON i.repository_id = r.id
-     WHERE r.account_id = $1 AND r.name = $2 AND i.digest = $3";
+     WHERE r.account_id = $1 AND r.name = $2 AND i.digest = $3 AND i.status = 'ACTIVE'";
 pub(crate) const REFERRERS: &str = "
     SELECT digest, media_type, manifest_bytes, artifact_type, annotations
       FROM image
      WHERE repository_id = (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
-       AND subject = $3 AND digest > $4 AND ($5 IS NULL OR artifact_type = $5)
+       AND subject = $3 AND digest > $4 AND status = 'ACTIVE' AND ($5 IS NULL OR artifact_type = $5)
      ORDER BY digest LIMIT $6";
 
 #[async_trait]
@@ -130,10 +130,14 @@ impl ImageCatalog for Store {
     }
 }
 
-/// Also whether an index of the repository lists the image, which was not there.
+/// Also whether an index of the repository lists the image, which was not there; the state that the image is in; and
+/// whether anything that it may need is in the archive.
 const SELECT_SETTINGS: &str = "
     SELECT r.id, r.tag_mutability, r.tag_mutability_filters, r.allow_sparse_indexes,
-           EXISTS (SELECT 1 FROM image_missing_child m WHERE m.repository_id = r.id AND m.child_digest = $3)
+           EXISTS (SELECT 1 FROM image_missing_child m WHERE m.repository_id = r.id AND m.child_digest = $3),
+           (SELECT i.status FROM image i WHERE i.repository_id = r.id AND i.digest = $3),
+           EXISTS (SELECT 1 FROM blob_tier)
+           OR EXISTS (SELECT 1 FROM image i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE')
       FROM repository r WHERE r.account_id = $1 AND r.name = $2";
 const INSERT: &str = "
     INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
@@ -151,6 +155,7 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
     let id = row.text(0)?;
     let mutability = repository::read_mutability(&row, 1)?;
     let (allows_sparse, was_missed) = (row.bool(3)?, row.bool(4)?);
+    let (status, has_archive) = (row.optional_parsed::<ImageStatus>(5)?, row.bool(6)?);
 
     let manifest = &image.manifest;
     let annotations = serde_json::to_string(manifest.annotations()).map_err(StoreError::from)?;
@@ -173,6 +178,13 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
         if was_missed {
             adopt(session, &id, &image.digest).await?;
         }
+        if has_archive {
+            blob_tier::look_again(session, &id, &image.digest, image.pushed_at).await?;
+            storage_class::revive_children(session, path, &id, &image.digest, image.pushed_at).await?;
+        }
+    } else if status.is_some_and(|status| status != ImageStatus::Active) {
+        // ECR, "Archive storage class": pushing the same manifest restores the image immediately.
+        storage_class::revive(session, path, &id, &image.digest, image.pushed_at).await?;
     }
 
     let mover = Mover {

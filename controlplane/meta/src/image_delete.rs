@@ -16,7 +16,7 @@ use crate::session::{Session, values};
 use crate::subject_change::later;
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{Store, StoreError, registry_setting, repository, review, subject_change, tag};
+use crate::{Store, StoreError, blob_tier, registry_setting, repository, review, subject_change, tag};
 
 /// The most images that one deletion names (ECR, `BatchDeleteImage`).
 pub const MAX_IMAGES_PER_DELETION: usize = 100;
@@ -327,6 +327,7 @@ impl Place<'_> {
             }
         }
         subject_change::deleted(session, id, digest, deletion).await?;
+        blob_tier::queue_shared(session, id, digest, at).await?;
         for statement in [DELETE_CHILDREN, DELETE_MISSING_CHILDREN, DELETE_BLOBS, DELETE] {
             session.execute(statement, values![id, digest]).await?;
         }
@@ -338,9 +339,11 @@ impl Place<'_> {
 const FORGET_EARLIER: &str = "DELETE FROM deleted_image WHERE repository_id = $1 AND digest = $2";
 const KEEP: &str = "
     INSERT INTO deleted_image (id, repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes,
-                               pushed_ms, annotations, manifest, tags, deleted_ms, deleted_by, reason, purge_ms)
+                               pushed_ms, annotations, manifest, tags, deleted_ms, deleted_by, reason, purge_ms,
+                               status, archived_ms, activated_ms, last_pulled_ms)
     SELECT $3, repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes,
-           pushed_ms, annotations, manifest, $4, $5, $6, $7, $8
+           pushed_ms, annotations, manifest, $4, $5, $6, $7, $8,
+           status, archived_ms, activated_ms, last_pulled_ms
       FROM image WHERE repository_id = $1 AND digest = $2";
 const KEEP_BLOBS: &str = "
     INSERT INTO deleted_image_blob (deleted_id, repository_id, blob_digest)

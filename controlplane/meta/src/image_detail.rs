@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use hythe_model::{Digest, MediaType, Reference, RepositoryPath, Tag};
+use hythe_model::{Digest, ImageStatus, MediaType, Reference, RepositoryPath, StorageClass, Tag};
 use jiff::Timestamp;
 
 use crate::repository::find_id;
@@ -32,6 +32,24 @@ impl TagStatus {
     }
 }
 
+/// Which images a list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageFilter {
+    /// By whether they have a tag.
+    pub tags: TagStatus,
+    /// By their state; `None` for any. ECR lists only those that are active unless it is asked for others.
+    pub status: Option<ImageStatus>,
+}
+
+impl Default for ImageFilter {
+    fn default() -> Self {
+        Self {
+            tags: TagStatus::Any,
+            status: Some(ImageStatus::Active),
+        }
+    }
+}
+
 /// What there is to know about an image, but its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageDetail {
@@ -51,6 +69,14 @@ pub struct ImageDetail {
     pub manifest_bytes: u64,
     /// The image it refers to.
     pub subject: Option<Digest>,
+    /// Whether it can be pulled.
+    pub status: ImageStatus,
+    /// When it was archived last.
+    pub archived_at: Option<Timestamp>,
+    /// When it came back last, from the archive or from being deleted.
+    pub activated_at: Option<Timestamp>,
+    /// When it was pulled last, as far as is known: pulls take some seconds to be seen here.
+    pub last_pulled_at: Option<Timestamp>,
 }
 
 impl ImageDetail {
@@ -64,24 +90,38 @@ impl ImageDetail {
             image_bytes: row.size(5)?,
             manifest_bytes: row.size(6)?,
             subject: row.optional_parsed(7)?,
+            status: row.parsed(8)?,
+            archived_at: row.optional_time(9)?,
+            activated_at: row.optional_time(10)?,
+            last_pulled_at: row.optional_time(11)?,
         })
+    }
+
+    /// Where its bytes belong.
+    #[must_use]
+    pub fn storage_class(&self) -> StorageClass {
+        self.status.storage_class()
     }
 }
 
-/// `$4` is a [`TagStatus`].
+/// `$4` is a [`TagStatus`], `$5` a state or `ANY`.
 pub(crate) const LIST: &str = "
-    SELECT i.repository_id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
+    SELECT i.repository_id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject,
+           i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM image i
      WHERE i.repository_id = $1 AND i.digest > $2
        AND ($4 = 0 OR $4 = CASE WHEN EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = i.repository_id AND t.digest = i.digest)
                                 THEN 1 ELSE 2 END)
+       AND ($5 = 'ANY' OR i.status = $5)
      ORDER BY i.digest LIMIT $3";
 const BY_DIGEST: &str = "
-    SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
+    SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject,
+           i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM repository r JOIN image i ON i.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND i.digest = $3";
 const BY_TAG: &str = "
-    SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject
+    SELECT r.id, i.digest, i.pushed_ms, i.media_type, i.artifact_type, i.image_bytes, i.manifest_bytes, i.subject,
+           i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM repository r
       JOIN tag t ON t.repository_id = r.id
       JOIN image i ON i.repository_id = t.repository_id AND i.digest = t.digest
@@ -92,18 +132,19 @@ impl Store {
     pub async fn image_details(
         &self,
         repository: &RepositoryPath,
-        status: TagStatus,
+        filter: ImageFilter,
         after: Option<&Digest>,
         limit: usize,
     ) -> Result<Option<Vec<ImageDetail>>, StoreError> {
         let after = after.map(ToString::to_string).unwrap_or_default();
+        let status = filter.status.map_or("ANY", ImageStatus::as_str);
         let mut session = self.snapshot().await?;
         let Some(id) = find_id(&mut session, repository).await? else {
             session.end_snapshot().await?;
             return Ok(None);
         };
         let rows = session
-            .fetch_all(LIST, values![&id, after, limit, status.as_int()])
+            .fetch_all(LIST, values![&id, after, limit, filter.tags.as_int(), status])
             .await?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             session.end_snapshot().await?;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::session::{Session, values};
 use crate::tag::{self, Mover};
 use crate::writer::Durability;
-use crate::{Store, StoreError, image, repository, subject_change};
+use crate::{Store, StoreError, image, repository, storage_class, subject_change};
 
 /// The most images that one restoration brings back: an index and what it lists.
 pub const MAX_RESTORED_IMAGES: usize = 1000;
@@ -211,9 +211,10 @@ async fn with_children(session: &mut Session, id: &str, first: Found) -> Result<
 
 const INSERT: &str = "
     INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
-                       annotations, manifest)
+                       annotations, manifest, status, storage_class, archived_ms, activated_ms, last_pulled_ms)
     SELECT repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
-           annotations, manifest
+           annotations, manifest, status, CASE WHEN status = 'ARCHIVED' THEN 'ARCHIVE' ELSE 'STANDARD' END,
+           archived_ms, activated_ms, last_pulled_ms
       FROM deleted_image WHERE id = $1";
 /// Somebody may have unlinked one by its name.
 const LINK_BLOBS: &str = "
@@ -251,6 +252,7 @@ async fn bring_back(session: &mut Session, restoration: &Restoration<'_>, found:
         image::size_index(session, id, &found.digest).await?;
     }
     image::adopt(session, id, &found.digest).await?;
+    storage_class::restored(session, id, &found.digest, mover.at).await?;
     subject_change::restored(session, id, &found.digest, mover).await
 }
 

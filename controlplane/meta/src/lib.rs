@@ -22,6 +22,7 @@ mod access_key;
 mod account;
 mod audit;
 mod blob;
+mod blob_tier;
 mod cache;
 mod collection;
 mod counts;
@@ -40,6 +41,7 @@ mod migration;
 mod policy;
 mod postgres;
 mod principal;
+mod pull_time;
 mod registry_policy;
 mod registry_setting;
 mod repository;
@@ -51,6 +53,7 @@ mod session;
 mod setting;
 mod signing_key;
 mod sqlite;
+mod storage_class;
 mod store;
 mod subject_change;
 mod tag;
@@ -100,6 +103,7 @@ pub use audit::{
     AuditVerification, Auditor, ChainPosition, MAX_RUN_MILLIS, MAX_RUN_RECORDS, MAX_UNSEALED_BATCH, NewAuditRecords,
     PutAuditSettingsError, Sealing, Sign,
 };
+pub use blob_tier::{BlobMove, TierCounts};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use collection::{
     BlobDeletion, CollectionBacklog, CollectionRules, CollectionRun, CollectionTotals, DueReview, MAX_COUNTED_REVIEWS,
@@ -121,7 +125,7 @@ pub use identity_provider::{
 pub use image_delete::{
     Deletion, DeletionReason, ImageDeletions, ImageIdentifier, ImageNotDeleted, MAX_IMAGES_PER_DELETION,
 };
-pub use image_detail::{ImageDetail, TagStatus};
+pub use image_detail::{ImageDetail, ImageFilter, TagStatus};
 pub use image_restore::{MAX_RESTORED_IMAGES, RestoreImageError, RestoredImage, TagNotRestored};
 pub use lifecycle::{
     BatchOutcome, ClaimedRun, FinishedRun, LifecycleBatch, LifecycleItem, LifecycleKept, LifecycleKind,
@@ -136,6 +140,7 @@ pub use principal::{
     AttachmentChange, CreatePrincipalError, DeletePrincipalError, MAX_POLICIES_PER_GROUP, MAX_POLICIES_PER_PRINCIPAL,
     PolicyRef, PrincipalPolicies, UpdatePrincipalError,
 };
+pub use pull_time::{AddExclusionError, MAX_PULL_TIME_EXCLUSIONS, MAX_PULLS_AT_ONCE, Pull, PullTimeExclusion};
 pub use registry_policy::{EditPolicy, EditedPolicy};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use repository::{
@@ -146,6 +151,7 @@ pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use signing_key::SigningKeyRecord;
+pub use storage_class::{Activated, ActivatingImage, Transition};
 pub use store::{Store, StoreConfig};
 pub use subject_change::FollowedSubjects;
 pub use tag::{TagDetail, TagMove};

@@ -68,8 +68,15 @@ impl TagMove {
 pub(crate) const LIST: &str = "
     SELECT name, digest, moved_ms, version
       FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
-pub(crate) const LIST_NAMES: &str =
-    "SELECT name FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+/// Without those of images that are in the archive, which cannot be pulled. Each tag is looked up only in a repository
+/// that has such images.
+pub(crate) const LIST_NAMES: &str = "
+    SELECT name FROM tag t
+     WHERE repository_id = $1 AND name > $2
+       AND (NOT EXISTS (SELECT 1 FROM image i WHERE i.repository_id = $1 AND i.status <> 'ACTIVE')
+            OR NOT EXISTS (SELECT 1 FROM image i
+                            WHERE i.repository_id = $1 AND i.digest = t.digest AND i.status <> 'ACTIVE'))
+     ORDER BY name LIMIT $3";
 const SELECT: &str = "
     SELECT t.name, t.digest, t.moved_ms, t.version
       FROM repository r JOIN tag t ON t.repository_id = r.id

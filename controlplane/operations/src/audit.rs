@@ -4,7 +4,7 @@
 mod events;
 mod queue;
 mod verification;
-mod waiting;
+pub(crate) mod waiting;
 
 pub use events::{AuditEventsError, AuditQuery};
 pub use queue::{AuditMetrics, AuditQueue, DEFAULT_MAX_WAITING_BYTES, WhenFull};

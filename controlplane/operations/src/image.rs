@@ -3,7 +3,7 @@
 
 use hythe_access::{Granted, kinds};
 use hythe_catalog::{CatalogError, DeletedImage, ImageCatalog as _, ImageRecord};
-use hythe_meta::{ImageDetail, StoreError, TagStatus};
+use hythe_meta::{ImageDetail, ImageFilter, StoreError};
 use hythe_model::{Digest, Reference, RepositoryPath};
 
 use crate::{ControlPlane, Page, UnknownRepository};
@@ -74,14 +74,14 @@ impl ControlPlane {
     pub async fn images(
         &self,
         granted: &Granted<kinds::DescribeImages>,
-        status: TagStatus,
+        filter: ImageFilter,
         after: Option<Digest>,
         limit: usize,
     ) -> Result<Page<ImageDetail, Digest>, ImageError> {
         let path = granted.resource();
         let details = self
             .store()
-            .image_details(path, status, after.as_ref(), limit + 1)
+            .image_details(path, filter, after.as_ref(), limit + 1)
             .await?;
         let details = details.ok_or_else(|| UnknownRepository(path.clone()))?;
         Ok(Page::of(details, limit, |last| last.digest))

@@ -31,6 +31,8 @@ mod policy;
 mod policy_document;
 mod policy_simulation;
 mod principal;
+mod pull_time_exclusion;
+mod pull_times;
 mod referrers;
 mod registry;
 mod registry_policy;
@@ -42,6 +44,7 @@ mod role;
 mod role_session;
 mod signing_key;
 mod statement;
+mod storage_class;
 mod tag;
 mod tag_rollback;
 mod user;
@@ -79,13 +82,13 @@ pub use hythe_catalog::{
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
     AuditVerification, ChainPosition, CollectionRun, CollectionTotals, CreationTemplateRecord, DeletedImageRecord,
-    DeletionReason, GroupRecord, IdentityProviderRecord, ImageDeletions, ImageDetail, ImageIdentifier, ImageNotDeleted,
-    LifecycleKept, LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult,
-    LifecycleRunImage, LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict,
-    MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument, PolicyRef, PutAuditSettingsError, RegistrySettings,
-    RepositoryRecord, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord,
-    RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove, TagNotRestored,
-    TagStatus, UserKind, UserRecord,
+    DeletionReason, GroupRecord, IdentityProviderRecord, ImageDeletions, ImageDetail, ImageFilter, ImageIdentifier,
+    ImageNotDeleted, LifecycleKept, LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage,
+    LifecycleResult, LifecycleRunImage, LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict,
+    MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError,
+    RegistrySettings, RepositoryRecord, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage,
+    RoleRecord, RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove,
+    TagNotRestored, TagStatus, Transition, UserKind, UserRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
@@ -112,6 +115,8 @@ pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,
     ReplacedPrincipalTags, TagReplacement, UnknownPrincipal, UpdatePrincipalError,
 };
+pub use pull_time_exclusion::{DeregisterExclusionError, RegisterExclusionError};
+pub use pull_times::{PullTimeCounts, PullTimes};
 pub use registry::RegistryDescription;
 pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPolicyError, UnknownStatement};
 pub use registry_settings::{MAX_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError};
@@ -127,6 +132,7 @@ pub use role_session::{
 };
 pub use signing_key::{SigningKeyDetail, SigningKeyError, SigningKeyStatus};
 pub use statement::PolicyStatement;
+pub use storage_class::StorageClassError;
 pub use tag::{NoImageThen, SetTagError, TagError, UnknownTag};
 pub use tag_rollback::RollbackTagError;
 pub use user::{NewUser, UserSettings, UserUpdate};

@@ -19,6 +19,7 @@ pub(crate) mod openapi;
 pub(crate) mod policy;
 pub(crate) mod policy_simulation;
 mod principal;
+pub(crate) mod pull_time_exclusion;
 pub(crate) mod referrers;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;

@@ -15,15 +15,16 @@ use hythe_operations::{
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreationTemplateError,
     CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError,
-    DeleteRepositoryError, DeletedImageError, DocumentError, EncryptionError, GarbageCollectionError,
-    IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError,
-    NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
-    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal,
-    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegistryPolicyError, RenewTokenError,
-    RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError,
-    RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError,
-    SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StoreError,
-    TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal,
+    DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DocumentError, EncryptionError,
+    GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError,
+    ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
+    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
+    PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
+    PutRegistrySettingsError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, RepositoryAccessError,
+    RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
+    RevokeTokenError, RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
+    SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError, StoreError, TagError,
+    TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal,
     UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate, UpdateAccountError, UpdateIdentityProviderError,
     UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
@@ -401,6 +402,40 @@ impl From<ImageError> for Problem {
             ImageError::UnknownImage(error) => error.into(),
             ImageError::Store(error) => error.into(),
             ImageError::Catalog(error) => error.into(),
+        }
+    }
+}
+
+impl From<StorageClassError> for Problem {
+    fn from(error: StorageClassError) -> Self {
+        match error {
+            StorageClassError::UnknownRepository(error) => error.into(),
+            StorageClassError::UnknownImage(error) => error.into(),
+            StorageClassError::ReferencedByIndex(_) | StorageClassError::Activating => {
+                Self::new(code::IMAGE_STORAGE_CLASS, &error)
+            }
+            StorageClassError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RegisterExclusionError> for Problem {
+    fn from(error: RegisterExclusionError) -> Self {
+        match error {
+            RegisterExclusionError::AlreadyExists(..) => {
+                Self::new(code::EXCLUSION_ALREADY_EXISTS, &error).at("/principalArn")
+            }
+            RegisterExclusionError::LimitExceeded => Self::new(code::LIMIT_EXCEEDED, &error),
+            RegisterExclusionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DeregisterExclusionError> for Problem {
+    fn from(error: DeregisterExclusionError) -> Self {
+        match error {
+            DeregisterExclusionError::Absent(..) => Self::new(code::EXCLUSION_NOT_FOUND, &error),
+            DeregisterExclusionError::Store(error) => error.into(),
         }
     }
 }
@@ -1158,7 +1193,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
     match code {
         code::MISSING_AUTHENTICATION | code::UNRECOGNIZED_CLIENT | code::EXPIRED_TOKEN => StatusCode::UNAUTHORIZED,
         code::ACCESS_DENIED => StatusCode::FORBIDDEN,
-        code::IMAGE_NOT_FOUND
+        code::EXCLUSION_NOT_FOUND
+        | code::IMAGE_NOT_FOUND
         | code::LIFECYCLE_POLICY_NOT_FOUND
         | code::LIFECYCLE_PREVIEW_NOT_FOUND
         | code::REGISTRY_POLICY_NOT_FOUND
@@ -1171,8 +1207,10 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         code::ACCOUNT_CLOSED
         | code::ACCOUNT_IN_USE
         | code::DELETE_CONFLICT
+        | code::EXCLUSION_ALREADY_EXISTS
         | code::IDEMPOTENCY_MISMATCH
         | code::IMAGE_REFERENCED
+        | code::IMAGE_STORAGE_CLASS
         | code::IMAGE_TAG_ALREADY_EXISTS
         | code::LIFECYCLE_PREVIEW_IN_PROGRESS
         | code::LIMIT_EXCEEDED

@@ -55,6 +55,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{tokenId}", token)
         .replace("{userName}", "ada")
         .replace("{sid}", "Share")
+        .replace("{principalArn}", &EXCLUDED.replace(':', "%3A").replace('/', "%2F"))
         .replace("{groupName}", "builders")
         .replace("{roleName}", "deployer")
         .replace("{accountId}", OTHER_ACCOUNT)
@@ -74,6 +75,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "UpdateRepository" => json!({ "imageTagMutability": "MUTABLE", "imageScanningConfiguration": {} }),
         "ReplaceResourceTags" | "AddResourceTags" => tags(),
         "RemoveResourceTags" => return (format!("{path}?tagKeys=a"), None),
+        "UpdateImageStorageClass" => json!({ "targetStorageClass": "STANDARD" }),
+        "RegisterPullTimeUpdateExclusion" => json!({ "principalArn": "arn:aws:iam::000000000000:role/new" }),
         "PutTag" => json!({ "imageDigest": digest }),
         "CreateAuthorizationToken"
         | "RenewAuthorizationToken"
@@ -133,6 +136,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
 /// Operations that are about an image that was deleted.
 const OF_DELETED_IMAGES: [&str; 3] = ["PurgeImage", "RestoreImage", "RollBackTag"];
 const OTHER_ACCOUNT: &str = "222222222222";
+/// Somebody whose pulls do not count.
+const EXCLUDED: &str = "arn:aws:iam::000000000000:role/scanner";
 
 /// What the requests of the rows about deleted images, groups, roles, accounts, lifecycle policies and collections need; the
 /// id of a key of the other account's administrator, or of a run, comes back where a row asks for one.
@@ -140,6 +145,11 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
     if OF_DELETED_IMAGES.contains(&info.name) {
         let image = format!("/api/v1/repositories/team-a%2Fweb/images/{digest}");
         world.call(&world.root, "DELETE", &image).send().await.expect(200);
+    }
+    if info.path.contains("{principalArn}") {
+        let exclusion = json!({ "principalArn": EXCLUDED });
+        let path = "/api/v1/registry/pull-time-exclusions";
+        world.post(path, exclusion).await.expect(201);
     }
     if info.path.contains("{groupName}") {
         world

@@ -4,6 +4,7 @@
 
 mod support;
 
+use hythe_model::Clock as _;
 use serde_json::json;
 use support::World;
 
@@ -439,6 +440,99 @@ async fn an_immutable_tag_stays_and_an_index_protects_its_images() {
         .get(&format!("{WEB}/images"))
         .await
         .expect_code(404, "RepositoryNotFoundException");
+}
+
+#[tokio::test]
+async fn an_archived_image_is_listed_on_request_and_comes_back() {
+    let world = World::new().await;
+    let path = world.repository("team-a/web").await;
+    let one = world.image(&path, "one", &["v1"]).await;
+    let two = world.image(&path, "two", &["v2"]).await;
+    let change = async |digest, class: &str| {
+        let body = json!({ "targetStorageClass": class });
+        let target = format!("{WEB}/images/{digest}/storage-class");
+        world.call(&world.root, "PUT", &target).json(&body).send().await
+    };
+    let listed = async |query: &str| {
+        let page = world.get(&format!("{WEB}/images{query}")).await.expect(200).json();
+        let images = page["images"].as_array().unwrap().iter();
+        images
+            .map(|image| image["imageDigest"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let both = {
+        let mut both = [one.to_string(), two.to_string()];
+        both.sort();
+        both
+    };
+    assert_eq!(listed("").await, both);
+    let archived = change(one, "ARCHIVE").await;
+    assert_eq!(archived.expect(200).text("/imageStatus"), "ARCHIVED");
+    assert_eq!(
+        change(one, "ARCHIVE").await.expect(200).text("/imageStatus"),
+        "ARCHIVED"
+    );
+    assert_eq!(listed("").await, [two.to_string()]);
+    assert_eq!(listed("?imageStatus=ARCHIVED").await, [one.to_string()]);
+    assert_eq!(listed("?imageStatus=ANY").await, both);
+    assert_eq!(listed("?imageStatus=ARCHIVED&tagStatus=UNTAGGED").await, [""; 0]);
+    // A token of one list is none of another.
+    let page = world.get(&format!("{WEB}/images?imageStatus=ANY&maxResults=1")).await;
+    let token = page.expect(200).text("/nextToken");
+    world
+        .get(&format!("{WEB}/images?maxResults=1&nextToken={token}"))
+        .await
+        .expect_code(400, "InvalidParameterException");
+    let detail = world.get(&format!("{WEB}/images/{one}")).await;
+    assert_eq!(detail.expect(200).text("/storageClass"), "ARCHIVE");
+    assert!(!detail.text("/lastArchivedAt").is_empty());
+    world.get(&format!("{WEB}/tags/v1")).await.expect(200);
+    world
+        .get(&format!("{WEB}/images/{one}/manifest"))
+        .await
+        .expect_code(404, "ImageNotFoundException");
+
+    let restored = change(one, "STANDARD").await;
+    assert_eq!(restored.expect(200).text("/imageStatus"), "ACTIVATING");
+    for class in ["STANDARD", "ARCHIVE"] {
+        change(one, class)
+            .await
+            .expect_code(409, "ImageStorageClassUpdateNotSupportedException");
+    }
+    assert_eq!(listed("?imageStatus=ACTIVATING").await, [one.to_string()]);
+    world.image(&path, "one", &["v1"]).await;
+    assert_eq!(listed("").await, both, "a push restores at once");
+    for class in ["ARCHIVE", "STANDARD"] {
+        change(one, class).await.expect(200);
+    }
+    let finished = world.store.finish_activations(None, 9, world.clock.now()).await;
+    assert_eq!(finished.unwrap().count, 1);
+    assert_eq!(listed("").await, both);
+    // Nobody asked for it just now: the server says so, as ECR does.
+    let events = world
+        .get("/api/v1/audit-events?eventName=ImageActivationEvent")
+        .await
+        .expect(200)
+        .json();
+    let events = events["auditEvents"].as_array().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (&events[0]["eventType"], &events[0]["userIdentity"]["type"]),
+        (&json!("AwsServiceEvent"), &json!("AWSService"))
+    );
+    assert_eq!(
+        events[0]["serviceEventDetails"],
+        json!({
+            "repositoryName": "team-a/web", "imageDigest": one, "targetStorageClass": "STANDARD",
+            "result": "SUCCESS", "imageStatus": "ACTIVE"
+        })
+    );
+    change(one, "GLACIER")
+        .await
+        .expect_code(400, "InvalidParameterException");
+    change(support::sha256(b"absent"), "ARCHIVE")
+        .await
+        .expect_code(404, "ImageNotFoundException");
 }
 
 #[tokio::test]

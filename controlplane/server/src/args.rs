@@ -110,6 +110,10 @@ pub struct ServeArgs {
     #[arg(long, env = "HYTHE_BLOBS_PATH", value_name = "DIR")]
     pub blobs_path: Option<PathBuf>,
 
+    /// Folder of the blobs that only archived images need, on another disk for instance; `archive` below that of the blobs if absent.
+    #[arg(long, env = "HYTHE_ARCHIVE_PATH", value_name = "DIR")]
+    pub archive_path: Option<PathBuf>,
+
     /// File with the master key (made if absent); nodes of one deployment need the same.
     #[arg(long, env = "HYTHE_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,

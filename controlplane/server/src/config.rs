@@ -261,6 +261,8 @@ impl fmt::Debug for DatabaseUrl {
 pub struct Blobs {
     /// Folder; the data folder's `blobs` if absent.
     pub path: Option<PathBuf>,
+    /// Folder of the blobs that only archived images need, on another disk for instance; `archive` in the folder above if absent.
+    pub archive_path: Option<PathBuf>,
     /// Compare the bytes of a blob with its digest while it is read.
     pub verify_reads: bool,
     /// Seconds for which a blob that was found whole counts as whole when parts of it are read; 0 checks each time.
@@ -271,6 +273,7 @@ impl Default for Blobs {
     fn default() -> Self {
         Self {
             path: None,
+            archive_path: None,
             verify_reads: false,
             verified_for_seconds: 3600,
         }
@@ -564,6 +567,7 @@ impl Config {
             args.database_max_connections.as_ref(),
         );
         set_some(&mut self.blobs.path, args.blobs_path.as_ref());
+        set_some(&mut self.blobs.archive_path, args.archive_path.as_ref());
         set_some(&mut self.keys.master_key_file, args.master_key_file.as_ref());
         set(
             &mut self.keys.rotate_signing_key_days,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Background passes, one file each.
+//! What the server does in the background, one file a pass.
 
+pub(crate) mod archive;
 pub(crate) mod collection;
 pub(crate) mod lifecycle;
+pub(crate) mod pull_times;
 pub(crate) mod retention;

@@ -30,6 +30,7 @@ use crate::health::{self, Health};
 use crate::issuer_documents::HttpIssuerDocuments;
 use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
+use crate::passes::{archive, pull_times};
 use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
 use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
@@ -136,12 +137,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
 
     let store = Store::open(&store_config(&config, &data)).await?;
     store.set_cache_bytes(config.limits.max_cache_mib.saturating_mul(1024 * 1024));
-    let path = config.blobs_path();
-    let blobs: Arc<dyn BlobStore> =
-        Arc::new(FsBlobStore::open(&path).map_err(|cause| ServeError::Blobs { path, cause })?);
-
     let damaged = DamagedBlobs::default();
-    let blobs = verified::over(blobs, &config.blobs, &damaged);
+    let blobs = verified::over(Arc::new(open_blobs(&config)?), &config.blobs, &damaged);
 
     let listeners = Listeners::bind(&config, certificate.as_ref()).await?;
     let urls = Urls::new(&config, &listeners)?;
@@ -189,6 +186,8 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));
     let collector = collector(&config, &plane, &store, &blobs, &clock);
     metrics.add_collection(collector.metrics());
+    archive::start(&background, &stop, &store, &blobs, &clock, metrics.registry());
+    let pulls = pull_times::start(&background, &stop, &store, registry.as_ref(), metrics.registry());
     for listener in listeners.all() {
         metrics.add_listener(listener.0, &listener.1.metrics());
     }
@@ -242,6 +241,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     if let Err(error) = plane.gate().write_last_used().await {
         tracing::warn!(error = %error, "cannot write when access keys were last used");
     }
+    pull_times::finish(&pulls).await;
     // Last, when nobody is left to leave a record.
     audit_stop.cancel();
     auditing.wait().await;
@@ -264,6 +264,15 @@ fn access_gate(
         0 => gate,
         days => gate.with_key_rotation(SignedDuration::from_hours(24 * i64::from(days))),
     })
+}
+
+fn open_blobs(config: &Config) -> Result<FsBlobStore, ServeError> {
+    let path = config.blobs_path();
+    let files = match &config.blobs.archive_path {
+        Some(archive) => FsBlobStore::open_with_archive(&path, archive),
+        None => FsBlobStore::open(&path),
+    };
+    files.map_err(|cause| ServeError::Blobs { path, cause })
 }
 
 fn store_config(config: &Config, data: &DataDir) -> StoreConfig {

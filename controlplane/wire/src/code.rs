@@ -19,6 +19,10 @@ codes! {
     ACCOUNT_IN_USE = "AccountInUseException";
     /// 409: something still needs it (a policy that is attached).
     DELETE_CONFLICT = "DeleteConflictException";
+    /// 409: the pulls of the principal do not count already.
+    EXCLUSION_ALREADY_EXISTS = "ExclusionAlreadyExistsException";
+    /// 404: the pulls of the principal count.
+    EXCLUSION_NOT_FOUND = "ExclusionNotFoundException";
     /// 401: the token's time is over, or it was revoked.
     EXPIRED_TOKEN = "ExpiredTokenException";
     /// 409: an idempotency key came again with another request.
@@ -29,6 +33,8 @@ codes! {
     IMAGE_NOT_FOUND = "ImageNotFoundException";
     /// 409: an index that is in the repository needs the image.
     IMAGE_REFERENCED = "ImageReferencedByManifestListException";
+    /// 409: the storage class of the image cannot change now.
+    IMAGE_STORAGE_CLASS = "ImageStorageClassUpdateNotSupportedException";
     /// 409: the tag is there and may not be moved.
     IMAGE_TAG_ALREADY_EXISTS = "ImageTagAlreadyExistsException";
     /// 500: the fault is on this side.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hythe_model::{AccountId, Digest, MediaType, RepositoryName, Tag};
+use hythe_model::{AccountId, Digest, ImageStatus, MediaType, RepositoryName, StorageClass, Tag};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,61 @@ pub struct ImageDetail {
     /// The image that this one is about: a signature's or an SBOM's subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject_manifest_digest: Option<Digest>,
+    /// Whether it can be pulled.
+    #[serde(default)]
+    pub image_status: ImageStatus,
+    /// Where its bytes belong.
+    #[serde(default)]
+    pub storage_class: StorageClass,
+    /// When it was pulled last, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub last_recorded_pull_time: Option<Timestamp>,
+    /// When it was archived last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub last_archived_at: Option<Timestamp>,
+    /// When it came back last, from the archive or from being deleted: its age for lifecycle policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub last_activated_at: Option<Timestamp>,
+}
+
+/// Where the bytes of an image shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateImageStorageClass {
+    /// `ARCHIVE` to put the image away, `STANDARD` to bring it back.
+    pub target_storage_class: StorageClass,
+}
+
+/// The state of an image whose storage class was to change.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStorageClass {
+    /// The account that owns the registry.
+    pub registry_id: AccountId,
+    /// The repository.
+    pub repository_name: RepositoryName,
+    /// The image.
+    pub image_digest: Digest,
+    /// `ARCHIVED`; or `ACTIVATING` until it can be pulled again, and `ACTIVE` then.
+    pub image_status: ImageStatus,
+}
+
+/// Which images a list shows, by their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ImageStatusFilter {
+    /// Those that can be pulled.
+    #[default]
+    Active,
+    /// Those in the archive.
+    Archived,
+    /// Those on their way out of the archive.
+    Activating,
+    /// All.
+    Any,
 }
 
 /// Which images a list shows.
@@ -61,6 +116,9 @@ pub struct ListImages {
     /// Which images; `ANY` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag_status: Option<TagStatus>,
+    /// Which images, by their state; `ACTIVE` by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_status: Option<ImageStatusFilter>,
     /// Entries wanted, 1 to 1000; 100 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
@@ -152,7 +210,8 @@ mod tests {
             concat!(
                 r#"{{"registryId":"000000000000","repositoryName":"web","imageDigest":"sha256:{0}","imageTags":["v1"],"imageSizeInBytes":7,"#,
                 r#""imagePushedAt":"2026-11-01T00:00:00.5Z","imageManifestMediaType":"application/vnd.oci.image.manifest.v1+json","#,
-                r#""artifactMediaType":"a/b","subjectManifestDigest":"sha256:{0}"}}"#
+                r#""artifactMediaType":"a/b","subjectManifestDigest":"sha256:{0}","imageStatus":"ARCHIVED","storageClass":"ARCHIVE","#,
+                r#""lastRecordedPullTime":"2026-11-02T00:00:00Z","lastArchivedAt":"2026-11-03T00:00:00Z"}}"#
             ),
             "a".repeat(64)
         );

@@ -30,6 +30,7 @@ pub mod path;
 mod policy;
 mod policy_simulation;
 mod problem;
+mod pull_time;
 mod registry;
 mod repository;
 mod resource_tag;
@@ -68,7 +69,10 @@ pub use identity_provider::{
     CreateIdentityProvider, CreateWebIdentitySession, IdentityProvider, IdentityProviderPage, SigningAlgorithm,
     UpdateIdentityProvider,
 };
-pub use image::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, TagStatus};
+pub use image::{
+    DeletedImage, ImageDetail, ImagePage, ImageStatusFilter, ImageStorageClass, ListImages, ListReferrers, Referrer,
+    ReferrerPage, TagStatus, UpdateImageStorageClass,
+};
 pub use lifecycle::{
     GetLifecyclePolicyPreview, LifecycleAction, LifecycleActionType, LifecyclePolicy, LifecyclePolicyPreview,
     LifecyclePreviewCompare, LifecyclePreviewComparison, LifecyclePreviewImage, LifecyclePreviewOutcome,
@@ -86,6 +90,7 @@ pub use policy_simulation::{
     PolicySimulation, PolicyStatement, RepositoryAccess, RepositoryAccessEntry, SimulatePolicy, UnmetCondition,
 };
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
+pub use pull_time::{PullTimeUpdateExclusion, PullTimeUpdateExclusionPage, RegisterPullTimeUpdateExclusion};
 pub use registry::{InRegistry, ListQuery, NoParameters, Registry};
 pub use repository::{
     CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,

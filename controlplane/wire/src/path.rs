@@ -142,6 +142,12 @@ pub fn manifest(name: &RepositoryName, digest: &Digest) -> String {
     format!("{}/manifest", image(name, digest))
 }
 
+/// `PUT` archives one image, or brings it back.
+#[must_use]
+pub fn storage_class(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/storage-class", image(name, digest))
+}
+
 /// The tags of the images of one repository.
 #[must_use]
 pub fn tags(name: &RepositoryName) -> String {
@@ -176,6 +182,18 @@ pub fn referrers(name: &RepositoryName, subject: &Digest) -> String {
 #[must_use]
 pub fn registry() -> String {
     format!("{PREFIX}/registry")
+}
+
+/// Whose pulls do not count: `GET` lists, `POST` registers.
+#[must_use]
+pub fn pull_time_exclusions() -> String {
+    format!("{}/pull-time-exclusions", registry())
+}
+
+/// A user or a role whose pulls do not count, by ARN.
+#[must_use]
+pub fn pull_time_exclusion(principal_arn: &str) -> String {
+    format!("{}/{}", pull_time_exclusions(), segment(principal_arn))
 }
 
 /// The policy of the registry.

@@ -78,6 +78,15 @@ fn nouns() -> Vec<Noun> {
                 &["sid", "statement"],
             )
         },
+        Noun {
+            has_data_source: false,
+            ..noun(
+                "pull_time_update_exclusion",
+                "arn:aws:iam::000000000000:user/scanner",
+                json!({ "principal": "arn:aws:iam::000000000000:user/scanner" }),
+                &["principal"],
+            )
+        },
         noun(
             "account",
             "111111111111",
@@ -168,6 +177,10 @@ fn furnish(plugin: &Plugin) {
         (
             "registry/policy/statements/TeamB",
             json!({ "registryId": ACCOUNT, "sid": "TeamB", "statement": STATEMENT }),
+        ),
+        (
+            "registry/pull-time-exclusions/arn:aws:iam::000000000000:user/scanner",
+            json!({ "principalArn": arn("user", "scanner"), "createdAt": at }),
         ),
         (
             "accounts/111111111111",

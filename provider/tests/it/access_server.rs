@@ -29,7 +29,8 @@ pub struct Access {
 impl Access {
     pub fn knows(path: &[&str]) -> bool {
         match path {
-            ["repositories", _, "policy" | "lifecycle-policy"] | ["registry", "policy", ..] => true,
+            ["repositories", _, "policy" | "lifecycle-policy"]
+            | ["registry", "policy" | "pull-time-exclusions", ..] => true,
             [list, ..] => LISTS.iter().any(|(name, ..)| name == list),
             [] => false,
         }
@@ -47,6 +48,9 @@ impl Access {
         match (method, path) {
             ("GET", ["registry", "policy", "statements"]) => {
                 ok(&json!({ "registryId": ACCOUNT, "statements": self.below("registry/policy/statements/") }))
+            }
+            ("GET", ["registry", "pull-time-exclusions"]) => {
+                ok(&json!({ "pullTimeUpdateExclusions": self.below("registry/pull-time-exclusions/") }))
             }
             ("PUT", ["registry", "policy", "statements", sid]) => {
                 let statement = json!({ "registryId": ACCOUNT, "sid": sid, "statement": body["statement"] });

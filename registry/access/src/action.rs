@@ -74,6 +74,8 @@ actions! {
     RestoreImage("ecr", RepositoryPath),
     /// Take away the possibility to restore a deleted image.
     PurgeImage("ecr", RepositoryPath),
+    /// Archive an image, or bring it back.
+    UpdateImageStorageClass("ecr", RepositoryPath),
     /// List tags and digests.
     ListImages("ecr", RepositoryPath),
     /// Describe images.
@@ -128,6 +130,12 @@ actions! {
     GetAccountSetting("ecr", AccountId),
     /// Change the settings of the registry.
     PutAccountSetting("ecr", AccountId),
+    /// List whose pulls do not count.
+    ListPullTimeUpdateExclusions("ecr", AccountId),
+    /// Let pulls of a user or a role not count.
+    RegisterPullTimeUpdateExclusion("ecr", AccountId),
+    /// Let them count again.
+    DeregisterPullTimeUpdateExclusion("ecr", AccountId),
     /// Create a template of repositories that the server creates.
     CreateRepositoryCreationTemplate("ecr", AccountId),
     /// List and describe templates of repositories.

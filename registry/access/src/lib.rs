@@ -16,6 +16,7 @@ mod gate;
 mod granted;
 mod names;
 mod parse;
+mod pull;
 mod scope;
 mod secret;
 mod throttled;
@@ -29,6 +30,7 @@ pub use gate::{
 };
 pub use granted::{AccessError, Granted, authorize, authorize_shared, authorize_with};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
+pub use pull::{PrincipalArn, PullLog};
 pub use scope::{ScopeEntry, TokenScope};
 pub use secret::Secret;
 pub use throttled::Throttled;

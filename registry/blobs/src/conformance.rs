@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use hythe_model::{Algorithm, Digest, UploadId};
+use hythe_model::{Algorithm, Digest, StorageClass, UploadId};
 
 use crate::{AppendError, Appended, BlobStore, ByteStream, CommitError, Hasher, Progress, delete_blob};
 
@@ -42,6 +42,7 @@ pub async fn all(store: &dyn BlobStore) {
     unknown_uploads_are_refused(store).await;
     abandoned_uploads_are_gone(store).await;
     deleted_blobs_are_gone(store).await;
+    placed_blobs_are_found_wherever_they_are(store).await;
     two_uploads_of_one_content_both_commit(store).await;
     an_upload_has_one_writer(store).await;
     a_dropped_append_gives_the_upload_free(store).await;
@@ -50,6 +51,29 @@ pub async fn all(store: &dyn BlobStore) {
     bodies_above_the_limit_are_refused(store).await;
     stale_uploads_are_those_that_nobody_touches(store).await;
     store.check().await.expect("a healthy store says so");
+}
+
+/// A blob that is moved, once or again, there or back, reads as before; it can be pushed again and deleted.
+pub async fn placed_blobs_are_found_wherever_they_are(store: &dyn BlobStore) {
+    let content = content(MIB + 5);
+    let digest = push(store, Sha256, &content).await;
+    for class in [
+        StorageClass::Archive,
+        StorageClass::Archive,
+        StorageClass::Standard,
+        StorageClass::Archive,
+    ] {
+        let placed = store.place(&digest, class).await.unwrap();
+        assert_eq!(placed, Some(content.len() as u64), "{class}");
+        assert_eq!(store.size(&digest).await.unwrap(), Some(content.len() as u64));
+        assert_eq!(read(store, &digest, 0..u64::MAX).await.as_ref(), Some(&content));
+    }
+    assert_eq!(push(store, Sha256, &content).await, digest);
+    delete_blob(store, &digest).await.unwrap();
+    assert_eq!(store.size(&digest).await.unwrap(), None);
+    for class in [StorageClass::Archive, StorageClass::Standard] {
+        assert_eq!(store.place(&digest, class).await.unwrap(), None);
+    }
 }
 
 /// What was committed can be read, of any size and with either algorithm.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use hythe_model::{Digest, UploadId};
+use hythe_model::{Digest, StorageClass, UploadId};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
@@ -50,6 +50,8 @@ pub enum Fault {
     LockDeletion,
     /// [`BlobStore::delete`].
     Delete,
+    /// [`BlobStore::place`].
+    Place,
     /// [`BlobStore::check`].
     Check,
     /// A write, before the first byte.
@@ -62,6 +64,8 @@ pub enum Fault {
     DiskSyncFile,
     /// A rename.
     DiskRename,
+    /// A further name for a file.
+    DiskLink,
     /// The creation of a directory.
     DiskCreateDir,
     /// A sync of a directory.
@@ -259,6 +263,11 @@ impl BlobStore for FaultyBlobStore {
         self.inner.delete(lock).await
     }
 
+    async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError> {
+        self.faults.check(Fault::Place)?;
+        self.inner.place(blob, class).await
+    }
+
     async fn check(&self) -> Result<(), BlobError> {
         self.faults.check(Fault::Check)?;
         self.inner.check().await
@@ -268,7 +277,7 @@ impl BlobStore for FaultyBlobStore {
 impl FsBlobStore {
     /// Opens a store whose disk fails as `faults` says.
     pub fn open_faulty(root: &Path, faults: Arc<Faults>) -> io::Result<Self> {
-        Self::open_on(root, Arc::new(FaultyDisk(faults)))
+        Self::open_on(root, None, Arc::new(FaultyDisk(faults)))
     }
 }
 
@@ -314,6 +323,11 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.check(Fault::DiskRename)?;
         SystemDisk.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.check(Fault::DiskLink)?;
+        SystemDisk.link(from, to)
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {

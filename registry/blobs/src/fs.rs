@@ -2,6 +2,7 @@
 //! Blobs as files of a local file system.
 
 mod append;
+mod archive;
 mod buffer;
 mod content;
 mod deletion;
@@ -30,11 +31,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hythe_model::{Digest, UploadId, fail_point};
+use hythe_model::{Digest, StorageClass, UploadId, fail_point};
 use tokio::sync::Semaphore;
 
 use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Progress};
 use append::{Means, Writer};
+use archive::Moves;
 #[cfg(any(test, feature = "test-support"))]
 pub(crate) use buffer::BLOCK_BYTES;
 use content::{BlobFile, Buffers, Form};
@@ -72,6 +74,7 @@ struct Inner {
     quarantined: Quarantined,
     /// Read while a blob gets its name, written while one is put aside.
     publishing: RwLock<()>,
+    moves: Moves,
     /// The permit to read ahead in a new blob.
     warming: Arc<Semaphore>,
 }
@@ -80,11 +83,18 @@ impl FsBlobStore {
     /// Opens the store below `root`, and creates it (mode 0700) if it is not there. What it costs does not
     /// depend on what is stored.
     pub fn open(root: &Path) -> io::Result<Self> {
-        Self::open_on(root, Arc::new(SystemDisk))
+        Self::open_on(root, None, Arc::new(SystemDisk))
     }
 
-    pub(crate) fn open_on(root: &Path, disk: Arc<dyn Disk>) -> io::Result<Self> {
-        let layout = Layout::create(root, &*disk)?;
+    /// The same, with archived blobs below `archive`, which may be on another disk; it is created if it is not there. A
+    /// store that has archived blobs wants the same folder each time.
+    pub fn open_with_archive(root: &Path, archive: &Path) -> io::Result<Self> {
+        Self::open_on(root, Some(archive), Arc::new(SystemDisk))
+    }
+
+    pub(crate) fn open_on(root: &Path, archive: Option<&Path>, disk: Arc<dyn Disk>) -> io::Result<Self> {
+        let layout = Layout::create(root, archive, &*disk)?;
+        archive::check_at_start(&layout, archive.is_some(), &*disk)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let means = Means {
             disk: Arc::clone(&disk),
@@ -92,7 +102,12 @@ impl FsBlobStore {
             hashers: Arc::new(Semaphore::new(cores - 1)),
             can_bypass: Arc::new(AtomicBool::new(true)),
         };
-        let quarantined = Quarantined::load(&layout.quarantine())?;
+        let quarantined = Quarantined::load(
+            [StorageClass::Standard, StorageClass::Archive]
+                .map(|class| layout.quarantine(class))
+                .each_ref()
+                .map(|dir| &**dir),
+        )?;
         let inner = Inner {
             layout,
             disk,
@@ -103,6 +118,7 @@ impl FsBlobStore {
             doubtful: Doubtful::default(),
             quarantined,
             publishing: RwLock::default(),
+            moves: Moves::default(),
             warming: Arc::new(Semaphore::new(1)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -126,7 +142,7 @@ impl FsBlobStore {
         let blob = *blob;
         self.blocking(move |inner| {
             let ticket = inner.open_blobs.ticket();
-            let file = BlobFile::open(&inner.layout.blob(&blob), &blob)?.map(Arc::new);
+            let file = inner.find(&blob)?.map(Arc::new);
             if let Some(file) = &file {
                 inner.open_blobs.keep(blob, file, ticket);
             }
@@ -245,6 +261,15 @@ impl BlobStore for FsBlobStore {
     async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
         // The lock goes along: if this future is dropped, deleting goes on, and nobody may think that it is over.
         Ok(self.blocking(move |inner| inner.delete(lock.blob())).await??)
+    }
+
+    async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError> {
+        let (blob, given_up) = (*blob, archive::GivenUp::default());
+        let mark = given_up.mark();
+        // If this future is dropped, a copy under way ends at its next step.
+        let placed = self.blocking(move |inner| inner.place(&blob, class, &mark)).await?;
+        drop(given_up);
+        Ok(placed?)
     }
 
     async fn stale_uploads(&self, untouched_for: Duration, limit: usize) -> Result<Vec<UploadId>, BlobError> {

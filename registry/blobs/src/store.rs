@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::Stream;
-use hythe_model::{Digest, UploadId};
+use hythe_model::{Digest, StorageClass, UploadId};
 
 use crate::Hasher;
 
@@ -152,6 +152,11 @@ pub trait BlobStore: Debug + Send + Sync {
     /// rather than keep what is there. Until then nothing changes.
     fn distrust(&self, blob: &Digest);
 
+    /// Moves the bytes of a blob to where a storage class has them, durably, and so that they can be read at every
+    /// moment; says how many there are, or `None` if there is no such blob. If they are there already it sees to it that
+    /// they are nowhere else. All other methods find a blob wherever it is.
+    async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError>;
+
     /// Waits, for a bounded time, until nobody else has the right to delete this blob, and takes it: whoever decides by
     /// what a database says that a blob shall be deleted looks there again while he has it, so that one who was held up
     /// between looking and deleting is never overtaken by another one, and by what comes after that one. The right ends
@@ -163,7 +168,7 @@ pub trait BlobStore: Debug + Send + Sync {
         Ok(DeletionLock::new(*blob, None))
     }
 
-    /// Throws a blob away, if it is there, durably. The right ends when that is over, even if this future is dropped.
+    /// Throws a blob away, if it is there, wherever it is, durably. The right ends when that is over, even if this future is dropped.
     async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError>;
 
     /// Checks bytes of a blob that are kept elsewhere, if this store verifies what it reads; see [`crate::VerifyingBlobStore`].

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use hythe_model::{Digest, UploadId};
+use hythe_model::{Digest, StorageClass, UploadId};
 use tokio::time::Instant;
 
 use crate::{Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Hasher, Progress};
@@ -366,6 +366,10 @@ impl BlobStore for VerifyingBlobStore {
         self.inner.delete(lock).await?;
         self.checks.replaced(&blob);
         Ok(())
+    }
+
+    async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError> {
+        self.inner.place(blob, class).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use hythe_access::{AuditLog, Gate, Trail};
+use hythe_access::{AuditLog, Gate, PullLog, Trail};
 use hythe_blobs::BlobStore;
 use hythe_catalog::Catalog;
 use hythe_model::{AccountId, Clock, Region};
@@ -70,6 +70,7 @@ struct Inner {
     tasks: TaskTracker,
     audit_log: OnceLock<Arc<dyn AuditLog>>,
     creator: OnceLock<Arc<dyn RepositoryCreator>>,
+    pull_log: OnceLock<Arc<dyn PullLog>>,
 }
 
 /// A place among the requests that are answered now, until it is dropped.
@@ -134,6 +135,7 @@ impl Registry {
             tasks: TaskTracker::new(),
             audit_log: OnceLock::new(),
             creator: OnceLock::new(),
+            pull_log: OnceLock::new(),
         };
         Self(Arc::new(parts))
     }
@@ -154,6 +156,15 @@ impl Registry {
 
     pub(crate) fn audit_log(&self) -> Option<&Arc<dyn AuditLog>> {
         self.0.audit_log.get()
+    }
+
+    /// From now on, every pull is told to `log`. The first log stays.
+    pub fn set_pull_log(&self, log: Arc<dyn PullLog>) {
+        let _ = self.0.pull_log.set(log);
+    }
+
+    pub(crate) fn pull_log(&self) -> Option<&dyn PullLog> {
+        self.0.pull_log.get().map(|log| &**log)
     }
 
     /// Waits for what goes on although its request is gone; to be called when no more requests come.

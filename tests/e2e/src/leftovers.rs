@@ -29,6 +29,11 @@ pub struct Leftovers {
 
 /// Examines the data folder of a server that was stopped or killed.
 pub fn examine(data_folder: &Path, blobs_folder: &Path) -> Result<Leftovers> {
+    examine_in(data_folder, &[blobs_folder, &blobs_folder.join("archive")])
+}
+
+/// The same, of a server that has an archive elsewhere: the folders of blobs, that of the archive last.
+pub fn examine_in(data_folder: &Path, blobs_folders: &[&Path]) -> Result<Leftovers> {
     let database = data_folder.join("hythe.db");
     let mut found = Leftovers::default();
     for row in query(&database, "PRAGMA integrity_check")? {
@@ -61,7 +66,7 @@ pub fn examine(data_folder: &Path, blobs_folder: &Path) -> Result<Leftovers> {
         .filter_map(|row| Some((text(row, "digest")?, row)))
         .collect();
 
-    let files = blob_files(blobs_folder)?;
+    let files = blob_files(blobs_folders)?;
     found.blob_files = files.len();
     for digest in files.keys() {
         if !sizes.contains_key(digest.as_str()) && !named.contains(digest.as_str()) {
@@ -82,9 +87,11 @@ pub fn examine(data_folder: &Path, blobs_folder: &Path) -> Result<Leftovers> {
 
     let known: BTreeSet<&str> = sessions.iter().filter_map(|row| text(row, "id")).collect();
     found.sessions = known.len();
-    for entry in entries(&blobs_folder.join("uploads"))? {
-        if !known.contains(entry.as_str()) {
-            found.stray_uploads.push(entry);
+    for folder in blobs_folders {
+        for entry in entries(&folder.join("uploads"))? {
+            if !known.contains(entry.as_str()) {
+                found.stray_uploads.push(entry);
+            }
         }
     }
     Ok(found)
@@ -100,11 +107,14 @@ pub fn query(database: &Path, sql: &str) -> Result<Vec<Value>> {
     Ok(rows.as_array().cloned().unwrap_or_default())
 }
 
-/// The files of blobs and their lengths, by digest.
-pub fn blob_files(blobs_folder: &Path) -> Result<BTreeMap<String, u64>> {
+/// The files of blobs in these folders and their lengths, by digest.
+pub fn blob_files(blobs_folders: &[&Path]) -> Result<BTreeMap<String, u64>> {
     let mut files = BTreeMap::new();
-    for algorithm in ["sha256", "sha512"] {
-        let folder = blobs_folder.join("blobs").join(algorithm);
+    for (root, algorithm) in blobs_folders
+        .iter()
+        .flat_map(|root| [(root, "sha256"), (root, "sha512")])
+    {
+        let folder = root.join("blobs").join(algorithm);
         for fan_out in entries(&folder)? {
             for name in entries(&folder.join(&fan_out))? {
                 let length = std::fs::metadata(folder.join(&fan_out).join(&name))?.len();

@@ -94,7 +94,7 @@ impl Deployment {
     }
 
     fn files(&self) -> Result<usize> {
-        Ok(leftovers::blob_files(&self.blobs)?.len())
+        Ok(leftovers::blob_files(&[&self.blobs])?.len())
     }
 }
 
@@ -222,7 +222,7 @@ fn the_command_line_runs_a_collection_and_says_how_it_goes() -> Result<()> {
         .expect(202)?;
     let run = process::run(&mut server.command(&["gc", "run", "--wait"])?)?.ok()?;
     ensure!(run.stdout.contains("complete"), "{}", run.stdout);
-    ensure!(leftovers::blob_files(&server.data_folder().join("blobs"))?.is_empty());
+    ensure!(leftovers::blob_files(&[&server.data_folder().join("blobs")])?.is_empty());
     let status = process::run(&mut server.command(&["gc", "status"])?)?.ok()?;
     for word in ["blobs deleted", "all the time", "last run"] {
         ensure!(status.stdout.contains(word), "{}", status.stdout);

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::churn::noise;
 use e2e::client::say;
 use e2e::control_recorder::Pushed;
+use e2e::leftovers::Leftovers;
 use e2e::oracle::{self, Scope, Verdict};
 use e2e::process::wait_until;
 use e2e::recorder::Way;
@@ -46,6 +47,8 @@ const UNUSED: &[&str] = &[
 /// How far the clock goes forward to make uploads expire, in seconds.
 const PAST_EXPIRY: i64 = 100 * 24 * 3600;
 const LIMIT: Duration = Duration::from_secs(20);
+/// A file system that is always another one than that of temporary folders on a disk.
+const MEMORY: &str = "/dev/shm";
 
 /// An operation: what has to be there before, and what is ended in the middle.
 struct Scenario {
@@ -281,6 +284,25 @@ const SCENARIOS: &[Scenario] = &[
             stage.expire_uploads(|left| left.contains(&id))
         },
     },
+    // Before what deletes blobs, which looks into the archive once there is one.
+    Scenario {
+        name: "archive an image and bring it back",
+        run: |stage, ready| {
+            // What a crash cut off is done first.
+            stage.finish_moves()?;
+            let image = stage.image_without_manifest("web")?;
+            let client = stage.recorder.client();
+            // The ledger watches the blobs only: whether the image can be pulled depends on where the crash is.
+            let digest = digest(&image);
+            client.put_manifest("web", &digest, OCI_MANIFEST, &image)?.expect(201)?;
+            ready()?;
+            for class in ["ARCHIVE", "STANDARD"] {
+                stage.change_class(&digest, class)?;
+                stage.finish_moves()?;
+            }
+            client.manifest("web", &digest)?.expect(200).map(drop)
+        },
+    },
     Scenario {
         name: "collect a blob that nobody needs",
         run: |stage, ready| {
@@ -418,6 +440,37 @@ impl Stage {
         Ok(())
     }
 
+    fn change_class(&self, image: &str, class: &str) -> Result<()> {
+        let path = format!("/api/v1/repositories/web/images/{image}/storage-class");
+        let body = json!({ "targetStorageClass": class }).to_string();
+        let authorization = self.credentials.basic();
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let address = self.credentials.control_address();
+        http::request(address, "PUT", &path, &headers, body.as_bytes())?.expect(200)?;
+        Ok(())
+    }
+
+    /// Waits until all bytes are where they belong, and no image is on its way out of the archive.
+    fn finish_moves(&self) -> Result<()> {
+        let database = self.data_folder.join("hythe.db");
+        let left = || {
+            let blobs = leftovers::query(&database, "SELECT * FROM blob_tier WHERE due_ms IS NOT NULL")?;
+            let images = leftovers::query(&database, "SELECT digest FROM image WHERE status = 'ACTIVATING'")?;
+            Ok::<_, anyhow::Error>([blobs, images].concat())
+        };
+        let address = self.recorder.client().address().to_owned();
+        wait_until("the bytes of blobs are moved", LIMIT, || {
+            // The server may have ended: that is for the caller to notice.
+            std::net::TcpStream::connect(&address).is_err() || left().is_ok_and(|left| left.is_empty())
+        })
+        .with_context(|| format!("left: {:?}", left()))?;
+        ensure!(left()?.is_empty(), "the server ended first");
+        Ok(())
+    }
+
     /// Every trace of an upload: rows and files.
     fn uploads(&self) -> Result<Vec<String>> {
         let database = self.data_folder.join("hythe.db");
@@ -444,6 +497,8 @@ impl Stage {
 struct Theatre {
     server: Server,
     folder: tempfile::TempDir,
+    /// On another file system if there is one, so that bytes are copied.
+    archive: tempfile::TempDir,
     runs: usize,
     /// What is expected of every run so far.
     ledgers: Vec<Arc<Ledger>>,
@@ -452,11 +507,19 @@ struct Theatre {
 
 impl Theatre {
     fn open() -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("hythe-crash-").tempdir()?;
+        let mut named = tempfile::Builder::new();
+        named.prefix("hythe-crash-");
+        let folder = named.tempdir()?;
+        let archive = if Path::new(MEMORY).is_dir() {
+            named.tempdir_in(MEMORY)?
+        } else {
+            named.tempdir()?
+        };
         let variable = |name: &str, value: &Path| (name.to_owned(), value.display().to_string());
         let options = ServerOptions {
             environment: vec![
                 variable("HYTHE_TEST_FAIL_POINTS", folder.path()),
+                variable("HYTHE_ARCHIVE_PATH", archive.path()),
                 variable("HYTHE_TEST_CLOCK_OFFSET_FILE", &folder.path().join("clock")),
                 ("HYTHE_TEST_EXPIRY_MILLISECONDS".into(), "250".into()),
                 // Only when a scenario asks for it.
@@ -471,6 +534,7 @@ impl Theatre {
         Ok(Self {
             server,
             folder,
+            archive,
             runs: 0,
             ledgers: Vec::new(),
             visited: BTreeSet::new(),
@@ -490,6 +554,11 @@ impl Theatre {
             clock_file: self.folder.path().join("clock"),
             credentials: self.server.credentials().clone(),
         }
+    }
+
+    fn leftovers(&self) -> Result<Leftovers> {
+        let folder = self.server.data_folder();
+        leftovers::examine_in(folder, &[&folder.join("blobs"), self.archive.path()])
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -539,8 +608,7 @@ impl Theatre {
             "the server ended with {status}, not by the fail point"
         );
 
-        let folder = self.server.data_folder().to_owned();
-        let found = leftovers::examine(&folder, &folder.join("blobs"))?;
+        let found = self.leftovers()?;
         ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
         self.server.restart()?;
         stage.ledger.restarted();
@@ -570,10 +638,10 @@ impl Theatre {
         stage
             .expire_uploads(|_| true)
             .context("what crashes left over is not collected")?;
+        stage.finish_moves()?;
         let status = self.server.stop().context("it does not stop")?;
         ensure!(status.success(), "{status}");
-        let folder = self.server.data_folder();
-        let found = leftovers::examine(folder, &folder.join("blobs"))?;
+        let found = self.leftovers()?;
         ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
         Ok(verdict)
     }

@@ -514,6 +514,59 @@ fn a_membership_lives() -> Result<()> {
 }
 
 #[test]
+fn a_pull_time_update_exclusion_lives() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, .. } = &stage;
+    let (address, arn) = (
+        "hythe_pull_time_update_exclusion.r",
+        "arn:aws:iam::000000000000:user/scanner",
+    );
+    let around = "resource \"hythe_user\" \"u\" { name = \"scanner\" }";
+    let config =
+        format!("{around}\nresource \"hythe_pull_time_update_exclusion\" \"r\" {{\nprincipal = hythe_user.u.arn\n}}\n");
+    terraform.configure(&config)?;
+    terraform.apply_and_settle()?;
+    let before = terraform.attributes(address)?;
+    ensure!(before["principal"] == arn, "{before}");
+    terraform.run(&["state", "rm", address])?.ok()?;
+    let refused = terraform.run(&["apply", "-no-color", "-auto-approve"])?.refused()?;
+    ensure!(refused.both().contains("import"), "{}", refused.both());
+    terraform.run(&["import", "-no-color", address, arn])?.ok()?;
+    ensure!(terraform.attributes(address)? == before, "import read something else");
+    // Somebody else lets the pulls count again.
+    let exclusions = path(&["registry", "pull-time-exclusions"]);
+    stage.send(
+        "DELETE",
+        &path(&["registry", "pull-time-exclusions", arn]),
+        &Value::Null,
+    )?;
+    let plan = terraform.plan()?;
+    ensure!(plan.changes() == [format!("{address} create")], "{:?}", plan.changes());
+    terraform.apply_and_settle()?;
+    let other = config.replace("hythe_user.u.arn", "\"arn:aws:iam::111111111111:role/mirror\"");
+    terraform.configure(&other)?;
+    let plan = terraform.plan()?;
+    ensure!(
+        plan.changes() == [format!("{address} delete,create")],
+        "{:?}",
+        plan.changes()
+    );
+    terraform.apply_and_settle()?;
+    terraform.configure(&config.replace("hythe_user.u.arn", "\"scanner\""))?;
+    let refused = terraform.run(&["validate", "-no-color"])?.refused()?;
+    ensure!(
+        refused.both().contains("is not the ARN of a user or a role"),
+        "{}",
+        refused.both()
+    );
+    terraform.configure(&other)?;
+    terraform.destroy()?;
+    let left = stage.server.api("GET", &exclusions, None)?.expect(200)?.json()?;
+    ensure!(left["pullTimeUpdateExclusions"] == json!([]), "{left}");
+    Ok(())
+}
+
+#[test]
 fn a_policy_of_a_user_lives() -> Result<()> {
     link_lives(
         "user_policy_attachment",

@@ -9,9 +9,11 @@ use futures::TryStreamExt as _;
 use hythe_client::registry::{
     Destination, Platform, PullOptions, RegistryClient, Source, TransferError, Transferred, pull, push,
 };
-use hythe_client::wire::{CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ListImages, TagStatus};
+use hythe_client::wire::{
+    CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ImageStatusFilter, ListImages, TagStatus,
+};
 use hythe_client::{Client, Credentials, Endpoint, IdempotencyKey, Transport};
-use hythe_model::{Digest, MediaType, Reference};
+use hythe_model::{Digest, ImageStatus, MediaType, Reference, StorageClass};
 use serde::Serialize;
 
 use super::deleted_image::{self, PurgeArgs, RESTORE_EXAMPLES, RestoreArgs};
@@ -36,6 +38,11 @@ const PULL_EXAMPLES: &str = "Examples:
   hythe image pull team-a/web:v1 image.tar                # into an archive, as `docker load` reads it
   hythe image pull team-a/web:v1 image.tar --platform linux/arm64";
 
+const ARCHIVE_EXAMPLES: &str = "Examples:
+  hythe image archive team-a/web:v1          # an index takes its images and their signatures along
+  hythe image list team-a/web --status archived
+  hythe image unarchive team-a/web:v1";
+
 /// `hythe image …`
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
@@ -47,12 +54,26 @@ pub enum ImageCommand {
         /// Which images
         #[arg(long, value_enum, default_value_t)]
         tag_status: TagStatusArg,
+        /// Which images, by their state
+        #[arg(long, value_enum, default_value_t)]
+        status: StatusArg,
         /// Show digests and lists of tags in full
         #[arg(long)]
         no_truncate: bool,
     },
     /// Show one image
     Describe {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
+        image: ImageName,
+    },
+    /// Put an image into the archive: it keeps its tags and cannot be pulled
+    #[command(after_help = ARCHIVE_EXAMPLES)]
+    Archive {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
+        image: ImageName,
+    },
+    /// Bring an image back from the archive
+    Unarchive {
         /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
         image: ImageName,
     },
@@ -126,6 +147,31 @@ impl From<TagStatusArg> for TagStatus {
     }
 }
 
+/// Which images a list shows, by their state.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum StatusArg {
+    /// Those that can be pulled
+    #[default]
+    Active,
+    /// Those in the archive
+    Archived,
+    /// Those on their way out of the archive
+    Activating,
+    /// All
+    Any,
+}
+
+impl From<StatusArg> for ImageStatusFilter {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Active => Self::Active,
+            StatusArg::Archived => Self::Archived,
+            StatusArg::Activating => Self::Activating,
+            StatusArg::Any => Self::Any,
+        }
+    }
+}
+
 /// What a push or a pull answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,10 +189,12 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
         ImageCommand::List {
             repository,
             tag_status,
+            status,
             no_truncate,
         } => {
             let query = ListImages {
                 tag_status: Some(tag_status.into()),
+                image_status: Some(status.into()),
                 max_results: Some(1000),
                 ..ListImages::default()
             };
@@ -168,6 +216,8 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
             let detail = find(&client, &image).await?;
             context.writer.answer(&detail, || describe(&detail))
         }
+        ImageCommand::Archive { image } => change_class(context, image, StorageClass::Archive).await,
+        ImageCommand::Unarchive { image } => change_class(context, image, StorageClass::Standard).await,
         ImageCommand::Delete(args) => image_delete::run(args, context).await,
         ImageCommand::ListDeleted { repository } => deleted_image::list(repository, context).await,
         ImageCommand::Restore(args) => deleted_image::restore(args, context).await,
@@ -175,6 +225,18 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
         ImageCommand::Push(args) => run_push(args, context).await,
         ImageCommand::Pull(args) => run_pull(args, context).await,
     }
+}
+
+async fn change_class(context: &Context, image: ImageName, target: StorageClass) -> Result<(), CliError> {
+    let client = context.client()?;
+    let image = image.resolve(&client).await?;
+    let detail = find(&client, &image).await?;
+    let changed = client
+        .update_storage_class(&image.repository, &detail.image_digest, target)
+        .await?;
+    let status = changed.image_status.as_str().to_lowercase();
+    let text = format!("{}@{} is {status}", image.repository, changed.image_digest);
+    context.writer.answer_text(&changed, &text)
 }
 
 /// Runs until done or Ctrl-C; what was begun cleans up after itself when it is dropped.
@@ -359,6 +421,14 @@ fn list(context: &Context, mut page: ImagePage, no_truncate: bool) -> Result<(),
 
 /// What an image is, in a word.
 fn kind(image: &ImageDetail) -> String {
+    let kind = kind_of_content(image);
+    match image.image_status {
+        ImageStatus::Active => kind,
+        status => format!("{kind}, {}", status.as_str().to_lowercase()),
+    }
+}
+
+fn kind_of_content(image: &ImageDetail) -> String {
     match image.image_manifest_media_type.as_str() {
         MediaType::OCI_INDEX | MediaType::DOCKER_LIST => "index".into(),
         _ => match image.artifact_media_type.as_deref() {
@@ -369,6 +439,10 @@ fn kind(image: &ImageDetail) -> String {
             Some(artifact) => artifact.to_owned(),
         },
     }
+}
+
+fn time(time: Option<jiff::Timestamp>) -> String {
+    time.map(|time| time.to_string()).unwrap_or_default()
 }
 
 fn describe(image: &ImageDetail) -> Table {
@@ -386,6 +460,10 @@ fn describe(image: &ImageDetail) -> Table {
             ),
         ),
         ("pushed", image.image_pushed_at.to_string()),
+        ("status", image.image_status.to_string()),
+        ("pulled", time(image.last_recorded_pull_time)),
+        ("archived", time(image.last_archived_at)),
+        ("activated", time(image.last_activated_at)),
         ("media type", image.image_manifest_media_type.to_string()),
         ("artifact type", image.artifact_media_type.clone().unwrap_or_default()),
         (

@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use hythe_client::wire::PutRegistrySettings;
 
-use super::registry_policy;
+use super::{pull_time_exclusion, registry_policy};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::table::Table;
@@ -23,6 +23,9 @@ pub enum RegistryCommand {
     /// Manage the policy of the registry, which counts for every request to it
     #[command(subcommand, after_help = registry_policy::EXAMPLES)]
     Policy(registry_policy::RegistryPolicyCommand),
+    /// Manage whose pulls do not count as the last pull of an image
+    #[command(subcommand, after_help = pull_time_exclusion::EXAMPLES)]
+    PullTimeExclusion(pull_time_exclusion::PullTimeExclusionCommand),
 }
 
 pub(crate) async fn run(command: RegistryCommand, context: &Context) -> Result<(), CliError> {
@@ -46,6 +49,7 @@ pub(crate) async fn run(command: RegistryCommand, context: &Context) -> Result<(
                 Table::fields([("deleted image retention days", days.to_string())])
             })
         }
+        RegistryCommand::PullTimeExclusion(command) => pull_time_exclusion::run(command, context).await,
         RegistryCommand::Describe => {
             let registry = context.client()?.registry().await?;
             context.writer.answer(&registry, || {

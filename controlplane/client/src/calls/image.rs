@@ -3,8 +3,11 @@
 
 use bytes::Bytes;
 use futures::Stream;
-use hythe_model::{Digest, MediaType, RepositoryName};
-use hythe_wire::{DeletedImage, ImageDetail, ImagePage, ListImages, ListReferrers, Referrer, ReferrerPage, path};
+use hythe_model::{Digest, MediaType, RepositoryName, StorageClass};
+use hythe_wire::{
+    DeletedImage, ImageDetail, ImagePage, ImageStorageClass, ListImages, ListReferrers, Referrer, ReferrerPage,
+    UpdateImageStorageClass, path,
+};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
@@ -56,6 +59,20 @@ impl Client {
             .and_then(|value| value.to_str().ok()?.parse().ok());
         let kind = kind.ok_or_else(|| self.decode_error("a manifest without its media type"))?;
         Ok((kind, bytes))
+    }
+
+    /// Archives an image, or brings it back.
+    pub async fn update_storage_class(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        target_storage_class: StorageClass,
+    ) -> Result<ImageStorageClass, ClientError> {
+        let body = UpdateImageStorageClass { target_storage_class };
+        self.request(Method::PUT, &path::storage_class(repository, digest))
+            .body(&body)
+            .json()
+            .await
     }
 
     /// Deletes an image with all its tags.

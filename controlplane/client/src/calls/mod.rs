@@ -15,6 +15,7 @@ mod lifecycle;
 mod page;
 mod policy;
 mod policy_simulation;
+mod pull_time_exclusion;
 mod registry;
 mod repository;
 mod resource_tag;

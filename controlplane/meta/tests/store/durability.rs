@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use hythe_catalog::{BlobCatalog, Catalog, CatalogError, ImageCatalog, UploadCatalog, UploadState};
-use hythe_meta::{OpenError, Store, StoreConfig, StoreError, TagStatus};
+use hythe_meta::{ImageFilter, OpenError, Store, StoreConfig, StoreError};
 use hythe_model::{Algorithm, Reference, UploadId};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -122,13 +122,18 @@ async fn rows_that_cannot_be_read_are_errors_not_panics(database: &Database) {
     database
         .execute("UPDATE image SET media_type = 'none', annotations = 'none'")
         .await;
-    let details = store.image_details(&repository, TagStatus::Any, None, 9).await;
+    let details = store.image_details(&repository, ImageFilter::default(), None, 9).await;
     assert!(matches!(details, Err(StoreError::Corrupt(_))), "{details:?}");
     assert!(store.image(&repository, &Reference::Tag(tag("v1"))).await.is_err());
     database
         .execute("UPDATE image SET media_type = 'a/b', image_bytes = -1")
         .await;
-    assert!(store.image_details(&repository, TagStatus::Any, None, 9).await.is_err());
+    assert!(
+        store
+            .image_details(&repository, ImageFilter::default(), None, 9)
+            .await
+            .is_err()
+    );
     assert!(
         store.image(&repository, &Reference::Tag(tag("v1"))).await.is_ok(),
         "the others are not affected"

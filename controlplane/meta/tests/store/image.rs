@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hythe_catalog::{BlobCatalog, ImageCatalog, PutImageError};
-use hythe_meta::TagStatus;
+use hythe_meta::{ImageFilter, TagStatus};
 use hythe_model::{MediaType, Reference};
 use serde_json::json;
 
@@ -110,7 +110,7 @@ async fn images_are_listed_by_tag_status_and_page(database: &Database) {
     let store = &database.store;
     assert_eq!(
         store
-            .image_details(&path("web"), TagStatus::Any, None, 9)
+            .image_details(&path("web"), ImageFilter::default(), None, 9)
             .await
             .unwrap(),
         None
@@ -118,7 +118,7 @@ async fn images_are_listed_by_tag_status_and_page(database: &Database) {
     create(store, "web").await;
     assert_eq!(
         store
-            .image_details(&path("web"), TagStatus::Any, None, 9)
+            .image_details(&path("web"), ImageFilter::default(), None, 9)
             .await
             .unwrap(),
         Some(Vec::new())
@@ -132,10 +132,14 @@ async fn images_are_listed_by_tag_status_and_page(database: &Database) {
         };
         push(store, "web", image(number, &[1], tags)).await;
     }
-    let list = async |status, after: Option<u64>, limit| {
+    let list = async |tags, after: Option<u64>, limit| {
         let after = after.map(digest);
+        let filter = ImageFilter {
+            tags,
+            ..ImageFilter::default()
+        };
         let page = store
-            .image_details(&path("web"), status, after.as_ref(), limit)
+            .image_details(&path("web"), filter, after.as_ref(), limit)
             .await
             .unwrap()
             .unwrap();
@@ -299,7 +303,7 @@ async fn sizes_beyond_all_measure_are_no_error(database: &Database) {
     push(store, "web", image_of(11, &body, MediaType::OCI_MANIFEST, &[])).await;
     push(store, "web", index(12, &[10, 11], &[])).await;
     let details = store
-        .image_details(&path("web"), TagStatus::Any, None, 9)
+        .image_details(&path("web"), ImageFilter::default(), None, 9)
         .await
         .unwrap()
         .unwrap();

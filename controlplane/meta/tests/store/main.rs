@@ -29,6 +29,7 @@ mod policy;
 mod principal;
 mod repository;
 mod signing_key;
+mod storage_class;
 mod tag;
 mod tag_rollback;
 mod token;

@@ -117,7 +117,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "tags" | "tag names" => &[key, "t104000", "10"],
             "moves of a tag" => &[account, "web", "t", "104000", "10"],
             "referrers" => &[account, "web", &image, "i104000", "NULL", "10"],
-            "images" => &[key, "i104000", "10", "0"],
+            "images" => &[key, "i104000", "10", "0", "ANY"],
             "policies" => &[account, "p104000", "10"],
             "repositories" => &[account, "r104000", "r", "s", "10"],
             "repository names" => &[account, "r104000", "10"],

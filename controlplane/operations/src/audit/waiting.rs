@@ -13,7 +13,7 @@ use std::thread;
 use hythe_access::{Facts, RequestId};
 
 /// The most places.
-const MAX_SHARDS: usize = 16;
+pub(crate) const MAX_SHARDS: usize = 16;
 /// What an entry takes besides its texts, in bytes: the facts, what they point to, and their place in a table.
 const ENTRY_BYTES: usize = size_of::<Facts>() + 512;
 /// What a request with an id of its own takes, in bytes.
@@ -190,7 +190,7 @@ fn text_bytes(facts: &Facts) -> usize {
 }
 
 /// A number of this thread; few have the same.
-fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -206,7 +206,7 @@ fn thread_number() -> usize {
 
 /// A secret with which hashes are made, as clients have a say in what is hashed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seed([u64; 2]);
+pub(crate) struct Seed([u64; 2]);
 
 impl Default for Seed {
     fn default() -> Self {
@@ -227,7 +227,7 @@ impl BuildHasher for Seed {
 /// Multiplies eight bytes at a time and folds the product: several times as fast as the standard library's on many short
 /// texts, and not guessed without the seed.
 #[derive(Debug)]
-pub(super) struct Fold {
+pub(crate) struct Fold {
     state: u64,
     key: u64,
 }

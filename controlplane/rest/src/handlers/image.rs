@@ -5,30 +5,39 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use hythe_access::{Granted, kinds};
-use hythe_model::{MediaType, Reference, RepositoryPath};
-use hythe_wire::{InRegistry, ListImages};
+use hythe_model::{ImageStatus, MediaType, Reference, RepositoryPath};
+use hythe_operations::ImageFilter;
+use hythe_wire::{ImageStatusFilter, ImageStorageClass, InRegistry, ListImages, UpdateImageStorageClass};
 
 use super::{Handled, json};
+use crate::body::Json;
 use crate::context::Context;
 
 pub(crate) async fn list(context: Context) -> Handled {
     let query: ListImages = context.query()?;
     let repository = context.repository(query.registry_id)?;
-    let (status, filter) = match query.tag_status.unwrap_or_default() {
+    let (tags, tag_filter) = match query.tag_status.unwrap_or_default() {
         hythe_wire::TagStatus::Any => (hythe_operations::TagStatus::Any, "ANY"),
         hythe_wire::TagStatus::Tagged => (hythe_operations::TagStatus::Tagged, "TAGGED"),
         hythe_wire::TagStatus::Untagged => (hythe_operations::TagStatus::Untagged, "UNTAGGED"),
+    };
+    let status = match query.image_status.unwrap_or_default() {
+        ImageStatusFilter::Active => Some(ImageStatus::Active),
+        ImageStatusFilter::Archived => Some(ImageStatus::Archived),
+        ImageStatusFilter::Activating => Some(ImageStatus::Activating),
+        ImageStatusFilter::Any => None,
     };
     let granted = context.authorize::<kinds::DescribeImages>(repository.clone()).await?;
     let page = context.page(
         query.max_results,
         query.next_token.as_deref(),
         &repository.account,
-        &[filter],
+        &[tag_filter, status.map_or("ANY", ImageStatus::as_str)],
     )?;
+    let filter = ImageFilter { tags, status };
     let found = context
         .plane
-        .images(&granted, status, page.after()?, page.limit)
+        .images(&granted, filter, page.after()?, page.limit)
         .await?;
     let images = found
         .items
@@ -80,6 +89,25 @@ pub(crate) async fn delete(context: Context) -> Handled {
     delete_what(&context, &granted, Reference::Digest(context.digest()?)).await
 }
 
+pub(crate) async fn update_storage_class(context: Context, Json(body): Json<UpdateImageStorageClass>) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let (repository, digest) = (context.repository(registry_id)?, context.digest()?);
+    let granted = context
+        .authorize::<kinds::UpdateImageStorageClass>(repository.clone())
+        .await?;
+    let status = context
+        .plane
+        .update_storage_class(&granted, &digest, body.target_storage_class)
+        .await?;
+    let answer = ImageStorageClass {
+        registry_id: repository.account,
+        repository_name: repository.name,
+        image_digest: digest,
+        image_status: status,
+    };
+    json(StatusCode::OK, &answer, None)
+}
+
 /// Deletes an image, or a tag.
 pub(super) async fn delete_what(
     context: &Context,
@@ -99,6 +127,11 @@ fn shape(repository: &RepositoryPath, detail: hythe_operations::ImageDetail) -> 
     hythe_wire::ImageDetail {
         registry_id: repository.account.clone(),
         repository_name: repository.name.clone(),
+        image_status: detail.status,
+        storage_class: detail.storage_class(),
+        last_recorded_pull_time: detail.last_pulled_at,
+        last_archived_at: detail.archived_at,
+        last_activated_at: detail.activated_at,
         image_digest: detail.digest,
         image_tags: detail.tags,
         image_size_in_bytes: detail.image_bytes,

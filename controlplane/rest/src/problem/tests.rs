@@ -240,6 +240,18 @@ fn every_error_has_its_status_and_code() {
         "Image::UnknownImage" => ImageError::UnknownImage(image()),
         "Image::Store" => ImageError::Store(corrupt()),
         "Image::Catalog" => ImageError::Catalog(CatalogError::Busy),
+        "StorageClass::UnknownRepository" => StorageClassError::UnknownRepository(unknown()),
+        "StorageClass::UnknownImage" => StorageClassError::UnknownImage(image()),
+        "StorageClass::ReferencedByIndex" => StorageClassError::ReferencedByIndex(vec![digest()]),
+        "StorageClass::Activating" => StorageClassError::Activating,
+        "StorageClass::Store" => StorageClassError::Store(corrupt()),
+        "RegisterExclusion::AlreadyExists" =>
+            RegisterExclusionError::AlreadyExists("arn:aws:iam::000000000000:role/ci".parse().unwrap(), account.clone()),
+        "RegisterExclusion::LimitExceeded" => RegisterExclusionError::LimitExceeded,
+        "RegisterExclusion::Store" => RegisterExclusionError::Store(corrupt()),
+        "DeregisterExclusion::Absent" =>
+            DeregisterExclusionError::Absent("arn:aws:iam::000000000000:role/ci".parse().unwrap(), account.clone()),
+        "DeregisterExclusion::Store" => DeregisterExclusionError::Store(corrupt()),
         "DeleteImage::UnknownRepository" => DeleteImageError::UnknownRepository(unknown()),
         "DeleteImage::UnknownImage" => DeleteImageError::UnknownImage(image()),
         "DeleteImage::ReferencedByIndex" => DeleteImageError::Refused(DeleteImageRefusal::ReferencedByIndex(vec![digest()])),

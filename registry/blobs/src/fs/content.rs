@@ -85,6 +85,11 @@ impl BlobFile {
         self.size
     }
 
+    /// Reads from the file itself, header and all, and waits for the disk.
+    pub(super) fn read_raw(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
     /// Reads what is in memory already; `None` if that is nothing, or cannot be told.
     fn try_read(&self, buffer: &mut [u8], at: u64) -> io::Result<Option<usize>> {
         if !self.can_try.load(Ordering::Relaxed) {

@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -53,21 +54,25 @@ impl Inner {
         }
     }
 
-    /// Removes a blob's file, if there is one, and brings that to the disk.
+    /// Removes a blob's files, if there are any, and brings that to the disk.
     pub(super) fn delete(&self, blob: &Digest) -> io::Result<()> {
+        // So that nobody looks for the blob while it goes from one place to the other.
+        let _held = self.moves.hold(blob);
         let path = self.layout.blob(blob);
         let removed = self.disk.remove(&path);
         self.open_blobs.remove(blob);
         removed?;
         fail_point("blob.delete.removed");
-        // Also if it was gone already: whoever removed it may not have come to this.
-        if let Some(dir) = path.parent() {
-            match self.disk.sync_dir(dir) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                synced => synced?,
-            }
-            fail_point("blob.delete.dir_synced");
+        self.sync_removal(&path)?;
+        fail_point("blob.delete.dir_synced");
+        self.delete_archived(blob)
+    }
+
+    /// Brings to the disk that a file is gone, also if it was gone already: whoever removed it may not have come to this.
+    pub(super) fn sync_removal(&self, path: &Path) -> io::Result<()> {
+        match path.parent().map(|dir| self.disk.sync_dir(dir)) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     fn sync_file(&self, file: &File) -> io::Result<()>;
     /// Renames within the file system, in one step.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a further name, in the same file system. Fails if the name is taken.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Creates a directory, if it is not there, for its owner only.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Brings the entries of a directory to the disk.
@@ -74,6 +76,10 @@ impl Disk for SystemDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {

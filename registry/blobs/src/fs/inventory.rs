@@ -10,14 +10,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use hythe_model::{Algorithm, Digest, fail_point};
+use hythe_model::{Algorithm, Digest, StorageClass, fail_point};
 
-use super::content::{self, BlobFile, Form};
+use super::content::{self, Form};
 use super::{FsBlobStore, Inner};
 use crate::{BlobError, BlobIdentity, BlobInventory, StoredBlob};
 
 /// The most blobs that are remembered as put aside; of others, who asks is told that they are there.
 const MAX_QUARANTINED: usize = 4096;
+/// Where files of blobs are.
+const CLASSES: [StorageClass; 2] = [StorageClass::Standard, StorageClass::Archive];
 /// The most files of one blob that are put aside.
 const MAX_COPIES: u32 = 1000;
 
@@ -26,19 +28,21 @@ const MAX_COPIES: u32 = 1000;
 pub(super) struct Quarantined(Mutex<HashSet<Digest>>);
 
 impl Quarantined {
-    /// Those of an earlier process. Nothing but what was put aside is in the folder.
-    pub(super) fn load(dir: &Path) -> io::Result<Self> {
+    /// Those of an earlier process. Nothing but what was put aside is in the folders.
+    pub(super) fn load(dirs: [&Path; 2]) -> io::Result<Self> {
         let mut found = HashSet::new();
-        match std::fs::read_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(entries) => {
-                for entry in entries {
-                    let name = entry?.file_name();
-                    let digest = |name: &str| name.split('.').next()?.replacen('-', ":", 1).parse::<Digest>().ok();
-                    found.extend(name.to_str().and_then(digest));
-                    if found.len() >= MAX_QUARANTINED {
-                        break;
+        for dir in dirs {
+            match std::fs::read_dir(dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(entries) => {
+                    for entry in entries {
+                        let name = entry?.file_name();
+                        let digest = |name: &str| name.split('.').next()?.replacen('-', ":", 1).parse::<Digest>().ok();
+                        found.extend(name.to_str().and_then(digest));
+                        if found.len() >= MAX_QUARANTINED {
+                            break;
+                        }
                     }
                 }
             }
@@ -68,16 +72,14 @@ impl BlobInventory for FsBlobStore {
     async fn identity(&self, blob: &Digest) -> Result<Option<BlobIdentity>, BlobError> {
         let blob = *blob;
         Ok(self
-            .blocking(move |inner| identity(&inner.layout.blob(&blob)))
+            .blocking(move |inner| identity(&inner.layout.blob_in(&blob, inner.class_of(&blob)?)))
             .await??)
     }
 
     async fn open(&self, blob: &Digest) -> Result<Option<StoredBlob>, BlobError> {
         let blob = *blob;
         // Not one that is open for readers: its file may be gone.
-        let file = self
-            .blocking(move |inner| BlobFile::open(&inner.layout.blob(&blob), &blob))
-            .await??;
+        let file = self.blocking(move |inner| inner.find(&blob)).await??;
         Ok(file.map(|file| {
             let size = file.size();
             let buffers = Arc::clone(&self.inner.buffers);
@@ -108,8 +110,16 @@ impl Inner {
                 if is_passed {
                     continue;
                 }
-                let dir = self.layout.fan_out(algorithm, fan_out);
-                found.extend(first_of(&dir, algorithm, fan_out, after, limit - found.len())?);
+                let mut in_both = Vec::new();
+                for class in CLASSES {
+                    let dir = self.layout.fan_out(class, algorithm, fan_out);
+                    in_both.extend(first_of(&dir, algorithm, fan_out, after, limit - found.len())?);
+                }
+                // One that is being moved is in both.
+                in_both.sort_unstable();
+                in_both.dedup();
+                in_both.truncate(limit - found.len());
+                found.extend(in_both);
                 if found.len() >= limit {
                     return Ok(found);
                 }
@@ -118,9 +128,22 @@ impl Inner {
         Ok(found)
     }
 
+    /// Where the file of a blob is, if it is anywhere.
+    fn class_of(&self, blob: &Digest) -> io::Result<StorageClass> {
+        let _held = self.moves.hold(blob);
+        for class in CLASSES {
+            if identity(&self.layout.blob_in(blob, class))?.is_some() {
+                return Ok(class);
+            }
+        }
+        Ok(StorageClass::Standard)
+    }
+
     fn quarantine(&self, blob: &Digest, expected: &BlobIdentity) -> io::Result<bool> {
-        let source = self.layout.blob(blob);
-        let dir = self.layout.quarantine();
+        let class = self.class_of(blob)?;
+        let source = self.layout.blob_in(blob, class);
+        // In the same file system.
+        let dir = self.layout.quarantine(class);
         self.disk.create_dir(&dir)?;
         if let Some(root) = dir.parent() {
             self.disk.sync_dir(root)?;
@@ -190,7 +213,7 @@ fn first_of(
     Ok(first.into_sorted_vec())
 }
 
-fn identity(path: &Path) -> io::Result<Option<BlobIdentity>> {
+pub(super) fn identity(path: &Path) -> io::Result<Option<BlobIdentity>> {
     let name = |found: Metadata| {
         let changed = (found.mtime(), found.mtime_nsec());
         BlobIdentity(format!("{}/{}/{}/{changed:?}", found.dev(), found.ino(), found.len()).into())
@@ -254,7 +277,7 @@ mod tests {
         }
         pushed.sort();
         // No blobs.
-        let dir = store.inner.layout.fan_out(Algorithm::Sha256, 0);
+        let dir = store.inner.layout.fan_out(StorageClass::Standard, Algorithm::Sha256, 0);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("README"), "mine").unwrap();
         std::fs::write(dir.join("ff".repeat(32)), "in the wrong place").unwrap();
@@ -315,7 +338,7 @@ mod tests {
             !store.is_sound(&blob, None).await.unwrap(),
             "a client is told to send it"
         );
-        let aside = store.inner.layout.quarantine();
+        let aside = store.inner.layout.quarantine(StorageClass::Standard);
         assert_eq!(std::fs::read_dir(&aside).unwrap().count(), 1);
 
         // Another process knows as well.

@@ -6,15 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hythe_model::{Algorithm, Digest, UploadId};
+use hythe_model::{Algorithm, Digest, StorageClass, UploadId};
 
 use super::disk::Disk;
 
 /// The directories of a store: `blobs/<algorithm>/<first two digits>/<hex>`, `uploads/<id>` and
-/// `quarantine/<algorithm>-<hex>`.
+/// `quarantine/<algorithm>-<hex>`; the same below the root of the archive, and `moving/<hex>-<id>` for blobs that are being
+/// copied to either place.
 #[derive(Debug)]
 pub(super) struct Layout {
     root: PathBuf,
+    archive: PathBuf,
     /// The directories below `blobs/<algorithm>` whose own entry is known to be on the disk. At most 256
     /// for each algorithm.
     durable: Mutex<HashSet<PathBuf>>,
@@ -22,9 +24,11 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Creates what is missing at the top. Its cost does not depend on what is stored.
-    pub(super) fn create(root: &Path, disk: &dyn Disk) -> io::Result<Self> {
+    pub(super) fn create(root: &Path, archive: Option<&Path>, disk: &dyn Disk) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
         let layout = Self {
-            root: std::path::absolute(root)?,
+            archive: archive.map_or_else(|| Ok(root.join("archive")), std::path::absolute)?,
+            root,
             durable: Mutex::default(),
         };
         let was_there = layout.root.exists();
@@ -48,26 +52,43 @@ impl Layout {
 
     /// The file of a blob.
     pub(super) fn blob(&self, blob: &Digest) -> PathBuf {
-        let hex = blob.hex();
-        let fan_out = hex.get(..2).unwrap_or_default();
-        self.root
-            .join("blobs")
-            .join(blob.algorithm().as_str())
-            .join(fan_out)
-            .join(&hex)
+        below(&self.root, blob)
     }
 
-    /// The directory of blobs whose hash begins with this byte.
-    pub(super) fn fan_out(&self, algorithm: Algorithm, first: u8) -> PathBuf {
-        self.root
+    /// The root of a storage class.
+    pub(super) fn root_of(&self, class: StorageClass) -> &Path {
+        match class {
+            StorageClass::Standard => &self.root,
+            StorageClass::Archive => &self.archive,
+        }
+    }
+
+    /// The file of a blob in a storage class.
+    pub(super) fn blob_in(&self, blob: &Digest, class: StorageClass) -> PathBuf {
+        match class {
+            StorageClass::Standard => self.blob(blob),
+            StorageClass::Archive => below(&self.archive, blob),
+        }
+    }
+
+    /// Where a blob is written that is being copied to a storage class: another file each time, since a copy that was
+    /// given up may go on for a moment.
+    pub(super) fn moving(&self, blob: &Digest, class: StorageClass) -> PathBuf {
+        let name = format!("{}-{}", blob.hex(), UploadId::generate());
+        self.root_of(class).join("moving").join(name)
+    }
+
+    /// The directory of blobs of a storage class whose hash begins with this byte.
+    pub(super) fn fan_out(&self, class: StorageClass, algorithm: Algorithm, first: u8) -> PathBuf {
+        self.root_of(class)
             .join("blobs")
             .join(algorithm.as_str())
             .join(format!("{first:02x}"))
     }
 
-    /// The directory of what was put aside; it may not be there.
-    pub(super) fn quarantine(&self) -> PathBuf {
-        self.root.join("quarantine")
+    /// The directory of what was put aside of a storage class; it may not be there.
+    pub(super) fn quarantine(&self, class: StorageClass) -> PathBuf {
+        self.root_of(class).join("quarantine")
     }
 
     /// The directory of the files that whoever deletes blobs locks.
@@ -111,4 +132,13 @@ impl Layout {
             .insert(dir.into());
         Ok(())
     }
+}
+
+fn below(root: &Path, blob: &Digest) -> PathBuf {
+    let hex = blob.hex();
+    let fan_out = hex.get(..2).unwrap_or_default();
+    root.join("blobs")
+        .join(blob.algorithm().as_str())
+        .join(fan_out)
+        .join(&hex)
 }

@@ -103,11 +103,13 @@ impl Inner {
         }
         fail_point("blob.publish.synced");
         let publishing = self.publishing.read().unwrap_or_else(PoisonError::into_inner);
+        // Who moves the blob to the archive keeps the newer bytes.
+        let held = self.moves.hold(expected);
         self.disk.rename(&path, &target).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CommitError::UploadUnknown, // abandoned in the meantime
             _ => failed(error),
         })?;
-        drop(publishing);
+        drop((held, publishing));
         fail_point("blob.publish.renamed");
         if self.open_blobs.get(expected).is_some() {
             // Of a file that was damaged while it was open for readers.
@@ -159,7 +161,12 @@ impl Inner {
         }
         let target = self.layout.blob(expected);
         if published(&target, expected)? != Some(progress.bytes) {
-            return Err(CommitError::UploadUnknown);
+            // It may be in the archive, where nothing is named that is not on the disk.
+            let found = self.find(expected).map_err(failed)?;
+            return match found {
+                Some(file) if file.size() == progress.bytes => Ok(progress.bytes),
+                _ => Err(CommitError::UploadUnknown),
+            };
         }
         let dir = target.parent().unwrap_or(&target);
         self.layout.prepare(dir, &*self.disk).map_err(failed)?;
@@ -196,7 +203,7 @@ fn published(path: &Path, digest: &Digest) -> Result<Option<u64>, CommitError> {
 pub(super) struct Doubtful(Mutex<HashSet<Digest>>);
 
 impl Doubtful {
-    fn contains(&self, blob: &Digest) -> bool {
+    pub(super) fn contains(&self, blob: &Digest) -> bool {
         let blobs = self.lock();
         // Beyond the bound, which takes a disk that fails for long, every blob is doubtful.
         blobs.len() >= MAX_DOUBTFUL || blobs.contains(blob)
@@ -209,7 +216,7 @@ impl Doubtful {
         }
     }
 
-    fn remove(&self, blob: &Digest) {
+    pub(super) fn remove(&self, blob: &Digest) {
         self.lock().remove(blob);
     }
 

@@ -82,6 +82,11 @@ impl Disk for WatchedDisk {
         SystemDisk.rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.note("link to", to)?;
+        SystemDisk.link(from, to)
+    }
+
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.note("create", dir)?;
         SystemDisk.create_dir(dir)
@@ -111,7 +116,7 @@ impl Watched {
             root: folder.path().into(),
             ..WatchedDisk::default()
         });
-        let store = FsBlobStore::open_on(folder.path(), Arc::clone(&disk) as Arc<dyn Disk>).unwrap();
+        let store = FsBlobStore::open_on(folder.path(), None, Arc::clone(&disk) as Arc<dyn Disk>).unwrap();
         disk.diary.lock().unwrap().clear();
         Self {
             store,
@@ -540,4 +545,159 @@ fn truncate(path: &Path, length: u64) {
         .unwrap()
         .set_len(length)
         .unwrap();
+}
+
+/// Names of files below a folder, without those that mark it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_blob_has_a_durable_name_before_it_loses_another() {
+    let watched = Watched::open();
+    let digest = push_content(&watched.store, &vec![7; 100_000]).await;
+    watched.store.place(&digest, StorageClass::Archive).await.unwrap();
+    watched.diary();
+    watched.store.place(&digest, StorageClass::Standard).await.unwrap();
+    assert_eq!(
+        watched.diary(),
+        [
+            "link to blobs/sha256/ID",
+            "sync blobs/sha256/ID",
+            "remove archive/blobs/sha256/ID",
+            "sync archive/blobs/sha256/ID",
+        ]
+        .map(|line| line.replace("sha256/ID", &format!("sha256/{}", &digest.hex()[..2])))
+        .map(|line| if line.starts_with("link") || line.starts_with("remove") {
+            format!("{line}/ID")
+        } else {
+            line
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_move_that_fails_at_any_call_loses_nothing_and_can_be_done_again() {
+    for class in [StorageClass::Archive, StorageClass::Standard] {
+        for call in 0.. {
+            let watched = Watched::open();
+            let content = vec![9; 100_000];
+            let digest = push_content(&watched.store, &content).await;
+            if class == StorageClass::Standard {
+                watched.store.place(&digest, StorageClass::Archive).await.unwrap();
+            }
+            watched.fail_at(call, io::ErrorKind::Other);
+            let failed = watched.store.place(&digest, class).await.is_err();
+            assert_eq!(read_all(&watched.store, &digest).await, content, "{class}, call {call}");
+            if !failed {
+                assert!(call > 2);
+                break;
+            }
+            let again = watched.store.place(&digest, class).await.unwrap();
+            assert_eq!(again, Some(100_000), "{class}, call {call}");
+            assert_eq!(read_all(&watched.store, &digest).await, content);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_blob_is_copied_to_another_disk_and_back() {
+    let shared = Path::new("/dev/shm");
+    if !shared.is_dir() {
+        return; // a system without a second file system that tests may write to
+    }
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in(shared).unwrap());
+    let store = FsBlobStore::open_with_archive(folder.path(), other.path()).unwrap();
+    conformance::placed_blobs_are_found_wherever_they_are(&store).await;
+    let content = vec![3; 3_000_000];
+    let digest = push_content(&store, &content).await;
+    store.place(&digest, StorageClass::Archive).await.unwrap();
+    assert!(files(&folder.path().join("blobs")).is_empty());
+    assert_eq!(files(&other.path().join("blobs")).len(), 1);
+    assert!(files(&other.path().join("moving")).is_empty());
+    drop(store);
+
+    // Without its archive the store does not start: what is in it would look absent.
+    let marked = std::fs::rename(other.path().join("archive.in-use"), other.path().join("hidden"));
+    marked.unwrap();
+    let error = FsBlobStore::open_with_archive(folder.path(), other.path()).unwrap_err();
+    assert!(error.to_string().contains("mounted"), "{error}");
+    std::fs::rename(other.path().join("hidden"), other.path().join("archive.in-use")).unwrap();
+    let store = FsBlobStore::open_with_archive(folder.path(), other.path()).unwrap();
+    assert_eq!(read_all(&store, &digest).await, content);
+    // And one that goes away later is a failure, not an absent blob.
+    std::fs::remove_dir_all(other.path()).unwrap();
+    store.inner.open_blobs.remove(&digest);
+    assert!(store.size(&digest).await.is_err());
+    assert!(delete_blob(&store, &digest).await.is_err());
+}
+
+#[tokio::test]
+async fn nodes_that_move_a_blob_to_different_places_do_not_lose_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || FsBlobStore::open(folder.path()).unwrap();
+    let (first, second) = (open(), open());
+    let content = vec![5; 100_000];
+    let digest = push_content(&first, &content).await;
+    for round in 0..30 {
+        let there = first.place(&digest, StorageClass::Archive);
+        let back = second.place(&digest, StorageClass::Standard);
+        let (there, back) = tokio::join!(there, back);
+        for moved in [there, back] {
+            // Who is too late is told to try again.
+            let is_late = |error: &BlobError| error.0.kind() == io::ErrorKind::WouldBlock;
+            assert!(
+                moved.is_ok() || moved.as_ref().is_err_and(is_late),
+                "round {round}: {moved:?}"
+            );
+            assert!(!matches!(moved, Ok(None)), "round {round}: it is there");
+        }
+        assert_eq!(read_all(&open(), &digest).await, content, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_push_repairs_takes_the_place_of_damaged_bytes_in_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FsBlobStore::open(folder.path()).unwrap();
+    let content = vec![9; 100_000];
+    let digest = push_content(&store, &content).await;
+    store.place(&digest, StorageClass::Archive).await.unwrap();
+    let archived = store.inner.layout.blob_in(&digest, StorageClass::Archive);
+    let file = std::fs::OpenOptions::new().write(true).open(&archived).unwrap();
+    file.write_all_at(b"damage", HEADER_BYTES).unwrap();
+    push_content(&store, &content).await;
+    store.place(&digest, StorageClass::Archive).await.unwrap();
+    assert!(!store.inner.layout.blob(&digest).exists());
+    let reopened = FsBlobStore::open(folder.path()).unwrap();
+    assert_eq!(read_all(&reopened, &digest).await, content);
+}
+
+async fn push_content(store: &FsBlobStore, content: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let from = Progress {
+        bytes: 0,
+        hasher: hasher.clone(),
+    };
+    hasher.update(content);
+    let digest = hasher.finish();
+    let upload = UploadId::generate();
+    let body = Box::pin(futures::stream::iter([Ok(Bytes::copy_from_slice(content))]));
+    let appended = store.append(upload, from, body, u64::MAX).await;
+    store.commit(upload, appended.progress, &digest).await.unwrap();
+    digest
+}
+
+async fn read_all(store: &FsBlobStore, digest: &Digest) -> Vec<u8> {
+    let stream = store.read(digest, 0..u64::MAX).await.unwrap().unwrap();
+    stream.try_collect::<Vec<Bytes>>().await.unwrap().concat()
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord};
-use hythe_model::{MediaType, Reference, RepositoryPath};
+use hythe_model::{Digest, MediaType, Reference, RepositoryPath};
 
 use super::translate::{TranslateError, recall, translate, wanted};
 use super::{existing_reference, naming, tag_of};
@@ -35,13 +35,19 @@ pub(crate) enum GetManifestError {
 #[derive(Debug)]
 struct Pulled {
     image: ImageRecord,
+    /// What is stored, if another form of it is given out.
+    stored: Digest,
     /// What else than the path decided on it (RFC 9110, section 12.5.5).
     vary: Option<&'static str>,
 }
 
-/// Answers a GET for a manifest.
+/// Answers a GET for a manifest. It counts as a pull also if the client has the bytes already: the image is of use to it.
 pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let pulled = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    let (granted, pulled) = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    if let Some(log) = visitor.registry.pull_log() {
+        let (by, now) = (&visitor.caller.principal, visitor.registry.now());
+        log.pulled(by, granted.resource(), &pulled.stored, now);
+    }
     if is_cached(&input.headers, &pulled.image.digest) {
         return Ok(pulled.not_modified());
     }
@@ -51,7 +57,7 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
 
 /// Answers a HEAD for a manifest.
 pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let pulled = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    let (_, pulled) = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
     if is_cached(&input.headers, &pulled.image.digest) {
         return Ok(pulled.not_modified());
     }
@@ -63,7 +69,7 @@ async fn read(
     name: &str,
     reference: Result<Reference, InputError>,
     headers: &HeaderMap,
-) -> Result<Pulled, OciError> {
+) -> Result<(Granted<kinds::BatchGetImage>, Pulled), OciError> {
     if let Ok(reference) = &reference {
         note_reference(reference);
     }
@@ -72,7 +78,7 @@ async fn read(
     let granted = visitor.permit_with::<kinds::BatchGetImage>(&named, &context).await?;
     let pulled = get_manifest(visitor, &granted, &reference?, &named.written, headers).await?;
     Trail::note(|facts| facts.digest = Some(pulled.image.digest));
-    Ok(pulled)
+    Ok((granted, pulled))
 }
 
 #[tracing::instrument(name = "manifest.get", level = "debug", skip_all, fields(
@@ -88,20 +94,28 @@ async fn get_manifest(
     let (registry, repository) = (&visitor.registry, granted.resource());
     let stored = registry.catalog().image(repository, reference).await?;
     match (stored, reference) {
-        (Some(image), Reference::Digest(_)) => Ok(Pulled { image, vary: None }),
+        (Some(image), Reference::Digest(_)) => Ok(Pulled {
+            stored: image.digest,
+            image,
+            vary: None,
+        }),
         (Some(image), Reference::Tag(tag)) => {
-            let vary = Some(vary(&image));
+            let (stored, vary) = (image.digest, Some(vary(&image)));
             let image = match wanted(&image, headers) {
                 Some(form) => translate(visitor, granted, image, form, written, tag).await?,
                 None => image,
             };
-            Ok(Pulled { image, vary })
+            Ok(Pulled { image, stored, vary })
         }
         (None, _) if !registry.catalog().repository_exists(repository).await? => {
             Err(GetManifestError::RepositoryUnknown(repository.clone()))
         }
         (None, Reference::Digest(digest)) => match recall(visitor, granted, digest).await? {
-            Some(image) => Ok(Pulled { image, vary: None }),
+            Some((stored, image)) => Ok(Pulled {
+                image,
+                stored,
+                vary: None,
+            }),
             None => Err(GetManifestError::Unknown(reference.clone())),
         },
         (None, Reference::Tag(_)) => Err(GetManifestError::Unknown(reference.clone())),

@@ -141,12 +141,12 @@ pub(super) async fn translate(
     Ok(translated)
 }
 
-/// The translation with this digest, if it was given out here and its image is still there.
+/// The translation with this digest and the image it is one of, if it was given out here and the image is still there.
 pub(super) async fn recall(
     visitor: &Visitor,
     granted: &Granted<kinds::BatchGetImage>,
     digest: &Digest,
-) -> Result<Option<ImageRecord>, TranslateError> {
+) -> Result<Option<(Digest, ImageRecord)>, TranslateError> {
     let (registry, repository) = (&visitor.registry, granted.resource());
     let Some(origin) = registry.translations().origin(repository, digest) else {
         return Ok(None);
@@ -156,7 +156,8 @@ pub(super) async fn recall(
         return Ok(None);
     };
     let made = make(visitor, granted, &stored, &origin.target).await?;
-    Ok(made.filter(|translated| translated.digest == *digest))
+    let found = made.filter(|translated| translated.digest == *digest);
+    Ok(found.map(|translated| (origin.stored, translated)))
 }
 
 #[tracing::instrument(name = "manifest.translate", level = "debug", skip_all, fields(

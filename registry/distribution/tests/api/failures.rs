@@ -13,7 +13,9 @@ use hythe_catalog::{
     BlobCatalog, BlobRecord, Catalog, CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, NewBlob,
     NewImage, PutImageError, PutOutcome, Referrer, Unlinked, UploadCatalog, UploadRecord, UploadState,
 };
-use hythe_model::{AccountId, Algorithm, Digest, Reference, RepositoryName, RepositoryPath, Tag, UploadId};
+use hythe_model::{
+    AccountId, Algorithm, Digest, Reference, RepositoryName, RepositoryPath, StorageClass, Tag, UploadId,
+};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -249,6 +251,10 @@ impl BlobStore for FaultyBlobs {
 
     async fn delete(&self, lock: DeletionLock) -> Result<(), BlobError> {
         self.0.delete(lock).await
+    }
+
+    async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError> {
+        self.0.place(blob, class).await
     }
 
     async fn check(&self) -> Result<(), BlobError> {

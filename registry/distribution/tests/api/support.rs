@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hythe_access::{
     Action, AuthenticationError, Caller, Credentials, Decision, Gate, GateError, IssueError, IssuedToken, Principal,
-    RequestContext, Resource, Secret, TokenScope,
+    PullLog, RequestContext, Resource, Secret, TokenScope,
 };
 use hythe_blobs::{BlobStore, FsBlobStore, Hasher};
 use hythe_catalog::{Catalog, MemoryCatalog};
@@ -156,7 +156,26 @@ pub struct Plane {
     pub gate: Arc<TestGate>,
     pub clock: Arc<ManualClock>,
     pub metrics: Metrics,
+    pub pulls: Arc<Pulls>,
     pub folder: tempfile::TempDir,
+}
+
+/// Keeps what pulls are told of.
+#[derive(Debug, Default)]
+pub struct Pulls(Mutex<Vec<(String, String, Digest)>>);
+
+impl Pulls {
+    /// Those since the last look: by whom, of which repository, which image.
+    pub fn take(&self) -> Vec<(String, String, Digest)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl PullLog for Pulls {
+    fn pulled(&self, by: &Principal, repository: &RepositoryPath, image: &Digest, _at: Timestamp) {
+        let pull = (by.to_string(), repository.to_string(), *image);
+        self.0.lock().unwrap().push(pull);
+    }
 }
 
 pub fn path(account: &str, name: &str) -> RepositoryPath {
@@ -219,6 +238,8 @@ impl Plane {
             Arc::clone(&clock) as _,
             metrics.clone(),
         );
+        let pulls = Arc::new(Pulls::default());
+        registry.set_pull_log(Arc::clone(&pulls) as _);
         Self {
             router: router(registry),
             catalog,
@@ -226,6 +247,7 @@ impl Plane {
             gate,
             clock,
             metrics,
+            pulls,
             folder,
         }
     }

@@ -8,7 +8,7 @@ use hythe_model::{Digest, MediaType};
 use serde_json::Value;
 
 use crate::formats::{LAYERS, SIGNED, put};
-use crate::support::{Answer, Ask, Plane, sha256};
+use crate::support::{Answer, Ask, OWNER, Plane, sha256};
 
 const SCHEMA2: &[u8] = include_bytes!("../../../formats/tests/fixtures/schema2.json");
 const CONFIG: &[u8] = include_bytes!("../../../formats/tests/fixtures/config.json");
@@ -260,4 +260,32 @@ async fn translations_are_counted() {
     plane.send(get("v1", &[DOCKER])).await;
     let text = plane.metrics_text();
     assert!(text.contains("hythe_registry_manifests_translated_total 1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_read_manifest_is_a_pull_of_what_is_stored() {
+    let plane = plane().await;
+    assert_eq!(plane.pulls.take(), [], "a push is no pull");
+    let stored = sha256(SCHEMA2);
+    let pulled = |by: &str| (by.to_owned(), format!("{OWNER}/team/web"), stored);
+    let root = format!("arn:aws:iam::{OWNER}:root");
+    let translated = plane.send(get("v1", &[OCI])).await.header(&DOCKER_CONTENT_DIGEST);
+    assert_ne!(translated, stored.to_string());
+    for reference in ["v1", &stored.to_string(), &translated] {
+        let answer = plane.send(get(reference, &[DOCKER])).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(plane.pulls.take(), vec![pulled(&root); 4]);
+    // The client has the bytes and uses them.
+    let cached = get("v1", &[DOCKER]).header(header::IF_NONE_MATCH, &format!("\"{stored}\""));
+    assert_eq!(plane.send(cached).await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(plane.pulls.take(), [pulled(&root)]);
+
+    let mut head = get("v1", &[DOCKER]);
+    head.method = http::Method::HEAD;
+    assert_eq!(plane.send(head).await.status, StatusCode::OK);
+    assert_eq!(plane.send(get("v9", &[DOCKER])).await.status, StatusCode::NOT_FOUND);
+    let refused = plane.send(get("v1", &[DOCKER]).by("stranger")).await;
+    assert!(refused.status.is_client_error(), "{refused}");
+    assert_eq!(plane.pulls.take(), []);
 }

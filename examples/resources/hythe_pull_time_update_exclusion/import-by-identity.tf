@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_pull_time_update_exclusion.scanner
+  identity = {
+    principal = "arn:aws:iam::000000000000:user/scanner"
+  }
+}
