@@ -209,12 +209,13 @@ async fn with_children(session: &mut Session, id: &str, first: Found) -> Result<
     }
 }
 
+/// For lifecycle policies the image is as new: else the next run could take again what somebody has just restored.
 const INSERT: &str = "
     INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
                        annotations, manifest, status, storage_class, archived_ms, activated_ms, last_pulled_ms)
     SELECT repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
            annotations, manifest, status, CASE WHEN status = 'ARCHIVED' THEN 'ARCHIVE' ELSE 'STANDARD' END,
-           archived_ms, activated_ms, last_pulled_ms
+           archived_ms, $2, last_pulled_ms
       FROM deleted_image WHERE id = $1";
 /// Somebody may have unlinked one by its name.
 const LINK_BLOBS: &str = "
@@ -238,7 +239,7 @@ const FORGET: &str = "DELETE FROM deleted_image WHERE id = $1";
 /// Moves an image back; what it needs is there.
 async fn bring_back(session: &mut Session, restoration: &Restoration<'_>, found: &Found) -> Result<(), StoreError> {
     let (id, mover) = (restoration.id, restoration.mover);
-    session.execute(INSERT, values![&found.key]).await?;
+    session.execute(INSERT, values![&found.key, mover.at]).await?;
     session.execute(LINK_BLOBS, values![&found.key, mover.at]).await?;
     session.execute(REFER_BLOBS, values![&found.key, &found.digest]).await?;
     let children = session

@@ -230,6 +230,17 @@ async fn transition(
     Ok(Transition::Done(to))
 }
 
+/// Archives an image with what belongs to it, as a part of something larger.
+pub(crate) async fn archive(
+    session: &mut Session,
+    path: &RepositoryPath,
+    id: &str,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<Transition, StoreError> {
+    transition(session, Place { path, id }, digest, StorageClass::Archive, at).await
+}
+
 /// Makes an image active at once, with what belongs to it: it was pushed again.
 pub(crate) async fn revive(
     session: &mut Session,
@@ -241,6 +252,22 @@ pub(crate) async fn revive(
     let place = Place { path, id };
     set(session, place, digest, ImageStatus::Active, at).await?;
     follow_or_queue(session, place, digest, ImageStatus::Active, at).await
+}
+
+/// Makes an image active at once that is to be pulled again: it got a tag.
+pub(crate) async fn wake(
+    session: &mut Session,
+    path: &RepositoryPath,
+    id: &str,
+    digest: &Digest,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    match session.fetch_optional(STATUS, values![id, digest]).await? {
+        Some(row) if row.parsed::<ImageStatus>(0)? != ImageStatus::Active => {
+            revive(session, path, id, digest, at).await
+        }
+        _ => Ok(()),
+    }
 }
 
 const INACTIVE_CHILDREN: &str = "

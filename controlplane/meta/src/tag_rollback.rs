@@ -10,7 +10,7 @@ use crate::image_restore::{Restoration, restore};
 use crate::session::{Session, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{RestoreImageError, Store, StoreError, TagDetail, repository, tag};
+use crate::{RestoreImageError, Store, StoreError, TagDetail, repository, storage_class, tag};
 
 /// Where a tag is to go back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,7 @@ async fn roll_back(
         by: &rollback.by,
     };
     let restored = bring_back(session, &id, &digest, mover, rollback.may_restore).await?;
+    storage_class::wake(session, path, &id, &digest, rollback.at).await?;
     tag::point(session, &id, name, from.as_ref(), &digest, mover).await?;
     if tag::count(session, &id, &digest).await? > MAX_TAGS_PER_IMAGE as u64 {
         return Err(PutImageError::TooManyTags.into());

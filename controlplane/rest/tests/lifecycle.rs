@@ -355,6 +355,8 @@ async fn a_run_expires_what_the_preview_said_and_leaves_a_record() {
         .await
         .expect(200);
     world.get(&format!("{WEB}/tags/v1")).await.expect(200);
+    let back = world.get(&format!("{WEB}/images/{first}")).await;
+    assert!(back.json()["lastActivatedAt"].is_string(), "{}", back.json());
 
     // The audit log knows of the dry run and of the run, in ECR's form.
     let events = async |name: &str| {
@@ -402,6 +404,84 @@ async fn a_run_expires_what_the_preview_said_and_leaves_a_record() {
         .filter_map(|failures| failures[0]["failureCode"].as_str())
         .collect();
     assert_eq!(refused, ["ImageReferencedByManifestList"]);
+}
+
+#[tokio::test]
+async fn a_rule_moves_images_to_the_archive_and_another_deletes_them_there() {
+    const ARCHIVE: &str = r#"{"rules": [
+        {"rulePriority": 1, "selection": {"tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days",
+            "countNumber": 5}, "action": {"type": "transition", "targetStorageClass": "archive"}},
+        {"rulePriority": 2, "selection": {"tagStatus": "any", "storageClass": "archive",
+            "countType": "sinceImageTransitioned", "countUnit": "days", "countNumber": 90}, "action": {"type": "expire"}}
+    ]}"#;
+    let world = World::new().await;
+    let made = images(&world).await;
+    put(&world, ARCHIVE).await.expect(200);
+    let taken = preview(&world, json!({}), "").await;
+    let summary = &taken.json()["summary"];
+    assert_eq!(
+        summary["transitioningImageTotalCounts"],
+        json!([{ "targetStorageClass": "ARCHIVE", "imageTotalCount": 5 }])
+    );
+    assert_eq!(summary["freedBytes"], 0);
+    assert_eq!(
+        taken.json()["previewResults"][0]["action"],
+        json!({ "type": "TRANSITION", "targetStorageClass": "ARCHIVE" })
+    );
+    let run = async || {
+        let started = world.call(&world.root, "POST", &format!("{POLICY}/runs")).send().await;
+        work(&world, LifecycleKind::Run).await;
+        let id = started.expect(202).text("/runId");
+        world.get(&format!("{POLICY}/runs/{id}")).await.json()
+    };
+    let moved = run().await;
+    assert_eq!(
+        (&moved["transitionedImageCount"], &moved["failedImageCount"]),
+        (&json!(5), &json!(0)),
+        "{moved}"
+    );
+    let archived = async || {
+        let listed = world.get(&format!("{WEB}/images?imageStatus=ARCHIVED")).await;
+        listed.expect(200).json()["images"].as_array().unwrap().len()
+    };
+    // The child goes with its index.
+    assert_eq!(archived().await, 6);
+    world.get(&format!("{WEB}/images/{}", made[6])).await.expect(200);
+    let again = run().await;
+    assert_eq!(again["transitionedImageCount"], 0, "{again}");
+    world.clock.advance_seconds(91 * DAY);
+    let deleted = run().await;
+    assert_eq!(
+        (&deleted["expiredImageCount"], &deleted["transitionedImageCount"]),
+        (&json!(5), &json!(1)),
+        "{deleted}"
+    );
+}
+
+#[tokio::test]
+async fn a_restored_image_is_as_new_for_the_next_run() {
+    let world = World::new().await;
+    let [untagged, ..] = images(&world).await;
+    put(&world, OTHER).await.expect(200);
+    let run = async || {
+        let started = world.call(&world.root, "POST", &format!("{POLICY}/runs")).send().await;
+        work(&world, LifecycleKind::Run).await;
+        let id = started.expect(202).text("/runId");
+        world.get(&format!("{POLICY}/runs/{id}")).await.json()["expiredImageCount"].clone()
+    };
+    assert_eq!(run().await, 5);
+    world
+        .post(&format!("{WEB}/deleted-images/{untagged}/restoration"), json!({}))
+        .await
+        .expect(200);
+    // What the index protected goes; what was restored stays for as long as a new image would.
+    assert_eq!(run().await, 1);
+    world.get(&format!("{WEB}/images/{untagged}")).await.expect(200);
+    world.clock.advance_seconds(5 * DAY);
+    assert_eq!(run().await, 0);
+    world.clock.advance_seconds(1);
+    assert_eq!(run().await, 2, "with the one that was new then");
+    world.get(&format!("{WEB}/images/{untagged}")).await.expect(404);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::churn::noise;
 use e2e::process::{Finished, run, wait_until};
 use e2e::registry::{OCI_MANIFEST, config_of, digest, manifest};
 use e2e::{RegistryClient, Server, ServerOptions};
@@ -202,6 +203,58 @@ fn what_a_preview_shows_a_run_expires_and_a_restore_brings_back() -> Result<()> 
     hythe(&server, &["lifecycle", "delete", "web", "--yes"])?.ok()?;
     let gone = hythe(&server, &["lifecycle", "get", "web"])?.refused()?;
     ensure!(gone.status.code() == Some(3), "{}", gone.both());
+    Ok(())
+}
+
+/// What one pulls stays; what nobody pulled goes to the archive, and what comes back from there is as new.
+#[test]
+fn a_policy_archives_what_nobody_pulls() -> Result<()> {
+    const ARCHIVE: &str = r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any",
+        "countType": "sinceImagePulled", "countUnit": "days", "countNumber": 5},
+        "action": {"type": "transition", "targetStorageClass": "archive"}}]}"#;
+    let (folder, server) = start(&[])?;
+    let client = RegistryClient::new(&server);
+    let cold = client.push_image("web", "cold", &noise("nobody pulls this", 1_000_000))?;
+    let warm = client.push_image("web", "warm", b"somebody pulls this")?;
+    set_clock(&folder, LATER)?;
+    let image = |digest: &str| -> Result<Value> {
+        let path = format!("/api/v1/repositories/web/images/{digest}");
+        server.api("GET", &path, None)?.expect(200)?.json()
+    };
+    client.pull_image("web", "warm")?;
+    wait_until("the pull is recorded", LIMIT, || {
+        image(&warm).is_ok_and(|image| image["lastRecordedPullTime"].is_string())
+    })?;
+    put_policy(&server, ARCHIVE)?;
+    let run = answer(&server, &["lifecycle", "run", "web", "--wait"])?;
+    ensure!(
+        run["transitionedImageCount"] == 1 && run["failedImageCount"] == 0,
+        "{run}"
+    );
+    client.manifest("web", "cold")?.expect(404)?;
+    client.pull_image("web", "warm")?;
+    ensure!(image(&cold)?["imageStatus"] == "ARCHIVED");
+    let id = run["runId"].as_str().context("no id")?;
+    let record = answer(&server, &["lifecycle", "runs", "web", id])?;
+    let told = &record["images"][0];
+    ensure!(
+        told["imageDigest"] == *cold && told["action"]["type"] == "TRANSITION" && told["result"] == "DONE",
+        "{record}"
+    );
+
+    hythe(&server, &["image", "unarchive", "web:cold"])?.ok()?;
+    wait_until("the image is back", LIMIT, || {
+        image(&cold).is_ok_and(|image| image["imageStatus"] == "ACTIVE")
+    })?;
+    client.pull_image("web", "cold")?;
+    let again = answer(&server, &["lifecycle", "run", "web", "--wait"])?;
+    ensure!(
+        again["transitionedImageCount"] == 0 && again["evaluatedImageCount"] == 2,
+        "{again}"
+    );
+    client.pull_image("web", "cold")?;
+    let told = answer(&server, &["audit", "list", "--event", "ImageActivationEvent"])?.to_string();
+    ensure!(told.contains(&cold), "{told}");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use super::record::{LifecycleOutcome, LifecycleResult, LifecycleRunImage, Lifecy
 use super::work::{ClaimedRun, renew};
 use crate::image_delete::{Deletion, DeletionReason, ImageIdentifier, ImageNotDeleted, Place, listing_indexes};
 use crate::session::{Session, values};
+use crate::storage_class::{self, Transition};
 use crate::writer::Durability;
 use crate::{Store, StoreError, registry_setting};
 
@@ -22,6 +23,8 @@ const ACTOR: &str = "lifecycle";
 const MAX_TOLD_TAGS: usize = 100;
 /// ECR's code for an image that an index lists.
 const IN_INDEX: &str = "ImageReferencedByManifestList";
+/// ECR's code for an image that cannot be archived.
+const NOT_SUPPORTED: &str = "ImageStorageClassUpdateNotSupported";
 
 /// One image that a rule takes.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct LifecycleItem {
     pub outcome: LifecycleOutcome,
     /// The rule.
     pub rule: u32,
+    /// Whether the rule counts from the last pull.
+    pub counts_pulls: bool,
     /// Whether it is only recorded that the image stays, since an index lists it.
     pub is_protected: bool,
 }
@@ -131,20 +136,25 @@ async fn one(
     item: &LifecycleItem,
 ) -> Result<LifecycleResult, StoreError> {
     let digest = item.image.digest;
-    if item.is_protected {
-        return Ok(failed(IN_INDEX, "Requested image referenced by manifest list"));
-    }
     let is_unchanged = image::find(session, &run.repository_id, &digest)
         .await?
-        .is_some_and(|present| present.is_as_evaluated(&item.image));
+        .is_some_and(|present| present.is_as_evaluated(&item.image, item.counts_pulls));
     if !is_unchanged {
         return Ok(LifecycleResult::Skipped);
     }
-    if item.outcome != LifecycleOutcome::Expire {
-        return Ok(failed(
-            "ImageStorageClassUpdateNotSupported",
-            "this server has no archive",
-        ));
+    if item.is_protected {
+        return Ok(failed(IN_INDEX, "Requested image referenced by manifest list"));
+    }
+    if item.outcome == LifecycleOutcome::Archive {
+        let moved = storage_class::archive(session, &run.path, &run.repository_id, &digest, batch.at).await?;
+        return Ok(match moved {
+            Transition::Done(_) => LifecycleResult::Done,
+            Transition::Unchanged(_) | Transition::Unknown => LifecycleResult::Skipped,
+            Transition::ReferencedByIndex(indexes) => {
+                failed(IN_INDEX, &ImageNotDeleted::ReferencedByIndex(indexes).to_string())
+            }
+            Transition::Activating => failed(NOT_SUPPORTED, "the image is on its way out of the archive"),
+        });
     }
     let deletion = Deletion {
         at: batch.at,

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use hythe_model::{Digest, RepositoryPath, Tag};
+use hythe_model::{Digest, ImageStatus, RepositoryPath, Tag};
 use jiff::Timestamp;
 
 use crate::repository::find_id;
@@ -32,6 +32,14 @@ pub struct LifecycleRow {
     pub subject: Option<Digest>,
     /// Whether an index of the repository lists it.
     pub is_in_index: bool,
+    /// Whether it can be pulled.
+    pub status: ImageStatus,
+    /// When it was archived last.
+    pub archived_at: Option<Timestamp>,
+    /// When it came back from the archive last.
+    pub activated_at: Option<Timestamp>,
+    /// When it was pulled last, as far as is known.
+    pub last_pulled_at: Option<Timestamp>,
 }
 
 /// One state of a repository, however long it is looked at.
@@ -52,9 +60,10 @@ impl std::fmt::Debug for LifecycleSnapshot {
 
 pub(crate) const LIST: &str = "
     SELECT i.digest, i.pushed_ms, i.image_bytes, i.manifest_bytes, i.subject,
-           EXISTS (SELECT 1 FROM image_child c WHERE c.repository_id = i.repository_id AND c.child_digest = i.digest)
+           EXISTS (SELECT 1 FROM image_child c WHERE c.repository_id = i.repository_id AND c.child_digest = i.digest),
+           i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM image i
-     WHERE i.repository_id = $1 AND i.digest > $2
+     WHERE i.repository_id = $1 AND i.digest > $2 AND i.status <> 'ACTIVATING'
      ORDER BY i.digest LIMIT $3";
 const TAGS: &str = "
     SELECT digest, name FROM tag WHERE repository_id = $1 AND digest > $2 AND digest <= $3 ORDER BY digest, name";
@@ -177,14 +186,24 @@ fn read(row: &Row, digest: &str, tags: Vec<Tag>) -> Result<LifecycleRow, StoreEr
         manifest_bytes: row.size(3)?,
         subject: row.optional_parsed(4)?,
         is_in_index: row.bool(5)?,
+        status: row.parsed(6)?,
+        archived_at: row.optional_time(7)?,
+        activated_at: row.optional_time(8)?,
+        last_pulled_at: row.optional_time(9)?,
     })
 }
 
 impl LifecycleRow {
-    /// Whether a policy would see the same. Whether an index lists the image is asked by what is done to it.
-    pub(super) fn is_as_evaluated(&self, evaluated: &Self) -> bool {
+    /// Whether a rule would see the same. Whether an index lists the image is asked by what is done to it. That it was
+    /// pulled matters only if the rule counts from there: else nobody could be rid of what is pulled all the time.
+    pub(super) fn is_as_evaluated(&self, evaluated: &Self, counts_pulls: bool) -> bool {
         Self {
             is_in_index: evaluated.is_in_index,
+            last_pulled_at: if counts_pulls {
+                self.last_pulled_at
+            } else {
+                evaluated.last_pulled_at
+            },
             ..self.clone()
         } == *evaluated
     }
@@ -192,7 +211,8 @@ impl LifecycleRow {
 
 const BY_DIGEST: &str = "
     SELECT i.digest, i.pushed_ms, i.image_bytes, i.manifest_bytes, i.subject,
-           EXISTS (SELECT 1 FROM image_child c WHERE c.repository_id = i.repository_id AND c.child_digest = i.digest)
+           EXISTS (SELECT 1 FROM image_child c WHERE c.repository_id = i.repository_id AND c.child_digest = i.digest),
+           i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM image i WHERE i.repository_id = $1 AND i.digest = $2";
 const TAGS_OF: &str = "SELECT name FROM tag WHERE repository_id = $1 AND digest = $2 ORDER BY name";
 /// One image as it is now, within a transaction.

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use hythe_catalog::ImageCatalog;
 use hythe_meta::{
     BatchOutcome, ChangeRepositoryPolicyError, ClaimedRun, DeletionReason, FinishedRun, LifecycleBatch, LifecycleItem,
-    LifecycleKind, LifecycleOutcome, LifecycleResult, LifecycleRow, LifecycleRunStatus, StartPreviewError,
+    LifecycleKind, LifecycleOutcome, LifecycleResult, LifecycleRow, LifecycleRunStatus, Pull, StartPreviewError,
     StartRunError, Store,
 };
-use hythe_model::Reference;
+use hythe_model::{ImageStatus, Reference, StorageClass};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -24,6 +24,7 @@ on_each_engine!(
     a_job_whose_lease_ends_goes_to_another_node,
     a_lease_can_be_made_longer_while_it_lasts,
     an_image_that_changed_is_left_alone,
+    a_rule_archives_images_unless_they_changed,
     another_policy_stops_a_run,
     a_preview_replaces_the_one_before,
     a_run_that_fails_is_tried_again,
@@ -83,7 +84,16 @@ fn expire(image: &LifecycleRow) -> LifecycleItem {
         image: image.clone(),
         outcome: LifecycleOutcome::Expire,
         rule: 1,
+        counts_pulls: false,
         is_protected: false,
+    }
+}
+
+fn archive(image: &LifecycleRow, counts_pulls: bool) -> LifecycleItem {
+    LifecycleItem {
+        outcome: LifecycleOutcome::Archive,
+        counts_pulls,
+        ..expire(image)
     }
 }
 
@@ -352,6 +362,88 @@ async fn an_image_that_changed_is_left_alone(database: &Database) {
         .await
         .unwrap();
     assert!(restored.is_restored);
+    let back = rows(store, "web", 1).await.remove(0);
+    assert_eq!(
+        (back.digest, back.pushed_at, back.activated_at),
+        (digest(10), now(), Some(after(9))),
+        "its age begins anew"
+    );
+}
+
+async fn a_rule_archives_images_unless_they_changed(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    for number in 10..14 {
+        push(store, "web", image(number, &[1], &[])).await;
+    }
+    push(store, "web", index(20, &[13], &[])).await;
+    put(store, "web").await;
+    store.start_lifecycle_run(&path("web"), "me", now()).await.unwrap();
+    let run = claim(store, now()).await.unwrap();
+    let seen = rows(store, "web", 10).await;
+    for number in [10, 11] {
+        let pull = Pull {
+            repository: path("web"),
+            digest: digest(number),
+            at: after(3),
+        };
+        store.append_pulls(&[pull]).await.unwrap();
+    }
+    store.fold_pulls().await.unwrap();
+    let items = vec![
+        archive(&seen[0], true),
+        archive(&seen[1], false),
+        archive(&seen[2], true),
+        archive(&seen[3], false),
+    ];
+    let BatchOutcome::Done(done) = apply(store, &run, items).await else {
+        panic!("the run is ours")
+    };
+    let results: Vec<_> = done.iter().map(|image| &image.result).collect();
+    assert!(
+        matches!(
+            results[..],
+            [
+                LifecycleResult::Skipped,
+                LifecycleResult::Done,
+                LifecycleResult::Done,
+                LifecycleResult::Failed { .. }
+            ]
+        ),
+        "{results:?}"
+    );
+    let recorded = store.lifecycle_run(&path("web"), &run.id).await.unwrap().unwrap();
+    assert_eq!(
+        (
+            recorded.totals.archived,
+            recorded.totals.expired,
+            recorded.totals.failed
+        ),
+        (2, 0, 1)
+    );
+    let found = rows(store, "web", 10).await;
+    let states: Vec<_> = found
+        .iter()
+        .map(|row| (row.status, row.archived_at, row.last_pulled_at))
+        .collect();
+    let (active, archived) = (ImageStatus::Active, ImageStatus::Archived);
+    assert_eq!(
+        states,
+        [
+            (active, None, Some(after(3))),
+            (archived, Some(now()), Some(after(3))),
+            (archived, Some(now()), None),
+            (active, None, None),
+            (active, None, None),
+        ]
+    );
+    // What is on its way back is in no class, and no rule sees it.
+    let back = store
+        .transition_images(&path("web"), &[digest(11)], StorageClass::Standard, after(5))
+        .await;
+    back.unwrap().unwrap();
+    assert_eq!(rows(store, "web", 10).await.len(), 4);
 }
 
 async fn a_lease_can_be_made_longer_while_it_lasts(database: &Database) {

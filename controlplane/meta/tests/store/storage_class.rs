@@ -3,8 +3,8 @@
 
 use hythe_catalog::{BlobCatalog, ImageCatalog, NewBlob};
 use hythe_meta::{
-    AddExclusionError, BlobMove, Deletion, DeletionReason, ImageFilter, ImageIdentifier, MAX_PULL_TIME_EXCLUSIONS,
-    Pull, Store, TagStatus, Transition,
+    AddExclusionError, BlobMove, Deletion, DeletionReason, ImageDetail, ImageFilter, ImageIdentifier,
+    MAX_PULL_TIME_EXCLUSIONS, Pull, Rollback, RollbackTo, Store, TagStatus, Transition,
 };
 use hythe_model::{AccountId, Digest, ImageStatus, Reference, StorageClass};
 
@@ -19,6 +19,7 @@ on_each_engine!(
     what_belongs_to_an_image_goes_with_it,
     an_image_of_an_active_index_is_not_archived,
     a_push_restores_at_once,
+    a_rollback_to_an_archived_image_restores_it,
     blobs_follow_the_last_image_that_needs_them,
     a_wish_during_a_move_is_not_lost,
     claims_end_and_failures_come_again,
@@ -208,6 +209,24 @@ async fn a_push_restores_at_once(database: &Database) {
     assert_eq!(store.tier_counts(9).await.unwrap(), hythe_meta::TierCounts::default());
 }
 
+async fn a_rollback_to_an_archived_image_restores_it(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    file(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &["prod"])).await;
+    push(store, "web", image(11, &[1], &["prod"])).await;
+    change(store, 10, Archive).await;
+    let rollback = Rollback {
+        to: RollbackTo::Previous,
+        may_restore: false,
+        at: after(7),
+        by: "arn:me".into(),
+    };
+    store.roll_back_tag(&path("web"), &tag("prod"), rollback).await.unwrap();
+    let found = store.image(&path("web"), &Reference::Tag(tag("prod"))).await.unwrap();
+    assert_eq!(found.unwrap().digest, digest(10));
+}
+
 async fn blobs_follow_the_last_image_that_needs_them(database: &Database) {
     let store = &database.store;
     create(store, "web").await;
@@ -329,7 +348,12 @@ async fn a_deleted_image_comes_back_as_it_was(database: &Database) {
     delete(store, 10).await;
     assert_eq!(detail().await, None);
     restore(store, 10).await;
-    assert_eq!(detail().await.unwrap(), before);
+    // It is as it was, and for lifecycle policies as new.
+    let wanted = ImageDetail {
+        activated_at: Some(after(7)),
+        ..before
+    };
+    assert_eq!(detail().await.unwrap(), wanted);
     assert!(!can_pull(store, &Reference::Tag(tag("a"))).await);
     assert_eq!(
         move_all(store, 8).await,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use hythe_meta::{LifecycleKept, LifecycleOutcome, LifecycleRow, LifecycleTotals, LifecycleVerdict, RuleTotals};
+use hythe_model::StorageClass as Class;
 use hythe_rules::lifecycle::{
     Evaluator, KeepReason, LifecycleImage, LifecycleOutcome as Outcome, LifecyclePolicy, RulePriority, StorageClass,
     Verdict,
@@ -44,10 +45,13 @@ fn image(row: &LifecycleRow) -> LifecycleImage {
         digest: row.digest,
         tags: row.tags.clone(),
         pushed_at: row.pushed_at,
-        last_pulled_at: None,
-        archived_at: None,
-        activated_at: None,
-        storage_class: StorageClass::Standard,
+        last_pulled_at: row.last_pulled_at,
+        archived_at: row.archived_at,
+        activated_at: row.activated_at,
+        storage_class: match row.status.storage_class() {
+            Class::Standard => StorageClass::Standard,
+            Class::Archive => StorageClass::Archive,
+        },
         size_bytes: row.image_bytes,
         is_in_index: row.is_in_index,
         subject: row.subject,

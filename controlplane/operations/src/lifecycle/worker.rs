@@ -12,8 +12,8 @@ use hythe_meta::{
     LifecyclePreviewImage, LifecycleResult, LifecycleRow, LifecycleRunImage, LifecycleRunStatus, LifecycleTotals,
     LifecycleVerdict, StoreError,
 };
-use hythe_model::{fail_point, millis};
-use hythe_rules::lifecycle::{LifecycleAction, LifecyclePolicy, LifecycleRule, RulePriority};
+use hythe_model::{ImageStatus, fail_point, millis};
+use hythe_rules::lifecycle::{Count, LifecycleAction, LifecyclePolicy, LifecycleRule, RulePriority};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -386,7 +386,7 @@ impl LifecycleWorker {
                     tags: row.tags.clone(),
                     pushed_ms: millis(row.pushed_at),
                     bytes: row.image_bytes,
-                    is_archived: false,
+                    is_archived: row.status == ImageStatus::Archived,
                     verdict: *verdict,
                     stored: stored.and_then(|stored| stored.get(*place)).copied(),
                 })
@@ -456,10 +456,17 @@ fn items(
                 verdict.outcome
             },
             rule,
+            counts_pulls: counts_pulls(policy, rule),
             is_protected,
         })
     };
     places.iter().filter_map(item).collect()
+}
+
+/// Whether a rule looks at when images were pulled.
+fn counts_pulls(policy: &LifecyclePolicy, rule: u32) -> bool {
+    let rule = RulePriority::new(rule).and_then(|priority| policy.rule(priority));
+    matches!(rule.and_then(LifecycleRule::count), Some(Count::SinceImagePulled(_)))
 }
 
 /// What a rule does to the images that it takes.

@@ -25,7 +25,7 @@ pub struct LifecycleImage {
     pub last_pulled_at: Option<Timestamp>,
     /// When it last went to the archive.
     pub archived_at: Option<Timestamp>,
-    /// When it last came back from the archive.
+    /// When it last came back from the archive, or was restored after it was deleted: its age counts from then.
     pub activated_at: Option<Timestamp>,
     /// Where it is.
     pub storage_class: StorageClass,
@@ -180,7 +180,7 @@ impl<'p> Evaluator<'p> {
             selected,
             pushed_ms: image.pushed_at.max(back).as_millisecond(),
             pulled_ms: pulled.max(back).as_millisecond(),
-            archived_ms: image.archived_at.map(Timestamp::as_millisecond),
+            archived_ms: image.archived_at.map(|archived| archived.max(back).as_millisecond()),
             is_in_index: image.is_in_index,
         });
     }

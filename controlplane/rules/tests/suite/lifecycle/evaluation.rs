@@ -47,6 +47,12 @@ fn ages_are_exclusive_and_counts_are_not() {
             "1 any in-archive transitioned 90 days",
             "B1",
         ),
+        (
+            "an image that was deleted and restored in the archive is as new there",
+            "A@300d archived=200d restored=1d; B@300d archived=200d restored=91d",
+            "1 any in-archive transitioned 90 days",
+            "B1",
+        ),
         ("a push in the future is new", "A@-24h; B@1d", "1 any count 1", "B1"),
     ];
     for (what, images, rules, want) in cases {

@@ -251,7 +251,9 @@ fn beyond(
                 (None, Some(back)) => is_older(back),
                 (None, None) => bug != Bug::NeverPulledIsNotCounted && is_older(image.pushed_at),
             },
-            _ => image.archived_at.is_some_and(is_older),
+            _ => image
+                .archived_at
+                .is_some_and(|archived| is_older(archived) && back(image).is_none_or(is_older)),
         }
     };
     selected.iter().copied().filter(is_beyond).collect()

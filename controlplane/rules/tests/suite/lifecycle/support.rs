@@ -22,7 +22,7 @@ pub fn digest(name: &str) -> Digest {
 }
 
 /// Images such as `A:v1,v2@10d` (pushed ten days ago), with more after blanks: `pulled=2d`, `archived=91d` (and so in the
-/// archive, unless it came back since), `back=3d`, `child` (of an index), `of=B` (which refers to B).
+/// archive, unless it came back since), `back=3d`, `restored=3d` (deleted, and restored where it was), `child` (of an index), `of=B` (which refers to B).
 pub fn images(text: &str) -> Vec<(String, LifecycleImage)> {
     text.split(';').map(|one| image(one.trim())).collect()
 }
@@ -48,13 +48,13 @@ fn image(text: &str) -> (String, LifecycleImage) {
         match word.split_once('=').unwrap_or((word, "")) {
             ("pulled", age) => image.last_pulled_at = Some(ago(hours(age))),
             ("archived", age) => image.archived_at = Some(ago(hours(age))),
-            ("back", age) => image.activated_at = Some(ago(hours(age))),
+            ("back" | "restored", age) => image.activated_at = Some(ago(hours(age))),
             ("of", subject) => image.subject = Some(digest(subject)),
             ("child", _) => image.is_in_index = true,
             other => panic!("{other:?}"),
         }
     }
-    if image.archived_at > image.activated_at {
+    if image.archived_at > image.activated_at || text.contains(" restored=") && image.archived_at.is_some() {
         image.storage_class = StorageClass::Archive;
     }
     (name.to_owned(), image)
