@@ -31,6 +31,7 @@ struct Noun {
     has_data_source: bool,
 }
 
+#[allow(clippy::too_many_lines, reason = "one row for each noun")]
 fn nouns() -> Vec<Noun> {
     let noun = |name, id, key: Json, config| Noun {
         name,

@@ -116,7 +116,8 @@ fn row(bytes: &[u8]) {
         plane.send(ask(Method::DELETE, &session, b"")).await;
         // No state reaches the next input.
         plane.blobs.abandon(id).await.unwrap();
-        plane.blobs.delete(&digest).await.unwrap();
+        let lock = plane.blobs.lock_deletion(&digest).await.unwrap();
+        plane.blobs.delete(lock).await.unwrap();
     });
 }
 
