@@ -362,7 +362,7 @@ push 256 MiB, 1 connection (docker-registry) ≥ 1.2×
 push 256 MiB, 1 connection: CPU (SHA-256) ≤ 3×
 push 256 MiB, 4 connections (docker-registry) ≥ 1.2×
 push 256 MiB, 4 connections: CPU (SHA-256) ≤ 3×
-push images of 64 KiB, 4 clients (docker-registry) ≥ 5×
+push images of 64 KiB, 4 clients, power cuts (docker-registry) ≥ 5×
 idle memory ≤ 20 MiB
 GET 256 MiB, 64 connections: peak memory ≤ 64 MiB
 start to ready, 1,000,000 manifests (one image) ≤ 1.25×
