@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use hythe_rules::lifecycle::{CountUnit, LifecyclePolicy, LifecyclePolicyError, LifecycleRule};
+use hythe_rules::lifecycle::{CountUnit, LifecyclePolicy, LifecyclePolicyError, LifecycleRule, storage_class_name};
 use serde_json::{Map, Value, json};
 use tfplugin::{Attr, Diagnostic, Object, Path};
 
@@ -133,7 +133,7 @@ impl Rule {
     fn of(rule: &LifecycleRule) -> Self {
         let mut selection = Selection {
             tag_status: rule.tags().status_str().into(),
-            storage_class: rule.storage_class().as_str().into(),
+            storage_class: storage_class_name(rule.storage_class()).into(),
             ..Selection::default()
         };
         if let Some((name, entries)) = rule.tags().list() {

@@ -5,6 +5,7 @@ use hythe_model::RepositoryPath;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::repository::find_id;
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -68,7 +69,6 @@ const SELECT: &str = "
     SELECT p.document, p.updated_ms, p.version
       FROM repository r JOIN repository_policy p ON p.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2";
-const SELECT_REPOSITORY: &str = "SELECT id FROM repository WHERE account_id = $1 AND name = $2";
 const SELECT_BY_ID: &str = "SELECT document, updated_ms, version FROM repository_policy WHERE repository_id = $1";
 const PUT: &str = "
     INSERT INTO repository_policy (repository_id, document, updated_ms, version) VALUES ($1, $2, $3, $4)
@@ -144,13 +144,9 @@ async fn expected(
     path: &RepositoryPath,
     expected_version: Option<i64>,
 ) -> Result<(String, Option<PolicyDocument>), ChangeRepositoryPolicyError> {
-    let Some(row) = session
-        .fetch_optional(SELECT_REPOSITORY, values![&path.account, &path.name])
-        .await?
-    else {
+    let Some(id) = find_id(session, path).await? else {
         return Err(ChangeRepositoryPolicyError::UnknownRepository);
     };
-    let id = row.text(0)?;
     let row = session.fetch_optional(SELECT_BY_ID, values![&id]).await?;
     let found = row.map(|row| PolicyDocument::read(&row, 0)).transpose()?;
     let version = found.as_ref().map(|found| found.version);

@@ -22,6 +22,7 @@ mod tags;
 
 pub use error::LifecyclePolicyError;
 pub use evaluate::{Evaluation, Evaluator, KeepReason, LifecycleImage, LifecycleOutcome, Verdict, evaluate};
+pub use hythe_model::StorageClass;
 pub use policy::{LifecyclePolicy, MAX_LIFECYCLE_POLICY_CHARS, MAX_LIFECYCLE_RULES};
-pub use rule::{Age, Count, CountUnit, LifecycleAction, LifecycleRule, RulePriority, StorageClass};
+pub use rule::{Age, Count, CountUnit, LifecycleAction, LifecycleRule, RulePriority, storage_class_name};
 pub use tags::{MAX_PATTERN_WILDCARDS, TagList, TagPattern, TagSelection};

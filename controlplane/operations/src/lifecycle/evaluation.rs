@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use hythe_meta::{LifecycleKept, LifecycleOutcome, LifecycleRow, LifecycleTotals, LifecycleVerdict, RuleTotals};
-use hythe_model::StorageClass as Class;
 use hythe_rules::lifecycle::{
-    Evaluator, KeepReason, LifecycleImage, LifecycleOutcome as Outcome, LifecyclePolicy, RulePriority, StorageClass,
-    Verdict,
+    Evaluator, KeepReason, LifecycleImage, LifecycleOutcome as Outcome, LifecyclePolicy, RulePriority, Verdict,
 };
 use jiff::Timestamp;
 
@@ -48,10 +46,7 @@ fn image(row: &LifecycleRow) -> LifecycleImage {
         last_pulled_at: row.last_pulled_at,
         archived_at: row.archived_at,
         activated_at: row.activated_at,
-        storage_class: match row.status.storage_class() {
-            Class::Standard => StorageClass::Standard,
-            Class::Archive => StorageClass::Archive,
-        },
+        storage_class: row.status.storage_class(),
         size_bytes: row.image_bytes,
         is_in_index: row.is_in_index,
         subject: row.subject,

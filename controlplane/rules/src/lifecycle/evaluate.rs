@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use hythe_model::{Digest, Tag};
+use hythe_model::{Digest, StorageClass, Tag};
 use jiff::Timestamp;
 
 use super::policy::{LifecyclePolicy, MAX_LIFECYCLE_RULES};
-use super::rule::{Count, LifecycleAction, LifecycleRule, RulePriority, StorageClass};
+use super::rule::{Count, LifecycleAction, LifecycleRule, RulePriority};
 
 /// What a policy looks at in an image.
 ///

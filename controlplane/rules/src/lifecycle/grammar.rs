@@ -3,8 +3,10 @@
 
 use std::num::NonZeroU32;
 
+use hythe_model::StorageClass;
+
 use super::error::LifecyclePolicyError as Error;
-use super::rule::{Age, Count, CountUnit, LifecycleAction, LifecycleRule, RulePriority, StorageClass};
+use super::rule::{Age, Count, CountUnit, LifecycleAction, LifecycleRule, RulePriority};
 use super::tags::{MAX_PATTERN_WILDCARDS, TagList, TagPattern, TagSelection};
 use crate::json::{Node, place};
 

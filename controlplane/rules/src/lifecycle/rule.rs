@@ -4,6 +4,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
+use hythe_model::StorageClass;
 use serde_json::{Value, json};
 
 use super::tags::TagSelection;
@@ -35,24 +36,12 @@ impl fmt::Display for RulePriority {
     }
 }
 
-/// Where the bytes of an image are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StorageClass {
-    /// At hand.
-    #[default]
-    Standard,
-    /// In the archive.
-    Archive,
-}
-
-impl StorageClass {
-    /// The name in a policy.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Archive => "archive",
-        }
+/// The name of a storage class in a policy; elsewhere ECR writes it in capitals.
+#[must_use]
+pub fn storage_class_name(class: StorageClass) -> &'static str {
+    match class {
+        StorageClass::Standard => "standard",
+        StorageClass::Archive => "archive",
     }
 }
 
@@ -242,7 +231,11 @@ impl LifecycleRule {
             set(&mut selection, name, json!(entries));
         }
         if self.storage_class != StorageClass::default() {
-            set(&mut selection, "storageClass", self.storage_class.as_str().into());
+            set(
+                &mut selection,
+                "storageClass",
+                storage_class_name(self.storage_class).into(),
+            );
         }
         if let Some(count) = self.count {
             set(&mut selection, "countType", count.type_str().into());
@@ -252,7 +245,11 @@ impl LifecycleRule {
             }
         }
         if self.action == LifecycleAction::Transition {
-            set(&mut action, "targetStorageClass", StorageClass::Archive.as_str().into());
+            set(
+                &mut action,
+                "targetStorageClass",
+                storage_class_name(StorageClass::Archive).into(),
+            );
         }
         if let Some(description) = self.description() {
             set(&mut rule, "description", description.into());
