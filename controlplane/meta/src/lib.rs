@@ -77,6 +77,7 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("policies", policy::LIST),
     ("repositories", repository::LIST),
     ("repository names", repository::LIST_NAMES),
+    ("policies of neighbours", repository_policy::SELECT_NEIGHBOURS),
     ("sources of a blob", blob::SOURCES),
     ("expired uploads", upload::EXPIRE),
     ("due reviews", collection::DUE),

@@ -18,6 +18,12 @@ use crate::session::{Row, Session, corrupt, values};
 use crate::writer::Durability;
 use crate::{PolicyDocument, Store, StoreError, lifecycle, repository_policy};
 
+/// Reads the resource tags of a repository.
+pub(crate) fn read_tags(row: &Row, column: usize) -> Result<ResourceTags, StoreError> {
+    let tags: BTreeMap<String, String> = serde_json::from_str(&row.text(column)?)?;
+    ResourceTags::new(tags).map_err(corrupt)
+}
+
 /// The most repositories of one account (ECR, "Service quotas": registered repositories). Creates that run at
 /// the same time may overshoot it by their number.
 pub const MAX_REPOSITORIES_PER_ACCOUNT: u64 = 100_000;
@@ -163,7 +169,6 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn read(account: &AccountId, row: &Row) -> Result<Self, StoreError> {
-        let tags: BTreeMap<String, String> = serde_json::from_str(&row.text(8)?)?;
         let record = RepositoryRecord {
             path: RepositoryPath {
                 account: account.clone(),
@@ -176,7 +181,7 @@ impl Found {
                 kind: row.parsed(6)?,
                 kms_key: row.optional_text(7)?,
             },
-            tags: ResourceTags::new(tags).map_err(corrupt)?,
+            tags: read_tags(row, 8)?,
             version: row.int(9)?,
             allow_sparse_indexes: row.bool(10)?,
         };

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The policies of repositories.
 
-use hythe_model::RepositoryPath;
+use hythe_model::{AccountId, RepositoryName, RepositoryPath, ResourceTags};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::repository::find_id;
+use crate::repository::{find_id, read_tags};
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -69,6 +69,10 @@ const SELECT: &str = "
     SELECT p.document, p.updated_ms, p.version
       FROM repository r JOIN repository_policy p ON p.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2";
+pub(crate) const SELECT_NEIGHBOURS: &str = "
+    SELECT r.name, r.tags, p.document, p.updated_ms, p.version
+      FROM repository r LEFT JOIN repository_policy p ON p.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name >= $2 AND r.name <= $3 ORDER BY r.name LIMIT $4";
 const SELECT_BY_ID: &str = "SELECT document, updated_ms, version FROM repository_policy WHERE repository_id = $1";
 const PUT: &str = "
     INSERT INTO repository_policy (repository_id, document, updated_ms, version) VALUES ($1, $2, $3, $4)
@@ -85,6 +89,29 @@ impl Store {
             .fetch_optional(SELECT, values![&path.account, &path.name])
             .await?;
         row.map(|row| PolicyDocument::read(&row, 0)).transpose()
+    }
+
+    /// What decisions about repositories may rest on, of at most `limit` of them from `first` to `last` by name: their policies
+    /// and resource tags.
+    pub async fn repository_grounds(
+        &self,
+        account: &AccountId,
+        first: &RepositoryName,
+        last: &RepositoryName,
+        limit: usize,
+    ) -> Result<Vec<(RepositoryPath, Option<PolicyDocument>, ResourceTags)>, StoreError> {
+        let values = values![account, first, last, limit];
+        let rows = self.reader().await?.fetch_all(SELECT_NEIGHBOURS, values).await?;
+        let read = |row: &Row| {
+            let path = RepositoryPath {
+                account: account.clone(),
+                name: row.parsed(0)?,
+            };
+            let has_policy = row.optional_text(2)?.is_some();
+            let policy = has_policy.then(|| PolicyDocument::read(row, 2)).transpose()?;
+            Ok((path, policy, read_tags(row, 1)?))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Gives a repository a policy, if the one that it has is of the expected version.

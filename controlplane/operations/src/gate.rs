@@ -32,7 +32,7 @@ use hythe_access::{
     IssuedToken, Lineage, Principal, RequestContext, Resource, RolePath, Secret, Throttled, TokenScope,
 };
 use hythe_meta::{AccessKeyRecord, Auditor, Store, StoreError};
-use hythe_model::{AccountId, Clock, Region, millis};
+use hythe_model::{AccountId, Clock, Region, RepositoryPath, millis};
 use hythe_rules::{ConditionContext, Policies, Policy, PolicyKind, Request, Requester};
 use jiff::{SignedDuration, Timestamp};
 
@@ -636,6 +636,11 @@ impl Gate for AccessGate {
             return Ok(Decision::Denied(request.denial(&because).into()));
         }
         Ok(decision)
+    }
+
+    async fn expect(&self, repositories: &[RepositoryPath]) -> Result<(), GateError> {
+        let expected = self.policies.expect(repositories, self.clock.now());
+        expected.await.map_err(failed)
     }
 
     async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError> {

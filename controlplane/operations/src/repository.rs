@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Repositories: create, list, describe, update, delete.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hythe_access::{AccessError, Caller, Granted, authorize, kinds};
+use hythe_access::{Caller, Granted, authorize_each, kinds};
 use hythe_meta::{
     Idempotency, NewPolicies, NewRepository, RepositoryChange, RepositoryRecord, RepositoryUsage, StoreError,
 };
@@ -169,8 +171,9 @@ pub enum DeleteRepositoryError {
     Store(#[from] StoreError),
 }
 
-/// How many repositories are read at once for a list.
-const LIST_BATCH: usize = 500;
+/// How many repositories are read, and asked about, at once for a list: at least, and at most.
+const MIN_PORTION: usize = 100;
+const MAX_PORTION: usize = 500;
 /// The most repositories that one page of a list looks at. A page may have fewer entries than were asked
 /// for; it then says where the next one starts.
 const MAX_LOOKED_AT: usize = 5_000;
@@ -226,26 +229,26 @@ impl ControlPlane {
         if caller.principal.is_anonymous() {
             return Err(ListRepositoriesError::Anonymous);
         }
+        let caller = Arc::new(caller.clone());
+        let portion = limit.saturating_add(1).clamp(MIN_PORTION, MAX_PORTION);
         let mut after = after;
         let mut items = Vec::new();
         let mut looked_at = 0;
         loop {
             let batch = self
                 .store()
-                .repositories(account, prefix, after.as_ref(), LIST_BATCH)
+                .repositories(account, prefix, after.as_ref(), portion)
                 .await?;
-            let is_last = batch.len() < LIST_BATCH;
-            for record in batch {
+            let is_last = batch.len() < portion;
+            let paths = batch.iter().map(|record| record.path.clone()).collect();
+            let granted = authorize_each::<kinds::DescribeRepositories>(&**self.gate(), &caller, paths).await?;
+            for (record, granted) in batch.into_iter().zip(granted) {
                 if items.len() == limit {
                     return Ok(Page { items, next: after });
                 }
                 looked_at += 1;
                 after = Some(record.path.name.clone());
-                match authorize::<kinds::DescribeRepositories>(&**self.gate(), caller, record.path.clone()).await {
-                    Ok(_) => items.push(record),
-                    Err(AccessError::Denied(_) | AccessError::Unauthenticated(_)) => {}
-                    Err(AccessError::Unavailable(error)) => return Err(error.into()),
-                }
+                items.extend(granted.map(|_| record));
             }
             if is_last {
                 return Ok(Page { items, next: None });

@@ -388,6 +388,87 @@ async fn a_denial_about_tags_does_not_tell_which_repositories_there_are() {
 }
 
 #[tokio::test]
+async fn a_list_shows_what_may_be_read_one_by_one() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..250).map(|number| format!("many/{number:03}")).collect();
+    let at = |name: &str| format!("/api/v1/repositories/{}", name.replace('/', "%2F"));
+    for name in &names {
+        world.repository(name).await;
+    }
+    // By an identity policy that asks about tags, but for what a policy of the repository says: let in, or kept out.
+    let by_tag = json!([{ "Effect": "Allow", "Action": "ecr:DescribeRepositories", "Resource": "*",
+                          "Condition": { "StringEquals": { "aws:ResourceTag/team": "a" } } }]);
+    let ada = user_with(&world, "ada", &by_tag).await;
+    let policy = |effect: &str| {
+        let statement = json!({ "Effect": effect, "Action": "ecr:DescribeRepositories",
+                                "Principal": { "AWS": "arn:aws:iam::000000000000:user/ada" } });
+        json!({ "policyText": document(&json!([statement])), "force": true })
+    };
+    let tag = json!({ "tags": [{ "Key": "team", "Value": "a" }] });
+    for (number, name) in names.iter().enumerate() {
+        if number % 3 == 0 {
+            let path = format!("{}/resource-tags", at(name));
+            send(&world, &world.root, "PUT", &path, &tag).await.expect(200);
+        }
+        if number % 10 == 1 || number % 10 == 2 {
+            let body = policy(if number % 10 == 1 { "Allow" } else { "Deny" });
+            let path = format!("{}/policy", at(name));
+            send(&world, &world.root, "PUT", &path, &body).await.expect(200);
+        }
+    }
+    let listed = async |max: usize| {
+        let (mut found, mut page) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/v1/repositories?maxResults={max}{page}");
+            let reply = send(&world, &ada, "GET", &path, &Value::Null).await.expect(200).json();
+            let shown = reply["repositories"].as_array().unwrap();
+            found.extend(shown.iter().map(|it| it["repositoryName"].as_str().unwrap().to_owned()));
+            match reply["nextToken"].as_str() {
+                Some(next) => page = format!("&nextToken={next}"),
+                None => return found,
+            }
+        }
+    };
+    let mut readable = Vec::new();
+    for name in &names {
+        if send(&world, &ada, "GET", &at(name), &Value::Null).await.status == 200 {
+            readable.push(name.clone());
+        }
+    }
+    assert_eq!(readable.len(), 93);
+    // What was read one by one is forgotten first.
+    send(
+        &world,
+        &world.root,
+        "DELETE",
+        &format!("{}/policy", at(&names[249])),
+        &Value::Null,
+    )
+    .await;
+    for max in [1000, 100, 7] {
+        assert_eq!(listed(max).await, readable, "{max}");
+    }
+    // What changes on this node counts at once.
+    send(
+        &world,
+        &world.root,
+        "DELETE",
+        &format!("{}/policy", at("many/001")),
+        &Value::Null,
+    )
+    .await
+    .expect(200);
+    assert_eq!(
+        listed(1000).await,
+        readable
+            .iter()
+            .filter(|name| *name != "many/001")
+            .cloned()
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
 async fn the_page_of_a_list_does_not_tell_what_was_passed_over() {
     let world = World::new().await;
     for name in ["open/a", "open/b", "secret/payroll"] {

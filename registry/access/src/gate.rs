@@ -257,6 +257,13 @@ pub trait Gate: Debug + Send + Sync {
         context: &RequestContext,
     ) -> Result<Decision, GateError>;
 
+    /// To be called before [`Self::decide`] is called for each of these repositories, which are of one account, ordered by
+    /// name, and nearly all there are between the first and the last: a gate may read together what it would read for
+    /// each. Decides nothing.
+    async fn expect(&self, _repositories: &[RepositoryPath]) -> Result<(), GateError> {
+        Ok(())
+    }
+
     /// Makes a token for the same principal with at most the rights of `caller`, limited further to
     /// `scope`. It never outlives the token that `caller` used.
     async fn issue(&self, caller: &Caller, scope: TokenScope) -> Result<IssuedToken, IssueError>;

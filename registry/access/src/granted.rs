@@ -4,6 +4,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use hythe_model::RepositoryPath;
+
 use crate::gate::Resource;
 use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext, Trail};
 
@@ -81,4 +83,24 @@ pub async fn authorize_shared<A: ActionKind>(
         Decision::Denied(reason) if caller.principal.is_anonymous() => Err(AccessError::Unauthenticated(reason)),
         Decision::Denied(reason) => Err(AccessError::Denied(reason)),
     }
+}
+
+/// Asks `gate` about each of these repositories (see [`Gate::expect`]), for a list that shows what `caller` may see; `None` for
+/// those it may not.
+pub async fn authorize_each<A: ActionKind<Resource = RepositoryPath>>(
+    gate: &dyn Gate,
+    caller: &Arc<Caller>,
+    repositories: Vec<RepositoryPath>,
+) -> Result<Vec<Option<Granted<A>>>, GateError> {
+    let context = RequestContext::default();
+    gate.expect(&repositories).await?;
+    let mut granted = Vec::with_capacity(repositories.len());
+    for repository in repositories {
+        match authorize_shared::<A>(gate, caller, repository, &context).await {
+            Ok(yes) => granted.push(Some(yes)),
+            Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => granted.push(None),
+            Err(AccessError::Unavailable(error)) => return Err(error),
+        }
+    }
+    Ok(granted)
 }

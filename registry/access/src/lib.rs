@@ -28,7 +28,7 @@ pub use gate::{
     AuthenticationError, Credentials, Decision, Denial, Gate, GateError, Grounds, IssueError, IssuedToken,
     RequestContext, Resource,
 };
-pub use granted::{AccessError, Granted, authorize, authorize_shared, authorize_with};
+pub use granted::{AccessError, Granted, authorize, authorize_each, authorize_shared, authorize_with};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use pull::{PrincipalArn, PullLog};
 pub use scope::{ScopeEntry, TokenScope};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The repositories of an account that the caller may see (`_catalog`).
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse, Response};
 use http::header;
-use hythe_access::{AccessError, Caller, GateError, Granted, authorize, kinds};
+use hythe_access::{Caller, GateError, Granted, authorize_each, kinds};
 use hythe_catalog::CatalogError;
 use hythe_model::{AccountId, RepositoryName, RepositoryPath};
 use serde::Serialize;
@@ -80,7 +82,7 @@ pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, Oc
 #[tracing::instrument(name = "catalog.list", level = "debug", skip_all, fields(account.id = %account))]
 async fn list_repositories(
     registry: &Registry,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     account: &AccountId,
     mut after: Option<RepositoryName>,
     limit: usize,
@@ -102,20 +104,17 @@ async fn list_repositories(
         let is_last = names.len() < portion;
         portion = MAX_PORTION_ITEMS;
         after = names.last().cloned();
-        for name in names {
-            let path = RepositoryPath {
-                account: account.clone(),
-                name,
-            };
-            match authorize::<kinds::DescribeRepositories>(registry.gate(), caller, path).await {
-                Ok(_) if page.items.len() == limit => {
-                    page.has_more = true;
-                    return Ok(page);
-                }
-                Ok(granted) => page.items.push(granted),
-                Err(AccessError::Unauthenticated(_) | AccessError::Denied(_)) => {}
-                Err(AccessError::Unavailable(error)) => return Err(error.into()),
-            }
+        let path = |name| RepositoryPath {
+            account: account.clone(),
+            name,
+        };
+        let paths = names.into_iter().map(path).collect();
+        let granted = authorize_each::<kinds::DescribeRepositories>(registry.gate(), caller, paths).await?;
+        page.items.extend(granted.into_iter().flatten());
+        if page.items.len() > limit {
+            page.items.truncate(limit);
+            page.has_more = true;
+            return Ok(page);
         }
         if is_last {
             break;

@@ -71,6 +71,9 @@ async fn fill(database: &Database) {
         "INSERT INTO audit_event (id, account_id, principal, event_name, records, shared, members)
          SELECT 'b' || n.text, '000000000000', 'arn:p', 'PutImage', 1, '{}', '' FROM n"
             .to_owned(),
+        "INSERT INTO repository_policy (repository_id, document, updated_ms, version)
+         SELECT 'r' || n.text, '{}', 0, 1 FROM n"
+            .to_owned(),
         "INSERT INTO lifecycle_policy (repository_id, document, updated_ms, version, due_ms)
          SELECT 'r' || n.text, '{}', 0, 1, CAST(n.text AS BIGINT) FROM n"
             .to_owned(),
@@ -121,6 +124,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "policies" => &[account, "p104000", "10"],
             "repositories" => &[account, "r104000", "r", "s", "10"],
             "repository names" => &[account, "r104000", "10"],
+            "policies of neighbours" => &[account, "r104000", "r104009", "10"],
             "deleted images" => &[key, "104000", "d104000", "10"],
             "subjects to follow" => &["104000", "105000", "10"],
             "sources of a blob" => &[&blob, account, "10"],

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 /// How old an answer may be, in milliseconds: what another node changed counts here after that time.
 const MAX_AGE_MILLIS: i64 = 1000;
-/// The most answers to keep.
+/// The most answers to keep, half of them young.
 const MAX_ENTRIES: usize = 10_000;
 
 /// A small cache of values that exist. That something is absent is never remembered, so that what another
@@ -21,16 +21,22 @@ const MAX_ENTRIES: usize = 10_000;
 /// meanwhile cannot put it back: [`Fresh::put`] names the generation that it read under.
 pub(crate) struct Fresh<K, V>(Mutex<Entries<K, V>>);
 
+/// Values are kept in `young` until there are many or the first of them is too old, and then in `old` as long again:
+/// nothing is ever looked through to make room.
 struct Entries<K, V> {
     generation: u64,
-    values: HashMap<K, (Timestamp, V)>,
+    young: HashMap<K, (Timestamp, V)>,
+    old: HashMap<K, (Timestamp, V)>,
+    young_since: Timestamp,
 }
 
 impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Entries {
             generation: 0,
-            values: HashMap::new(),
+            young: HashMap::new(),
+            old: HashMap::new(),
+            young_since: Timestamp::MIN,
         }))
     }
 
@@ -41,23 +47,34 @@ impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let entries = self.lock();
-        match entries.values.get(key) {
+        match entries.young.get(key).or_else(|| entries.old.get(key)) {
             Some((read_at, value)) if is_fresh(*read_at, now) => Ok(value.clone()),
             _ => Err(entries.generation),
         }
     }
 
+    /// The generation to name when values have been read that nobody has looked up.
+    pub(crate) fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
     /// Keeps what was read at `now` under `generation`, unless somebody wrote since.
     pub(crate) fn put(&self, generation: u64, key: K, value: V, now: Timestamp) {
+        self.put_all(generation, [(key, value)], now);
+    }
+
+    /// As [`Self::put`], of many.
+    pub(crate) fn put_all(&self, generation: u64, values: impl IntoIterator<Item = (K, V)>, now: Timestamp) {
         let mut entries = self.lock();
         if entries.generation != generation {
             return;
         }
-        if entries.values.len() >= MAX_ENTRIES {
-            entries.values.retain(|_, (read_at, _)| is_fresh(*read_at, now));
-        }
-        if entries.values.len() < MAX_ENTRIES {
-            entries.values.insert(key, (now, value));
+        for (key, value) in values {
+            if entries.young.len() >= MAX_ENTRIES / 2 || !is_fresh(entries.young_since, now) {
+                entries.old = std::mem::take(&mut entries.young);
+                entries.young_since = now;
+            }
+            entries.young.insert(key, (now, value));
         }
     }
 
@@ -65,7 +82,8 @@ impl<K: Hash + Eq, V: Clone> Fresh<K, V> {
     pub(crate) fn clear(&self) {
         let mut entries = self.lock();
         entries.generation += 1;
-        entries.values.clear();
+        entries.young.clear();
+        entries.old.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries<K, V>> {
@@ -101,5 +119,24 @@ mod tests {
         cache.clear();
         cache.put(generation, "k", 2, at(1000));
         assert!(cache.get(&"k", at(1000)).is_err(), "read before the write");
+    }
+
+    #[test]
+    fn the_latest_are_kept_and_the_latest_of_a_key_counts() {
+        let now = Timestamp::from_millisecond(5000).unwrap();
+        let cache = Fresh::new();
+        cache.put_all(cache.generation(), (0..3 * MAX_ENTRIES).map(|key| (key, "first")), now);
+        let kept = (0..3 * MAX_ENTRIES).filter(|key| cache.get(key, now).is_ok()).count();
+        assert!((MAX_ENTRIES / 2..=MAX_ENTRIES).contains(&kept), "{kept}");
+        let last = 3 * MAX_ENTRIES - 1;
+        cache.put_all(cache.generation(), (last - 10..=last).map(|key| (key, "second")), now);
+        cache.put_all(
+            cache.generation(),
+            (0..MAX_ENTRIES / 2 - 11).map(|key| (key, "third")),
+            now,
+        );
+        assert_eq!(cache.get(&last, now), Ok("second"));
+        cache.clear();
+        assert!((0..=last).all(|key| cache.get(&key, now).is_err()));
     }
 }

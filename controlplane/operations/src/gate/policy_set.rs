@@ -262,17 +262,55 @@ impl PolicyCache {
             Err(generation) => generation,
         };
         let document = self.store.repository_policy(path).await?;
-        let policy = document.map(|document| self.stored(&document, PolicyGrammar::Repository));
+        let facts = self.facts(path, document.as_ref())?;
+        self.repositories.put(generation, path.clone(), Arc::clone(&facts), now);
+        Ok(facts)
+    }
+
+    fn facts(
+        &self,
+        path: &RepositoryPath,
+        policy: Option<&PolicyDocument>,
+    ) -> Result<Arc<RepositoryFacts>, StoreError> {
+        let policy = policy.map(|document| self.stored(document, PolicyGrammar::Repository));
         let arn = RepositoryArn {
             region: self.region.clone(),
             repository: path.clone(),
         };
-        let facts = Arc::new(RepositoryFacts {
+        Ok(Arc::new(RepositoryFacts {
             arn: arn.to_string(),
             policy: policy.transpose()?,
-        });
-        self.repositories.put(generation, path.clone(), Arc::clone(&facts), now);
-        Ok(facts)
+        }))
+    }
+
+    /// Reads with one query what [`Self::assemble`] will want to know of neighbouring repositories, if not of all of them it
+    /// is known. One whose policy cannot be understood is left to be found there.
+    pub(super) async fn expect(&self, repositories: &[RepositoryPath], now: Timestamp) -> Result<(), StoreError> {
+        let (Some(first), Some(last)) = (repositories.first(), repositories.last()) else {
+            return Ok(());
+        };
+        let generations = (self.repositories.generation(), self.resource_tags.generation());
+        let is_known = |path: &RepositoryPath| {
+            self.repositories.get(path, now).is_ok() && self.resource_tags.get(path, now).is_ok()
+        };
+        if repositories.iter().all(is_known) {
+            return Ok(());
+        }
+        let (limit, account) = (repositories.len(), &first.account);
+        let found = self
+            .store
+            .repository_grounds(account, &first.name, &last.name, limit)
+            .await?;
+        let (mut facts, mut tags) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+        for (path, policy, resource_tags) in found {
+            if let Ok(known) = self.facts(&path, policy.as_ref()) {
+                facts.push((path.clone(), known));
+            }
+            tags.push((path, Arc::new(resource_tags)));
+        }
+        self.repositories.put_all(generations.0, facts, now);
+        self.resource_tags.put_all(generations.1, tags, now);
+        Ok(())
     }
 
     fn stored(&self, document: &PolicyDocument, grammar: PolicyGrammar) -> Result<Stored, StoreError> {

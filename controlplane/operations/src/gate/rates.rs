@@ -6,7 +6,7 @@
 //! is full again is nobody's, and its place is free. When all places where a bucket may lie are taken by others that are
 //! not, the request is let through: nobody is refused because of somebody else.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -101,15 +101,15 @@ pub struct RateLimits {
 }
 
 /// The buckets.
-pub(crate) struct Rates {
+pub(crate) struct Rates<S = RandomState> {
     buckets: [Option<Bucket>; RateClass::ALL.len()],
     refused: [AtomicU64; RateClass::ALL.len()],
     started: Instant,
-    hasher: RandomState,
+    hasher: S,
     places: Box<[[AtomicU64; WAYS]]>,
 }
 
-impl std::fmt::Debug for Rates {
+impl<S> std::fmt::Debug for Rates<S> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Rates")
@@ -152,6 +152,12 @@ impl Bucket {
 
 impl Rates {
     pub(crate) fn new(limits: &RateLimits) -> Self {
+        Self::with_hasher(limits, RandomState::new())
+    }
+}
+
+impl<S: BuildHasher> Rates<S> {
+    fn with_hasher(limits: &RateLimits, hasher: S) -> Self {
         let burst = Duration::from_secs(u64::from(limits.burst_seconds));
         Self {
             buckets: limits
@@ -159,7 +165,7 @@ impl Rates {
                 .map(|count| Bucket::new(count, Duration::from_secs(1), burst)),
             refused: Default::default(),
             started: Instant::now(),
-            hasher: RandomState::new(),
+            hasher,
             places: (0..SETS).map(|_| Default::default()).collect(),
         }
     }
@@ -234,6 +240,8 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasherDefault, DefaultHasher};
+
     use hythe_access::UserName;
     use hythe_model::AccountId;
 
@@ -241,13 +249,16 @@ mod tests {
 
     const SECOND: u64 = 1_000_000;
 
-    fn rates(per_second: u32, burst_seconds: u32) -> Rates {
+    /// Without a random key: two of many principals would share a bucket once in a hundred runs.
+    type Repeatable = BuildHasherDefault<DefaultHasher>;
+
+    fn rates(per_second: u32, burst_seconds: u32) -> Rates<Repeatable> {
         let mut limits = RateLimits {
             per_second: [0; RateClass::ALL.len()],
             burst_seconds,
         };
         limits.per_second[RateClass::PutImage as usize] = per_second;
-        Rates::new(&limits)
+        Rates::with_hasher(&limits, Repeatable::default())
     }
 
     fn user(name: &str) -> Caller {
@@ -255,7 +266,7 @@ mod tests {
         Caller::of(Principal::User(AccountId::default(), name))
     }
 
-    fn admitted(rates: &Rates, caller: &Caller, now: u64, tries: usize) -> usize {
+    fn admitted(rates: &Rates<Repeatable>, caller: &Caller, now: u64, tries: usize) -> usize {
         (0..tries)
             .filter(|_| rates.admit_at(caller, RateClass::PutImage, now).is_ok())
             .count()
