@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hythe_model::{AccountId, Region};
+use hythe_upstream::Network;
 
 use crate::config::{AuditWhenFull, DatabaseUrl, LogFormat, Plane, TlsMode};
 
@@ -129,6 +130,19 @@ pub struct ServeArgs {
     /// Fetch keys also from identity providers on private networks; the default. Addresses of this machine and link-local ones stay closed.
     #[arg(long, env = "HYTHE_ALLOW_PRIVATE_ISSUERS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_private_issuers: Option<bool>,
+
+    /// Network besides the public ones in which other registries may be reached, also without TLS; may be repeated.
+    #[arg(
+        long = "outgoing-allow",
+        env = "HYTHE_OUTGOING_ALLOW",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub outgoing_allow: Option<Vec<Network>>,
+
+    /// File (PEM) with authorities that certificates of other registries may come from, besides those of the system.
+    #[arg(long, env = "HYTHE_OUTGOING_CA_FILE", value_name = "FILE")]
+    pub outgoing_ca_file: Option<PathBuf>,
 
     /// Taking away blobs that nobody needs.
     #[command(flatten)]

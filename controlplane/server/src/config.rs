@@ -3,6 +3,7 @@
 
 mod collection;
 mod lifecycle;
+mod outgoing;
 mod rates;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::test_hooks;
 
 pub use self::collection::Collection;
 pub use self::lifecycle::Lifecycle;
+pub use self::outgoing::OutgoingConfig;
 pub use self::rates::Rates;
 
 /// Everything that `hythe serve` can be told.
@@ -53,6 +55,8 @@ pub struct Config {
     pub keys: Keys,
     /// Issuers of tokens that accounts trust.
     pub identity_providers: IdentityProviders,
+    /// Connections to other registries.
+    pub outgoing: OutgoingConfig,
     /// The log.
     pub log: Log,
     /// The audit log.
@@ -577,6 +581,8 @@ impl Config {
             &mut self.identity_providers.allow_private_networks,
             args.allow_private_issuers.as_ref(),
         );
+        set(&mut self.outgoing.allow, args.outgoing_allow.as_ref());
+        set_some(&mut self.outgoing.ca_file, args.outgoing_ca_file.as_ref());
         set(&mut self.log.format, args.log_format.as_ref());
         set(&mut self.log.level, args.log_level.as_ref());
         self.new_administrator_key = args.new_administrator_key;
@@ -668,6 +674,7 @@ impl Config {
         }
         self.rates.check().or_else(fail)?;
         self.lifecycle.check().or_else(fail)?;
+        self.outgoing.connections()?;
         let limits = &self.limits;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         // Name, value, least and most.

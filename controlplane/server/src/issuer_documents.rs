@@ -8,14 +8,12 @@
 //! address is checked where the connection is made, so that a name that changes its mind gains nothing. Answers are parsed
 //! as keys or dropped, and reasons go to the log only.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hythe_operations::{FetchError, IssuerDocument, IssuerDocuments, MAX_ISSUER_DOCUMENT_BYTES};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::tls::Certificate;
+use hythe_upstream::{Reach, certificates};
 use reqwest::{Client, ClientBuilder, Url, header, redirect};
 
 /// How long it may take until a connection stands.
@@ -25,13 +23,6 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 /// The most redirects.
 const MAX_REDIRECTS: usize = 2;
 
-/// Where clouds keep the credentials of machines outside of the link-local networks: Alibaba's, Azure's and Oracle's.
-const MACHINE_CREDENTIALS: [Ipv4Addr; 3] = [
-    Ipv4Addr::new(100, 100, 100, 200),
-    Ipv4Addr::new(168, 63, 129, 16),
-    Ipv4Addr::new(192, 0, 0, 192),
-];
-
 /// Reads documents of identity providers over HTTP.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpIssuerDocuments {
@@ -39,31 +30,22 @@ pub(crate) struct HttpIssuerDocuments {
     pub(crate) allow_private_networks: bool,
 }
 
-/// Which addresses may be reached.
-#[derive(Clone, Copy, Debug)]
-struct Reach {
-    is_loopback: bool,
-    allow_private_networks: bool,
-}
-
 #[async_trait]
 impl IssuerDocuments for HttpIssuerDocuments {
     async fn fetch(&self, document: &IssuerDocument<'_>) -> Result<Vec<u8>, FetchError> {
         let url = Url::parse(document.url).map_err(|error| FetchError(format!("the URL is not valid: {error}")))?;
-        let reach = Reach {
-            is_loopback: document.is_loopback,
-            allow_private_networks: self.allow_private_networks,
+        let reach = if document.is_loopback {
+            Reach::loopback()
+        } else {
+            Reach::public(self.allow_private_networks)
         };
         let is_possible = url.scheme() == "https" || (url.scheme() == "http" && document.is_loopback);
         if !is_possible || !url.username().is_empty() || url.password().is_some() {
             return Err(FetchError("the URL is not an https URL without a user".into()));
         }
-        // A host that is an address is not resolved.
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        if let Ok(address) = host.parse::<IpAddr>()
-            && !reach.may(address)
-        {
-            return Err(FetchError(format!("`{address}` may not be reached")));
+        if !reach.may_ask(&url) {
+            let host = url.host_str().unwrap_or_default();
+            return Err(FetchError(format!("`{host}` may not be reached")));
         }
         let client = client(document, reach, url.scheme() == "https")?;
         let mut response = client
@@ -129,61 +111,6 @@ fn client(document: &IssuerDocument<'_>, reach: Reach, is_tls: bool) -> Result<C
     builder.build().map_err(|error| FetchError(chain(&error)))
 }
 
-fn certificates(pem: &str) -> Result<Vec<Certificate>, String> {
-    match Certificate::from_pem_bundle(pem.as_bytes()) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err("there is none".into()),
-        Err(_) => Err("it is not PEM".into()),
-    }
-}
-
-impl Reach {
-    /// Whether `address` may be reached.
-    fn may(self, address: IpAddr) -> bool {
-        // `::ffff:127.0.0.1` is 127.0.0.1.
-        let address = address.to_canonical();
-        if address.is_loopback() || self.is_loopback {
-            return address.is_loopback() && self.is_loopback;
-        }
-        match address {
-            IpAddr::V4(v4) => {
-                let octets = v4.octets();
-                let is_shared = octets[0] == 100 && octets[1] & 0xc0 == 64; // RFC 6598
-                // From 224 on, multicast and what is reserved (RFC 1112).
-                let is_nothing = octets[0] == 0 || octets[0] >= 224;
-                let is_machine = v4.is_link_local() || MACHINE_CREDENTIALS.contains(&v4);
-                !is_nothing && !is_machine && (self.allow_private_networks || !(v4.is_private() || is_shared))
-            }
-            IpAddr::V6(v6) => {
-                // RFC 6052 and RFC 3056: an IPv4 address inside.
-                let [a, b, ..] = v6.segments();
-                let embeds_v4 = (a, b) == (0x64, 0xff9b) || a == 0x2002 || a == 0;
-                let is_machine_credentials = v6.segments()[..2] == [0xfd00, 0x0ec2];
-                let is_nothing = v6.is_unspecified() || v6.is_multicast() || embeds_v4 || is_machine_credentials;
-                let is_private = v6.is_unique_local() || a & 0xffc0 == 0xfec0;
-                !is_nothing && !v6.is_unicast_link_local() && (self.allow_private_networks || !is_private)
-            }
-        }
-    }
-}
-
-impl Resolve for Reach {
-    fn resolve(&self, name: Name) -> Resolving {
-        let reach = *self;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0))
-                .await?
-                .filter(|address| reach.may(address.ip()))
-                .collect();
-            if found.is_empty() {
-                return Err("no address of the host may be reached".into());
-            }
-            let addresses: Addrs = Box::new(found.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -197,52 +124,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_an_account_may_reach_is_reached() {
-        let reach = |is_loopback, allow_private_networks| Reach {
-            is_loopback,
-            allow_private_networks,
-        };
-        // address, reached by default, reached without private networks, reached for an issuer on this machine
-        let cases = [
-            ("8.8.8.8", true, true, false),
-            ("10.0.0.1", true, false, false),
-            ("172.16.0.1", true, false, false),
-            ("192.168.49.2", true, false, false),
-            ("100.64.0.1", true, false, false),
-            ("127.0.0.1", false, false, true),
-            ("127.8.8.8", false, false, true),
-            ("::ffff:127.0.0.1", false, false, true),
-            ("::1", false, false, true),
-            ("0.0.0.0", false, false, false),
-            ("0.1.2.3", false, false, false),
-            ("255.255.255.255", false, false, false),
-            ("224.0.0.1", false, false, false),
-            ("240.0.0.1", false, false, false),
-            ("169.254.169.254", false, false, false),
-            ("100.100.100.200", false, false, false),
-            ("168.63.129.16", false, false, false),
-            ("192.0.0.192", false, false, false),
-            ("::ffff:169.254.169.254", false, false, false),
-            ("64:ff9b::a9fe:a9fe", false, false, false),
-            ("2002:a9fe:a9fe::", false, false, false),
-            ("::a9fe:a9fe", false, false, false),
-            ("fd00:ec2::254", false, false, false),
-            ("fe80::1", false, false, false),
-            ("fd12::1", true, false, false),
-            ("2001:db8::1", true, true, false),
-        ];
-        for (address, usual, without_private, loopback) in cases {
-            let address: IpAddr = address.parse().unwrap();
-            let got = (
-                reach(false, true).may(address),
-                reach(false, false).may(address),
-                reach(true, true).may(address),
-            );
-            assert_eq!(got, (usual, without_private, loopback), "{address}");
-        }
-    }
 
     #[tokio::test]
     async fn documents_are_read_within_bounds() {

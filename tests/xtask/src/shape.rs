@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("registry/catalog", &["registry/model"]),
     ("registry/access", &["registry/model"]),
     ("registry/formats", &["registry/model"]),
+    ("registry/upstream", &["registry/model"]),
     (
         "registry/distribution",
         &[
@@ -69,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "registry/catalog",
             "registry/access",
             "registry/distribution",
+            "registry/upstream",
             "controlplane/rules",
             "controlplane/meta",
             "controlplane/wire",

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What refers to a manifest of another registry (OCI Distribution Specification 1.1, "Listing Referrers").
+
+use http::Method;
+use http::header::LINK;
+use hythe_model::{Descriptor, Digest, MAX_MANIFEST_BYTES, Reference, Tag};
+use serde::Deserialize;
+
+use crate::UpstreamError;
+use crate::remote::{Ask, Remote, read_all};
+
+/// The most pages that are read.
+const MAX_PAGES: usize = 16;
+/// The most referrers that are told of.
+const MAX_REFERRERS: usize = 2048;
+
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+impl Remote {
+    /// What refers to `digest`, from the registry's list or from the tag that stands for it where there is no list.
+    pub async fn referrers(&self, repository: &str, digest: &Digest) -> Result<Vec<Descriptor>, UpstreamError> {
+        let mut url = self.url(&format!("{repository}/referrers/{digest}"))?;
+        let mut found = Vec::new();
+        for page in 0..MAX_PAGES {
+            let response = match self.ask(Ask::read(Method::GET, url.clone(), repository)).await {
+                Ok(response) => response,
+                Err(UpstreamError::NotFound) if page == 0 => return self.tagged_referrers(repository, digest).await,
+                Err(error) => return Err(error),
+            };
+            let next = response
+                .headers()
+                .get(LINK)
+                .and_then(|link| link.to_str().ok())
+                .and_then(next_page);
+            let next = next.and_then(|next| url.join(next).ok());
+            let bytes = read_all(response, MAX_MANIFEST_BYTES, "a list of referrers").await?;
+            found.extend(parse(&bytes)?);
+            found.truncate(MAX_REFERRERS);
+            match next {
+                // A next page elsewhere is no page of this list.
+                Some(next) if next.origin() == url.origin() && found.len() < MAX_REFERRERS => url = next,
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// "Referrers Tag Schema" of the specification.
+    async fn tagged_referrers(&self, repository: &str, digest: &Digest) -> Result<Vec<Descriptor>, UpstreamError> {
+        let tag: Result<Tag, _> = format!("{}-{}", digest.algorithm().as_str(), digest.hex()).parse();
+        let Ok(tag) = tag else { return Ok(Vec::new()) };
+        match self.manifest(repository, &Reference::Tag(tag)).await {
+            Ok(index) => parse(&index.bytes),
+            Err(UpstreamError::NotFound) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Descriptor>, UpstreamError> {
+    let index: Result<Index, _> = serde_json::from_slice(bytes);
+    index
+        .map(|index| index.manifests)
+        .map_err(|_| UpstreamError::invalid("a list of referrers that is none"))
+}
+
+/// The target of `<…>; rel="next"`.
+fn next_page(link: &str) -> Option<&str> {
+    let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    rest.contains("rel=\"next\"").then_some(target)
+}
