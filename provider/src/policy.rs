@@ -170,8 +170,8 @@ fn words(kind: Kind, finding: &PolicyFinding) -> (String, String) {
         PolicyFinding::EverybodyMayDelete(place) => (
             "Everybody may delete".to_owned(),
             format!(
-                "The statement at `{place}` lets everybody, also without credentials, delete images or {what}. What is \
-                 deleted cannot be brought back."
+                "The statement at `{place}` lets everybody, also without credentials, delete images or {what}. \
+                 Deleted images can be restored for some days, and a deleted repository cannot be."
             ),
         ),
         PolicyFinding::LocksOutCaller(place) => (

@@ -142,7 +142,7 @@ pub use principal::{
     PolicyRef, PrincipalPolicies, UpdatePrincipalError,
 };
 pub use pull_time::{AddExclusionError, MAX_PULL_TIME_EXCLUSIONS, MAX_PULLS_AT_ONCE, Pull, PullTimeExclusion};
-pub use registry_policy::{EditPolicy, EditedPolicy};
+pub use registry_policy::{EditPolicy, EditedPolicy, PolicyText};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,

@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../migrations/0011_archive.sql")),
     (13, include_str!("../migrations/0013_audit_also.sql")),
     (14, include_str!("../migrations/0014_creation_templates.sql")),
+    (20, include_str!("../migrations/0020_statement_times.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

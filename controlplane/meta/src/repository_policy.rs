@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The policies of repositories.
 
+use std::collections::BTreeMap;
+
 use hythe_model::{AccountId, RepositoryName, RepositoryPath, ResourceTags};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -17,6 +19,9 @@ pub struct PolicyDocument {
     pub text: String,
     /// When it was stored; a principal that was created later is not meant by it, even if it has a name that is in it.
     pub updated_at: Timestamp,
+    /// When single statements of the policy of a registry were set after that, by their `Sid`s; what is said of the document
+    /// goes for them from then.
+    pub statements_updated_at: BTreeMap<String, Timestamp>,
     /// A random number: no other state of any document has it.
     pub version: i64,
 }
@@ -51,6 +56,7 @@ impl PolicyDocument {
         Ok(Self {
             text: row.text(column)?,
             updated_at: row.time(column + 1)?,
+            statements_updated_at: BTreeMap::new(),
             version: row.int(column + 2)?,
         })
     }
@@ -60,6 +66,7 @@ impl PolicyDocument {
             text: text.to_owned(),
             // As a row gives it back.
             updated_at: hythe_model::from_millis(hythe_model::millis(updated_at)),
+            statements_updated_at: BTreeMap::new(),
             version: new_version(),
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Authorization tokens: create, renew, revoke.
 
-use hythe_access::{Action, Caller, Granted, Principal, ScopeEntry, Secret, TokenScope, kinds};
+use hythe_access::{Action, Caller, Granted, Principal, PrincipalArn, ScopeEntry, Secret, TokenScope, kinds};
 use hythe_meta::{KeepTokenError, MAX_TOKENS_KEPT, StoreError};
 use jiff::{SignedDuration, Timestamp};
 
@@ -206,7 +206,7 @@ impl ControlPlane {
         let mut expires_at = minted.expires_at;
         if request.is_renewable {
             expires_at = expires_at.min(later(minted.issued_at, duration.1));
-            let owner = granted.caller().principal.to_string();
+            let owner = owner(&granted.caller().principal);
             self.store()
                 .create_lease(&id, expires_at, minted.expires_at, &owner, minted.issued_at)
                 .await
@@ -269,7 +269,7 @@ impl ControlPlane {
         }
         let now = self.clock().now();
         if token.expires_at() > now {
-            let owner = caller.principal.to_string();
+            let owner = owner(&caller.principal);
             self.store()
                 .revoke_token(id, token.expires_at(), &owner, now)
                 .await
@@ -292,6 +292,14 @@ impl ControlPlane {
     }
 }
 
+/// Whose tokens are counted together: those of all sessions of a role, whose names are the client's to choose.
+fn owner(principal: &Principal) -> String {
+    match PrincipalArn::of(principal) {
+        Some(arn) => arn.to_string(),
+        None => principal.to_string(),
+    }
+}
+
 fn check_duration(seconds: u32) -> Option<(u32, SignedDuration)> {
     (MIN_TOKEN_SECONDS..=MAX_TOKEN_SECONDS)
         .contains(&seconds)
@@ -305,6 +313,20 @@ fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_of_a_role_have_their_tokens_counted_together() {
+        let session = |session: &str| {
+            owner(&Principal::Role(hythe_access::RoleSession {
+                account: "000000000000".parse().unwrap(),
+                role: "ci".parse().unwrap(),
+                session: session.parse().unwrap(),
+            }))
+        };
+        assert_eq!(session("one"), session("two"));
+        let root = Principal::Root("000000000000".parse().unwrap());
+        assert_ne!(owner(&root), session("one"));
+    }
 
     #[test]
     fn scopes_are_checked_and_made_canonical() {

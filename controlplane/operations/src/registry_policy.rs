@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hythe_access::{Action, GateError, Granted, kinds};
-use hythe_meta::{EditPolicy, EditedPolicy, PolicyDocument, StoreError};
+use hythe_meta::{EditPolicy, EditedPolicy, PolicyDocument, PolicyText, StoreError};
 use hythe_model::AccountId;
 use hythe_rules::{Policy, PolicyGrammar};
 
@@ -115,7 +115,7 @@ impl ControlPlane {
             if is_other(found, expected_version) {
                 return Err(PutRegistryPolicyError::VersionMismatch);
             }
-            Ok(Some(text.clone()))
+            Ok(Some(PolicyText::Whole(text.clone())))
         });
         let edited = self
             .store()
@@ -204,7 +204,7 @@ impl ControlPlane {
             }
             let whole = statement::put(found, &putting);
             parse_whole(&whole)?;
-            Ok(Some(whole))
+            Ok(Some(PolicyText::Statement(putting.sid.clone(), whole)))
         });
         let edited = self.store().edit_registry_policy(account, checked.as_of, edit).await;
         self.gate().forget_policies();
@@ -231,7 +231,8 @@ impl ControlPlane {
             if expected_version.is_some_and(|expected| before.version() != expected) {
                 return Err(RegistryPolicyError::VersionMismatch);
             }
-            Ok(statement::remove(text, &wanted))
+            let rest = statement::remove(text, &wanted);
+            Ok(rest.map(|rest| PolicyText::Without(wanted.clone(), rest)))
         });
         let edited = self.store().edit_registry_policy(&account, now, edit).await;
         self.gate().forget_policies();

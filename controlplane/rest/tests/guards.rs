@@ -553,3 +553,27 @@ async fn a_closed_account_opens_no_sessions_for_web_identities() {
     .expect(200);
     open().await.expect_code(403, "AccessDeniedException");
 }
+
+#[tokio::test]
+async fn policies_ask_which_setting_of_the_registry_it_is_about() {
+    let world = World::new().await;
+    let statement = |effect: &str, operator: &str, key: &str, value: &str| {
+        json!({ "Effect": effect, "Action": ["ecr:GetAccountSetting", "ecr:PutAccountSetting"], "Resource": "*",
+                "Condition": { operator: { key: value } } })
+    };
+    let of = |name: &str| statement("Allow", "StringEquals", "ecr:AccountSetting", name);
+    // Nobody here is a service of AWS, and a denial can say so.
+    let services = statement("Deny", "Bool", "aws:PrincipalIsAWSService", "false");
+    let cases = [
+        ("right", vec![of("DELETED_IMAGE_RETENTION_DAYS")], 200),
+        ("wrong", vec![of("BLOB_MOUNTING")], 403),
+        ("denied", vec![of("DELETED_IMAGE_RETENTION_DAYS"), services], 403),
+    ];
+    for (name, statements, status) in cases {
+        let user = user_with(&world, name, &json!(statements)).await;
+        let path = "/api/v1/registry/settings";
+        send(&world, &user, "GET", path, &Value::Null).await.expect(status);
+        let body = json!({ "deletedImageRetentionDays": 3 });
+        send(&world, &user, "PUT", path, &body).await.expect(status);
+    }
+}

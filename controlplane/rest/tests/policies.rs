@@ -490,3 +490,44 @@ async fn a_user_does_not_inherit_what_the_one_before_of_its_name_was_given() {
     world.send_put(WEB, body).await.expect(200);
     assert_eq!(look(&next).await, 200, "and names her now");
 }
+
+#[tokio::test]
+async fn a_statement_that_is_put_revives_no_other() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let statement = |sid: &str, user: &str| {
+        json!({ "Sid": sid, "Effect": "Allow", "Action": "ecr:DescribeRepositories",
+                "Resource": "*", "Principal": { "AWS": format!("arn:aws:iam::000000000000:user/{user}") } })
+    };
+    let put = async |sid: &str, user: &str| {
+        let body = json!({ "statement": statement(sid, user).to_string(), "force": true });
+        let path = format!("{REGISTRY}/statements/{sid}");
+        world.send_put(&path, body).await.expect(200);
+    };
+    let look = async |auth: &Auth| {
+        let call = world.call(auth, "GET", "/api/v1/repositories/team-a%2Fweb");
+        call.send().await.status
+    };
+    let ann = world.user("ann", &[]).await;
+    let body = json!({ "policyText": document(&json!([statement("ann", "ann")])), "force": true });
+    world.send_put(REGISTRY, body).await.expect(200);
+    assert_eq!(look(&ann).await, 200);
+    world.send_delete("/api/v1/users/ann").await.expect(200);
+    world.clock.advance_seconds(1);
+    let next = world.user("ann", &[]).await;
+    let bob = world.user("bob", &[]).await;
+    world.clock.advance_seconds(1);
+    for (sid, user) in [("bob", "bob"), ("more", "bob"), ("more", "bob")] {
+        put(sid, user).await;
+        assert_eq!(look(&next).await, 403, "the statement about ann is from before: {sid}");
+        assert_eq!(look(&bob).await, 200);
+    }
+    world
+        .send_delete(&format!("{REGISTRY}/statements/more"))
+        .await
+        .expect(200);
+    assert_eq!(look(&next).await, 403);
+    assert_eq!(look(&bob).await, 200);
+    put("ann", "ann").await;
+    assert_eq!(look(&next).await, 200, "and names her now");
+}

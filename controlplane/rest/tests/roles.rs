@@ -282,7 +282,7 @@ async fn set_registry_policy(world: &World, text: &str) {
     let now = world.clock.now();
     let text = text.to_owned();
     let edit: hythe_meta::EditPolicy<hythe_operations::StoreError> =
-        std::sync::Arc::new(move |_| Ok(Some(text.clone())));
+        std::sync::Arc::new(move |_| Ok(Some(hythe_meta::PolicyText::Whole(text.clone()))));
     let edited = world.store.edit_registry_policy(&AccountId::default(), now, edit).await;
     edited.unwrap();
     world.clock.advance_seconds(1);

@@ -43,6 +43,9 @@ enum KeyKind {
     RequestTag(Box<str>),
     /// What the session brought with it: claims of the token it was opened with.
     Session,
+    AccountSetting,
+    /// What is never so here, but has a value in every request (IAM, "AWS global condition context keys").
+    False,
     /// A key that ECR or IAM knows and that no request here has: only a simulation gives it a value.
     Never,
 }
@@ -66,7 +69,7 @@ const NAMED: &[(&str, KeyKind)] = &[
     ("aws:federatedprovider", KeyKind::Session),
     ("sts:rolesessionname", KeyKind::RoleSessionName),
     ("aws:tokenissuetime", KeyKind::TokenIssueTime),
-    ("ecr:accountsetting", KeyKind::Never),
+    ("ecr:accountsetting", KeyKind::AccountSetting),
     ("aws:sourcevpc", KeyKind::Never),
     ("aws:sourcevpce", KeyKind::Never),
     ("aws:vpcsourceip", KeyKind::Never),
@@ -77,9 +80,9 @@ const NAMED: &[(&str, KeyKind)] = &[
     ("aws:principalorgid", KeyKind::Never),
     ("aws:principalorgpaths", KeyKind::Never),
     ("aws:resourceorgid", KeyKind::Never),
-    ("aws:principalisawsservice", KeyKind::Never),
+    ("aws:principalisawsservice", KeyKind::False),
     ("aws:principalservicename", KeyKind::Never),
-    ("aws:viaawsservice", KeyKind::Never),
+    ("aws:viaawsservice", KeyKind::False),
     ("aws:calledvia", KeyKind::Never),
     ("aws:multifactorauthpresent", KeyKind::Never),
     ("aws:multifactorauthage", KeyKind::Never),
@@ -265,6 +268,11 @@ impl ConditionKey {
                 value => value,
             },
             KeyKind::Session => session(context.attributes, &self.name),
+            KeyKind::AccountSetting => {
+                let named = request.and_then(|request| request.account_setting);
+                one(named.map(Fact::text))
+            }
+            KeyKind::False => Values::One(Fact::Bool(false)),
             KeyKind::Never => Values::Absent,
         }
     }

@@ -220,11 +220,18 @@ impl Policy {
         self.named_principals().any(|named| named.is(principal))
     }
 
-    /// The policy as it was meant before `principal` was there: what names it, or its role, names nobody. Whoever has the
-    /// name of somebody who was deleted inherits nothing this way. What names its account, or everybody, stays.
+    /// The policy as it was meant before `principal` was there: what names it, or its role, names nobody, in statements whose
+    /// `Sid` `is_older`. Whoever has the name of somebody who was deleted inherits nothing this way. What names its account,
+    /// or everybody, stays.
     #[must_use]
-    pub fn without(&self, principal: &Principal) -> Self {
-        let statements = self.statements.iter().map(|statement| statement.without(principal));
+    pub fn without(&self, principal: &Principal, is_older: impl Fn(Option<&str>) -> bool) -> Self {
+        let statements = self.statements.iter().map(|statement| {
+            if is_older(statement.sid()) {
+                statement.without(principal)
+            } else {
+                statement.clone()
+            }
+        });
         Self {
             statements: statements.collect(),
             ..self.clone()
@@ -337,10 +344,10 @@ mod tests {
                 decide(&request, &policies).is_allowed()
             };
             assert!(is_allowed(&policy), "{what}");
-            assert_eq!(is_allowed(&policy.without(principal)), stays, "{what}");
+            assert_eq!(is_allowed(&policy.without(principal, |_| true)), stays, "{what}");
             assert_eq!(policy.names(principal), !stays, "{what}");
             let bob = Principal::User("000000000000".parse().unwrap(), "bob".parse().unwrap());
-            assert!(is_allowed(&policy.without(&bob)), "{what}: somebody else");
+            assert!(is_allowed(&policy.without(&bob, |_| true)), "{what}: somebody else");
         }
     }
 }

@@ -102,6 +102,12 @@ pub struct AuditEvent {
     /// What there is to tell of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_event_details: Option<Value>,
+    /// Always true; absent in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_event: Option<bool>,
+    /// `Management`; absent in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_category: Option<String>,
     /// The account of what was asked for. That of who asked finds the record, too.
     pub recipient_account_id: Option<String>,
     /// The operation as this server calls it.
@@ -142,6 +148,12 @@ pub struct UserIdentity {
     /// `Root`, `IAMUser`, `AssumedRole`, `Anonymous` (no credentials), `Unknown` (credentials that were refused), or `AWSService` (the server itself).
     #[serde(rename = "type")]
     pub kind: String,
+    /// Of `AWSService`: which one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoked_by: Option<String>,
+    /// What conditions of policies know as `aws:userid`: the account, the name of the user, or role and session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
     /// The ARN; `*` for anonymous.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,

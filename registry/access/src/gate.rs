@@ -111,6 +111,8 @@ pub struct RequestContext {
     pub about: Option<Arc<str>>,
     /// What the session of a role shall be called that the request opens (`sts:RoleSessionName`).
     pub role_session_name: Option<SessionName>,
+    /// The setting of the registry that the request reads or changes (`ecr:AccountSetting`).
+    pub account_setting: Option<&'static str>,
 }
 
 impl RequestContext {

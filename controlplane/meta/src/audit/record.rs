@@ -9,7 +9,7 @@ use hythe_model::{AccountId, Digest, Region, RepositoryArn, RepositoryPath, Tag}
 use serde_json::{Map, Value, json};
 
 /// The form of the records, as told in `eventVersion`.
-pub(crate) const EVENT_VERSION: &str = "1.2";
+pub(crate) const EVENT_VERSION: &str = "1.3";
 /// The longest text that is taken over from a request, in characters.
 const MAX_TEXT_CHARS: usize = 512;
 /// The most moves of tags that one record lists; an image has no more tags than this.
@@ -104,6 +104,9 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
         }
         None => set("eventType", "AwsApiCall".into()),
     }
+    // All of them are about managing, also pulls (ECR, "Logging Amazon ECR actions with AWS CloudTrail").
+    set("managementEvent", true.into());
+    set("eventCategory", "Management".into());
     set("recipientAccountId", account.map(AccountId::as_str).into());
     set("operation", facts.operation.into());
     if facts.status != 0 && changes.is_none() {
@@ -142,6 +145,9 @@ fn identity(who: &Who) -> Value {
         Principal::Role(_) => "AssumedRole",
     };
     set("type", kind.into());
+    if let Some(id) = principal_id(principal) {
+        set("principalId", id.into());
+    }
     set("arn", principal.to_string().into());
     if let Some(account) = principal.account() {
         set("accountId", account.as_str().into());
@@ -172,6 +178,16 @@ fn identity(who: &Who) -> Value {
         }
     }
     Value::Object(identity)
+}
+
+/// What policies know as `aws:userid`.
+fn principal_id(principal: &Principal) -> Option<String> {
+    match principal {
+        Principal::Anonymous => None,
+        Principal::Root(account) => Some(account.to_string()),
+        Principal::User(_, name) => Some(name.to_string()),
+        Principal::Role(session) => Some(format!("{}:{}", session.role, session.session)),
+    }
 }
 
 /// The repository that a request is about, also if it never came to a decision.

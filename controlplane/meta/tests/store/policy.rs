@@ -6,7 +6,7 @@ use futures::future::join_all;
 use hythe_access::PolicyName;
 use hythe_meta::{
     ChangeRepositoryPolicyError, CreatePolicyError, DeletePolicyError, EditPolicy, MAX_POLICIES_PER_ACCOUNT,
-    PolicyChange, PolicyRecord, SqlError, Store, StoreError, UpdatePolicyError,
+    PolicyChange, PolicyRecord, PolicyText, SqlError, Store, StoreError, UpdatePolicyError,
 };
 use hythe_model::ResourceTags;
 
@@ -20,6 +20,7 @@ on_each_engine!(
     no_state_of_a_document_has_the_version_of_another,
     of_changes_of_a_registry_policy_at_once_none_is_lost,
     an_edit_that_refuses_changes_nothing,
+    what_is_set_of_a_registry_policy_has_its_own_time,
     a_policy_comes_back_as_created,
     a_policy_changes_by_version,
     policies_page_by_name,
@@ -142,7 +143,7 @@ async fn no_state_of_a_document_has_the_version_of_another(database: &Database) 
 }
 
 async fn put(store: &Store, text: &'static str) -> i64 {
-    let edit: EditPolicy<StoreError> = Arc::new(move |_| Ok(Some(text.to_owned())));
+    let edit: EditPolicy<StoreError> = Arc::new(move |_| Ok(Some(PolicyText::Whole(text.to_owned()))));
     let edited = store.edit_registry_policy(&account(), now(), edit).await.unwrap();
     edited.after.unwrap().version
 }
@@ -157,7 +158,7 @@ async fn of_changes_of_a_registry_policy_at_once_none_is_lost(database: &Databas
         };
         let edit: EditPolicy<StoreError> = Arc::new(move |found| {
             let text = found.map(|found| found.text.as_str()).unwrap_or_default();
-            Ok(Some(format!("{text}<{number}>")))
+            Ok(Some(PolicyText::Whole(format!("{text}<{number}>"))))
         });
         // A node that loses too often says so, and its client asks again.
         loop {
@@ -183,6 +184,33 @@ async fn of_changes_of_a_registry_policy_at_once_none_is_lost(database: &Databas
 /// Lost against another transaction on every attempt (SQLSTATE 40001).
 fn is_conflict(error: &StoreError) -> bool {
     matches!(error, StoreError::Sql(SqlError::Driver(sqlx::Error::Database(cause))) if cause.code().as_deref() == Some("40001"))
+}
+
+async fn what_is_set_of_a_registry_policy_has_its_own_time(database: &Database) {
+    let store = &database.store;
+    let set = async |text: PolicyText, seconds| {
+        let edit: EditPolicy<StoreError> = Arc::new(move |_| Ok(Some(text.clone())));
+        let edited = store
+            .edit_registry_policy(&account(), after(seconds), edit)
+            .await
+            .unwrap();
+        let stored = store.registry_policy(&account()).await.unwrap();
+        assert_eq!(edited.after, stored);
+        let stored = stored.unwrap();
+        let times: Vec<_> = stored.statements_updated_at.into_iter().collect();
+        (stored.updated_at, times)
+    };
+    let (one, two) = (
+        |text: &str| PolicyText::Statement("one".into(), text.into()),
+        |text: &str| PolicyText::Statement("two".into(), text.into()),
+    );
+    assert_eq!(set(one("1"), 1).await, (after(1), vec![]), "the first is the document");
+    assert_eq!(set(two("12"), 2).await, (after(1), vec![("two".into(), after(2))]));
+    let both = vec![("one".into(), after(3)), ("two".into(), after(2))];
+    assert_eq!(set(one("12"), 3).await, (after(1), both));
+    let gone = PolicyText::Without("one".into(), "2".into());
+    assert_eq!(set(gone, 4).await, (after(1), vec![("two".into(), after(2))]));
+    assert_eq!(set(PolicyText::Whole("12".into()), 5).await, (after(5), vec![]));
 }
 
 async fn an_edit_that_refuses_changes_nothing(database: &Database) {

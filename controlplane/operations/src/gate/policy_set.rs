@@ -38,20 +38,28 @@ pub(crate) struct Compiled {
     needs_resource_tags: bool,
 }
 
-/// The policy of a resource, and when it was stored.
+/// The policy of a resource, and when it was stored: as a whole, and single statements of it after that.
 #[derive(Clone, Debug)]
 struct Stored {
     compiled: Compiled,
-    stored_at: Timestamp,
+    as_of: Timestamp,
+    statements: Option<Arc<BTreeMap<String, Timestamp>>>,
 }
 
 impl Stored {
     /// What it means for `principal`: one who was created later is not whom it names, even if the names are the same.
     fn for_principal(&self, principal: &Principal, facts: Option<&PrincipalFacts>) -> Compiled {
-        let is_older = facts.is_some_and(|facts| self.stored_at < facts.created_at);
-        if is_older && self.compiled.policy.names(principal) {
+        let created_at = facts.map(|facts| facts.created_at);
+        let is_older = |stored_at: Timestamp| created_at.is_some_and(|created_at| stored_at < created_at);
+        let statements = self.statements.as_deref();
+        let is_any_older = is_older(self.as_of) || statements.is_some_and(|at| at.values().copied().any(is_older));
+        if is_any_older && self.compiled.policy.names(principal) {
+            let is_older = |sid: Option<&str>| {
+                let own = statements.zip(sid).and_then(|(statements, sid)| statements.get(sid));
+                is_older(own.copied().unwrap_or(self.as_of))
+            };
             Compiled {
-                policy: Arc::new(self.compiled.policy.without(principal)),
+                policy: Arc::new(self.compiled.policy.without(principal, is_older)),
                 needs_resource_tags: self.compiled.needs_resource_tags,
             }
         } else {
@@ -316,7 +324,9 @@ impl PolicyCache {
     fn stored(&self, document: &PolicyDocument, grammar: PolicyGrammar) -> Result<Stored, StoreError> {
         Ok(Stored {
             compiled: self.compiled.get(&document.text, grammar)?,
-            stored_at: document.updated_at,
+            as_of: document.updated_at,
+            statements: (!document.statements_updated_at.is_empty())
+                .then(|| Arc::new(document.statements_updated_at.clone())),
         })
     }
 

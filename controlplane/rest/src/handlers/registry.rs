@@ -2,7 +2,7 @@
 //! `/registry`.
 
 use http::StatusCode;
-use hythe_access::kinds;
+use hythe_access::{RequestContext, kinds};
 use hythe_model::AccountId;
 use hythe_wire::{InRegistry, PutRegistrySettings, Registry, RegistrySettings};
 
@@ -31,7 +31,7 @@ pub(crate) async fn describe(context: Context) -> Handled {
 pub(crate) async fn settings(context: Context) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::GetAccountSetting>(context.account(registry_id))
+        .authorize_with::<kinds::GetAccountSetting>(context.account(registry_id), &naming_setting())
         .await?;
     shape(granted.resource(), context.plane.registry_settings(&granted).await?)
 }
@@ -39,13 +39,21 @@ pub(crate) async fn settings(context: Context) -> Handled {
 pub(crate) async fn put_settings(context: Context, Json(body): Json<PutRegistrySettings>) -> Handled {
     let InRegistry { registry_id } = context.query()?;
     let granted = context
-        .authorize::<kinds::PutAccountSetting>(context.account(registry_id))
+        .authorize_with::<kinds::PutAccountSetting>(context.account(registry_id), &naming_setting())
         .await?;
     let settings = context
         .plane
         .put_registry_settings(&granted, body.deleted_image_retention_days, context.if_match()?)
         .await?;
     shape(granted.resource(), settings)
+}
+
+/// The one setting there is, as conditions of policies call it.
+fn naming_setting() -> RequestContext {
+    RequestContext {
+        account_setting: Some("DELETED_IMAGE_RETENTION_DAYS"),
+        ..RequestContext::default()
+    }
 }
 
 fn shape(account: &AccountId, settings: hythe_operations::RegistrySettings) -> Handled {
