@@ -99,6 +99,32 @@ pub(crate) async fn queue_shared(
         .map(drop)
 }
 
+const QUEUE_SHARED_OF_REPOSITORY: &str = "
+    INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
+    SELECT k.digest, FALSE, $2, 0, 0, 0
+      FROM repository_blob k JOIN blob b ON b.digest = k.digest
+     WHERE k.repository_id = $1 AND b.content IS NULL
+       AND EXISTS (SELECT 1 FROM repository_blob l
+                     JOIN image_blob v ON v.repository_id = l.repository_id AND v.blob_digest = l.digest
+                     JOIN image i ON i.repository_id = v.repository_id AND i.digest = v.image_digest
+                    WHERE l.digest = k.digest AND l.repository_id <> $1 AND i.status = 'ARCHIVED')
+    ON CONFLICT (digest) DO UPDATE
+       SET due_ms = excluded.due_ms, attempts = 0, version = blob_tier.version + 1";
+/// The same for all images of a repository that is deleted now.
+pub(crate) async fn queue_shared_of_repository(
+    session: &mut Session,
+    repository_id: &str,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    if session.fetch_optional(HAS_ARCHIVE, values![]).await?.is_none() {
+        return Ok(());
+    }
+    session
+        .execute(QUEUE_SHARED_OF_REPOSITORY, values![repository_id, due])
+        .await
+        .map(drop)
+}
+
 const DUE: &str = "SELECT digest FROM blob_tier WHERE due_ms <= $1 AND lease_ms <= $1 ORDER BY due_ms LIMIT $2";
 const RENEW: &str = "UPDATE blob_tier SET lease_ms = $3 WHERE digest = $1 AND owner = $2 RETURNING digest";
 /// A wish that came during the move keeps the row due.

@@ -8,7 +8,7 @@ use crate::cache::Fact;
 use crate::repository::{Found, find};
 use crate::session::{Session, values};
 use crate::writer::Durability;
-use crate::{RepositoryRecord, Store, StoreError, review};
+use crate::{RepositoryRecord, Store, StoreError, blob_tier, review};
 
 /// Why a repository was not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,7 @@ async fn delete(
     }
     review::repository(session, &id, now).await?;
     review::deleted_images(session, &id, now).await?;
+    blob_tier::queue_shared_of_repository(session, &id, now).await?;
     session.execute(EXPIRE_UPLOADS, values![&id]).await?;
     for statement in DELETE_CONTENT {
         session.execute(statement, values![&id]).await?;

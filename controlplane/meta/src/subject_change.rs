@@ -140,11 +140,11 @@ impl Store {
         let Some(facts) = self.facts(id, subject).await? else {
             return Ok(followed);
         };
-        let mut after = String::new();
+        let mut place = None;
         loop {
-            let input = (id.to_owned(), subject, after, now);
-            let step = self.write(Durability::Full, input, |session, (id, subject, after, now)| {
-                Box::pin(step(session, id, subject, after, *now))
+            let input = (id.to_owned(), subject, place, now);
+            let step = self.write(Durability::Full, input, |session, (id, subject, place, now)| {
+                Box::pin(step(session, id, subject, place.as_ref(), *now))
             });
             // No request has asked for it, so that it has records of its own.
             let step = Trail::without_id(now, facts.clone()).follow(step).await?;
@@ -153,10 +153,10 @@ impl Store {
             let reason = DeletionReason::SubjectDeleted(subject);
             self.counts().deleted(&reason, step.deleted);
             self.counts().restored(step.restored);
-            match step.last {
-                Some(last) => after = last,
-                None => return Ok(followed),
+            if step.next.is_none() {
+                return Ok(followed);
             }
+            place = step.next;
         }
     }
 }
@@ -193,8 +193,17 @@ pub(crate) fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
 struct Step {
     deleted: usize,
     restored: usize,
-    /// The last referrer that was looked at, if there may be more.
-    last: Option<String>,
+    /// Where to go on, if there may be more.
+    next: Option<Progress>,
+}
+
+/// How far the referrers of a subject have been taken along, for one change of it: another change begins anew.
+#[derive(Clone)]
+struct Progress {
+    change: String,
+    changed_at: Timestamp,
+    /// The last referrer that was looked at.
+    after: String,
 }
 
 const TAKEN: &str = "
@@ -215,12 +224,12 @@ const DELETED_REFERRERS: &str = "
      WHERE repository_id = $1 AND subject = $2 AND digest > $3 AND reason = $4
      ORDER BY digest LIMIT $5";
 
-/// Looks at what was queued, takes along some referrers after `after`, and ends the row if there are no more.
+/// Looks at what was queued, takes along some referrers from where `before` ended, and ends the row if there are no more.
 async fn step(
     session: &mut Session,
     id: &str,
     subject: &Digest,
-    after: &str,
+    before: Option<&Progress>,
     now: Timestamp,
 ) -> Result<Step, StoreError> {
     let Some(row) = session.fetch_optional(TAKEN, values![id, subject]).await? else {
@@ -231,6 +240,9 @@ async fn step(
         account: row.parsed(3)?,
         name: row.parsed(4)?,
     };
+    // What a restoration brings back may lie before what was deleted last.
+    let before = before.filter(|before| before.change == change && before.changed_at == changed_at);
+    let after = before.map_or("", |before| before.after.as_str());
     let reason = DeletionReason::SubjectDeleted(*subject);
     let is_there = row.bool(5)?;
     let mut step = Step::default();
@@ -293,7 +305,13 @@ async fn step(
         _ => Vec::new(),
     };
     match rows.last() {
-        Some(last) if rows.len() == BATCH => step.last = Some(last.text(0)?),
+        Some(last) if rows.len() == BATCH => {
+            step.next = Some(Progress {
+                change: change.clone(),
+                changed_at,
+                after: last.text(0)?,
+            });
+        }
         _ => drop(session.execute(UNQUEUE, values![id, subject]).await?),
     }
     if done.is_empty() {

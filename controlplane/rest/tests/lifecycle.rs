@@ -4,7 +4,7 @@
 
 mod support;
 
-use hythe_model::Digest;
+use hythe_model::{Clock as _, Digest};
 use hythe_operations::{LifecycleKind, LifecycleSettings, LifecycleWorker};
 use serde_json::{Value, json};
 use support::{Reply, World};
@@ -86,6 +86,54 @@ fn shown(reply: &Reply, member: &str, rule: &str) -> Vec<(String, String, Value,
             )
         })
         .collect()
+}
+
+#[tokio::test]
+async fn a_preview_counts_what_goes_with_an_image() {
+    let world = World::new().await;
+    let path = world.repository("team-a/web").await;
+    let old = world.image(&path, "old", &["v1"]).await;
+    let refer = async |subject: &Digest, text: &str| {
+        let config = world.blob(&path, text.as_bytes()).await;
+        let described = json!({ "mediaType": "application/x", "digest": config.to_string(), "size": text.len() });
+        let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": "application/x", "config": described, "layers": [],
+            "subject": { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject.to_string(), "size": 2 } });
+        world.put(&path, &manifest, &[]).await
+    };
+    let signature = refer(&old, "a signature of it").await;
+    refer(&signature, "and one of that").await;
+    world.clock.advance_seconds(10 * DAY);
+    let young = world.image(&path, "young", &["v2"]).await;
+    refer(&young, "this one stays").await;
+    let document = r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any", "countType": "imageCountMoreThan",
+                                  "countNumber": 1}, "action": {"type": "expire"}}]}"#;
+    let preview = preview(&world, json!({ "lifecyclePolicyText": document }), "outcome=TAKEN").await;
+    let taken = shown(&preview, "previewResults", "appliedRulePriority");
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    assert_eq!(taken[0].0, old.to_string());
+    let summary = &preview.json()["summary"];
+    let count = |name: &str| summary[name].as_u64().unwrap();
+    assert_eq!(count("imageTotalCount"), 5);
+    assert_eq!(count("expiringImageTotalCount"), 1);
+    assert_eq!(count("followingImageTotalCount"), 2);
+    assert_eq!(count("followingImageTotalBytes"), 32);
+    assert_eq!(count("keptImageTotalCount"), 2);
+    // What is freed is what is there no more: the blobs, and the manifests themselves.
+    assert!(count("freedBytes") > 35, "{summary}");
+    put(&world, document).await.expect(200);
+    world.post(&format!("{POLICY}/runs"), json!({})).await.expect(202);
+    work(&world, LifecycleKind::Run).await;
+    while world
+        .store
+        .follow_subjects(world.clock.now(), 10)
+        .await
+        .unwrap()
+        .subjects
+        > 0
+    {}
+    let left = world.get("/api/v1/repositories/team-a%2Fweb/images").await;
+    assert_eq!(left.expect(200).json()["images"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ fn images(count: u32, now: Timestamp) -> Vec<LifecycleImage> {
             last_pulled_at: n.is_multiple_of(3).then_some(now),
             archived_at: None,
             activated_at: None,
-            storage_class: StorageClass::Standard,
+            storage_class: Some(StorageClass::Standard),
             size_bytes: 50_000_000,
             is_in_index: n % 7 == 3,
             subject: (n % 16 == 15).then_some(digest),

@@ -178,6 +178,12 @@ pub struct LifecyclePreviewSummary {
     pub expiring_image_total_count: u64,
     /// The sizes of these, added up; what several images share counts several times.
     pub expiring_image_total_bytes: u64,
+    /// Images that refer to these, such as signatures and SBOMs: they follow within a minute.
+    #[serde(default)]
+    pub following_image_total_count: u64,
+    /// The sizes of these, added up.
+    #[serde(default)]
+    pub following_image_total_bytes: u64,
     /// Bytes that nothing would need any more: of layers that no other image and no other repository uses.
     pub freed_bytes: u64,
     /// Images that would move, by storage class.

@@ -69,7 +69,7 @@ fn judge(policy: &LifecyclePolicy) {
             .rule
             .and_then(|rule| policy.rule(rule))
             .expect("a rule takes it");
-        assert!(rule.takes() && rule.storage_class() == image.storage_class && rule.tags().selects(&image.tags));
+        assert!(rule.takes() && Some(rule.storage_class()) == image.storage_class && rule.tags().selects(&image.tags));
     }
     // Nothing that was there first is younger than what goes after it.
     let pushed = |place: usize| {
@@ -94,10 +94,10 @@ fn images(now: Timestamp) -> Vec<LifecycleImage> {
             last_pulled_at: n.is_multiple_of(3).then(|| ago(i64::from(n))),
             archived_at: is_archived.then(|| ago(i64::from(n) * 5)),
             activated_at: (n % 7 == 6 && !is_archived).then(|| ago(2)),
-            storage_class: if is_archived {
-                StorageClass::Archive
-            } else {
-                StorageClass::Standard
+            storage_class: match n % 13 {
+                12 => None,
+                _ if is_archived => Some(StorageClass::Archive),
+                _ => Some(StorageClass::Standard),
             },
             size_bytes: 1,
             is_in_index: n % 8 == 7,

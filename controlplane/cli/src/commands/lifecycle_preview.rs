@@ -165,6 +165,13 @@ fn told(summary: &LifecyclePreviewSummary) -> Vec<String> {
         archived,
         summary.kept_image_total_count,
     )];
+    if summary.following_image_total_count > 0 {
+        lines.push(format!(
+            "{} ({}) would go with what they refer to",
+            images(summary.following_image_total_count),
+            human::size(summary.following_image_total_bytes)
+        ));
+    }
     if summary.protected_image_total_count > 0 {
         lines.push(format!(
             "{} would go if no index listed them",
@@ -208,6 +215,8 @@ mod tests {
             }],
             kept_image_total_count: 7,
             protected_image_total_count: 1,
+            following_image_total_count: 2,
+            following_image_total_bytes: 100,
             comparison: Some(LifecyclePreviewComparison {
                 newly_taken_image_count: 1,
                 newly_taken_image_bytes: 1000,
@@ -219,6 +228,7 @@ mod tests {
             told(&summary),
             [
                 "of 12 images, 3 would expire and free 5.00 kB; 2 would be archived; 7 would stay",
+                "2 images (100 B) would go with what they refer to",
                 "1 image would go if no index listed them",
                 "compared with the stored policy: 1 image more (1.00 kB), 0 images fewer (0 B), 0 with another action",
             ]

@@ -63,7 +63,7 @@ pub(crate) const LIST: &str = "
            EXISTS (SELECT 1 FROM image_child c WHERE c.repository_id = i.repository_id AND c.child_digest = i.digest),
            i.status, i.archived_ms, i.activated_ms, i.last_pulled_ms
       FROM image i
-     WHERE i.repository_id = $1 AND i.digest > $2 AND i.status <> 'ACTIVATING'
+     WHERE i.repository_id = $1 AND i.digest > $2
      ORDER BY i.digest LIMIT $3";
 const TAGS: &str = "
     SELECT digest, name FROM tag WHERE repository_id = $1 AND digest > $2 AND digest <= $3 ORDER BY digest, name";

@@ -230,6 +230,10 @@ pub struct LifecycleTotals {
     pub expired: u64,
     /// The sizes of these, added up.
     pub expired_bytes: u64,
+    /// Images that refer to these, and follow them; of a preview.
+    pub followers: u64,
+    /// The sizes of these, added up.
+    pub follower_bytes: u64,
     /// Bytes that nothing would need any more; of a preview.
     pub freed_bytes: u64,
     /// Images that are archived.

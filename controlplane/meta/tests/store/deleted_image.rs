@@ -24,6 +24,7 @@ on_each_engine!(
     without_a_window_images_are_gone_at_once,
     referrers_follow_their_subject,
     referrers_stay_if_the_subject_comes_back_first,
+    referrers_come_back_if_the_subject_does_meanwhile,
     settings_are_changed_once,
     a_repository_goes_with_its_deleted_images,
 );
@@ -387,6 +388,33 @@ async fn referrers_stay_if_the_subject_comes_back_first(database: &Database) {
     restore(store, 10).await.unwrap();
     assert_eq!(store.follow_subjects(after(2), 10).await.unwrap().subjects, 0);
     assert!(is_there(store, 20).await);
+}
+
+async fn referrers_come_back_if_the_subject_does_meanwhile(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &[])).await;
+    // Three transactions, so that the restoration comes between two of them.
+    for number in 1000..1250 {
+        push(store, "web", artifact(number, 1, 10, "a/b")).await;
+    }
+    for round in 0..8 {
+        let at = 10 * round;
+        delete(store, 10).await;
+        let restoring = async {
+            while deleted(store).await.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            restore(store, 10).await.unwrap();
+        };
+        let (followed, ()) = tokio::join!(store.follow_subjects(after(at + 2), 10), restoring);
+        followed.unwrap();
+        // What was not finished is due when its lease has ended.
+        store.follow_subjects(after(at + 1000), 10).await.unwrap();
+        assert_eq!(deleted(store).await, [], "round {round}");
+        assert_eq!(database.count("subject_change").await, 0);
+    }
 }
 
 async fn settings_are_changed_once(database: &Database) {

@@ -26,6 +26,7 @@ on_each_engine!(
     many_followers_follow_in_the_background,
     a_deleted_image_comes_back_as_it_was,
     blobs_follow_when_an_image_is_deleted_and_restored,
+    blobs_follow_when_a_repository_is_deleted,
     what_lists_an_image_wakes_it_when_it_is_restored,
     pulls_are_folded_and_only_forward,
     exclusions_are_kept_once_and_up_to_a_limit,
@@ -385,6 +386,24 @@ async fn blobs_follow_when_an_image_is_deleted_and_restored(database: &Database)
     restore(store, 10).await;
     assert!(can_pull(store, &Reference::Digest(digest(10))).await);
     assert_eq!(move_all(store, 8).await, [(digest(1), Standard)]);
+}
+
+async fn blobs_follow_when_a_repository_is_deleted(database: &Database) {
+    let store = &database.store;
+    for repository in ["web", "other"] {
+        create(store, repository).await;
+        file(store, repository, 1).await;
+    }
+    file(store, "other", 2).await;
+    push(store, "web", image(11, &[1], &[])).await;
+    push(store, "other", image(10, &[1, 2], &[])).await;
+    change(store, 11, Archive).await;
+    assert_eq!(move_all(store, 6).await, [], "an active image elsewhere needs it too");
+    store
+        .delete_repository(&path("other"), true, None, after(7))
+        .await
+        .unwrap();
+    assert_eq!(move_all(store, 7).await, [(digest(1), Archive)]);
 }
 
 async fn what_lists_an_image_wakes_it_when_it_is_restored(database: &Database) {

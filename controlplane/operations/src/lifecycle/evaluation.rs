@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From rows of a repository to what a policy makes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hythe_meta::{LifecycleKept, LifecycleOutcome, LifecycleRow, LifecycleTotals, LifecycleVerdict, RuleTotals};
+use hythe_model::{Digest, ImageStatus};
 use hythe_rules::lifecycle::{
     Evaluator, KeepReason, LifecycleImage, LifecycleOutcome as Outcome, LifecyclePolicy, RulePriority, Verdict,
 };
@@ -46,7 +47,7 @@ fn image(row: &LifecycleRow) -> LifecycleImage {
         last_pulled_at: row.last_pulled_at,
         archived_at: row.archived_at,
         activated_at: row.activated_at,
-        storage_class: row.status.storage_class(),
+        storage_class: (row.status != ImageStatus::Activating).then(|| row.status.storage_class()),
         size_bytes: row.image_bytes,
         is_in_index: row.is_in_index,
         subject: row.subject,
@@ -76,6 +77,36 @@ fn kept(reason: KeepReason) -> LifecycleKept {
         KeepReason::InIndex => LifecycleKept::InIndex,
         KeepReason::FollowsSubject => LifecycleKept::FollowsSubject,
     }
+}
+
+/// The places of the images that are deleted because what they refer to, in the end, expires.
+pub(super) fn followers(rows: &[LifecycleRow], verdicts: &[LifecycleVerdict]) -> Vec<usize> {
+    let follows = |place: &usize| {
+        let kept = verdicts.get(*place).and_then(|verdict| verdict.kept);
+        kept == Some(LifecycleKept::FollowsSubject)
+    };
+    let following: Vec<usize> = (0..rows.len()).filter(follows).collect();
+    if following.is_empty() {
+        return following;
+    }
+    let places: HashMap<Digest, usize> = rows.iter().enumerate().map(|(n, row)| (row.digest, n)).collect();
+    let ends_expired = |place: &usize| {
+        let mut at = *place;
+        // No chain is longer than there are links, unless it is a circle.
+        for _ in 0..=following.len() {
+            let subject = rows.get(at).and_then(|row| row.subject.as_ref());
+            match subject.and_then(|subject| places.get(subject)) {
+                Some(next) if follows(next) => at = *next,
+                Some(end) => {
+                    let outcome = verdicts.get(*end).map(|verdict| verdict.outcome);
+                    return outcome == Some(LifecycleOutcome::Expire);
+                }
+                None => return false,
+            }
+        }
+        false
+    };
+    following.iter().copied().filter(ends_expired).collect()
 }
 
 /// The numbers of a preview. `stored` is what the stored policy makes of the same rows.

@@ -17,7 +17,7 @@ use hythe_rules::lifecycle::{Count, LifecycleAction, LifecyclePolicy, LifecycleR
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::evaluation::{Evaluated, evaluate, totals};
+use super::evaluation::{Evaluated, evaluate, followers, totals};
 use super::told;
 use crate::ControlPlane;
 
@@ -294,6 +294,15 @@ impl LifecycleWorker {
                         gone.insert(row.digest);
                         manifests += row.manifest_bytes;
                     }
+                }
+                for row in followers(&rows, &evaluated.verdicts)
+                    .into_iter()
+                    .filter_map(|n| rows.get(n))
+                {
+                    gone.insert(row.digest);
+                    manifests += row.manifest_bytes;
+                    totals.followers += 1;
+                    totals.follower_bytes += row.image_bytes;
                 }
                 totals.freed_bytes = snapshot.freed_bytes(&gone, manifests).await?;
                 snapshot.end().await?;

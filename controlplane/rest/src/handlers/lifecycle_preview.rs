@@ -114,10 +114,14 @@ fn summary(totals: LifecycleTotals) -> LifecyclePreviewSummary {
         image_total_count: totals.images,
         expiring_image_total_count: totals.expired,
         expiring_image_total_bytes: totals.expired_bytes,
+        following_image_total_count: totals.followers,
+        following_image_total_bytes: totals.follower_bytes,
         freed_bytes: totals.freed_bytes,
         transitioning_image_total_counts: if totals.archived > 0 { vec![moved] } else { Vec::new() },
         transitioning_image_total_bytes: totals.archived_bytes,
-        kept_image_total_count: totals.images.saturating_sub(totals.expired + totals.archived),
+        kept_image_total_count: totals
+            .images
+            .saturating_sub(totals.expired + totals.followers + totals.archived),
         protected_image_total_count: totals.protected,
         rules: totals
             .rules

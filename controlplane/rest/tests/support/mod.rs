@@ -185,7 +185,7 @@ impl World {
         digest
     }
 
-    async fn blob(&self, path: &RepositoryPath, bytes: &[u8]) -> Digest {
+    pub async fn blob(&self, path: &RepositoryPath, bytes: &[u8]) -> Digest {
         let digest = sha256(bytes);
         let blob = NewBlob {
             digest,

@@ -27,8 +27,8 @@ pub struct LifecycleImage {
     pub archived_at: Option<Timestamp>,
     /// When it last came back from the archive, or was restored after it was deleted: its age counts from then.
     pub activated_at: Option<Timestamp>,
-    /// Where it is.
-    pub storage_class: StorageClass,
+    /// Where it is; `None` while it comes back from the archive: no rule selects it then, and what refers to it follows it.
+    pub storage_class: Option<StorageClass>,
     /// How many bytes it has.
     pub size_bytes: u64,
     /// Whether a stored index lists it.
@@ -166,8 +166,9 @@ impl<'p> Evaluator<'p> {
 
     /// Adds an image; none may come twice.
     pub fn add(&mut self, image: &LifecycleImage) {
-        let selects =
-            |rule: &LifecycleRule| rule.storage_class() == image.storage_class && rule.tags().selects(&image.tags);
+        let selects = |rule: &LifecycleRule| {
+            Some(rule.storage_class()) == image.storage_class && rule.tags().selects(&image.tags)
+        };
         let numbered = self.policy.rules().iter().enumerate();
         let selected = numbered.fold(0, |set, (n, rule)| set | (RuleSet::from(selects(rule)) << n));
         let back = image.activated_at.unwrap_or(Timestamp::MIN);

@@ -175,8 +175,11 @@ impl Mover {
             tokio::select! {
                 outcome = &mut moving => break outcome,
                 () = self.stop.cancelled() => return Ok(()),
+                // Another node has it now; where it moves the blob may not be where this one would.
                 () = tokio::time::sleep(RENEWAL) => {
-                    self.renew(blob).await?;
+                    if !self.renew(blob).await? {
+                        return Ok(());
+                    }
                 }
             }
         };

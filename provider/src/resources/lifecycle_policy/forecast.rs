@@ -153,6 +153,18 @@ fn words(name: &RepositoryName, preview: &LifecyclePolicyPreview) -> Option<(Str
     if more > 0 {
         write!(detail, "\n  and {more} more").ok();
     }
+    if summary.following_image_total_count > 0 {
+        let (count, bytes) = (
+            summary.following_image_total_count,
+            bytes(summary.following_image_total_bytes),
+        );
+        let those = images(count);
+        write!(
+            detail,
+            "\n\nSignatures and the like go with what they refer to: {those} ({bytes})."
+        )
+        .ok();
+    }
     let new = summary
         .comparison
         .as_ref()
@@ -219,6 +231,7 @@ mod tests {
             }],
             "summary": {
                 "imageTotalCount": 9, "expiringImageTotalCount": 3, "expiringImageTotalBytes": 2048, "freedBytes": 0,
+                "followingImageTotalCount": 1, "followingImageTotalBytes": 100,
                 "transitioningImageTotalBytes": 0, "keptImageTotalCount": 6, "protectedImageTotalCount": 0,
                 "comparison": {
                     "newlyTakenImageCount": 1, "newlyTakenImageBytes": 7, "noLongerTakenImageCount": 0,
@@ -234,6 +247,7 @@ mod tests {
             format!(
                 "Of the 9 images in repository `web`, the next run of the policy would expire 3 images (2.0 KiB):\n\
                  \n  {digest} (v1; pushed 2025-12-01, rule 2)\n  and 2 more\n\n\
+                 Signatures and the like go with what they refer to: 1 image (100 B).\n\n\
                  The present policy would take 2 of them too."
             )
         );

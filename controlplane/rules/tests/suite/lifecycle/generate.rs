@@ -108,7 +108,7 @@ fn images() -> impl Strategy<Value = Vec<LifecycleImage>> {
                 last_pulled_at: pulled.map(|hours| ago(hours.min(pushed))),
                 archived_at: archived.map(|hours| ago(hours.min(pushed))),
                 activated_at: archived.and(back).map(|hours| ago(hours.min(pushed))),
-                storage_class: StorageClass::Standard,
+                storage_class: Some(StorageClass::Standard),
                 size_bytes: 1,
                 is_in_index,
                 // What refers to something was made after it: there are no circles.
@@ -117,7 +117,10 @@ fn images() -> impl Strategy<Value = Vec<LifecycleImage>> {
                     .map(|subject| digest(NAMES[subject])),
             };
             if image.archived_at > image.activated_at {
-                image.storage_class = StorageClass::Archive;
+                image.storage_class = Some(StorageClass::Archive);
+            } else if image.archived_at.is_some() && n % 3 == 0 {
+                // On its way back.
+                image.storage_class = None;
             }
             image
         };

@@ -162,8 +162,9 @@ pub fn fates(document: &Value, images: &[LifecycleImage], now: Timestamp, bug: B
 fn selects(rule: &Value, image: &LifecycleImage, bug: Bug) -> bool {
     let selection = &rule["selection"];
     let class = match image.storage_class {
-        StorageClass::Standard => "standard",
-        StorageClass::Archive => "archive",
+        Some(StorageClass::Standard) => "standard",
+        Some(StorageClass::Archive) => "archive",
+        None => return false,
     };
     let is_of_class = selection["storageClass"].as_str().unwrap_or("standard") == class;
     if !is_of_class && bug != Bug::ClassesAreMixed {

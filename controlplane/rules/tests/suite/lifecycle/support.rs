@@ -39,7 +39,7 @@ fn image(text: &str) -> (String, LifecycleImage) {
         last_pulled_at: None,
         archived_at: None,
         activated_at: None,
-        storage_class: StorageClass::Standard,
+        storage_class: Some(StorageClass::Standard),
         size_bytes: 1,
         is_in_index: false,
         subject: None,
@@ -55,7 +55,7 @@ fn image(text: &str) -> (String, LifecycleImage) {
         }
     }
     if image.archived_at > image.activated_at || text.contains(" restored=") && image.archived_at.is_some() {
-        image.storage_class = StorageClass::Archive;
+        image.storage_class = Some(StorageClass::Archive);
     }
     (name.to_owned(), image)
 }
