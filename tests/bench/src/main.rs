@@ -123,8 +123,8 @@ struct Options {
     /// Few and short measurements: for a first look, not for figures to quote.
     #[arg(long)]
     quick: bool,
-    /// Store 1,000,000 manifests, 100,000 tags and 100,000 repositories for `start` and `listing`, instead of a twentieth, and
-    /// take away 100,000 blobs for `collection`, instead of a tenth.
+    /// Store 1,000,000 manifests, 100,000 tags and 100,000 repositories for `start` and `listing`, instead of a twentieth and a
+    /// tenth, and take away 100,000 blobs for `collection`, instead of a tenth.
     #[arg(long)]
     large: bool,
     /// Rates of the open loop of pulls, in images per second; pushes come at a fifth of them.

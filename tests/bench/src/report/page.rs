@@ -251,6 +251,7 @@ fn words(metric: &Metric) -> &'static str {
         "mb_per_s" => "throughput in MB/s (more is better)",
         "per_s" => "requests or images per second (more is better)",
         "cpu_us_each" => "server CPU for each, in µs (less is better)",
+        "us_each" => "time for each, in µs (less is better)",
         "p99_us" => "latency that 99 % stay below, in µs (less is better)",
         "ms" => "milliseconds (less is better)",
         _ => "MiB (less is better)",

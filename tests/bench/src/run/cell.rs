@@ -86,14 +86,9 @@ pub fn cells(plan: &Plan) -> Vec<Cell> {
     };
     if plan.wants(Section::Get) {
         for (bytes, size) in BLOB_SIZES {
-            let lead = if bytes < MEBIBYTE {
-                metric::PER_S
-            } else {
-                metric::MB_PER_S
-            };
             for connections in [1, 16, 64] {
                 let name = format!("GET {size}, {}", at_once(connections));
-                add(Section::Get, name, lead, Work::Blob { bytes, connections });
+                add(Section::Get, name, lead(bytes), Work::Blob { bytes, connections });
             }
         }
     } else if plan.wants(Section::Memory) {
@@ -123,13 +118,8 @@ pub fn cells(plan: &Plan) -> Vec<Cell> {
             let Some((size, text)) = BLOB_SIZES.get(at).copied() else {
                 continue;
             };
-            let lead = if size < MEBIBYTE {
-                metric::PER_S
-            } else {
-                metric::MB_PER_S
-            };
             let name = format!("push {text}, {}", at_once(connections));
-            add(Section::Push, name, lead, Work::Push { size, connections });
+            add(Section::Push, name, lead(size), Work::Push { size, connections });
         }
     }
     if plan.wants(Section::Images) {
@@ -174,16 +164,24 @@ pub fn cells(plan: &Plan) -> Vec<Cell> {
     }
     // At the end: every server starts anew for these.
     if plan.wants(Section::Get) {
-        for connections in [1, 16] {
-            let work = Work::Blob {
-                bytes: 256 * MEBIBYTE,
-                connections,
-            };
-            let name = format!("HTTPS GET 256 MiB, {}", at_once(connections));
-            add(Section::Get, name, metric::MB_PER_S, work);
+        for (bytes, size) in BLOB_SIZES {
+            let connections: &[usize] = if bytes > MEBIBYTE { &[1, 16] } else { &[16] };
+            for connections in connections.iter().copied() {
+                let name = format!("HTTPS GET {size}, {}", at_once(connections));
+                add(Section::Get, name, lead(bytes), Work::Blob { bytes, connections });
+            }
         }
     }
     cells
+}
+
+/// What tells most about moving blobs of a size.
+fn lead(bytes: usize) -> &'static Metric {
+    if bytes < MEBIBYTE {
+        metric::PER_S
+    } else {
+        metric::MB_PER_S
+    }
 }
 
 fn at_once(connections: usize) -> String {

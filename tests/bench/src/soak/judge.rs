@@ -177,8 +177,9 @@ mod tests {
                 median: 40.0,
             })
         };
-        // 1 MiB a minute is found within an hour, and 10 MiB within two minutes would be a cache.
-        assert!(memory.judge(trend(1.0 / 60.0, 3600.0, 9.0)).grows);
+        // 1 MiB a minute is found in the longest life there is, and 10 MiB within two minutes would be a cache.
+        let longest = crate::soak::MAX_LIFE.as_secs_f64() - crate::soak::sampler::MAX_WARM_UP;
+        assert!(memory.judge(trend(1.0 / 60.0, longest, 9.0)).grows);
         assert!(!memory.judge(trend(10.0 / 120.0, 120.0, 9.0)).grows);
         // Large but by chance, and falling.
         assert!(!memory.judge(trend(1.0, 3600.0, 1.0)).grows);

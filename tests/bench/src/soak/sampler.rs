@@ -23,7 +23,7 @@ const STORE_EVERY: u32 = 10;
 /// What a life does at first is warming up, not a trend: this share of it, between these bounds.
 const WARM_UP_SHARE: f64 = 0.25;
 const MIN_WARM_UP: f64 = 5.0;
-const MAX_WARM_UP: f64 = 120.0;
+pub(super) const MAX_WARM_UP: f64 = 120.0;
 /// The most samples that are kept: more than a day's.
 const MAX_SAMPLES: usize = 100_000;
 const MEBIBYTE: u64 = 1024 * 1024;
