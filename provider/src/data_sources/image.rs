@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use futures::TryStreamExt as _;
 use hythe_client::ClientError;
-use hythe_model::{Digest, MediaType, RepositoryName, Tag};
+use hythe_model::{Digest, ImageStatus, MediaType, RepositoryName, Tag};
 use hythe_wire::{ImageDetail, ListQuery, MAX_MAX_RESULTS, TagStatus, code};
 use serde_json::Value;
 use tfplugin::{Attr, Call, DataSource, Diagnostic, Diagnostics, Object, Path, Result, Schema};
@@ -33,7 +33,8 @@ pub struct Image {
     /// itself.
     #[tf(optional, validate = parses::<Constraint>)]
     pub semver: Attr<String>,
-    /// Whether the image is the one that was pushed last, of those that refer to no other: a signature is none.
+    /// Whether the image is the one that was pushed last, of those that can be pulled and refer to no other: a signature
+    /// is none.
     #[tf(optional)]
     pub most_recent: Attr<bool>,
     /// Whether there may be no such image, or no such repository (default false): `found` is false then, and the rest null.
@@ -60,10 +61,19 @@ pub struct Image {
     /// When it was pushed (RFC 3339).
     #[tf(computed)]
     pub pushed_at: Attr<String>,
+    /// When it was pulled last, as far as is known (RFC 3339).
+    #[tf(computed)]
+    pub last_pull_at: Attr<String>,
+    /// Whether it can be pulled: `ACTIVE`, `ARCHIVED`, or `ACTIVATING` while it comes back from the archive.
+    #[tf(computed)]
+    pub status: Attr<String>,
+    /// Where its bytes belong: `STANDARD` or `ARCHIVE`.
+    #[tf(computed)]
+    pub storage_class: Attr<String>,
     /// The digest of the image that this one is about, as a signature is.
     #[tf(computed)]
     pub subject: Attr<String>,
-    /// The images that an index lists for platforms, in its order; none if it is no index.
+    /// The images that an index lists for platforms, in its order; none if it is no index, or cannot be pulled.
     #[tf(computed)]
     pub platforms: Attr<Vec<FoundPlatform>>,
 }
@@ -104,10 +114,11 @@ impl DataSource for Image {
                 ..Self::default()
             });
         };
-        let platforms = if matches!(
+        let is_index = matches!(
             server.image_manifest_media_type.as_str(),
             MediaType::OCI_INDEX | MediaType::DOCKER_LIST
-        ) {
+        );
+        let platforms = if is_index && server.image_status == ImageStatus::Active {
             let what = format!("read image `{name}@{}`", server.image_digest);
             let asked = connection.ask(cx, &what, || connection.client.manifest(&name, &server.image_digest));
             platforms(&asked.await?.1)
@@ -124,6 +135,9 @@ impl DataSource for Image {
             artifact_type: found.artifact_type.map_or(Attr::Null, Attr::Known),
             size_bytes: found.size_bytes.into(),
             pushed_at: found.pushed_at.into(),
+            last_pull_at: found.last_pull_at.map_or(Attr::Null, Attr::Known),
+            status: found.status.into(),
+            storage_class: found.storage_class.into(),
             subject: found.subject.map_or(Attr::Null, Attr::Known),
             platforms: platforms.into(),
             ..config
@@ -182,7 +196,9 @@ impl Image {
                     .await?
             }
             _ => {
-                let fits = |image: &ImageDetail| image.subject_manifest_digest.is_none();
+                let fits = |image: &ImageDetail| {
+                    image.subject_manifest_digest.is_none() && image.image_status == ImageStatus::Active
+                };
                 let search = Search {
                     status: TagStatus::Any,
                     fits: &fits,

@@ -68,6 +68,12 @@ pub struct FoundImage {
     pub size_bytes: u64,
     /// When it was pushed (RFC 3339).
     pub pushed_at: String,
+    /// When it was pulled last, as far as is known (RFC 3339).
+    pub last_pull_at: Option<String>,
+    /// Whether it can be pulled: `ACTIVE`, `ARCHIVED`, or `ACTIVATING` while it comes back from the archive.
+    pub status: String,
+    /// Where its bytes belong: `STANDARD` or `ARCHIVE`.
+    pub storage_class: String,
     /// The digest of the image that this one is about, as a signature is.
     pub subject: Option<String>,
 }
@@ -91,6 +97,9 @@ impl FoundImage {
             artifact_type: server.artifact_media_type.clone(),
             size_bytes: server.image_size_in_bytes,
             pushed_at: server.image_pushed_at.to_string(),
+            last_pull_at: server.last_recorded_pull_time.map(|at| at.to_string()),
+            status: server.image_status.as_str().to_owned(),
+            storage_class: server.storage_class.as_str().to_owned(),
             subject: server.subject_manifest_digest.map(|subject| subject.to_string()),
         }
     }

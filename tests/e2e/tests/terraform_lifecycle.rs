@@ -514,6 +514,29 @@ fn images_are_found() -> Result<()> {
     ]);
     ensure!(lists == expected, "{lists:#}\ninstead of\n{expected:#}");
 
+    // An image that cannot be pulled says so, and is not the one to deploy.
+    let path = format!("/api/v1/repositories/web/images/{index}/storage-class");
+    let body = json!({ "targetStorageClass": "ARCHIVE" });
+    server.api("PUT", &path, Some(&body))?.expect(200)?;
+    let path = format!("/api/v1/repositories/web/images/{}", pushed[2]);
+    client.manifest("web", "dev-1")?.expect(200)?;
+    let is_recorded = || -> Result<bool> {
+        let image = server.api("GET", &path, None)?.expect(200)?.json()?;
+        Ok(!image["lastRecordedPullTime"].is_null())
+    };
+    wait_until("the pull is recorded", LIMIT, || is_recorded().unwrap_or(false))?;
+    terraform.configure(
+        "data \"hythe_image\" \"all\" {\n  repository = \"web\"\n  tag = \"all\"\n}
+         data \"hythe_image\" \"newest\" {\n  repository = \"web\"\n  most_recent = true\n}
+         output \"all\" { value = [data.hythe_image.all.status, data.hythe_image.all.storage_class, data.hythe_image.all.last_pull_at] }
+         output \"newest\" { value = [data.hythe_image.newest.digest, data.hythe_image.newest.status] }
+         output \"pulled\" { value = data.hythe_image.newest.last_pull_at != null }",
+    )?;
+    terraform.apply_and_settle()?;
+    ensure!(terraform.output("all")? == json!(["ARCHIVED", "ARCHIVE", null]));
+    ensure!(terraform.output("newest")? == json!([pushed[2], "ACTIVE"]));
+    ensure!(terraform.output("pulled")? == true);
+
     Ok(())
 }
 
