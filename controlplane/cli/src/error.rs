@@ -97,6 +97,12 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A scrub has found so much.
+    #[error("{} with what is stored", crate::human::counted(*.0, "finding"))]
+    Unsound(u64),
+    /// A scrub could not go on.
+    #[error("the scrub could not go on: {0}")]
+    ScrubFailed(String),
     /// There is no home folder to write to.
     #[error("no home folder is known")]
     NoHome,

@@ -43,7 +43,7 @@ pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
     access_key, account, audit, completion, configure, gc, group, identity_provider, image, lifecycle, login, logout,
-    policy, registry, repository, role, signing_key, tag, token, user, whoami,
+    policy, registry, repository, role, scrub, signing_key, tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -127,6 +127,9 @@ pub enum Command {
     /// Collect blobs that nobody needs, and see how that goes
     #[command(subcommand, visible_alias = "garbage-collection", after_help = gc::EXAMPLES)]
     Gc(gc::GcCommand),
+    /// Check everything that is stored, beside live traffic: bytes, digests and references
+    #[command(after_help = scrub::EXAMPLES)]
+    Scrub(scrub::ScrubArgs),
     /// Print a completion script for a shell
     #[command(after_help = completion::EXAMPLES)]
     Completion(completion::CompletionArgs),
@@ -158,6 +161,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Audit(command) => audit::run(command, &context).await,
         Command::SigningKey(command) => signing_key::run(command, &context).await,
         Command::Gc(command) => gc::run(command, &context).await,
+        Command::Scrub(args) => scrub::run(args, &context).await,
         Command::Completion(args) => completion::run(&args, program),
     };
     match done {

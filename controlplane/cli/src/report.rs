@@ -56,6 +56,14 @@ pub(crate) fn report(error: &CliError) -> Report {
                 "compare with an earlier export or a backup: records are only ever added, and deleted from the start when they are old",
             ),
         ),
+        CliError::Unsound(_) => (
+            FAILED,
+            Some("docs/guides/scrub.md says what each kind means and what mends it"),
+        ),
+        CliError::ScrubFailed(_) => (
+            FAILED,
+            Some("the log of the server has more; start another one when it is mended"),
+        ),
         CliError::NoHome => (FAILED, Some("set HOME, or HYTHE_CONFIG_FILE and DOCKER_CONFIG")),
         CliError::Output(source) if source.kind() == ErrorKind::BrokenPipe => {
             return Report {

@@ -49,6 +49,7 @@ mod repository_delete;
 mod repository_policy;
 mod review;
 mod role;
+mod scrub;
 mod session;
 mod setting;
 mod signing_key;
@@ -92,6 +93,10 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("ready lifecycle runs", lifecycle::READY),
     ("old lifecycle runs", lifecycle::OLD),
 ];
+
+/// The same for scrubs.
+#[doc(hidden)]
+pub const SCRUB_STATEMENTS: &[(&str, &str)] = scrub::STATEMENTS;
 
 /// The same for the audit log.
 #[doc(hidden)]
@@ -151,6 +156,11 @@ pub use repository::{
 pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
+pub use scrub::{
+    BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, MAX_KEPT_FINDINGS, MAX_SCRUBS, NewFinding, ReferenceFacts,
+    ReferenceKind, ScrubCounts, ScrubFinding, ScrubPage, ScrubPhase, ScrubProgress, ScrubRecord, ScrubStatus,
+    StartScrubError, TagFacts,
+};
 pub use signing_key::SigningKeyRecord;
 pub use storage_class::{Activated, ActivatingImage, Transition};
 pub use store::{Store, StoreConfig};

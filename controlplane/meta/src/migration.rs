@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (9, include_str!("../migrations/0009_collection.sql")),
     (10, include_str!("../migrations/0010_lifecycle.sql")),
     (11, include_str!("../migrations/0011_archive.sql")),
+    (12, include_str!("../migrations/0012_scrub.sql")),
     (13, include_str!("../migrations/0013_audit_also.sql")),
     (14, include_str!("../migrations/0014_creation_templates.sql")),
     (20, include_str!("../migrations/0020_statement_times.sql")),

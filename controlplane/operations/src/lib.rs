@@ -42,6 +42,7 @@ mod repository_policy;
 mod resource_tags;
 mod role;
 mod role_session;
+mod scrub;
 mod signing_key;
 mod statement;
 mod storage_class;
@@ -87,8 +88,9 @@ pub use hythe_meta::{
     LifecycleResult, LifecycleRunImage, LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict,
     MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError,
     RegistrySettings, RepositoryRecord, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage,
-    RoleRecord, RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, StoreError, TagDetail, TagMove,
-    TagNotRestored, TagStatus, Transition, UserKind, UserRecord,
+    RoleRecord, RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, ScrubCounts, ScrubFinding,
+    ScrubPhase, ScrubRecord, ScrubStatus, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, Transition,
+    UserKind, UserRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
@@ -129,6 +131,9 @@ pub use resource_tags::{ReplacedTags, ResourceTagsError};
 pub use role::{NewRole, RoleSettings, RoleUpdate, SessionSeconds, TrustPolicy};
 pub use role_session::{
     AssumeRoleError, DEFAULT_SESSION_SECONDS, MIN_SESSION_SECONDS, OpenedSession, RoleSessionRequest,
+};
+pub use scrub::{
+    FindingKind, ScrubError, ScrubMetrics, ScrubReport, ScrubRequest, Verifier, VerifierSettings, VerifyError,
 };
 pub use signing_key::{SigningKeyDetail, SigningKeyError, SigningKeyStatus};
 pub use statement::PolicyStatement;

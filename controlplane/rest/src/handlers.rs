@@ -28,6 +28,7 @@ pub(crate) mod repository_policy;
 pub(crate) mod resource_tags;
 pub(crate) mod role;
 pub(crate) mod role_session;
+pub(crate) mod scrub;
 pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod user;

@@ -22,11 +22,11 @@ use hythe_operations::{
     PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
     PutRegistrySettingsError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, RepositoryAccessError,
     RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
-    RevokeTokenError, RollbackTagError, RotateSigningKeyError, SetRepositoryPolicyError, SetTagError, SigningKeyError,
-    SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError, StoreError, TagError,
-    TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy, UnknownPrincipal,
-    UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate, UpdateAccountError, UpdateIdentityProviderError,
-    UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
+    SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError,
+    StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy,
+    UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate, UpdateAccountError,
+    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -620,6 +620,18 @@ impl From<GarbageCollectionError> for Problem {
             GarbageCollectionError::NotDefaultAccount => Self::invalid("registryId", error),
             GarbageCollectionError::RunUnknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             GarbageCollectionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ScrubError> for Problem {
+    fn from(error: ScrubError) -> Self {
+        match error {
+            ScrubError::NotDefaultAccount => Self::invalid("registryId", error),
+            ScrubError::Sample => Self::invalid_member("/sample", error),
+            ScrubError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            ScrubError::Running(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            ScrubError::Store(error) => error.into(),
         }
     }
 }

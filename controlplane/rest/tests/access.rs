@@ -63,7 +63,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{providerName}", "ci.example")
         .replace("{prefix}", "team-a")
         .replace("{runId}", key)
-        .replace("{accessKeyId}", key);
+        .replace("{accessKeyId}", key)
+        .replace("{scrubId}", key);
     let trust = json!({
         "Version": "2012-10-17",
         "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "AWS": "000000000000" } }],
@@ -83,6 +84,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         | "RestoreImage"
         | "RollBackTag"
         | "StartLifecyclePolicyPreview"
+        | "StartScrub"
         | "VerifyAuditEvents" => json!({}),
         "SetRepositoryPolicy" | "PutRegistryPolicy" => json!({ "policyText": RESOURCE_POLICY }),
         "PutRegistryPolicyStatement" => json!({ "statement": STATEMENT }),
@@ -139,8 +141,8 @@ const OTHER_ACCOUNT: &str = "222222222222";
 /// Somebody whose pulls do not count.
 const EXCLUDED: &str = "arn:aws:iam::000000000000:role/scanner";
 
-/// What the requests of the rows about deleted images, groups, roles, accounts, lifecycle policies and collections need; the
-/// id of a key of the other account's administrator, or of a run, comes back where a row asks for one.
+/// What the requests of the rows about deleted images, groups, roles, accounts, lifecycle policies, collections and scrubs
+/// need; the id of a key of the other account's administrator, of a run or of a scrub comes back where a row asks for one.
 async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<String> {
     if OF_DELETED_IMAGES.contains(&info.name) {
         let image = format!("/api/v1/repositories/team-a%2Fweb/images/{digest}");
@@ -189,6 +191,11 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
             let run = world.call(&world.root, "POST", &format!("{path}/runs")).send().await;
             return Some(run.expect(202).text("/runId"));
         }
+    }
+    if info.path.contains("{scrubId}") {
+        let scrub = world.post("/api/v1/scrubs", json!({})).await;
+        // As collections are.
+        return (scrub.status == 201).then(|| scrub.text("/scrubId"));
     }
     if info.path.ends_with("/administrator-keys/{accessKeyId}") {
         let path = format!("/api/v1/accounts/{OTHER_ACCOUNT}/administrator-keys");

@@ -183,6 +183,17 @@ pub struct ServeArgs {
     /// Take only lifecycle policies that ECR would take too: no `retain`, no hours and weeks, no expiry by last pull.
     #[arg(long, env = "HYTHE_STRICT_LIFECYCLE_POLICIES", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub strict_lifecycle_policies: Option<bool>,
+    /// Most of the blob store that a scrub reads in a second, in MiB.
+    #[arg(long, env = "HYTHE_SCRUB_MAX_MIB_PER_SECOND", value_name = "MIB")]
+    pub scrub_max_mib_per_second: Option<u64>,
+
+    /// Most rows and files that a scrub looks at in a second.
+    #[arg(long, env = "HYTHE_SCRUB_MAX_ROWS_PER_SECOND", value_name = "N")]
+    pub scrub_max_rows_per_second: Option<u64>,
+
+    /// Seconds after which a scrub looks again at what looks wrong.
+    #[arg(long, env = "HYTHE_SCRUB_SECOND_LOOK_SECONDS", value_name = "SECONDS")]
+    pub scrub_second_look_seconds: Option<u64>,
 
     /// Limit how often each principal may ask, by the settings below `rates`; ECR's quotas unless they say otherwise.
     #[arg(long, env = "HYTHE_LIMIT_REQUEST_RATES")]

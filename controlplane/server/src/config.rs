@@ -63,6 +63,8 @@ pub struct Config {
     pub audit: Audit,
     /// Lifecycle policies of repositories.
     pub lifecycle: Lifecycle,
+    /// Checks of everything that is stored.
+    pub scrub: Scrub,
     /// Bounds.
     pub limits: Limits,
     /// How often somebody may fail to log in, and how often somebody may ask.
@@ -383,6 +385,28 @@ impl Default for Audit {
     }
 }
 
+/// Checks of everything that is stored: how much they take from live traffic.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// Most of the blob store that is read in a second, in MiB.
+    pub max_mib_per_second: u64,
+    /// Most rows and files that are looked at in a second.
+    pub max_rows_per_second: u64,
+    /// Seconds after which is looked again at what looks wrong, before it is called so.
+    pub second_look_seconds: u64,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self {
+            max_mib_per_second: 64,
+            max_rows_per_second: 10_000,
+            second_look_seconds: 5,
+        }
+    }
+}
+
 /// Bounds of the server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -604,6 +628,10 @@ impl Config {
             set_collection.max_blobs_per_second.as_ref(),
         );
         set(&mut collection.concurrency, set_collection.concurrency.as_ref());
+        let scrub = &mut self.scrub;
+        set(&mut scrub.max_mib_per_second, args.scrub_max_mib_per_second.as_ref());
+        set(&mut scrub.max_rows_per_second, args.scrub_max_rows_per_second.as_ref());
+        set(&mut scrub.second_look_seconds, args.scrub_second_look_seconds.as_ref());
         self.rates.limit_requests |= args.limit_request_rates;
         let (limits, set_limits) = (&mut self.limits, &args.limits);
         set(&mut limits.max_connections, set_limits.max_connections.as_ref());
@@ -715,6 +743,14 @@ impl Config {
             ("limits.min_bytes_per_second", limits.min_bytes_per_second, 1, 1_000_000),
             ("limits.body_idle_seconds", limits.body_idle_seconds, 1, 1_000_000),
             ("limits.write_idle_seconds", limits.write_idle_seconds, 1, 1_000_000),
+            ("scrub.max_mib_per_second", self.scrub.max_mib_per_second, 1, 1_000_000),
+            (
+                "scrub.max_rows_per_second",
+                self.scrub.max_rows_per_second,
+                1,
+                10_000_000,
+            ),
+            ("scrub.second_look_seconds", self.scrub.second_look_seconds, 1, 3600),
             ("limits.upload_expiry_hours", limits.upload_expiry_hours, 1, 1_000_000),
             (
                 "collection.grace_minutes",

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hythe_jobs::CollectionMetrics;
 use hythe_meta::{CacheStats, ImageCounts};
-use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics};
+use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics, ScrubMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use self::collection::CollectionCounts;
 use self::lifecycle::LifecycleCounts;
 use crate::listener::ConnectionMetrics;
+use crate::passes::scrub::ScrubCounts;
 use crate::verified::DamagedBlobs;
 
 /// The registry of metrics.
@@ -35,6 +36,7 @@ pub struct Metrics {
     audit: Option<AuditCounts>,
     lifecycle: Option<LifecycleCounts>,
     collection: Option<CollectionCounts>,
+    scrub: Option<ScrubCounts>,
 }
 
 /// How the audit log does.
@@ -133,6 +135,7 @@ impl Metrics {
             audit: None,
             lifecycle: None,
             collection: None,
+            scrub: None,
             abuse,
             images,
         }
@@ -201,6 +204,11 @@ impl Metrics {
         self.collection = Some(CollectionCounts::register(&mut self.registry, counted));
     }
 
+    /// Adds the counts of scrubs.
+    pub fn add_scrub(&mut self, counted: &Arc<ScrubMetrics>) {
+        self.scrub = Some(ScrubCounts::register(&mut self.registry, counted));
+    }
+
     /// Adds the counts of a listener.
     pub fn add_listener(&mut self, name: &'static str, metrics: &ConnectionMetrics) {
         let labels = [("listener".into(), name.into())].into_iter();
@@ -257,6 +265,9 @@ impl Metrics {
             counts.take();
         }
         if let Some(counts) = &self.collection {
+            counts.take();
+        }
+        if let Some(counts) = &self.scrub {
             counts.take();
         }
         self.queue_depth.set(i64::try_from(waiting_writes).unwrap_or(i64::MAX));

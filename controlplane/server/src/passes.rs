@@ -6,3 +6,4 @@ pub(crate) mod collection;
 pub(crate) mod lifecycle;
 pub(crate) mod pull_times;
 pub(crate) mod retention;
+pub mod scrub;

@@ -16,7 +16,8 @@ use hythe_jobs::{Collector, CollectorSettings};
 use hythe_meta::{Store, StoreConfig};
 use hythe_model::Clock;
 use hythe_operations::{
-    AccessGate, AddressStyle, AuditQueue, ControlPlane, LifecycleSettings, MasterKey, RegistryAddress, WhenFull,
+    AccessGate, AddressStyle, AuditQueue, ControlPlane, LifecycleSettings, MasterKey, RegistryAddress, Verifier,
+    VerifierSettings, WhenFull,
 };
 use jiff::SignedDuration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -137,8 +138,10 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
 
     let store = Store::open(&store_config(&config, &data)).await?;
     store.set_cache_bytes(config.limits.max_cache_mib.saturating_mul(1024 * 1024));
+    let files = Arc::new(open_blobs(&config)?);
+    let verifier = verifier(&config, &store, &files, &clock);
     let damaged = DamagedBlobs::default();
-    let blobs = verified::over(Arc::new(open_blobs(&config)?), &config.blobs, &damaged);
+    let blobs = verified::over(files, &config.blobs, &damaged);
 
     let listeners = Listeners::bind(&config, certificate.as_ref()).await?;
     let urls = Urls::new(&config, &listeners)?;
@@ -180,6 +183,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let background = TaskTracker::new();
     let mut metrics = Metrics::new(clock.now());
     metrics.add_damaged_blobs(&damaged);
+    metrics.add_scrub(verifier.metrics());
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
     metrics.add_audit(&audit);
     let period = LIFECYCLE_PERIOD.min(expiry_period());
@@ -207,6 +211,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     auditing.close();
     start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
     passes::collection::start(&background, &stop, collector, config.collection.enabled);
+    passes::scrub::start(&background, &stop, verifier);
 
     let grace = Duration::from_secs(config.limits.drain_seconds);
     let serving = TaskTracker::new();
@@ -501,6 +506,22 @@ fn open_audit(
     });
     plane.set_audit(Arc::clone(&queue));
     Ok(queue)
+}
+
+/// What works on scrubs, at the pace that the operator allows.
+fn verifier(config: &Config, store: &Store, files: &Arc<FsBlobStore>, clock: &Arc<dyn Clock>) -> Verifier {
+    let settings = VerifierSettings {
+        node: uuid::Uuid::new_v4().to_string(),
+        bytes_per_second: config.scrub.max_mib_per_second * MIB,
+        rows_per_second: config.scrub.max_rows_per_second,
+        second_look: Duration::from_secs(config.scrub.second_look_seconds),
+    };
+    Verifier::new(
+        store.clone(),
+        Arc::<FsBlobStore>::clone(files),
+        Arc::clone(clock),
+        settings,
+    )
 }
 
 fn start_passes(

@@ -36,6 +36,7 @@ mod repository;
 mod resource_tag;
 mod role;
 mod role_session;
+mod scrub;
 mod secret;
 mod signing_key;
 mod tag;
@@ -99,6 +100,7 @@ pub use repository::{
 pub use resource_tag::{PutResourceTags, ResourceTag, ResourceTagList};
 pub use role::{CreateRole, MAX_MAX_SESSION_SECONDS, MIN_MAX_SESSION_SECONDS, Role, RolePage, UpdateRole};
 pub use role_session::{AssumedRoleUser, CreateRoleSession, DEFAULT_SESSION_SECONDS, MIN_SESSION_SECONDS, RoleSession};
+pub use scrub::{Scrub, ScrubCounts, ScrubFindingDetail, ScrubPage, ScrubReport, StartScrub};
 pub use secret::Secret;
 pub use signing_key::{SigningKey, SigningKeyList, SigningKeyStatus};
 pub use tag::{DescribeTag, ImageTag, PutImageTag, RollBackTag, RolledBackTag, TagHistory, TagMove, TagPage};

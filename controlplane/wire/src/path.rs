@@ -418,6 +418,18 @@ pub fn audit_settings() -> String {
     format!("{PREFIX}/audit-settings")
 }
 
+/// `POST` starts a check of everything that is stored, `GET` lists them.
+#[must_use]
+pub fn scrubs() -> String {
+    format!("{PREFIX}/scrubs")
+}
+
+/// One such check.
+#[must_use]
+pub fn scrub(id: &str) -> String {
+    format!("{PREFIX}/scrubs/{}", segment(id))
+}
+
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> String {

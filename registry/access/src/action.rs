@@ -244,6 +244,10 @@ actions! {
     GetGarbageCollection("hythe", AccountId),
     /// Let blobs that nobody needs be collected now.
     RunGarbageCollection("hythe", AccountId),
+    /// Start or cancel a check of everything that is stored.
+    StartScrub("hythe", AccountId),
+    /// List and describe such checks, and what they have found.
+    GetScrub("hythe", AccountId),
 }
 
 impl Action {

@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "controlplane/operations",
         &[
             "registry/model",
+            "registry/blobs",
             "registry/access",
             "registry/catalog",
             "controlplane/rules",

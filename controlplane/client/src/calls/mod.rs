@@ -21,6 +21,7 @@ mod repository;
 mod resource_tag;
 mod role;
 mod role_session;
+mod scrub;
 mod signing_key;
 mod tag;
 mod user;

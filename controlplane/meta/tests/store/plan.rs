@@ -2,7 +2,7 @@
 //! A page costs what it holds, however much there is.
 
 use hythe_catalog::{Catalog, ImageCatalog};
-use hythe_meta::{AUDIT_STATEMENTS, PAGED_STATEMENTS, StoreConfig};
+use hythe_meta::{AUDIT_STATEMENTS, PAGED_STATEMENTS, SCRUB_STATEMENTS, StoreConfig};
 use hythe_model::{RepositoryName, Tag};
 
 use crate::contents::{account, create, digest, image, link, path, push};
@@ -56,6 +56,23 @@ async fn fill(database: &Database) {
                     CAST(n.text AS BIGINT), 'me', 'REQUEST', CAST(n.text AS BIGINT)
                FROM n, image i WHERE i.digest = '{image}'"
         ),
+        format!(
+            "INSERT INTO deleted_image_blob (deleted_id, repository_id, blob_digest)
+             SELECT id, repository_id, '{blob}' FROM deleted_image, n WHERE id = 'x' || n.text"
+        ),
+        format!(
+            "INSERT INTO image_blob (repository_id, image_digest, blob_digest)
+             SELECT i.repository_id, i.digest, '{blob}' FROM image i JOIN n ON i.digest = 'i' || n.text"
+        ),
+        format!(
+            "INSERT INTO image_child (repository_id, image_digest, child_digest)
+             SELECT i.repository_id, i.digest, '{image}' FROM image i JOIN n ON i.digest = 'i' || n.text"
+        ),
+        "INSERT INTO blob (digest, size, created_ms) SELECT 'b' || n.text, 1, 0 FROM n".to_owned(),
+        "INSERT INTO scrub (id, started_by, sample_percent, quarantine, status, phase, position, blobs, bytes, files,
+                            images, references_seen, tags, findings, quarantined, started_ms, updated_ms, node, lease_ms)
+         SELECT 's' || n.text, 'me', 100, false, 'COMPLETE', 'TAGS', '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '', 0 FROM n"
+            .to_owned(),
         "INSERT INTO subject_change (repository_id, subject, change, changed_ms, changed_by, due_ms)
          SELECT id, 's' || n.text, 'DELETED', 0, 'me', CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
             .to_owned(),
@@ -115,9 +132,9 @@ async fn pages_look_at_nothing_else(database: &Database) {
     let account = account.as_str();
     let (blob, image) = (blob.to_string(), image.to_string());
     let key = "00000000-0000-0000-0000-000000000000";
-    for (what, sql) in AUDIT_STATEMENTS.iter().chain(PAGED_STATEMENTS) {
+    for (what, sql) in AUDIT_STATEMENTS.iter().chain(PAGED_STATEMENTS).chain(SCRUB_STATEMENTS) {
         let values: &[&str] = match *what {
-            "tags" | "tag names" => &[key, "t104000", "10"],
+            "tags" | "tag names" | "tags to check" => &[key, "t104000", "10"],
             "moves of a tag" => &[account, "web", "t", "104000", "10"],
             "referrers" => &[account, "web", &image, "i104000", "NULL", "10"],
             "images" => &[key, "i104000", "10", "0", "ANY"],
@@ -142,8 +159,14 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "audit events in order" | "audit events to verify" | "oldest audit events" => &["4000", "10"],
             "audit events to seal" => &["10"],
             "audit anchors" => &["4000", "4100"],
+            "blobs to check" => &["b104000", "10"],
+            "links to check" => &[key, &blob, "10"],
+            "deleted images to check" => &[key, "d104000", "10"],
+            "needed blobs to check" | "children to check" => &[key, "i104000", "-", "10"],
+            "needed blobs of deleted images to check" => &["x104000", "-", "10"],
+            "scrubs" => &["s104000", "10"],
             "accounts" => &["104000000000", "10"],
-            "lifecycle images" => &[key, "i104000", "10"],
+            "lifecycle images" | "images to check" => &[key, "i104000", "10"],
             "lifecycle runs" => &[key, "run", "i104000", "10"],
             "lifecycle run pages" => &[key, "4000", "10"],
             "old lifecycle runs" | "ready lifecycle runs" => &["104000", "10", "run"],

@@ -71,8 +71,9 @@ impl Stage {
             .await
             .text("/tokenId");
         world.identity_provider("https://ci.example").await;
-        // Accounts and collections are the deployment's.
-        if info.path.contains("{accountId}") || info.path.starts_with("/api/v1/garbage-collection") {
+        // Accounts, collections and scrubs are the deployment's.
+        let of_deployment = ["{accountId}", "/api/v1/garbage-collection", "/api/v1/scrubs"];
+        if of_deployment.iter().any(|part| info.path.contains(part)) {
             world.root = deployment.clone();
         }
         let other_key = prepare(&world, info, &digest).await;
