@@ -16,21 +16,27 @@ use crate::writer::Durability;
 use crate::{Store, StoreError, collection, repository, review, upload};
 
 /// How long a request waits for bytes to be gone that are being deleted, before it is told to come back.
-const MAX_DELETION_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const MAX_DELETION_WAIT: Duration = Duration::from_secs(5);
 /// How often it looks.
 const DELETION_POLL: Duration = Duration::from_millis(20);
 
 /// What a request has that waits for the bytes of a blob to be gone.
-pub(crate) struct Patience(Instant);
+pub(crate) struct Patience {
+    since: Instant,
+    most: Duration,
+}
 
 impl Patience {
-    pub(crate) fn new() -> Self {
-        Self(Instant::now())
+    pub(crate) fn new(most: Duration) -> Self {
+        Self {
+            since: Instant::now(),
+            most,
+        }
     }
 
     /// Waits for a moment; [`StoreError::Busy`] if that was long enough.
     pub(crate) async fn pause(&self) -> Result<(), StoreError> {
-        if self.0.elapsed() > MAX_DELETION_WAIT {
+        if self.since.elapsed() >= self.most {
             return Err(StoreError::Busy);
         }
         sleep(DELETION_POLL).await;
@@ -77,7 +83,7 @@ impl BlobCatalog for Store {
     }
 
     async fn link_blob(&self, repository: &RepositoryPath, blob: NewBlob, now: Timestamp) -> Result<(), CatalogError> {
-        let (due, patience) = (self.link_review_due(now), Patience::new());
+        let (due, patience) = (self.link_review_due(now), Patience::new(self.deletion_wait()));
         loop {
             let input = (repository.clone(), blob.clone(), now, due);
             let linked = self.write(Durability::Full, input, |session, (repository, blob, now, due)| {

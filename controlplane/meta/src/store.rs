@@ -3,8 +3,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hythe_access::Trail;
@@ -13,6 +14,7 @@ use jiff::SignedDuration;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Auditor, Recording};
+use crate::blob::MAX_DELETION_WAIT;
 use crate::cache::{Cache, CacheStats};
 use crate::counts::{Counts, ImageCounts};
 use crate::postgres::{Isolation, Postgres};
@@ -63,6 +65,7 @@ struct Inner {
     auditor: OnceLock<Auditor>,
     counts: Counts,
     link_grace_ms: AtomicI64,
+    deletion_wait_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,7 @@ impl Store {
             auditor,
             counts: Counts::default(),
             link_grace_ms: AtomicI64::new(0),
+            deletion_wait_ms: AtomicU64::new(milliseconds(MAX_DELETION_WAIT)),
         })))
     }
 
@@ -104,6 +108,16 @@ impl Store {
 
     pub(crate) fn link_grace(&self) -> SignedDuration {
         SignedDuration::from_millis(self.0.link_grace_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long a push waits for bytes of the same blob to be gone that are being deleted, before it is refused for now; a
+    /// few seconds at first.
+    pub fn set_deletion_wait(&self, wait: Duration) {
+        self.0.deletion_wait_ms.store(milliseconds(wait), Ordering::Relaxed);
+    }
+
+    pub(crate) fn deletion_wait(&self) -> Duration {
+        Duration::from_millis(self.0.deletion_wait_ms.load(Ordering::Relaxed))
     }
 
     /// From now on, changes that are made within a [`Trail`] are recorded in their own transaction. The first auditor
@@ -320,4 +334,8 @@ async fn one(session: &mut Session, sql: &'static str, values: &[Value<'_>]) -> 
     } else {
         session.execute(sql, values).await.map(|_| Vec::new())
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -112,7 +112,7 @@ impl UploadCatalog for Store {
         state: UploadState,
         expires_at: Timestamp,
     ) -> Result<i64, CatalogError> {
-        let patience = Patience::new();
+        let patience = Patience::new(self.deletion_wait());
         loop {
             let input = (repository.clone(), upload, version, *digest, state.clone(), expires_at);
             // Nothing has changed yet but what the session is about to become.

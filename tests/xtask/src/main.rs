@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod fuzz;
 mod install;
+mod model;
 mod say;
 #[cfg(test)]
 mod shape;
@@ -36,6 +37,8 @@ enum Task {
     Bench(bench::Options),
     /// Fuzz everything that reads what clients send.
     Fuzz(fuzz::Options),
+    /// Run random histories of images against a model of them.
+    Model(model::Options),
     /// Keep a server under mixed load with restarts, and watch for what grows.
     Soak(soak::Options),
     /// Generate the reference pages from the binaries.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Model(options) => model::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Docs(options) => docs::run(&options),
     };
