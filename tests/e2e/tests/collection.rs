@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Blobs are collected while others push, mount and delete the same ones: what was acknowledged can be pulled, and in the
-//! end nothing is left.
+//! Blobs are collected while others push, mount and delete the same ones: what was acknowledged can be pulled, a scrub finds
+//! nothing at any moment, and in the end nothing is left.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::path::{Path, PathBuf};
@@ -53,6 +53,7 @@ impl Deployment {
             environment: vec![
                 ("HYTHE_TEST_CLOCK_OFFSET_FILE".to_owned(), path("clock")),
                 ("HYTHE_TEST_EXPIRY_MILLISECONDS".to_owned(), "50".to_owned()),
+                ("HYTHE_SCRUB_SECOND_LOOK_SECONDS".to_owned(), "1".to_owned()),
             ],
             ..ServerOptions::default()
         };
@@ -160,8 +161,18 @@ fn work(client: &RegistryClient, number: usize) -> Result<()> {
     Ok(())
 }
 
+/// Scrubs once, and again until `stop`. It says so itself if it finds anything.
+fn scrub(server: &Server, stop: &AtomicBool) -> Result<()> {
+    loop {
+        process::run(&mut server.command(&["scrub"])?)?.ok()?;
+        if stop.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+    }
+}
+
 fn collect_beside_pushes(deployment: &Deployment) -> Result<()> {
-    let stop = AtomicBool::new(false);
+    let (stop, stop_scrubbing) = (AtomicBool::new(false), AtomicBool::new(false));
     scope(|threads| {
         let clock = threads.spawn(|| deployment.hurry(&stop));
         let clients: Vec<_> = (0..4)
@@ -171,7 +182,14 @@ fn collect_beside_pushes(deployment: &Deployment) -> Result<()> {
                 threads.spawn(move || work(&client, number))
             })
             .collect();
+        // Where the clock goes so fast, several nodes take a scrub from each other before they come anywhere.
+        let scrubbing = match &*deployment.servers {
+            [only] => Some(threads.spawn(|| scrub(only, &stop_scrubbing))),
+            _ => None,
+        };
         let worked: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        stop_scrubbing.store(true, Ordering::SeqCst);
+        let scrubbed = scrubbing.map_or(Ok(()), |scrubbing| scrubbing.join().unwrap());
         // Everything is deleted: what is left goes in a few minutes of this clock.
         let emptied = if worked.iter().all(Result::is_ok) {
             wait_until("nothing is left", LIMIT, || {
@@ -184,6 +202,7 @@ fn collect_beside_pushes(deployment: &Deployment) -> Result<()> {
         stop.store(true, Ordering::SeqCst);
         clock.join().unwrap()?;
         worked.into_iter().collect::<Result<Vec<()>>>()?;
+        scrubbed?;
         emptied
     })?;
     let state = deployment.servers[0].api("GET", "/api/v1/garbage-collection", None)?;
