@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::churn::{Churn, REPOSITORIES, noise};
 use e2e::process::{Finished, run, wait_until};
 use e2e::registry::digest;
-use e2e::{Ledger, RegistryClient, Server, ServerOptions};
+use e2e::{Ledger, RegistryClient, Server, ServerOptions, TwoNodes};
 use serde_json::Value;
 
 /// How many clients push, move, mount and delete.
@@ -127,29 +127,12 @@ fn a_scrub_of_a_healthy_store_under_load_finds_nothing() -> Result<()> {
 
 #[test]
 fn a_scrub_of_two_nodes_under_load_finds_nothing() -> Result<()> {
-    let Some(cluster) = e2e::PostgresCluster::find_or_start()? else {
+    let environment = quick();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let Some(nodes) = TwoNodes::start(&environment)? else {
         return Ok(());
     };
-    let shared = tempfile::tempdir()?;
-    let path = |name: &str| shared.path().join(name).display().to_string();
-    let options = ServerOptions {
-        arguments: vec![
-            "--database".into(),
-            cluster.create_database()?,
-            "--blobs-path".into(),
-            path("blobs"),
-            "--master-key-file".into(),
-            path("master.key"),
-        ],
-        environment: quick(),
-        ..ServerOptions::default()
-    };
-    let first = Server::start_with(options.clone())?;
-    let second = Server::start_with(ServerOptions {
-        credentials: Some(first.credentials().clone()),
-        ..options
-    })?;
-    beside_load(&[&first, &second])
+    beside_load(&[&nodes.first, &nodes.second])
 }
 
 #[test]
@@ -192,6 +175,35 @@ fn damage_is_told_put_aside_on_request_and_mended_by_a_push() -> Result<()> {
     );
     hythe(&server, &["scrub", "show", "0199"])?.refused()?;
     Ok(())
+}
+
+#[test]
+fn archived_images_are_checked_where_they_are() -> Result<()> {
+    let (server, bytes, file) = with_blob(quick())?;
+    hythe(&server, &["image", "archive", "web:v1"])?.ok()?;
+    wait_until("the bytes are in the archive", LIMIT, || !file.exists())?;
+    let report = scrub(&server, &[])?;
+    ensure!(report["scrub"]["findingCount"] == 0, "{report:#}");
+    ensure!(
+        report["scrub"]["checked"]["bytes"].as_u64() >= Some(bytes.len() as u64),
+        "{report:#}"
+    );
+    let digest = digest(&bytes);
+    let hex = digest.strip_prefix("sha256:").context("not a digest")?;
+    let archived = server
+        .data_folder()
+        .join("blobs/archive/blobs/sha256")
+        .join(&hex[..2])
+        .join(hex);
+    damage(&archived).with_context(|| archived.display().to_string())?;
+    let report = scrub(&server, &[])?;
+    ensure!(kinds(&report) == ["BLOB_DAMAGED"], "{report:#}");
+    // A push brings the image back, and mends it.
+    RegistryClient::new(&server).push_image("web", "v1", &bytes)?;
+    wait_until("the bytes are out of the archive", LIMIT, || !archived.exists())?;
+    let report = scrub(&server, &[])?;
+    ensure!(report["scrub"]["findingCount"] == 0, "{report:#}");
+    RegistryClient::new(&server).pull_image("web", "v1").map(drop)
 }
 
 #[test]
