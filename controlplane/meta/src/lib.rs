@@ -159,7 +159,7 @@ pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use scrub::{
     BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, MAX_KEPT_FINDINGS, MAX_SCRUBS, NewFinding, ReferenceFacts,
     ReferenceKind, ScrubCounts, ScrubFinding, ScrubPage, ScrubPhase, ScrubProgress, ScrubRecord, ScrubStatus,
-    StartScrubError, TagFacts,
+    StartScrubError, TagFacts, TierFacts,
 };
 pub use signing_key::SigningKeyRecord;
 pub use storage_class::{Activated, ActivatingImage, Transition};

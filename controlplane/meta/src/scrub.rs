@@ -12,4 +12,5 @@ pub use run::{
 pub(crate) use walk::STATEMENTS;
 pub use walk::{
     BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, ReferenceFacts, ReferenceKind, ScrubPage, TagFacts,
+    TierFacts,
 };

@@ -18,12 +18,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hythe_blobs::{BlobStore as _, FsBlobStore, Hasher, Progress};
+use hythe_blobs::{BlobInventory as _, BlobStore as _, FsBlobStore, Hasher, Progress};
 use hythe_catalog::{BlobCatalog as _, ImageCatalog as _, NewBlob, NewImage, UploadCatalog as _, UploadState};
-use hythe_meta::{NewPolicies, NewRepository, ScrubFinding, ScrubRecord, ScrubStatus, Store, StoreConfig};
+use hythe_meta::{NewPolicies, NewRepository, ScrubFinding, ScrubRecord, ScrubStatus, Store, StoreConfig, Transition};
 use hythe_model::{
     AccountId, Algorithm, Clock, Digest, Encryption, Manifest, ManualClock, MediaType, RepositoryPath, ResourceTags,
-    TagMutability, UploadId,
+    StorageClass, TagMutability, UploadId,
 };
 use hythe_operations::{Verifier, VerifierSettings};
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +35,7 @@ use harness::{Database, Engine, on_each_engine};
 on_each_engine!(
     nothing_is_wrong_with_a_healthy_store,
     every_kind_of_damage_is_found_and_named,
+    what_is_in_the_wrong_storage_class_is_found,
     damaged_files_are_put_aside_on_request_only_and_a_push_mends_them,
     a_sample_hashes_a_part_and_still_misses_no_missing_file,
     a_scrub_that_is_stopped_or_cancelled_ends_and_is_gone_on_with,
@@ -51,6 +52,7 @@ struct World<'d> {
     verifier: Verifier,
     repository: RepositoryPath,
     image: Digest,
+    index: Digest,
     large: Digest,
     small: Digest,
 }
@@ -115,6 +117,7 @@ impl<'d> World<'d> {
             verifier,
             repository,
             image: small,
+            index: small,
             large: small,
             small,
         };
@@ -126,7 +129,7 @@ impl<'d> World<'d> {
         world.image = world.put(&manifest.to_string(), &["v1"]).await;
         let child = json!({ "mediaType": MediaType::OCI_MANIFEST, "digest": world.image, "size": 1 });
         let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [child] });
-        world.put(&index.to_string(), &["all"]).await;
+        world.index = world.put(&index.to_string(), &["all"]).await;
         world
     }
 
@@ -397,6 +400,69 @@ async fn deleted_images_are_checked_too(database: &Database) {
         drop(world);
         database.finish().await;
     }
+}
+
+/// Moves bytes to where they belong, and images with them.
+async fn settle(world: &World<'_>) {
+    let store = &world.store;
+    for blob in store
+        .claim_blob_moves("a", now(), now() + SignedDuration::from_secs(60), 10)
+        .await
+        .unwrap()
+    {
+        world.files.place(&blob.digest, blob.to).await.unwrap();
+        store.complete_blob_move("a", &blob).await.unwrap();
+    }
+    store.finish_activations(None, 10, now()).await.unwrap();
+}
+
+async fn transit(world: &World<'_>, class: StorageClass) {
+    let done = world
+        .store
+        .transition_images(&world.repository, &[world.index], class, now())
+        .await;
+    assert!(matches!(done.unwrap().unwrap()[..], [Transition::Done(_)]));
+}
+
+async fn what_is_in_the_wrong_storage_class_is_found(database: &Database) {
+    use StorageClass::{Archive, Standard};
+    let world = World::new(database).await;
+    let none: [&str; 0] = [];
+    transit(&world, Archive).await;
+    assert_eq!(world.kinds().await, none, "before the bytes are moved");
+    settle(&world).await;
+    assert_eq!(world.files.classes(&world.large).await.unwrap(), [Archive]);
+    assert_eq!(world.kinds().await, none, "archived");
+
+    world.files.place(&world.large, Standard).await.unwrap();
+    assert_eq!(world.kinds().await, ["BLOB_MISPLACED"], "they belong into the archive");
+    world.files.place(&world.large, Archive).await.unwrap();
+    assert_eq!(world.kinds().await, none);
+
+    transit(&world, Standard).await;
+    assert_eq!(world.kinds().await, none, "they will come back");
+    world.execute("UPDATE blob_tier SET due_ms = NULL").await;
+    assert_eq!(world.kinds().await, ["BLOB_MISPLACED"], "nobody brings them back");
+    world.execute("DELETE FROM blob_tier").await;
+    assert_eq!(
+        world.kinds().await,
+        ["BLOB_MISPLACED"],
+        "nobody knows that they are in the archive"
+    );
+    world.files.place(&world.large, Standard).await.unwrap();
+    settle(&world).await;
+    assert_eq!(world.kinds().await, none, "active again");
+
+    // The only image that needs the bytes is archived behind everybody's back.
+    let archived =
+        "UPDATE image SET status = 'ARCHIVED' WHERE media_type NOT IN ('application/vnd.oci.image.index.v1+json' )";
+    world.execute(archived).await;
+    assert_eq!(world.kinds().await, ["BLOB_MISPLACED", "REFERENCE_BROKEN"]);
+    // Unless somebody is about to bring it back.
+    let follow = "INSERT INTO image_follow (repository_id, image_digest, storage_class)
+                  SELECT repository_id, image_digest, 'STANDARD' FROM image_child";
+    world.execute(follow).await;
+    assert_eq!(world.kinds().await, ["BLOB_MISPLACED"]);
 }
 
 async fn damaged_files_are_put_aside_on_request_only_and_a_push_mends_them(database: &Database) {

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use hythe_model::Digest;
+use hythe_model::{Digest, StorageClass};
 
 use crate::{BlobError, ByteStream};
 
@@ -40,6 +40,9 @@ pub trait BlobInventory: Debug + Send + Sync {
 
     /// Which bytes lie under the name of a blob now, whether or not they are its own; `None` if there are none.
     async fn identity(&self, blob: &Digest) -> Result<Option<BlobIdentity>, BlobError>;
+
+    /// The storage classes that have bytes of a blob now: none, one, or both of them while it is moved.
+    async fn classes(&self, blob: &Digest) -> Result<Vec<StorageClass>, BlobError>;
 
     /// The bytes of a blob, read anew.
     ///

@@ -78,6 +78,7 @@ const TAKE_OVER: &str = "
  RETURNING digest, repository_id, bytes";
 const END_LEASES: &str = "UPDATE blob_deletion SET lease_ms = 0";
 const END_REVIEWS: &str = "UPDATE blob_review SET lease_ms = 0 WHERE lease_ms > 0";
+const END_SCRUBS: &str = "UPDATE scrub SET lease_ms = 0 WHERE status = 'RUNNING'";
 const IS_MINE: &str = "SELECT 1 FROM blob_deletion WHERE digest = $1 AND token = $2";
 const END: &str = "DELETE FROM blob_deletion WHERE digest = $1 AND token = $2 RETURNING repository_id";
 
@@ -110,10 +111,10 @@ impl Store {
         if self.cache().is_none() {
             return Ok(());
         }
-        self.write_one(Durability::Relaxed, END_LEASES, values![]).await?;
-        self.write_one(Durability::Relaxed, END_REVIEWS, values![])
-            .await
-            .map(drop)
+        for end in [END_LEASES, END_REVIEWS, END_SCRUBS] {
+            self.write_one(Durability::Relaxed, end, values![]).await?;
+        }
+        Ok(())
     }
 
     /// Whether a deletion is still to be done by whoever has this: asked while nobody else deletes the blob.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use hythe_model::Digest;
+use hythe_model::{Digest, StorageClass};
 use jiff::Timestamp;
 
 use crate::session::{Row, Session, Value, values};
@@ -51,6 +51,17 @@ pub struct DigestFacts {
     pub is_sealed: bool,
     /// Whether a review of it waits, or its bytes are being deleted.
     pub is_in_review: bool,
+}
+
+/// What is written down about where the bytes of a blob belong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierFacts {
+    /// Whether they are, or may be, in the archive.
+    pub is_archived: bool,
+    /// Whether somebody will look where they belong, and move them.
+    pub is_waiting: bool,
+    /// Where they belong; `None` if no image needs them, and they may be anywhere.
+    pub belongs: Option<StorageClass>,
 }
 
 /// A link of a blob to a repository.
@@ -122,6 +133,8 @@ pub struct ReferenceFacts {
     pub has_source: bool,
     /// Whether what it refers to is there.
     pub has_target: bool,
+    /// Whether it is in the archive while the index that lists it is not, and nobody will bring it back.
+    pub is_left_asleep: bool,
 }
 
 /// A tag.
@@ -152,6 +165,18 @@ const DIGEST: &str = "
            OR EXISTS (SELECT 1 FROM upload_seal s JOIN upload u ON u.id = s.upload_id WHERE s.digest = $1),
            EXISTS (SELECT 1 FROM blob_review WHERE digest = $1)
            OR EXISTS (SELECT 1 FROM blob_deletion WHERE digest = $1)";
+/// By way of the links, as `blob_tier.rs` has it.
+const TIER: &str = "
+    SELECT EXISTS (SELECT 1 FROM blob_tier WHERE digest = $1 AND is_archived),
+           EXISTS (SELECT 1 FROM blob_tier WHERE digest = $1 AND (due_ms IS NOT NULL OR lease_ms > 0)),
+           EXISTS (SELECT 1 FROM repository_blob l
+                     JOIN image_blob u ON u.repository_id = l.repository_id AND u.blob_digest = l.digest
+                     JOIN image i ON i.repository_id = u.repository_id AND i.digest = u.image_digest
+                    WHERE l.digest = $1 AND i.status = 'ARCHIVED'),
+           EXISTS (SELECT 1 FROM repository_blob l
+                     JOIN image_blob u ON u.repository_id = l.repository_id AND u.blob_digest = l.digest
+                     JOIN image i ON i.repository_id = u.repository_id AND i.digest = u.image_digest
+                    WHERE l.digest = $1 AND i.status <> 'ARCHIVED')";
 const LINKS: &str = "
     SELECT l.repository_id, l.digest,
            (SELECT 1 FROM repository r WHERE r.id = l.repository_id LIMIT 1) IS NOT NULL,
@@ -173,19 +198,25 @@ const DELETED_IMAGES: &str = "
 const IMAGE_BLOBS: &str = "
     SELECT u.repository_id, u.image_digest, u.blob_digest,
            (SELECT 1 FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.image_digest LIMIT 1) IS NOT NULL,
-           (SELECT 1 FROM repository_blob l WHERE l.repository_id = u.repository_id AND l.digest = u.blob_digest LIMIT 1) IS NOT NULL
+           (SELECT 1 FROM repository_blob l WHERE l.repository_id = u.repository_id AND l.digest = u.blob_digest LIMIT 1) IS NOT NULL,
+           FALSE
       FROM image_blob u WHERE (u.repository_id, u.image_digest, u.blob_digest) >= ($1, $2, $3)
      ORDER BY u.repository_id, u.image_digest, u.blob_digest LIMIT $4";
 const IMAGE_CHILDREN: &str = "
     SELECT u.repository_id, u.image_digest, u.child_digest,
            (SELECT 1 FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.image_digest LIMIT 1) IS NOT NULL,
-           (SELECT 1 FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.child_digest LIMIT 1) IS NOT NULL
+           (SELECT 1 FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.child_digest LIMIT 1) IS NOT NULL,
+           COALESCE(
+           (SELECT i.status FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.image_digest) <> 'ARCHIVED'
+           AND (SELECT i.status FROM image i WHERE i.repository_id = u.repository_id AND i.digest = u.child_digest) = 'ARCHIVED'
+           AND (SELECT 1 FROM image_follow f
+                 WHERE f.repository_id = u.repository_id AND f.image_digest = u.image_digest LIMIT 1) IS NULL, FALSE)
       FROM image_child u WHERE (u.repository_id, u.image_digest, u.child_digest) >= ($1, $2, $3)
      ORDER BY u.repository_id, u.image_digest, u.child_digest LIMIT $4";
 const DELETED_IMAGE_BLOBS: &str = "
     SELECT u.repository_id, u.deleted_id, u.blob_digest,
            (SELECT 1 FROM deleted_image i WHERE i.id = u.deleted_id LIMIT 1) IS NOT NULL,
-           (SELECT 1 FROM blob b WHERE b.digest = u.blob_digest LIMIT 1) IS NOT NULL
+           (SELECT 1 FROM blob b WHERE b.digest = u.blob_digest LIMIT 1) IS NOT NULL, FALSE
       FROM deleted_image_blob u WHERE (u.deleted_id, u.blob_digest) >= ($1, $2)
      ORDER BY u.deleted_id, u.blob_digest LIMIT $3";
 const TAGS: &str = "
@@ -245,6 +276,24 @@ impl Store {
             has_row: row.bool(0)?,
             is_sealed: row.bool(1)?,
             is_in_review: row.bool(2)?,
+        })
+    }
+
+    /// What is written down about where the bytes of a blob belong.
+    pub async fn tier_facts(&self, digest: &Digest) -> Result<TierFacts, StoreError> {
+        let rows = self.point(TIER, values![digest]).await?;
+        let row = rows.first().ok_or_else(|| crate::session::corrupt("no answer"))?;
+        let belongs = if row.bool(3)? {
+            Some(StorageClass::Standard)
+        } else if row.bool(2)? {
+            Some(StorageClass::Archive)
+        } else {
+            None
+        };
+        Ok(TierFacts {
+            is_archived: row.bool(0)?,
+            is_waiting: row.bool(1)?,
+            belongs,
         })
     }
 
@@ -310,6 +359,7 @@ impl Store {
                 to: row.parsed(2)?,
                 has_source: row.bool(3)?,
                 has_target: row.bool(4)?,
+                is_left_asleep: row.bool(5)?,
             };
             let columns: &[usize] = if parts == 3 { &[0, 1, 2] } else { &[1, 2] };
             let parts: Vec<_> = columns

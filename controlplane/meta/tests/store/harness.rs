@@ -27,6 +27,7 @@ pub enum Engine {
 /// How a test wants its PostgreSQL database; the store has to sort by bytes on all of them.
 pub const COLLATION_C: &str = "LC_COLLATE 'C' LC_CTYPE 'C'";
 
+#[derive(Debug)]
 pub struct Database {
     pub store: Store,
     pub config: StoreConfig,

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use hythe_meta::{BlobFacts, DigestFacts, ImageFacts, LinkFacts, ReferenceFacts, ReferenceKind, TagFacts};
-use hythe_model::{Digest, Manifest};
+use hythe_meta::{BlobFacts, DigestFacts, ImageFacts, LinkFacts, ReferenceFacts, ReferenceKind, TagFacts, TierFacts};
+use hythe_model::{Digest, Manifest, StorageClass};
 
 /// The most digests that one finding names.
 const MAX_NAMED: usize = 5;
@@ -23,6 +23,8 @@ pub enum FindingKind {
     BlobOrphaned,
     /// No repository links a blob, and no review of it waits: nobody would ever collect it.
     BlobUnlinked,
+    /// The bytes of a blob are in the archive and belong elsewhere, or the other way round, and nobody will move them.
+    BlobMisplaced,
     /// A link leads nowhere.
     LinkBroken,
     /// No image needs a link, and no review of it waits: nobody would ever collect it.
@@ -31,7 +33,7 @@ pub enum FindingKind {
     ManifestDamaged,
     /// What is written down that an image needs is not what its manifest says.
     ReferencesDiffer,
-    /// Something is referred to that is not there.
+    /// Something is referred to that is not there, or sleeps in the archive.
     ReferenceBroken,
     /// A tag points to no image, or elsewhere than its history says.
     TagBroken,
@@ -45,6 +47,7 @@ impl FindingKind {
         Self::BlobUnreadable,
         Self::BlobOrphaned,
         Self::BlobUnlinked,
+        Self::BlobMisplaced,
         Self::LinkBroken,
         Self::LinkUnused,
         Self::ManifestDamaged,
@@ -62,6 +65,7 @@ impl FindingKind {
             Self::BlobUnreadable => "BLOB_UNREADABLE",
             Self::BlobOrphaned => "BLOB_ORPHANED",
             Self::BlobUnlinked => "BLOB_UNLINKED",
+            Self::BlobMisplaced => "BLOB_MISPLACED",
             Self::LinkBroken => "LINK_BROKEN",
             Self::LinkUnused => "LINK_UNUSED",
             Self::ManifestDamaged => "MANIFEST_DAMAGED",
@@ -120,6 +124,31 @@ pub(super) fn file(digest: Digest, known: DigestFacts) -> Option<Defect> {
     is_orphan.then(|| Defect::of_blob(FindingKind::BlobOrphaned, digest, detail))
 }
 
+/// Whether the bytes of a blob are where they belong, or will be.
+pub(super) fn tier(digest: Digest, classes: &[StorageClass], facts: TierFacts) -> Option<Defect> {
+    let has = |class| classes.contains(&class);
+    let detail = match facts {
+        TierFacts { is_waiting: true, .. } => return None,
+        _ if classes.is_empty() => return None, // that is another finding
+        TierFacts { is_archived: false, .. } if has(StorageClass::Archive) => {
+            "its bytes are in the archive, and no row says so"
+        }
+        TierFacts {
+            is_archived: true,
+            belongs: Some(StorageClass::Standard),
+            ..
+        } => "it is written down as archived, an image needs it that is not, and nobody will bring it back",
+        TierFacts {
+            belongs: Some(StorageClass::Archive),
+            ..
+        } if !has(StorageClass::Archive) => {
+            "only archived images need it, its bytes are not in the archive, and nobody will move them"
+        }
+        _ => return None,
+    };
+    Some(Defect::of_blob(FindingKind::BlobMisplaced, digest, detail))
+}
+
 pub(super) fn link(facts: &LinkFacts) -> Option<Defect> {
     let (kind, detail) = match facts {
         LinkFacts { has_blob: false, .. } => (FindingKind::LinkBroken, "the repository links it, and it is not there"),
@@ -142,6 +171,9 @@ pub(super) fn link(facts: &LinkFacts) -> Option<Defect> {
 pub(super) fn reference(kind: ReferenceKind, facts: &ReferenceFacts) -> Option<Defect> {
     let from = &facts.from;
     let detail = match (kind, facts.has_source, facts.has_target) {
+        (_, true, true) if facts.is_left_asleep => {
+            format!("index {from} lists it and is not in the archive, it is, and nobody will bring it back")
+        }
         (_, true, true) => return None,
         (ReferenceKind::ImageBlob, false, _) => format!("image {from} needs it, and is not there"),
         (ReferenceKind::ImageBlob, true, false) => {
@@ -261,6 +293,39 @@ mod tests {
                 is_in_review,
             };
             assert_eq!(kind(link(&facts)), want, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_where_they_belong_or_will_be() {
+        use StorageClass::{Archive, Standard};
+        // (where they are, written down as archived, somebody will look, where they belong, what is wrong)
+        for (classes, is_archived, is_waiting, belongs, want) in [
+            (&[Standard][..], false, false, Some(Standard), "-"),
+            (&[Standard], false, false, None, "-"),
+            (&[Standard], true, false, None, "-"),
+            (&[Archive], true, false, Some(Archive), "-"),
+            (&[Archive], true, false, None, "-"),
+            (&[Standard, Archive], true, false, Some(Archive), "-"),
+            (&[], true, false, Some(Archive), "-"),
+            (&[Standard], false, true, Some(Archive), "-"),
+            (&[Archive], true, true, Some(Standard), "-"),
+            (&[Standard, Archive], false, true, Some(Standard), "-"),
+            (&[Standard], false, false, Some(Archive), "BLOB_MISPLACED"),
+            (&[Standard], true, false, Some(Archive), "BLOB_MISPLACED"),
+            (&[Standard], true, false, Some(Standard), "BLOB_MISPLACED"),
+            (&[Archive], true, false, Some(Standard), "BLOB_MISPLACED"),
+            (&[Archive], false, false, Some(Standard), "BLOB_MISPLACED"),
+            (&[Archive], false, false, Some(Archive), "BLOB_MISPLACED"),
+            (&[Archive], false, false, None, "BLOB_MISPLACED"),
+            (&[Standard, Archive], false, false, Some(Standard), "BLOB_MISPLACED"),
+        ] {
+            let facts = TierFacts {
+                is_archived,
+                is_waiting,
+                belongs,
+            };
+            assert_eq!(kind(tier(digest(1), classes, facts)), want, "{classes:?} {facts:?}");
         }
     }
 

@@ -368,6 +368,7 @@ impl Verifier {
                 defects.extend(judge::blob_row(&facts, known));
             }
             defects.extend(self.look_at_blob(run, &facts).await?);
+            defects.extend(self.look_at_tier(&facts).await?);
             if !defects.is_empty() {
                 suspects.push((key, defects));
             }
@@ -431,6 +432,19 @@ impl Verifier {
         } else {
             damaged(format!("its bytes hash to {actual}"))
         }
+    }
+
+    /// Whether a blob is in the archive that belongs there, and no other.
+    async fn look_at_tier(&self, facts: &BlobFacts) -> Result<Option<Defect>, Stop> {
+        if facts.content.is_some() {
+            return Ok(None);
+        }
+        // Of a disk that fails the look at the bytes has told.
+        let Ok(classes) = self.blobs.classes(&facts.digest).await else {
+            return Ok(None);
+        };
+        let written = self.store.tier_facts(&facts.digest).await?;
+        Ok(judge::tier(facts.digest, &classes, written))
     }
 
     fn hashed(&self, run: &mut Run, bytes: usize) {

@@ -20,7 +20,6 @@ use tower::ServiceExt as _;
 
 use crate::contents::{BLOB, IMAGE};
 use crate::gated::Gated;
-use crate::harness::Database;
 
 /// How often a client sends again what the registry says is missing.
 const ROUNDS: usize = 4;
@@ -84,11 +83,10 @@ pub struct Door {
     router: Router,
     pub gated: Arc<Gated>,
     clock: Arc<ManualClock>,
-    database: Arc<Database>,
 }
 
 impl Door {
-    pub fn new(gated: Gated, clock: &Arc<ManualClock>, database: &Arc<Database>) -> Self {
+    pub fn new(gated: Gated, clock: &Arc<ManualClock>) -> Self {
         let gated = Arc::new(gated);
         let config = RegistryConfig {
             default_account: AccountId::default(),
@@ -114,13 +112,12 @@ impl Door {
             router: router(registry),
             gated,
             clock: Arc::clone(clock),
-            database: Arc::clone(database),
         }
     }
 
     /// Does something behind everybody's back, for a fault that is planted.
     pub async fn execute(&self, sql: String) {
-        self.database.execute(sql).await;
+        self.gated.database.execute(sql).await;
     }
 
     pub fn clock(&self) -> Arc<dyn Clock> {

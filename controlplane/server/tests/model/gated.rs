@@ -19,6 +19,7 @@ use hythe_model::{
 };
 use jiff::Timestamp;
 
+use crate::harness::Database;
 use crate::oracle::Oracle;
 use crate::planted::Bug;
 use crate::turnstile::{Pass, Step};
@@ -32,6 +33,7 @@ pub struct Gated {
     pub files: Arc<FsBlobStore>,
     pub pass: Arc<Pass>,
     pub oracle: Arc<Oracle>,
+    pub database: Arc<Database>,
     pub bug: Option<Bug>,
     pub remembered: Arc<Remembered>,
     /// What [`Bug::LateBytes`] has not published yet.
@@ -186,6 +188,11 @@ impl ImageCatalog for Gated {
         }
         let outcome = self.store.put_image(repository, image).await?;
         self.oracle.put(repository, digest, &tags);
+        if self.bug == Some(Bug::LostWish) {
+            self.database
+                .execute("UPDATE blob_tier SET due_ms = NULL".to_owned())
+                .await;
+        }
         Ok(outcome)
     }
 
@@ -291,7 +298,15 @@ impl BlobStore for Gated {
     }
 
     async fn place(&self, blob: &Digest, class: StorageClass) -> Result<Option<u64>, BlobError> {
-        self.step("move bytes").await;
+        // It has the lock meanwhile, and gives it back.
+        let step = Step {
+            wants: Some(lock_of(blob)),
+            ..Step::new("move bytes")
+        };
+        self.pass.step(step).await;
+        if self.bug == Some(Bug::ForgottenMove) {
+            return self.files.size(blob).await;
+        }
         self.files.place(blob, class).await
     }
 
@@ -301,8 +316,7 @@ impl BlobStore for Gated {
     }
 
     async fn lock_deletion(&self, blob: &Digest) -> Result<DeletionLock, BlobError> {
-        // There is one for all blobs whose hash begins with the same byte.
-        let lock = blob.hash()[0];
+        let lock = lock_of(blob);
         let step = Step {
             wants: Some(lock),
             ..Step::new("lock deletion")
@@ -327,6 +341,11 @@ impl BlobStore for Gated {
     async fn check(&self) -> Result<(), BlobError> {
         self.files.check().await
     }
+}
+
+/// There is one for all blobs whose hash begins with the same byte.
+fn lock_of(blob: &Digest) -> u8 {
+    blob.hash()[0]
 }
 
 impl Gated {

@@ -40,7 +40,10 @@ impl Node {
         store.set_deletion_wait(Duration::ZERO);
         // What an earlier process began is gone on with at once where there is no other one.
         let begun = store.clone();
-        let taken = runtime.spawn(async move { begun.end_leases_of_dead_processes().await });
+        let taken = runtime.spawn(async move {
+            begun.end_leases_of_dead_processes().await?;
+            begun.release_blob_moves().await
+        });
         taken.await.unwrap().unwrap();
         Self {
             runtime: Some(runtime),

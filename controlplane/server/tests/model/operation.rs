@@ -2,14 +2,15 @@
 //! What happens: whatever clients ask for, and what nodes do by themselves. To add something, add a variant, its weight
 //! in [`Operation::any`] and what it does in [`Operation::run`].
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use hythe_blobs::{BlobInventory as _, BlobStore as _};
+use hythe_blobs::{BlobError, BlobInventory as _, BlobStore as _};
 use hythe_jobs::{Collector, CollectorSettings};
-use hythe_meta::{Deletion, DeletionReason, ImageIdentifier, RestoreImageError};
-use hythe_model::Digest;
+use hythe_meta::{Deletion, DeletionReason, ImageIdentifier, RestoreImageError, Transition};
+use hythe_model::{Digest, StorageClass};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +84,14 @@ pub enum Operation {
     Lifecycle {
         repository: &'static str,
     },
+    /// Archives an image, or brings it back.
+    Transit {
+        repository: &'static str,
+        image: usize,
+        class: StorageClass,
+    },
+    /// Bytes go to the archive or come back, and images with them.
+    Move,
     /// Uploads expire, deleted images are purged, referrers follow.
     Passes,
     /// Blobs that nobody needs are taken away.
@@ -101,6 +110,8 @@ enum Kind {
     Restore,
     Purge,
     Lifecycle,
+    Transit,
+    Move,
     Passes,
     Collect,
 }
@@ -118,6 +129,8 @@ impl Operation {
             (10, Kind::Restore),
             (3, Kind::Purge),
             (3, Kind::Lifecycle),
+            (8, Kind::Transit),
+            (8, Kind::Move),
             (6, Kind::Passes),
             (12, Kind::Collect),
         ]);
@@ -146,6 +159,16 @@ impl Operation {
             Kind::Restore => Self::Restore { repository, image },
             Kind::Purge => Self::Purge { repository, image },
             Kind::Lifecycle => Self::Lifecycle { repository },
+            Kind::Transit => Self::Transit {
+                repository,
+                image,
+                class: if random.percent(65) {
+                    StorageClass::Archive
+                } else {
+                    StorageClass::Standard
+                },
+            },
+            Kind::Move => Self::Move,
             Kind::Passes => Self::Passes,
             Kind::Collect => Self::Collect,
         }
@@ -181,6 +204,12 @@ impl Operation {
             Self::Restore { repository, image } => restore(door, repository, &IMAGE[image].digest).await.map(drop),
             Self::Purge { repository, image } => purge(door, repository, &IMAGE[image].digest).await,
             Self::Lifecycle { repository } => expire_images(door, repository).await,
+            Self::Transit {
+                repository,
+                image,
+                class,
+            } => transit(door, repository, &IMAGE[image].digest, class).await,
+            Self::Move => move_bytes(door).await,
             Self::Passes => passes(door).await,
             Self::Collect => collect(door).await,
         }
@@ -295,6 +324,58 @@ async fn expire_images(door: &Door, name: &str) -> Outcome<()> {
         gated.oracle.deleted(&repository, image, deletion.at);
     }
     Ok(())
+}
+
+/// What was archived is hidden from then on; what comes back is a while later.
+async fn transit(door: &Door, name: &str, image: &Digest, class: StorageClass) -> Outcome<()> {
+    let (repository, gated) = (path(name), &door.gated);
+    gated.pass.step(Step::changing("archive image", &repository)).await;
+    let transited = gated
+        .store
+        .transition_images(&repository, &[*image], class, door.now())
+        .await;
+    let transited = transited.map_err(|error| format!("{name}: {image} does not go to {class}: {error:?}"))?;
+    match transited.unwrap_or_default().first() {
+        Some(Transition::Done(status) | Transition::Unchanged(status)) => {
+            gated.oracle.transited(&repository, image, *status);
+            Ok(())
+        }
+        Some(Transition::Unknown) if gated.oracle.since(&repository, image).is_none() => Ok(()),
+        Some(Transition::Activating) if gated.oracle.contents(&repository).hidden.contains_key(image) => Ok(()),
+        other => Err(format!("{name}: {image} goes to {class}: {other:?}")),
+    }
+}
+
+/// What a node does about the bytes of images that were archived or shall come back.
+async fn move_bytes(door: &Door) -> Outcome<()> {
+    let gated = &door.gated;
+    let failed = |error: hythe_meta::StoreError| format!("bytes are not moved: {error:?}");
+    let owner = format!("mover {}", gated.pass.id);
+    gated.pass.step(Step::new("claim moves")).await;
+    let (now, lease) = (door.now(), SignedDuration::from_secs(60));
+    let claimed = gated.store.claim_blob_moves(&owner, now, now + lease, BATCH).await;
+    for blob in claimed.map_err(failed)? {
+        gated.pass.step(Step::new("renew move")).await;
+        let renewed = gated.store.renew_blob_move(&owner, &blob, door.now() + lease).await;
+        if !renewed.map_err(failed)? {
+            continue;
+        }
+        let placed = gated.place(&blob.digest, blob.to).await;
+        gated.pass.step(Step::new("end move")).await;
+        let ended = match placed {
+            Ok(_) => gated.store.complete_blob_move(&owner, &blob).await,
+            // Somebody else moves it at the moment.
+            Err(BlobError(error)) if error.kind() == ErrorKind::WouldBlock => {
+                let again_at = door.now() + SignedDuration::from_secs(1);
+                gated.store.fail_blob_move(&owner, &blob, again_at).await
+            }
+            Err(error) => return Err(format!("{} is not moved: {error:?}", blob.digest)),
+        };
+        ended.map_err(failed)?;
+    }
+    gated.pass.step(Step::new("end activations")).await;
+    let activated = gated.store.finish_activations(None, BATCH, door.now()).await;
+    activated.map(drop).map_err(failed)
 }
 
 /// What a node does in the background.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use hythe_catalog::DeletedImage;
 use hythe_meta::RestoredImage;
-use hythe_model::{Digest, RepositoryPath, Tag};
+use hythe_model::{Digest, ImageStatus, RepositoryPath, Tag};
 use jiff::{SignedDuration, Timestamp};
 
 /// For how long deleted images can be restored, as accounts have it that have decided nothing.
@@ -20,6 +20,8 @@ pub struct Contents {
     pub tags: BTreeMap<Tag, Digest>,
     /// Until when what was deleted can be restored.
     pub restorable: BTreeMap<Digest, Timestamp>,
+    /// Images that are in the archive, or on their way out of it, also such as are deleted: they come back as they were.
+    pub hidden: BTreeMap<Digest, ImageStatus>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,7 @@ impl Oracle {
         self.change(repository, |contents, number| {
             contents.images.entry(image).or_insert(number);
             contents.restorable.remove(&image);
+            contents.hidden.remove(&image);
             contents.tags.extend(tags.iter().map(|tag| (tag.clone(), image)));
         });
     }
@@ -75,6 +78,17 @@ impl Oracle {
         });
     }
 
+    /// An image was archived, or is to come back.
+    pub fn transited(&self, repository: &RepositoryPath, image: &Digest, status: ImageStatus) {
+        self.change(repository, |contents, _| {
+            if status == ImageStatus::Active {
+                contents.hidden.remove(image);
+            } else {
+                contents.hidden.insert(*image, status);
+            }
+        });
+    }
+
     pub fn purged(&self, repository: &RepositoryPath, image: &Digest) {
         self.change(repository, |contents, _| {
             contents.restorable.remove(image);
@@ -90,8 +104,23 @@ impl Oracle {
 
     /// The images of each repository.
     pub fn images(&self) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
+        self.images_that(|_, _| true)
+    }
+
+    /// The images of each repository that are not in the archive.
+    pub fn awake(&self) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
+        self.images_that(|contents, image| contents.hidden.get(image) != Some(&ImageStatus::Archived))
+    }
+
+    fn images_that(
+        &self,
+        is_wanted: impl Fn(&Contents, &Digest) -> bool,
+    ) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
         let state = self.0.lock().unwrap();
-        let images = |contents: &Contents| contents.images.keys().copied().collect();
+        let images = |contents: &Contents| {
+            let images = contents.images.keys().copied();
+            images.filter(|image| is_wanted(contents, image)).collect()
+        };
         state
             .0
             .iter()

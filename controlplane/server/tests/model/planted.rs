@@ -18,6 +18,10 @@ pub enum Bug {
     LostTag,
     /// Remembers blobs that are gone, and tells clients not to send them.
     StaleCache,
+    /// Says that bytes are moved to the archive or back, and leaves them where they are.
+    ForgottenMove,
+    /// Brings an archived image back that is pushed again, and never asks for its bytes.
+    LostWish,
 }
 
 impl Bug {
@@ -29,5 +33,7 @@ impl Bug {
         Self::HalfRestored,
         Self::LostTag,
         Self::StaleCache,
+        Self::ForgottenMove,
+        Self::LostWish,
     ];
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use hythe_model::StorageClass;
+
 use crate::contents::{IMAGE, REPOSITORIES, TAGS, path};
 use crate::door::{Outcome, Way};
 use crate::harness::Engine;
@@ -78,12 +80,20 @@ async fn go(world: &mut World, random: &mut Random, is_parallel: bool, steps: us
     restore_all(world, random).await?;
     push_all(world, random).await?;
     world.check().await?;
-    // Some images stay, the others go.
+    // Some images stay, some are archived, the others go.
     for repository in REPOSITORIES {
         for image in 0..IMAGE.len() {
-            if random.percent(60) {
-                world.alone(0, Operation::DeleteImage { repository, image }).await?;
-            }
+            let class = StorageClass::Archive;
+            let change = match random.below(10) {
+                0..5 => Operation::DeleteImage { repository, image },
+                5..8 => Operation::Transit {
+                    repository,
+                    image,
+                    class,
+                },
+                _ => continue,
+            };
+            world.alone(0, change).await?;
         }
     }
     world.settle().await?;

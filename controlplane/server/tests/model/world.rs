@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use hythe_blobs::{BlobInventory as _, BlobStore as _};
 use hythe_catalog::{BlobCatalog as _, ImageCatalog as _};
 use hythe_meta::{ScrubStatus, Store};
-use hythe_model::{Clock as _, Digest, ManualClock, Reference, RepositoryPath, Sync, Tag};
+use hythe_model::{Clock as _, Digest, ImageStatus, ManualClock, Reference, RepositoryPath, Sync, Tag};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -90,11 +90,12 @@ impl World {
             files: Arc::clone(&node.files),
             pass: self.turnstile.enter(),
             oracle: Arc::clone(&self.oracle),
+            database: Arc::clone(&self.database),
             bug: self.bug,
             remembered: Arc::clone(&node.remembered),
             late: std::sync::Mutex::default(),
         };
-        Door::new(gated, &self.clock, &self.database)
+        Door::new(gated, &self.clock)
     }
 
     /// Something begins at a node, and goes as far as its first step.
@@ -208,7 +209,9 @@ impl World {
         whose: &str,
     ) -> Outcome<()> {
         let tags = store.tags(repository, None, ALL).await.unwrap().unwrap_or_default();
-        let want: Vec<Tag> = wanted.tags.keys().cloned().collect();
+        let awake = awake(store, repository, wanted).await?;
+        let want = wanted.tags.iter().filter(|(_, image)| awake.contains(*image));
+        let want: Vec<Tag> = want.map(|(tag, _)| tag.clone()).collect();
         if tags != want {
             return Err(format!(
                 "{}: {whose} are the tags {tags:?} instead of {want:?}",
@@ -272,6 +275,7 @@ impl World {
         self.clock.advance_seconds(seconds);
         for node in 0..self.nodes.len() {
             self.alone(node, Operation::Passes).await?;
+            self.alone(node, Operation::Move).await?;
             self.alone(node, Operation::Collect).await?;
         }
         Ok(())
@@ -314,7 +318,11 @@ impl World {
         if found.iter().copied().collect::<BTreeSet<_>>() != files {
             return Err(format!("the files {found:?} are left instead of {files:?}"));
         }
+        let awake = self.oracle.awake();
+        let awake: BTreeSet<usize> = awake.values().flat_map(needed).collect();
+        let archived = wanted.difference(&awake).filter(|number| BLOB[**number].is_file);
         for (table, rows) in [
+            ("blob_tier", archived.count()),
             ("blob", wanted.len()),
             ("repository_blob", links),
             ("image", images.values().map(BTreeSet::len).sum()),
@@ -354,16 +362,18 @@ const SETTLING: usize = 4;
 /// What a store, or what it remembers, says of images that must be there.
 async fn told(store: &Store, repository: &RepositoryPath, wanted: &Contents) -> Outcome<()> {
     let name = &repository.name;
+    let awake = awake(store, repository, wanted).await?;
     for (tag, image) in &wanted.tags {
         let found = store.image(repository, &Reference::Tag(tag.clone())).await.unwrap();
-        let found = found.map(|found| found.digest);
-        if found != Some(*image) {
-            return Err(format!("{name}:{tag} is {found:?} instead of {image}"));
+        let (found, wanted) = (found.map(|found| found.digest), awake.get(image));
+        if found.as_ref() != wanted {
+            return Err(format!("{name}:{tag} is {found:?} instead of {wanted:?}"));
         }
     }
     for image in wanted.images.keys() {
         let found = store.image(repository, &Reference::Digest(*image)).await.unwrap();
-        if found.is_none_or(|found| found.bytes != image_of(image).manifest) {
+        let wanted = awake.contains(image).then(|| image_of(image).manifest.clone());
+        if found.map(|found| found.bytes) != wanted {
             return Err(format!("{name}: {image} is not there, or is another"));
         }
         for blob in image_of(image).blobs.iter().map(|number| &BLOB[*number]) {
@@ -374,6 +384,36 @@ async fn told(store: &Store, repository: &RepositoryPath, wanted: &Contents) -> 
         }
     }
     Ok(())
+}
+
+/// The images that can be pulled; those that are on their way out of the archive may or may not.
+async fn awake(store: &Store, repository: &RepositoryPath, wanted: &Contents) -> Outcome<BTreeSet<Digest>> {
+    let mut awake = BTreeSet::new();
+    for image in wanted.images.keys() {
+        let detail = store
+            .image_detail(repository, &Reference::Digest(*image))
+            .await
+            .unwrap();
+        let status = detail.map(|detail| detail.status);
+        let is_right = match wanted.hidden.get(image) {
+            None => status == Some(ImageStatus::Active),
+            Some(ImageStatus::Activating) => {
+                matches!(status, Some(ImageStatus::Active | ImageStatus::Activating))
+            }
+            Some(hidden) => status.as_ref() == Some(hidden),
+        };
+        if !is_right {
+            let hidden = wanted.hidden.get(image);
+            return Err(format!(
+                "{}: {image} is {status:?} instead of {hidden:?}",
+                repository.name
+            ));
+        }
+        if status == Some(ImageStatus::Active) {
+            awake.insert(*image);
+        }
+    }
+    Ok(awake)
 }
 
 async fn end(under_way: UnderWay) -> Outcome<()> {

@@ -76,6 +76,11 @@ impl BlobInventory for FsBlobStore {
             .await??)
     }
 
+    async fn classes(&self, blob: &Digest) -> Result<Vec<StorageClass>, BlobError> {
+        let blob = *blob;
+        Ok(self.blocking(move |inner| inner.classes_of(&blob)).await??)
+    }
+
     async fn open(&self, blob: &Digest) -> Result<Option<StoredBlob>, BlobError> {
         let blob = *blob;
         // Not one that is open for readers: its file may be gone.
@@ -128,15 +133,21 @@ impl Inner {
         Ok(found)
     }
 
-    /// Where the file of a blob is, if it is anywhere.
-    fn class_of(&self, blob: &Digest) -> io::Result<StorageClass> {
+    /// Where there are files of a blob; where it is read is the first.
+    fn classes_of(&self, blob: &Digest) -> io::Result<Vec<StorageClass>> {
         let _held = self.moves.hold(blob);
+        let mut found = Vec::new();
         for class in CLASSES {
             if identity(&self.layout.blob_in(blob, class))?.is_some() {
-                return Ok(class);
+                found.push(class);
             }
         }
-        Ok(StorageClass::Standard)
+        Ok(found)
+    }
+
+    /// Where the file of a blob is read, if it is anywhere.
+    fn class_of(&self, blob: &Digest) -> io::Result<StorageClass> {
+        Ok(self.classes_of(blob)?.first().copied().unwrap_or_default())
     }
 
     fn quarantine(&self, blob: &Digest, expected: &BlobIdentity) -> io::Result<bool> {
@@ -315,6 +326,22 @@ mod tests {
         std::fs::remove_file(store.inner.layout.blob(&blob)).unwrap();
         assert!(BlobInventory::open(&store, &blob).await.unwrap().is_none());
         assert!(store.identity(&blob).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn it_is_told_where_the_bytes_of_a_blob_are() {
+        use StorageClass::{Archive, Standard};
+        let folder = tempfile::tempdir().unwrap();
+        let store = FsBlobStore::open(folder.path()).unwrap();
+        let content = vec![7; 100_000];
+        let blob = push(&store, Algorithm::Sha256, &content).await;
+        assert_eq!(store.classes(&blob).await.unwrap(), [Standard]);
+        store.place(&blob, Archive).await.unwrap();
+        assert_eq!(store.classes(&blob).await.unwrap(), [Archive]);
+        push(&store, Algorithm::Sha256, &content).await;
+        assert_eq!(store.classes(&blob).await.unwrap(), [Standard, Archive]);
+        crate::store::delete_blob(&store, &blob).await.unwrap();
+        assert!(store.classes(&blob).await.unwrap().is_empty());
     }
 
     #[tokio::test]
