@@ -18,7 +18,7 @@ use crate::data_sources::{
     CallerIdentity, Image, Images, LifecyclePolicyDocument, PolicyDocument, Registry, Repositories, RepositoryData,
 };
 use crate::diagnostics;
-use crate::ephemeral::{AuthorizationToken, RoleSession};
+use crate::ephemeral::{AuthorizationToken, RoleSession, ServiceAccountToken};
 use crate::functions::{BuildImageUri, LifecyclePolicyMatches, NormalizePolicy, ParseArn, ParseImageUri};
 use crate::noun::{managed, whole};
 use crate::resources::{
@@ -186,6 +186,7 @@ impl Provider for HytheProvider {
             .data_source::<Registry>()
             .ephemeral::<AuthorizationToken>()
             .ephemeral::<RoleSession>()
+            .ephemeral::<ServiceAccountToken>()
             .function::<ParseImageUri>()
             .function::<BuildImageUri>()
             .function::<ParseArn>()

@@ -252,7 +252,7 @@ impl ControlPlane {
     }
 }
 
-fn unknown_user(account: &AccountId, user: &UserName) -> UnknownPrincipal {
+pub(crate) fn unknown_user(account: &AccountId, user: &UserName) -> UnknownPrincipal {
     UnknownPrincipal {
         noun: Noun::User,
         name: user.to_string(),

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Authorization tokens: create, renew, revoke.
 
-use hythe_access::{Action, Caller, Granted, Principal, PrincipalArn, ScopeEntry, Secret, TokenScope, kinds};
+use std::sync::Arc;
+
+use hythe_access::{
+    Action, Caller, Granted, Lineage, Principal, PrincipalArn, ScopeEntry, Secret, TokenScope, UserName, kinds,
+};
 use hythe_meta::{KeepTokenError, MAX_TOKENS_KEPT, StoreError};
+use hythe_model::AccountId;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::access_key::unknown_user;
 use crate::gate::{Mint, MintError, Origin, TokenId};
-use crate::{ControlPlane, CryptoError};
+use crate::principal::BoundaryError;
+use crate::{Bounded, ControlPlane, CryptoError, UnknownPrincipal};
 
 /// The shortest life of a token, in seconds.
 pub const MIN_TOKEN_SECONDS: u32 = 60;
@@ -63,6 +70,35 @@ pub enum CreateTokenError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why no token was made for a user.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateUserTokenError {
+    /// There is no such user.
+    #[error(transparent)]
+    UserUnknown(#[from] UnknownPrincipal),
+    /// The caller would get around its own boundary.
+    #[error(transparent)]
+    Bounded(#[from] Bounded),
+    /// No token was made.
+    #[error(transparent)]
+    Token(#[from] CreateTokenError),
+}
+
+impl From<StoreError> for CreateUserTokenError {
+    fn from(error: StoreError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl From<BoundaryError> for CreateUserTokenError {
+    fn from(error: BoundaryError) -> Self {
+        match error {
+            BoundaryError::Bounded(error) => error.into(),
+            BoundaryError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Why a token was not renewed.
@@ -183,6 +219,43 @@ impl ControlPlane {
         granted: &Granted<kinds::GetAuthorizationToken>,
         request: TokenRequest,
     ) -> Result<CreatedToken, CreateTokenError> {
+        let caller = granted.caller();
+        self.make_token(caller, &caller.principal, request).await
+    }
+
+    /// Makes a token for a user, with the user's rights. It ends no later than the caller's own credentials, is limited to
+    /// what those are limited to, and is revoked with them.
+    #[tracing::instrument(name = "user_token.create", skip_all, fields(user.name = %user))]
+    pub async fn create_user_token(
+        &self,
+        granted: &Granted<kinds::CreateUserToken>,
+        user: &UserName,
+        request: TokenRequest,
+    ) -> Result<CreatedToken, CreateUserTokenError> {
+        let (account, by) = (granted.resource(), granted.caller());
+        let record = self.store().user(account, user).await?;
+        let record = record.ok_or_else(|| unknown_user(account, user))?;
+        self.check_boundary(by, account, record.boundary.as_ref()).await?;
+        let bearer = Caller {
+            scopes: Arc::clone(&by.scopes),
+            lineage: Arc::new(Lineage {
+                issued_at: None,
+                role_created_at: None,
+                user_created_at: Some(record.created_at),
+                ..(*by.lineage).clone()
+            }),
+            ..Caller::of(Principal::User(account.clone(), user.clone()))
+        };
+        Ok(self.make_token(&bearer, &by.principal, request).await?)
+    }
+
+    /// Makes a token for the principal of `bearer` with its credentials; `by` has one more.
+    async fn make_token(
+        &self,
+        bearer: &Caller,
+        by: &Principal,
+        request: TokenRequest,
+    ) -> Result<CreatedToken, CreateTokenError> {
         let duration =
             check_duration(request.duration_seconds.unwrap_or(MAX_TOKEN_SECONDS)).ok_or(CreateTokenError::Duration)?;
         let lifetime = if request.is_renewable {
@@ -197,7 +270,7 @@ impl ControlPlane {
             lease_seconds,
             origin: Origin::Api,
         };
-        let minted = self.gate().mint(granted.caller(), mint).map_err(|error| match error {
+        let minted = self.gate().mint(bearer, mint).map_err(|error| match error {
             MintError::TooLong => CreateTokenError::TooLong,
             MintError::TooDeep => CreateTokenError::TooDeep,
             MintError::Crypto(error) => CreateTokenError::Crypto(error),
@@ -206,7 +279,7 @@ impl ControlPlane {
         let mut expires_at = minted.expires_at;
         if request.is_renewable {
             expires_at = expires_at.min(later(minted.issued_at, duration.1));
-            let owner = owner(&granted.caller().principal);
+            let owner = owner(by);
             self.store()
                 .create_lease(&id, expires_at, minted.expires_at, &owner, minted.issued_at)
                 .await
@@ -234,11 +307,37 @@ impl ControlPlane {
         duration_seconds: Option<u32>,
     ) -> Result<Timestamp, RenewTokenError> {
         let caller = granted.caller();
-        let ended = || RenewTokenError::Ended(id.to_owned());
         let token = TokenId::parse(id).ok_or_else(|| RenewTokenError::Invalid(id.to_owned()))?;
         if !self.owns(caller, &token) {
             return Err(RenewTokenError::Foreign(caller.principal.clone()));
         }
+        self.extend_token(caller, (id, &token), duration_seconds).await
+    }
+
+    /// Extends the life of a renewable token of a user's, as [`Self::renew_token`] does.
+    #[tracing::instrument(name = "user_token.renew", skip_all, fields(user.name = %user))]
+    pub async fn renew_user_token(
+        &self,
+        granted: &Granted<kinds::CreateUserToken>,
+        user: &UserName,
+        id: &str,
+        duration_seconds: Option<u32>,
+    ) -> Result<Timestamp, RenewTokenError> {
+        let (caller, account) = (granted.caller(), granted.resource());
+        let token = TokenId::parse(id).ok_or_else(|| RenewTokenError::Invalid(id.to_owned()))?;
+        if !self.is_of_user(&token, account, user) {
+            return Err(RenewTokenError::Foreign(caller.principal.clone()));
+        }
+        self.extend_token(caller, (id, &token), duration_seconds).await
+    }
+
+    async fn extend_token(
+        &self,
+        caller: &Caller,
+        (id, token): (&str, &TokenId),
+        duration_seconds: Option<u32>,
+    ) -> Result<Timestamp, RenewTokenError> {
+        let ended = || RenewTokenError::Ended(id.to_owned());
         let lease_seconds = token
             .lease_seconds()
             .ok_or_else(|| RenewTokenError::NotRenewable(id.to_owned()))?;
@@ -267,9 +366,30 @@ impl ControlPlane {
         if !(is_own || (caller.scopes.is_empty() && self.owns(caller, &token))) {
             return Err(RevokeTokenError::Foreign(caller.principal.clone()));
         }
+        self.end_token(id, &token, &caller.principal).await
+    }
+
+    /// Revokes a token of a user's. One that has ended is revoked already.
+    #[tracing::instrument(name = "user_token.revoke", skip_all, fields(user.name = %user))]
+    pub async fn revoke_user_token(
+        &self,
+        granted: &Granted<kinds::CreateUserToken>,
+        user: &UserName,
+        id: &str,
+    ) -> Result<(), RevokeTokenError> {
+        let account = granted.resource();
+        let token = TokenId::parse(id).ok_or_else(|| RevokeTokenError::Invalid(id.to_owned()))?;
+        if !self.is_of_user(&token, account, user) {
+            return Err(RevokeTokenError::Foreign(granted.caller().principal.clone()));
+        }
+        self.end_token(id, &token, &granted.caller().principal).await
+    }
+
+    /// Revokes a token; `by` has revoked one more.
+    async fn end_token(&self, id: &str, token: &TokenId, by: &Principal) -> Result<(), RevokeTokenError> {
         let now = self.clock().now();
         if token.expires_at() > now {
-            let owner = owner(&caller.principal);
+            let owner = owner(by);
             self.store()
                 .revoke_token(id, token.expires_at(), &owner, now)
                 .await
@@ -280,6 +400,11 @@ impl ControlPlane {
             self.gate().revocations().revoke(id);
         }
         Ok(())
+    }
+
+    fn is_of_user(&self, token: &TokenId, account: &AccountId, user: &UserName) -> bool {
+        let principal = Principal::User(account.clone(), user.clone());
+        token.is_of(self.gate().keys(), &principal)
     }
 
     fn owns(&self, caller: &Caller, token: &TokenId) -> bool {

@@ -360,6 +360,7 @@ impl AccessGate {
                 .map(Timestamp::as_second)
                 .filter(|since| *since != iat),
             role_created: caller.lineage.role_created_at.filter(|_| role.is_some()).map(millis),
+            user_created: caller.lineage.user_created_at.map(millis),
             exp,
         };
         let key = self.signing.current(self.clock.now()).ok_or(CryptoError)?;
@@ -393,19 +394,25 @@ impl AccessGate {
         if let Some(id) = &caller.lineage.access_key_id {
             match self.access_key(id).await? {
                 None => return Err(AuthenticationError::Revoked),
-                Some(key) if !is_key_of(&key, &caller.principal) => return Err(AuthenticationError::Revoked),
+                Some(key) if !is_of_another(caller) && !is_key_of(&key, &caller.principal) => {
+                    return Err(AuthenticationError::Revoked);
+                }
                 Some(key) if !key.is_active => return Err(AuthenticationError::Inactive),
-                // A session of a role ends with whoever opened it.
-                Some(key) if is_role(&caller.principal) => {
+                // What somebody else made ends with whoever did.
+                Some(key) if is_of_another(caller) => {
                     self.require_active(&principal_of(&key), now).await?;
                 }
                 Some(_) => {}
             }
         }
         let facts = self.require_active(&caller.principal, now).await?;
-        // A role that was deleted and created anew is another one, whose name alone is the same.
-        let is_another = |facts: &PrincipalFacts| caller.lineage.role_created_at != Some(facts.created_at());
-        if is_role(&caller.principal) && facts.is_some_and(|facts| is_another(&facts)) {
+        // A role, or a user, that was deleted and created anew is another one, whose name alone is the same.
+        let created_at = match &caller.principal {
+            Principal::Role(_) => caller.lineage.role_created_at,
+            _ => caller.lineage.user_created_at,
+        };
+        let is_another = |facts: &PrincipalFacts| created_at != Some(facts.created_at());
+        if is_of_another(caller) && facts.is_some_and(|facts| is_another(&facts)) {
             return Err(AuthenticationError::Revoked);
         }
         Ok(caller.clone())
@@ -748,8 +755,9 @@ fn principal_of(key: &AccessKeyRecord) -> Principal {
     }
 }
 
-fn is_role(principal: &Principal) -> bool {
-    matches!(principal, Principal::Role(_))
+/// Whether the credentials were made by somebody else than the principal: a session of a role, or a token for a user.
+fn is_of_another(caller: &Caller) -> bool {
+    matches!(caller.principal, Principal::Role(_)) || caller.lineage.user_created_at.is_some()
 }
 
 fn is_key_of(key: &AccessKeyRecord, principal: &Principal) -> bool {

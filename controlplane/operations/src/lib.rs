@@ -59,8 +59,8 @@ pub use audit::{
     AuditEventsError, AuditExpectation, AuditMetrics, AuditQuery, AuditQueue, DEFAULT_MAX_WAITING_BYTES, WhenFull,
 };
 pub use authorization_token::{
-    CreateTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError, RevokeTokenError,
-    TokenRequest, parse_scope,
+    CreateTokenError, CreateUserTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError,
+    RevokeTokenError, TokenRequest, parse_scope,
 };
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 use hythe_access::{
-    ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_shared,
+    Action, ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_shared,
 };
 use hythe_model::{AccountId, Digest, ParseError, RepositoryName, RepositoryPath, Tag};
 use hythe_operations::{ControlPlane, PolicyRef};
@@ -136,7 +136,12 @@ impl Context {
             Resource::Role(role) => role.to_string(),
         });
         let about = match resource.clone().into() {
-            Resource::Registry(account) if A::ACTION.as_str().starts_with("iam:") => self.about(&account),
+            // Tokens of a user are as much about the user as its keys are.
+            Resource::Registry(account)
+                if A::ACTION.as_str().starts_with("iam:") || A::ACTION == Action::CreateUserToken =>
+            {
+                self.about(&account)
+            }
             Resource::Registry(_) | Resource::Repository(_) | Resource::Role(_) => None,
         };
         let named;

@@ -13,13 +13,13 @@ use hythe_model::ResourceTagError;
 use hythe_operations::{
     AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
-    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreationTemplateError,
-    CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError, DeletePrincipalError,
-    DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DocumentError, EncryptionError,
-    GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError,
-    ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
-    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
-    PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
+    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreateUserTokenError,
+    CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError,
+    DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DocumentError,
+    EncryptionError, GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError,
+    LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy,
+    NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
+    PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
     PutRegistrySettingsError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, RepositoryAccessError,
     RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
     RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
@@ -553,6 +553,16 @@ impl From<CreateTokenError> for Problem {
             CreateTokenError::TooDeep | CreateTokenError::TooMany => Self::new(code::LIMIT_EXCEEDED, &error),
             CreateTokenError::Crypto(error) => error.into(),
             CreateTokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CreateUserTokenError> for Problem {
+    fn from(error: CreateUserTokenError) -> Self {
+        match error {
+            CreateUserTokenError::UserUnknown(error) => error.into(),
+            CreateUserTokenError::Bounded(error) => error.into(),
+            CreateUserTokenError::Token(error) => error.into(),
         }
     }
 }

@@ -45,6 +45,7 @@ async fn furnish(world: &World) {
 
 /// A request that would be good for the owner, for each row of the table.
 fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (String, Option<Value>) {
+    let is_of_users = info.path.starts_with("/api/v1/users");
     let is_of_policies = info.path.starts_with("/api/v1/policies");
     let policy = if is_of_policies { "deploy" } else { "ReadOnly" };
     let path = info
@@ -52,7 +53,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{repositoryName}", "team-a%2Fweb")
         .replace("{imageDigest}", digest)
         .replace("{imageTag}", "v1")
-        .replace("{tokenId}", token)
+        .replace("{tokenId}", if is_of_users { key } else { token })
         .replace("{userName}", "ada")
         .replace("{sid}", "Share")
         .replace("{principalArn}", &EXCLUDED.replace(':', "%3A").replace('/', "%2F"))
@@ -80,7 +81,9 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "RegisterPullTimeUpdateExclusion" => json!({ "principalArn": "arn:aws:iam::000000000000:role/new" }),
         "PutTag" => json!({ "imageDigest": digest }),
         "CreateAuthorizationToken"
+        | "CreateUserAuthorizationToken"
         | "RenewAuthorizationToken"
+        | "RenewUserAuthorizationToken"
         | "RestoreImage"
         | "RollBackTag"
         | "StartLifecyclePolicyPreview"
@@ -191,6 +194,12 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
             let run = world.call(&world.root, "POST", &format!("{path}/runs")).send().await;
             return Some(run.expect(202).text("/runId"));
         }
+    }
+    if info.path.starts_with("/api/v1/users") && info.path.contains("{tokenId}") {
+        let made = world
+            .post("/api/v1/users/ada/authorization-tokens", json!({ "renewable": true }))
+            .await;
+        return Some(made.expect(201).text("/tokenId"));
     }
     if info.path.contains("{scrubId}") {
         let scrub = world.post("/api/v1/scrubs", json!({})).await;

@@ -597,3 +597,185 @@ async fn what_is_no_id_of_a_token_is_not_taken_for_one() {
     let renewal = world.post(&format!("{path}/renewals"), json!({})).await;
     renewal.expect_code(400, "InvalidParameterException");
 }
+
+const CI: &str = "/api/v1/users/ci/authorization-tokens";
+
+async fn token_of_ci(world: &World, auth: &Auth, body: Value) -> Reply {
+    world.call(auth, "POST", CI).json(&body).send().await
+}
+
+/// Somebody who may make tokens of one user, and nothing else.
+async fn maker(world: &World, boundary: Option<&str>) -> Auth {
+    let policy = json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Action": "hythe:CreateUserToken", "Resource": "arn:aws:iam::000000000000:user/ci" } });
+    let policy = json!({ "policyName": "make", "policyDocument": policy.to_string() });
+    world.post("/api/v1/policies", policy).await;
+    let maker = world.user("maker", &["make"]).await;
+    if let Some(boundary) = boundary {
+        let change = json!({ "permissionsBoundary": boundary });
+        let path = "/api/v1/users/maker";
+        world
+            .call(&world.root, "PATCH", path)
+            .json(&change)
+            .send()
+            .await
+            .expect(200);
+    }
+    maker
+}
+
+#[tokio::test]
+async fn a_token_for_a_user_may_what_the_user_may() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    world.user("ci", &["ReadOnly"]).await;
+    let maker = maker(&world, None).await;
+    let made = token_of_ci(&world, &maker, json!({ "durationSeconds": 60 })).await;
+    let id = made.expect(201).text("/tokenId");
+    assert_eq!(made.header("location"), format!("{CI}/{id}"));
+    let bearer = Auth::Bearer(made.text("/password"));
+    assert_eq!(
+        who(&world, &bearer).await.text("/arn"),
+        "arn:aws:iam::000000000000:user/ci"
+    );
+    let repository = "/api/v1/repositories/team-a%2Fweb";
+    world.call(&bearer, "GET", repository).send().await.expect(200);
+    let delete = world.call(&bearer, "DELETE", repository).send().await;
+    delete.expect_code(403, "AccessDeniedException");
+    // The maker itself may not even look.
+    let look = world.call(&maker, "GET", repository).send().await;
+    look.expect_code(403, "AccessDeniedException");
+    // A token of the user's makes others, which are as those of the maker are.
+    world.clock.advance_seconds(59);
+    who(&world, &bearer).await.expect(200);
+    world.clock.advance_seconds(1);
+    who(&world, &bearer).await.expect_code(401, "ExpiredTokenException");
+
+    // Of one user, and of none that is not there.
+    for (user, status) in [("maker", 403), ("nobody", 403)] {
+        let path = format!("/api/v1/users/{user}/authorization-tokens");
+        let refused = world.call(&maker, "POST", &path).json(&json!({})).send().await;
+        refused.expect(status);
+    }
+    let unknown = "/api/v1/users/nobody/authorization-tokens";
+    let unknown = world.post(unknown, json!({})).await;
+    unknown.expect_code(404, "ResourceNotFoundException");
+}
+
+#[tokio::test]
+async fn a_token_for_a_user_ends_with_whoever_made_it_and_with_the_user() {
+    let world = World::new().await;
+    world.user("ci", &["ReadOnly"]).await;
+    let maker = maker(&world, None).await;
+    let Auth::Basic(key, _) = &maker else {
+        panic!("an access key")
+    };
+    let bearer = async |auth: &Auth| {
+        let made = token_of_ci(&world, auth, json!({})).await;
+        Auth::Bearer(made.expect(201).text("/password"))
+    };
+    let change = async |path: &str, body: Value| {
+        let changed = world.call(&world.root, "PATCH", path).json(&body).send().await;
+        changed.expect(200);
+    };
+    let token = bearer(&maker).await;
+    let (_, inner) = token_from(&world, &token).await;
+
+    // With the key that it was made with, and with the maker; what was made with it ends, too.
+    let key = format!("/api/v1/users/maker/access-keys/{key}");
+    change(&key, json!({ "status": "Inactive" })).await;
+    for auth in [&token, &inner] {
+        who(&world, auth).await.expect(401);
+    }
+    change(&key, json!({ "status": "Active" })).await;
+    for auth in [&token, &inner] {
+        who(&world, auth).await.expect(200);
+    }
+    for user in ["maker", "ci"] {
+        let path = format!("/api/v1/users/{user}");
+        change(&path, json!({ "isDisabled": true })).await;
+        who(&world, &token).await.expect(401);
+        change(&path, json!({ "isDisabled": false })).await;
+        who(&world, &token).await.expect(200);
+    }
+    // Another user of the same name is another user.
+    let path = "/api/v1/users/ci";
+    world.call(&world.root, "DELETE", path).send().await.expect(200);
+    world.clock.advance_seconds(1);
+    world.user("ci", &["FullAccess"]).await;
+    for auth in [&token, &inner] {
+        who(&world, auth).await.expect(401);
+    }
+    who(&world, &bearer(&maker).await).await.expect(200);
+}
+
+async fn token_from(world: &World, auth: &Auth) -> (String, Auth) {
+    token(world, auth, json!({})).await
+}
+
+#[tokio::test]
+async fn nobody_gets_more_rights_by_a_token_for_a_user() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    world.user("ci", &["FullAccess"]).await;
+    // What limits the credentials limits what is made with them.
+    let scope = json!({ "scope": [{ "repositories": ["*"], "actions": ["hythe:CreateUserToken", "ecr:DescribeRepositories"] }] });
+    let (_, limited) = token(&world, &world.root, scope).await;
+    let made = token_of_ci(&world, &limited, json!({})).await;
+    let made = Auth::Bearer(made.expect(201).text("/password"));
+    let repository = "/api/v1/repositories/team-a%2Fweb";
+    world.call(&made, "GET", repository).send().await.expect(200);
+    let delete = world.call(&made, "DELETE", repository).send().await;
+    delete.expect_code(403, "AccessDeniedException");
+    // And ends no later.
+    let (_, short) = token(&world, &world.root, json!({ "durationSeconds": 60 })).await;
+    let made = token_of_ci(&world, &short, json!({ "durationSeconds": 3600 })).await;
+    assert_eq!(made.text("/expiresAt"), "2026-11-01T00:01:00Z");
+    // Whoever is limited by a boundary makes none for somebody who is not.
+    let bounded = maker(&world, Some("FullAccess")).await;
+    let refused = token_of_ci(&world, &bounded, json!({})).await;
+    refused.expect_code(403, "AccessDeniedException");
+    assert!(refused.text("/detail").contains("boundary"), "{:?}", refused.body);
+}
+
+#[tokio::test]
+async fn whoever_may_make_tokens_of_a_user_extends_and_revokes_them() {
+    let world = World::new().await;
+    world.user("ci", &[]).await;
+    let maker = maker(&world, None).await;
+    let lease = json!({ "durationSeconds": 60, "renewable": true });
+    let made = token_of_ci(&world, &maker, lease).await;
+    let (id, bearer) = (made.text("/tokenId"), Auth::Bearer(made.text("/password")));
+    world.clock.advance_seconds(50);
+    // Not as one of the maker's own.
+    let renewals = |base: &str| format!("{base}/{id}/renewals");
+    let own = world
+        .call(&maker, "POST", &renewals(TOKENS))
+        .json(&json!({}))
+        .send()
+        .await;
+    own.expect_code(403, "AccessDeniedException");
+    let renewed = world.call(&maker, "POST", &renewals(CI)).json(&json!({})).send().await;
+    assert_eq!(renewed.expect(200).text("/expiresAt"), "2026-11-01T00:01:50Z");
+    world.clock.advance_seconds(50);
+    who(&world, &bearer).await.expect(200);
+    // Nor as one of somebody else's.
+    let (foreign, _) = token(&world, &world.root, json!({ "renewable": true })).await;
+    for (method, path) in [
+        ("POST", format!("{CI}/{foreign}/renewals")),
+        ("DELETE", format!("{CI}/{foreign}")),
+    ] {
+        let call = world.call(&world.root, method, &path);
+        let refused = if method == "POST" {
+            call.json(&json!({})).send().await
+        } else {
+            call.send().await
+        };
+        refused.expect_code(403, "AccessDeniedException");
+    }
+    for _ in 0..2 {
+        let revoked = world.call(&maker, "DELETE", &format!("{CI}/{id}")).send().await;
+        assert_eq!(revoked.expect(200).text("/tokenId"), id);
+    }
+    who(&world, &bearer).await.expect(401);
+}

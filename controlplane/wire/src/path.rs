@@ -244,6 +244,24 @@ pub fn renewals(id: &str) -> String {
     format!("{}/renewals", authorization_token(id))
 }
 
+/// `POST` makes an authorization token for a user.
+#[must_use]
+pub fn user_authorization_tokens(user: &str) -> String {
+    format!("{}/authorization-tokens", self::user(user))
+}
+
+/// One authorization token of a user, by its id.
+#[must_use]
+pub fn user_authorization_token(user: &str, id: &str) -> String {
+    format!("{}/{}", user_authorization_tokens(user), segment(id))
+}
+
+/// `POST` renews a renewable authorization token of a user.
+#[must_use]
+pub fn user_renewals(user: &str, id: &str) -> String {
+    format!("{}/renewals", user_authorization_token(user, id))
+}
+
 /// The keys that sign tokens: `GET` lists, `POST` makes a new one.
 #[must_use]
 pub fn signing_keys() -> String {

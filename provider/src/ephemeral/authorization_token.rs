@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `hythe_authorization_token`.
 
-use std::time::Duration;
-
 use hythe_model::{AccountId, RepositoryName};
-use hythe_wire::{CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, TokenScopeEntry};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use tfplugin::{Attr, Call, Diagnostic, Diagnostics, EphemeralResource, Object, Opened, Path, Renewed, Result, Schema};
+use hythe_wire::{CreateAuthorizationToken, TokenScopeEntry};
+use tfplugin::{Attr, Call, Diagnostics, EphemeralResource, Object, Opened, Path, Renewed, Result, Schema};
 
+use super::lease::{DEFAULT_TTL_SECONDS, Lease, Shown, life, renewal};
 use crate::argument::{invalid, parsed, parses};
 use crate::connection::Connection;
 use crate::diagnostics;
-
-/// The life of a token that says nothing else, in seconds: Terraform does not revoke it after an interrupt.
-const DEFAULT_TTL_SECONDS: u32 = 900;
 
 /// The most entries in a scope, and in each list of an entry.
 const MAX_SCOPE: usize = 50;
@@ -66,21 +60,62 @@ pub struct Scope {
     pub registry_id: Attr<String>,
 }
 
-/// What `renew` and `close` have to know.
-#[derive(Debug, Deserialize, Serialize)]
-struct Lease {
-    token_id: String,
-    ttl: u32,
-    expires_at: Timestamp,
-}
-
 impl EphemeralResource for AuthorizationToken {
     const NAME: &'static str = "authorization_token";
     type Client = Connection;
 
     fn validate(config: &Self) -> Diagnostics {
+        Scope::validate_all(&config.scope)
+    }
+
+    async fn open(cx: &Call<Connection>, config: Self) -> Result<Opened<Self>> {
+        let connection = Connection::of(cx).await?;
+        let ttl = config.ttl.unwrap_or(DEFAULT_TTL_SECONDS);
+        let request = CreateAuthorizationToken {
+            scope: Scope::all_to_wire(&config.scope)?,
+            duration_seconds: Some(ttl),
+            renewable: Some(true),
+        };
+        let made = connection
+            .send(cx, || connection.client.create_authorization_token(&request))
+            .await;
+        let made = made.map_err(|error| diagnostics::failed("make an authorization token", &error))?;
+        let private = Lease::of(&made, ttl, None).to_bytes();
+        let Shown {
+            user_name,
+            password,
+            authorization_token,
+            proxy_endpoint,
+            expires_at,
+        } = Shown::from(&made);
+        Ok(Opened {
+            renew_at: Some(renewal(connection.clock.now(), ttl)),
+            private,
+            result: Self {
+                ttl: ttl.into(),
+                user_name,
+                password,
+                authorization_token,
+                proxy_endpoint,
+                expires_at,
+                ..config
+            },
+        })
+    }
+
+    async fn renew(cx: &Call<Connection>, private: Vec<u8>) -> Result<Renewed> {
+        Lease::renew(cx, &private).await
+    }
+
+    async fn close(cx: &Call<Connection>, private: Vec<u8>) -> Result<()> {
+        Lease::close(cx, &private).await
+    }
+}
+
+impl Scope {
+    pub(super) fn validate_all(scopes: &Attr<Vec<Self>>) -> Diagnostics {
         let mut diagnostics = Diagnostics::new();
-        let Some(scope) = config.scope.known() else {
+        let Some(scope) = scopes.known() else {
             return diagnostics;
         };
         let mut check = |path: Path, count: Option<usize>, max: usize| {
@@ -105,90 +140,11 @@ impl EphemeralResource for AuthorizationToken {
         diagnostics
     }
 
-    async fn open(cx: &Call<Connection>, config: Self) -> Result<Opened<Self>> {
-        let connection = Connection::of(cx).await?;
-        let ttl = config.ttl.unwrap_or(DEFAULT_TTL_SECONDS);
-        let scope = config
-            .scope
-            .known()
-            .map(|scope| scope.iter().map(Scope::to_wire).collect::<Result<_>>())
-            .transpose()?;
-        let request = CreateAuthorizationToken {
-            scope,
-            duration_seconds: Some(ttl),
-            renewable: Some(true),
-        };
-        let made = connection
-            .send(cx, || connection.client.create_authorization_token(&request))
-            .await;
-        let made = made.map_err(|error| diagnostics::failed("make an authorization token", &error))?;
-        let lease = Lease {
-            token_id: made.token_id,
-            ttl,
-            expires_at: made.expires_at,
-        };
-        Ok(Opened {
-            renew_at: Some(renewal(connection.clock.now(), ttl)),
-            private: lease.to_bytes(),
-            result: Self {
-                ttl: ttl.into(),
-                user_name: made.user_name.into(),
-                password: made.password.expose().into(),
-                authorization_token: made.authorization_token.expose().into(),
-                proxy_endpoint: made.proxy_endpoint.into(),
-                expires_at: made.expires_at.to_string().into(),
-                ..config
-            },
-        })
+    pub(super) fn all_to_wire(scopes: &Attr<Vec<Self>>) -> Result<Option<Vec<TokenScopeEntry>>> {
+        let scopes = scopes.known().map(|scopes| scopes.iter().map(Self::to_wire).collect());
+        scopes.transpose()
     }
 
-    async fn renew(cx: &Call<Connection>, private: Vec<u8>) -> Result<Renewed> {
-        let connection = Connection::of(cx).await?;
-        let lease = Lease::from_bytes(&private)?;
-        let renew = || {
-            connection
-                .client
-                .renew_authorization_token(&lease.token_id, Some(lease.ttl))
-        };
-        let renewed = cx.until_stopped(connection.send(cx, renew)).await?;
-        let renewed =
-            renewed.map_err(|error| diagnostics::failed("extend the life of an authorization token", &error))?;
-        let renew_at = lease
-            .goes_on(renewed.expires_at)
-            .then(|| renewal(connection.clock.now(), lease.ttl));
-        let lease = Lease {
-            expires_at: renewed.expires_at,
-            ..lease
-        };
-        Ok(Renewed {
-            renew_at,
-            private: Some(lease.to_bytes()),
-        })
-    }
-
-    async fn close(cx: &Call<Connection>, private: Vec<u8>) -> Result<()> {
-        let connection = Connection::of(cx).await?;
-        let lease = Lease::from_bytes(&private)?;
-        let revoked = connection
-            .send(cx, || connection.client.revoke_authorization_token(&lease.token_id))
-            .await;
-        if let Err(error) = revoked {
-            // What the token was made for is done: that must not become a failure now.
-            let why = diagnostics::failed("revoke", &error)
-                .into_iter()
-                .map(|it| it.detail)
-                .collect::<String>();
-            let detail = format!(
-                "It ends by itself, {} seconds after it was last extended. {why}",
-                lease.ttl
-            );
-            cx.report(Diagnostic::warning("Authorization token was not revoked", detail));
-        }
-        Ok(())
-    }
-}
-
-impl Scope {
     fn to_wire(&self) -> Result<TokenScopeEntry> {
         let texts = |name: &str, items: &Attr<Vec<Attr<String>>>| -> Result<Vec<String>> {
             items
@@ -205,45 +161,6 @@ impl Scope {
                 None => None,
             },
         })
-    }
-}
-
-impl Lease {
-    fn to_bytes(&self) -> Vec<u8> {
-        // Texts, a number and a time always have a JSON form.
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|_| {
-            Diagnostics::error(
-                "Unknown authorization token",
-                "Terraform's note about the token is not of this provider's form.",
-            )
-        })
-    }
-
-    /// Whether a life that was extended to `end` can be extended once more: the server stops after 12 hours in all, which
-    /// shows in an end that moves less than the time that has passed.
-    fn goes_on(&self, end: Timestamp) -> bool {
-        let moved = end.duration_since(self.expires_at).as_secs();
-        moved * 3 >= i64::from(self.ttl)
-    }
-}
-
-/// When to extend a life of `ttl` seconds that starts now: with a third of it left. The server's clock plays no part, as it
-/// may differ from this machine's.
-fn renewal(now: Timestamp, ttl: u32) -> std::time::SystemTime {
-    std::time::SystemTime::from(now) + Duration::from_secs(u64::from(ttl) * 2 / 3)
-}
-
-fn life(seconds: &u32) -> Result<(), String> {
-    if (MIN_TOKEN_SECONDS..=MAX_TOKEN_SECONDS).contains(seconds) {
-        Ok(())
-    } else {
-        Err(format!(
-            "It must be {MIN_TOKEN_SECONDS} to {MAX_TOKEN_SECONDS} seconds."
-        ))
     }
 }
 
@@ -321,25 +238,5 @@ mod tests {
         };
         let place = AuthorizationToken::validate(&empty).iter().next().unwrap().path.clone();
         assert_eq!(place, Path::new("scope"));
-    }
-
-    #[test]
-    fn a_life_is_extended_until_the_server_stops() {
-        let end: Timestamp = "2026-11-01T00:15:00Z".parse().unwrap();
-        let lease = Lease {
-            token_id: "t".into(),
-            ttl: 900,
-            expires_at: end,
-        };
-        assert!(lease.goes_on("2026-11-01T00:25:00Z".parse().unwrap()));
-        assert!(!lease.goes_on("2026-11-01T00:16:00Z".parse().unwrap()));
-        assert!(!lease.goes_on(end));
-        let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
-        assert_eq!(
-            Timestamp::try_from(renewal(now, 900)).unwrap().to_string(),
-            "2026-11-01T00:10:00Z"
-        );
-        assert_eq!(Lease::from_bytes(&lease.to_bytes()).unwrap().expires_at, end);
-        assert!(Lease::from_bytes(b"{}").is_err());
     }
 }

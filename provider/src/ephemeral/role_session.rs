@@ -6,6 +6,7 @@ use hythe_wire::{
 };
 use tfplugin::{Attr, Call, Diagnostic, Diagnostics, EphemeralResource, Opened, Path, Result, Schema};
 
+use super::lease::Shown;
 use crate::argument::invalid;
 use crate::connection::Connection;
 use crate::{diagnostics, iam, policy};
@@ -83,6 +84,13 @@ impl EphemeralResource for RoleSession {
         let opened = opened.map_err(|error| diagnostics::failed(&format!("take on role `{arn}`"), &error))?;
         let made = opened.token;
         connection.keep_session(&made.token_id, made.password.clone());
+        let Shown {
+            user_name,
+            password,
+            authorization_token,
+            proxy_endpoint,
+            expires_at,
+        } = Shown::from(&made);
         Ok(Opened {
             renew_at: None,
             private: made.token_id.into_bytes(),
@@ -90,11 +98,11 @@ impl EphemeralResource for RoleSession {
                 ttl: ttl.into(),
                 session_name: name.into(),
                 arn: opened.assumed_role_user.arn.into(),
-                user_name: made.user_name.into(),
-                password: made.password.expose().into(),
-                authorization_token: made.authorization_token.expose().into(),
-                proxy_endpoint: made.proxy_endpoint.into(),
-                expires_at: made.expires_at.to_string().into(),
+                user_name,
+                password,
+                authorization_token,
+                proxy_endpoint,
+                expires_at,
                 ..config
             },
         })

@@ -42,6 +42,41 @@ impl Plugin {
         }
     }
 
+    /// Opens an ephemeral resource: its result, and the whole answer.
+    async fn open(&mut self, name: &str, config: &Json) -> (Value, proto::OpenEphemeralResourceResponse) {
+        let request = proto::OpenEphemeralResourceRequest {
+            type_name: name.into(),
+            config: dynamic(config),
+            client_capabilities: None,
+        };
+        let opened = self.client.open_ephemeral_resource(request).await.unwrap().into_inner();
+        assert_eq!(words(&opened.diagnostics), "");
+        let ty = description().ephemeral_resources[name].object.ty();
+        (decoded(&ty, opened.result.as_ref()), opened)
+    }
+
+    async fn renew(&mut self, name: &str, private: Option<Vec<u8>>) -> proto::RenewEphemeralResourceResponse {
+        let request = proto::RenewEphemeralResourceRequest {
+            type_name: name.into(),
+            private,
+        };
+        self.client
+            .renew_ephemeral_resource(request)
+            .await
+            .unwrap()
+            .into_inner()
+    }
+
+    /// Closes an ephemeral resource: what is said about it.
+    async fn close(&mut self, name: &str, private: &[u8]) -> Vec<proto::Diagnostic> {
+        let request = proto::CloseEphemeralResourceRequest {
+            type_name: name.into(),
+            private: Some(private.to_vec()),
+        };
+        let closed = self.client.close_ephemeral_resource(request).await.unwrap();
+        closed.into_inner().diagnostics
+    }
+
     async fn read(&mut self, state: &Json) -> proto::ReadResourceResponse {
         let request = proto::ReadResourceRequest {
             type_name: TYPE.into(),
@@ -346,36 +381,27 @@ async fn a_read_tells_drift_and_absence() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_made_extended_and_revoked() {
-    const TOKEN: &str = "hythe_authorization_token";
+/// Opens, extends and closes a token whose requests go below `path`.
+async fn live_a_token(name: &str, mut config: Json, path: &str) {
     let mut plugin = Plugin::start().await;
-    let config = json!({
-        "scope": [{ "repositories": ["team/*"], "actions": ["ecr:BatchGetImage"] }], "ttl": null, "user_name": null, "password": null,
-        "authorization_token": null, "proxy_endpoint": null, "expires_at": null,
-    });
-    let request = proto::OpenEphemeralResourceRequest {
-        type_name: TOKEN.into(),
-        config: dynamic(&config),
-        client_capabilities: None,
-    };
-    let opened = plugin
-        .client
-        .open_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(words(&opened.diagnostics), "");
-    let result = decoded(
-        &description().ephemeral_resources[TOKEN].object.ty(),
-        opened.result.as_ref(),
-    );
+    let scope = json!([{ "repositories": ["team/*"], "actions": ["ecr:BatchGetImage"] }]);
+    config["scope"] = scope.clone();
+    for unknown in [
+        "ttl",
+        "user_name",
+        "password",
+        "authorization_token",
+        "proxy_endpoint",
+        "expires_at",
+    ] {
+        config[unknown] = Json::Null;
+    }
+    let (result, opened) = plugin.open(name, &config).await;
     assert_eq!(
         (result.get("password"), result.get("ttl")),
         (&"hunter2".into(), &900.into())
     );
-    let asked = plugin.server.seen("POST /api/v1/authorization-tokens")[0].body.clone();
-    let scope = json!([{ "repositories": ["team/*"], "actions": ["ecr:BatchGetImage"] }]);
+    let asked = plugin.server.seen(&format!("POST /api/v1/{path}"))[0].body.clone();
     assert_eq!(
         asked,
         json!({ "scope": scope, "durationSeconds": 900, "renewable": true })
@@ -387,67 +413,41 @@ async fn a_token_is_made_extended_and_revoked() {
         "a secret is in what Terraform keeps"
     );
 
-    let request = proto::RenewEphemeralResourceRequest {
-        type_name: TOKEN.into(),
-        private: opened.private,
-    };
-    let renewed = plugin
-        .client
-        .renew_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let renewed = plugin.renew(name, opened.private).await;
     assert_eq!(words(&renewed.diagnostics), "");
     assert!(
         renewed.renew_at.is_some(),
         "the server went along, so the next renewal is due"
     );
     // The stand-in's second answer has the same end: the server's limit is reached.
-    let request = proto::RenewEphemeralResourceRequest {
-        type_name: TOKEN.into(),
-        private: renewed.private,
-    };
-    let renewed = plugin
-        .client
-        .renew_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let renewed = plugin.renew(name, renewed.private).await;
     assert!(renewed.renew_at.is_none());
+    let renewals = plugin.server.seen(&format!("POST /api/v1/{path}/token-0/renewals"));
+    assert_eq!(renewals.len(), 2);
 
     assert_eq!(plugin.server.tokens(), ["token-0"]);
-    let request = proto::CloseEphemeralResourceRequest {
-        type_name: TOKEN.into(),
-        private: Some(private.clone()),
-    };
-    let closed = plugin
-        .client
-        .close_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        (words(&closed.diagnostics).as_str(), plugin.server.tokens().len()),
-        ("", 0)
-    );
+    let closed = plugin.close(name, &private).await;
+    assert_eq!((words(&closed).as_str(), plugin.server.tokens().len()), ("", 0));
 
     // A failure to revoke is a warning: what the token was made for is done.
-    plugin.server.misbehave(
-        "DELETE /api/v1/authorization-tokens",
-        [crate::server::Mischief::Refuse(500, None)],
-    );
-    let request = proto::CloseEphemeralResourceRequest {
-        type_name: TOKEN.into(),
-        private: Some(private),
-    };
-    let closed = plugin
-        .client
-        .close_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(closed.diagnostics.len(), 1);
-    assert_eq!(closed.diagnostics[0].severity(), proto::diagnostic::Severity::Warning);
+    let revocation = format!("DELETE /api/v1/{path}");
+    plugin
+        .server
+        .misbehave(&revocation, [crate::server::Mischief::Refuse(500, None)]);
+    let closed = plugin.close(name, &private).await;
+    assert_eq!(closed.len(), 1);
+    assert_eq!(closed[0].severity(), proto::diagnostic::Severity::Warning);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_extended_and_revoked() {
+    live_a_token("hythe_authorization_token", json!({}), "authorization-tokens").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_service_account_is_made_extended_and_revoked() {
+    let config = json!({ "service_account": "ci" });
+    live_a_token("hythe_service_account_token", config, "users/ci/authorization-tokens").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -460,22 +460,7 @@ async fn a_session_of_a_role_is_opened_and_revoked_by_itself() {
         "role_arn": "arn:aws:iam::222222222222:role/release", "session_name": null, "policy": policy, "ttl": 1800, "arn": null,
         "user_name": null, "password": null, "authorization_token": null, "proxy_endpoint": null, "expires_at": null,
     });
-    let request = proto::OpenEphemeralResourceRequest {
-        type_name: SESSION.into(),
-        config: dynamic(&config),
-        client_capabilities: None,
-    };
-    let opened = plugin
-        .client
-        .open_ephemeral_resource(request)
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(words(&opened.diagnostics), "");
-    let result = decoded(
-        &description().ephemeral_resources[SESSION].object.ty(),
-        opened.result.as_ref(),
-    );
+    let (result, opened) = plugin.open(SESSION, &config).await;
     assert_eq!(
         (result.get("password"), result.get("session_name"), result.get("arn")),
         (
@@ -496,23 +481,11 @@ async fn a_session_of_a_role_is_opened_and_revoked_by_itself() {
     assert!(!String::from_utf8_lossy(&private).contains("hunter3"));
 
     assert_eq!(plugin.server.tokens(), ["session-0"]);
-    let mut close = async || {
-        let request = proto::CloseEphemeralResourceRequest {
-            type_name: SESSION.into(),
-            private: Some(private.clone()),
-        };
-        plugin
-            .client
-            .close_ephemeral_resource(request)
-            .await
-            .unwrap()
-            .into_inner()
-    };
-    assert_eq!(words(&close().await.diagnostics), "");
+    assert_eq!(words(&plugin.close(SESSION, &private).await), "");
     // A second time there is nothing to revoke it with, which is no failure.
-    let again = close().await;
-    assert_eq!(again.diagnostics.len(), 1);
-    assert_eq!(again.diagnostics[0].severity(), proto::diagnostic::Severity::Warning);
+    let again = plugin.close(SESSION, &private).await;
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].severity(), proto::diagnostic::Severity::Warning);
     let revoked = plugin.server.seen("DELETE /api/v1/authorization-tokens/session-0");
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].authorization.as_deref(), Some("Bearer hunter3"));

@@ -247,7 +247,7 @@ fn answer(shared: &Shared, method: &Method, uri: &axum::http::Uri, headers: &Hea
             world.answered.extend(key.map(|key| (key, repository.clone())));
             created(&repository)
         }
-        ("POST", ["authorization-tokens"]) => {
+        ("POST", ["authorization-tokens"] | ["users", _, "authorization-tokens"]) => {
             let id = format!("token-{}", world.tokens.len());
             world.tokens.push(id.clone());
             created(&json!({
@@ -255,10 +255,10 @@ fn answer(shared: &Shared, method: &Method, uri: &axum::http::Uri, headers: &Hea
                 "proxyEndpoint": "http://registry.test:5000", "issuedAt": "2026-11-01T00:00:00Z", "expiresAt": "2026-11-01T00:15:00Z",
             }))
         }
-        ("POST", ["authorization-tokens", id, "renewals"]) => {
+        ("POST", ["authorization-tokens", id, "renewals"] | ["users", _, "authorization-tokens", id, "renewals"]) => {
             ok(&json!({ "tokenId": id, "expiresAt": "2026-11-01T00:25:00Z" }))
         }
-        ("DELETE", ["authorization-tokens", id]) => {
+        ("DELETE", ["authorization-tokens", id] | ["users", _, "authorization-tokens", id]) => {
             world.tokens.retain(|token| token != id);
             ok(&json!({ "tokenId": id }))
         }

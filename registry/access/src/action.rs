@@ -240,6 +240,8 @@ actions! {
     ListSigningKeys("hythe", AccountId),
     /// Make a new key that signs tokens.
     RotateSigningKey("hythe", AccountId),
+    /// Make, extend and revoke authorization tokens of a user.
+    CreateUserToken("hythe", AccountId),
     /// See how the collection of blobs that nobody needs goes.
     GetGarbageCollection("hythe", AccountId),
     /// Let blobs that nobody needs be collected now.

@@ -125,6 +125,9 @@ pub struct Lineage {
     pub issued_at: Option<Timestamp>,
     /// When the role of the session was created: one of the same name that was created later is another role.
     pub role_created_at: Option<Timestamp>,
+    /// If somebody else made the token for a user, when that was created: another one of its name is another user, and the
+    /// access key is that of whoever made it.
+    pub user_created_at: Option<Timestamp>,
 }
 
 /// A request's sender: the principal, what its token is limited to, and the request's circumstances. Clones are

@@ -2,7 +2,7 @@
 //! `hythe token …`.
 
 use clap::{Args, Subcommand};
-use hythe_client::wire::{CreateAuthorizationToken, TokenScopeEntry};
+use hythe_client::wire::{CreateAuthorizationToken, InRegistry, TokenScopeEntry};
 use hythe_model::AccountId;
 
 use crate::context::Context;
@@ -13,6 +13,7 @@ use crate::table::Table;
 
 const CREATE_EXAMPLES: &str = "Examples:
   hythe token create --duration 15m --repository 'team-a/*' --action ecr:BatchGetImage --action ecr:GetDownloadUrlForLayer
+  hythe token create --user ci --duration 15m --renewable
   HYTHE_TOKEN=$(hythe token create -o json | jq -r .password) hythe whoami";
 
 /// `hythe token …`
@@ -25,6 +26,9 @@ pub enum TokenCommand {
     Renew {
         /// The id of the token
         token_id: String,
+        /// Whose token it is, if somebody else's: a user or a service account
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
         /// For how long from now; as long as at its creation by default
         #[arg(long, value_parser = token_seconds, value_name = "DURATION")]
         duration: Option<u32>,
@@ -33,6 +37,9 @@ pub enum TokenCommand {
     Revoke {
         /// The id of the token
         token_id: String,
+        /// Whose token it is, if somebody else's: a user or a service account
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
     },
 }
 
@@ -42,6 +49,9 @@ pub struct CreateArgs {
     /// Its life, from 1 minute to 12 hours
     #[arg(long, value_parser = token_seconds, value_name = "DURATION", default_value = "12h")]
     duration: u32,
+    /// Make it for this user or service account, with its rights; it ends with the credentials that you use
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
     /// Only for these repositories; a trailing `*` stands for any end
     #[arg(long = "repository", value_name = "PATTERN", requires = "actions")]
     repositories: Vec<String>,
@@ -57,7 +67,7 @@ pub struct CreateArgs {
 }
 
 pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), CliError> {
-    let client = context.client()?;
+    let (client, own) = (context.client()?, InRegistry::default());
     match command {
         TokenCommand::Create(args) => {
             let entry = TokenScopeEntry {
@@ -70,7 +80,10 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
                 duration_seconds: Some(args.duration),
                 renewable: args.renewable.then_some(true),
             };
-            let token = client.create_authorization_token(&request).await?;
+            let token = match &args.user {
+                Some(user) => client.create_user_authorization_token(user, &own, &request).await?,
+                None => client.create_authorization_token(&request).await?,
+            };
             context.writer.answer(&token, || {
                 Table::fields([
                     ("token id", token.token_id.clone()),
@@ -84,8 +97,19 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
                 ])
             })
         }
-        TokenCommand::Renew { token_id, duration } => {
-            let renewed = client.renew_authorization_token(&token_id, duration).await?;
+        TokenCommand::Renew {
+            token_id,
+            user,
+            duration,
+        } => {
+            let renewed = match &user {
+                Some(user) => {
+                    client
+                        .renew_user_authorization_token(user, &own, &token_id, duration)
+                        .await?
+                }
+                None => client.renew_authorization_token(&token_id, duration).await?,
+            };
             context.writer.answer_text(
                 &renewed,
                 &format!(
@@ -95,8 +119,11 @@ pub(crate) async fn run(command: TokenCommand, context: &Context) -> Result<(), 
                 ),
             )
         }
-        TokenCommand::Revoke { token_id } => {
-            let revoked = client.revoke_authorization_token(&token_id).await?;
+        TokenCommand::Revoke { token_id, user } => {
+            let revoked = match &user {
+                Some(user) => client.revoke_user_authorization_token(user, &own, &token_id).await?,
+                None => client.revoke_authorization_token(&token_id).await?,
+            };
             context
                 .writer
                 .answer_text(&revoked, &format!("revoked {}", revoked.token_id))

@@ -84,6 +84,7 @@ impl AccessGate {
                 // What is asked about is the session, which begins now.
                 issued_at: None,
                 role_created_at: Some(new.role_created_at),
+                user_created_at: None,
                 ..new.lineage
             }),
             ..Caller::of(Principal::Role(session))

@@ -59,6 +59,9 @@ pub(crate) struct Claims {
     /// When the role was created, in milliseconds since the epoch; with `role`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) role_created: Option<i64>,
+    /// When the user was created, in milliseconds since the epoch, if somebody else made the token for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user_created: Option<i64>,
     /// When it ends, in seconds since the epoch.
     pub(crate) exp: i64,
 }
@@ -248,6 +251,7 @@ mod tests {
             iat: 1,
             since: None,
             role_created: None,
+            user_created: None,
             exp: 2,
         }
     }

@@ -54,6 +54,7 @@ impl Verified {
                     expires_at: Some(expires_at),
                     issued_at: Some(seconds(claims.since.unwrap_or(claims.iat))),
                     role_created_at: claims.role_created.map(from_millis),
+                    user_created_at: claims.user_created.map(from_millis),
                 }),
                 ..Caller::of(principal)
             },
@@ -130,6 +131,7 @@ mod tests {
             iat: 0,
             since: None,
             role_created: None,
+            user_created: None,
             exp,
         };
         claims.sign(&keys.current(seconds(0)).unwrap()).unwrap()
