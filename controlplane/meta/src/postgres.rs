@@ -199,9 +199,9 @@ impl Postgres {
 }
 
 async fn commit(transaction: Transaction<'static, sqlx::Postgres>) -> Result<(), SqlError> {
-    fail_point("meta.commit.before");
+    fail_point("meta.postgres_commit.before");
     let committed = transaction.commit().await;
-    fail_point("meta.commit.after");
+    fail_point("meta.postgres_commit.after");
     Ok(committed?)
 }
 

@@ -318,9 +318,9 @@ impl Store {
                 }
                 let _entered = postgres.enter()?;
                 // The statement commits by itself.
-                fail_point("meta.commit.before");
+                fail_point("meta.postgres_statement.before");
                 let rows = postgres.session().await?.fetch_all(sql, values).await;
-                fail_point("meta.commit.after");
+                fail_point("meta.postgres_statement.after");
                 rows
             }
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -30,7 +30,7 @@ use tower::ServiceExt;
 
 use crate::file_socket::FileSocket;
 use crate::progress::{Paced, Patience, Progress, WatchedBody};
-use crate::refusal::Refusals;
+use crate::refusal::{Refusals, headers_too_large};
 
 /// Time a client has for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,10 +40,25 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const NEXT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Most requests at once on one HTTP/2 connection.
 const MAX_CONCURRENT_STREAMS: u32 = 128;
-/// What a client of HTTP/2 may send of one body, and of all bodies of a connection, before it is read, in bytes.
-/// The second is what a connection can take of memory by sending.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// What a client of HTTP/2 may send before it is read. The second is what a connection can take of memory by sending.
+#[derive(Clone, Copy, Debug)]
+struct Windows {
+    /// Of one body, in bytes.
+    stream: u32,
+    /// Of all bodies of a connection, in bytes.
+    connection: u32,
+}
+
+/// The windows that every connection gets: as much as one of HTTP/1 may send ahead ([`MAX_BUFFER_BYTES`]).
+const NARROW: Windows = Windows {
+    stream: 64 * 1024,
+    connection: 128 * 1024,
+};
+/// The windows for uploads over long lines: of those connections only that [`Bounds::wide_window_bytes`] has room for.
+const WIDE: Windows = Windows {
+    stream: 1024 * 1024,
+    connection: 2 * 1024 * 1024,
+};
 /// The largest frame that a client of HTTP/2 may send, in bytes.
 const MAX_FRAME_BYTES: u32 = 64 * 1024;
 /// What is handed to one stream of HTTP/2 before its client takes it, in bytes.
@@ -83,6 +98,9 @@ pub struct Bounds {
     pub write_idle: Duration,
     /// The least that it must take meanwhile, in bytes per second.
     pub min_bytes_per_second: u64,
+    /// The memory that connections of HTTP/2 with wide windows may take together, by sending what nobody reads yet, in bytes;
+    /// all others have narrow ones.
+    pub wide_window_bytes: u64,
 }
 
 /// What answers requests.
@@ -102,6 +120,7 @@ pub struct Listener {
     tls: Option<Arc<ServerConfig>>,
     connections: Arc<Semaphore>,
     addresses: Arc<Addresses>,
+    wide: Arc<Semaphore>,
     refusals: Refusals,
     patience: Patience,
     metrics: ConnectionMetrics,
@@ -126,6 +145,7 @@ impl Listener {
             tls,
             connections: Arc::new(Semaphore::new(max_connections)),
             addresses: Arc::new(Addresses::new(bounds.max_connections_per_address)),
+            wide: Arc::new(Semaphore::new(wide_connections(bounds.wide_window_bytes))),
             patience: Patience {
                 first_request: FIRST_REQUEST_TIMEOUT,
                 next_request: NEXT_REQUEST_TIMEOUT,
@@ -173,11 +193,12 @@ impl Listener {
             };
             let (service, tls, metrics) = (service.clone(), self.tls.clone(), self.metrics.clone());
             let (abort, watcher, patience) = (abort.clone(), graceful.watcher(), self.patience);
+            let wide = Arc::clone(&self.wide);
             metrics.open.inc();
             tasks.spawn(async move {
                 tokio::select! {
                     () = abort.cancelled() => {}
-                    () = connection(stream, peer, tls, service, watcher, patience, &metrics) => {}
+                    () = connection(stream, peer, tls, wide, service, watcher, patience, &metrics) => {}
                 }
                 metrics.open.dec();
                 drop(place);
@@ -211,6 +232,12 @@ impl Listener {
         });
         Some((permit.ok()?, place))
     }
+}
+
+/// How many connections may have wide windows.
+fn wide_connections(bytes: u64) -> usize {
+    let connections = usize::try_from(bytes / u64::from(WIDE.connection)).unwrap_or(usize::MAX);
+    connections.min(Semaphore::MAX_PERMITS)
 }
 
 /// How many connections each address has.
@@ -262,10 +289,12 @@ impl Drop for AddressPlace {
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "what one connection is made of, passed once")]
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
+    wide: Arc<Semaphore>,
     service: Service,
     watcher: Watcher,
     patience: Patience,
@@ -288,12 +317,23 @@ async fn connection(
         match tls {
             None => {
                 let stream = Paced::new(FileSocket::new(stream), Arc::clone(&progress), patience);
-                client.serve(TokioIo::new(stream), watcher).await
+                // Whether it speaks HTTP/2 is not known yet.
+                client.serve(TokioIo::new(stream), watcher, NARROW).await
             }
             Some(config) => {
                 let stream = Paced::new(stream, Arc::clone(&progress), patience);
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-                    Ok(Ok(stream)) => client.serve(TokioIo::new(stream), watcher).await,
+                    Ok(Ok(stream)) => {
+                        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        if is_http2 {
+                            progress.speaks_http2();
+                        }
+                        let place = is_http2.then(|| wide.try_acquire_owned().ok()).flatten();
+                        let windows = if place.is_some() { WIDE } else { NARROW };
+                        let outcome = client.serve(TokioIo::new(stream), watcher, windows).await;
+                        drop(place);
+                        outcome
+                    }
                     Ok(Err(error)) => {
                         metrics.failed_handshakes.inc();
                         Err(error.into())
@@ -332,7 +372,12 @@ struct Client {
 }
 
 impl Client {
-    async fn serve<I>(self, io: I, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    async fn serve<I>(
+        self,
+        io: I,
+        watcher: Watcher,
+        windows: Windows,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -351,8 +396,8 @@ impl Client {
             .max_header_list_size(max_header_bytes)
             .max_frame_size(MAX_FRAME_BYTES)
             .max_send_buf_size(MAX_STREAM_SEND_BYTES)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(windows.stream)
+            .initial_connection_window_size(windows.connection)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
         watcher
@@ -363,8 +408,7 @@ impl Client {
     async fn answer(self, mut request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
         self.progress.request(request.version() == Version::HTTP_2);
         if header_bytes(request.headers()) > self.max_header_bytes {
-            let mut refusal = Response::new(Body::empty());
-            *refusal.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            let refusal = headers_too_large(&self.service, self.max_header_bytes);
             return Ok(refusal.map(|body| WatchedBody::new(body, self.progress)));
         }
         request.extensions_mut().insert(self.info);
@@ -402,6 +446,7 @@ mod tests {
             max_header_bytes: 64 * 1024,
             write_idle: Duration::from_mins(1),
             min_bytes_per_second: 256,
+            wide_window_bytes: 0,
         };
         let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), tls, bounds)
             .await

@@ -112,6 +112,11 @@ impl Progress {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that the client chose HTTP/2, whose heads are bounded where they are put together.
+    pub(crate) fn speaks_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+    }
+
     fn answered(&self) {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.idle_since.store(now, Ordering::Relaxed);
@@ -171,28 +176,26 @@ impl Progress {
 /// The body of an answer, which notes when it is asked for bytes. Of HTTP/1 it only notes its end: such a client
 /// has one body at a time, and does not take it exactly when the system does not take more.
 #[derive(Debug)]
-pub(crate) struct WatchedBody {
-    body: Body,
-    id: Option<u64>,
-    progress: Arc<Progress>,
+pub(crate) struct WatchedBody(Watched);
+
+#[derive(Debug)]
+enum Watched {
+    Http1(Body, Arc<Progress>),
+    Http2(Arc<Kept>),
 }
 
 impl WatchedBody {
     pub(crate) fn new(body: Body, progress: Arc<Progress>) -> Self {
         if !progress.is_http2.load(Ordering::Relaxed) {
-            return Self {
-                body,
-                id: None,
-                progress,
-            };
+            return Self(Watched::Http1(body, progress));
         }
         let mut bodies = progress.bodies();
         let id = bodies.next;
         bodies.next += 1;
         bodies.unread_since.insert(id, Some(Instant::now()));
         drop(bodies);
-        let id = Some(id);
-        Self { body, id, progress }
+        let body = Mutex::new(body);
+        Self(Watched::Http2(Arc::new(Kept { body, id, progress })))
     }
 }
 
@@ -201,30 +204,80 @@ impl HttpBody for WatchedBody {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        if let Some(id) = this.id {
-            let since = polled.is_ready().then(Instant::now);
-            this.progress.bodies().unread_since.insert(id, since);
+        match &mut self.get_mut().0 {
+            Watched::Http1(body, _) => Pin::new(body).poll_frame(context),
+            Watched::Http2(kept) => {
+                let polled = Pin::new(&mut *kept.body()).poll_frame(context);
+                let since = polled.is_ready().then(Instant::now);
+                kept.progress.bodies().unread_since.insert(kept.id, since);
+                polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|part| kept.hold(part)))))
+            }
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Watched::Http1(body, _) => body.is_end_stream(),
+            Watched::Http2(kept) => kept.body().is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.0 {
+            Watched::Http1(body, _) => body.size_hint(),
+            Watched::Http2(kept) => kept.body().size_hint(),
+        }
     }
 }
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.progress.answered();
-        if let Some(id) = self.id {
-            self.progress.bodies().unread_since.remove(&id);
+        if let Watched::Http1(_, progress) = &self.0 {
+            progress.answered();
         }
+    }
+}
+
+/// A body of HTTP/2, which stays until the last of its bytes has left: a client that opens its window a little is handed a
+/// whole frame, and the end of the body with it, long before it takes them. Whatever the body has reserved for its bytes
+/// stays reserved meanwhile, and they count as unread.
+#[derive(Debug)]
+struct Kept {
+    body: Mutex<Body>,
+    id: u64,
+    progress: Arc<Progress>,
+}
+
+impl Kept {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same bytes; with the last of them the body goes.
+    fn hold(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Part {
+            bytes,
+            _kept: Arc::clone(self),
+        })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.progress.answered();
+        self.progress.bodies().unread_since.remove(&self.id);
+    }
+}
+
+/// Bytes of a body that have been handed over.
+struct Part {
+    bytes: Bytes,
+    _kept: Arc<Kept>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -471,6 +524,26 @@ mod tests {
         let started = Instant::now();
         assert_eq!(progress.stall(PATIENCE).await, Stall::Unread);
         assert!((60..=90).contains(&started.elapsed().as_secs()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_was_handed_over_stays_until_its_bytes_have_left() {
+        let progress = Arc::new(Progress::default());
+        progress.request(true);
+        let reserved = Arc::new(());
+        let held = Arc::clone(&reserved);
+        let stream = futures::stream::iter(["a", "b"]).map(move |text| {
+            assert!(Arc::strong_count(&held) > 0);
+            io::Result::Ok(Bytes::from(text))
+        });
+        let body = WatchedBody::new(Body::from_stream(stream), Arc::clone(&progress));
+        let parts: Vec<_> = Body::new(body).into_data_stream().collect().await;
+        assert_eq!(parts.len(), 2);
+        assert_eq!(Arc::strong_count(&reserved), 2);
+        assert_eq!(progress.stall(PATIENCE).await, Stall::Unread);
+        drop(parts);
+        assert_eq!(Arc::strong_count(&reserved), 1);
+        assert_eq!(progress.open_requests.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test(start_paused = true)]

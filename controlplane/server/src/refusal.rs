@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Turning connections away that are too many: with an answer that says when to try again, as far as that costs little.
+//! Turning away what reaches no handler: connections that are too many, with an answer that says when to try again as far as
+//! that costs little, and requests whose headers are too large.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
 use rustls::ServerConfig;
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
+
+use crate::listener::Service;
 
 /// Most connections that are being told that there are too many.
 const MAX_REFUSALS: usize = 64;
@@ -65,6 +71,33 @@ impl Refusals {
             drop(place);
         });
     }
+}
+
+/// The answer to a request with a larger header list than `max_bytes`: an error document of the registry, or a problem.
+pub(crate) fn headers_too_large(service: &Service, max_bytes: usize) -> Response<Body> {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let message = format!("the headers of a request may have {max_bytes} bytes, counted with 32 for each");
+    let (media_type, document) = match service {
+        Service::Registry(_) => (
+            "application/json",
+            json!({ "errors": [{ "code": "SIZE_INVALID", "message": message }] }),
+        ),
+        Service::Router(_) => (
+            hythe_wire::PROBLEM_MEDIA_TYPE,
+            json!({
+                "type": "about:blank",
+                "title": "Request Header Fields Too Large",
+                "status": status.as_u16(),
+                "detail": message,
+                "code": "InvalidParameterException",
+            }),
+        ),
+    };
+    let mut refusal = Response::new(Body::from(document.to_string()));
+    *refusal.status_mut() = status;
+    let headers = refusal.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    refusal
 }
 
 async fn tell(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {

@@ -44,6 +44,8 @@ const EXPIRY_PERIOD: Duration = Duration::from_mins(1);
 /// How often a node looks for runs and previews of lifecycle policies that it was not told of.
 const LIFECYCLE_PERIOD: Duration = Duration::from_secs(5);
 const MIB: u64 = 1024 * 1024;
+/// A fourth of the memory for bodies once more is what wide windows of HTTP/2 may take, 2 MiB each.
+const WIDE_WINDOW_SHARE: u64 = 4;
 /// Most uploads that one pass gives up.
 const EXPIRY_BATCH: usize = 1000;
 
@@ -308,8 +310,18 @@ impl Listeners {
             max_header_bytes: config.limits.max_header_kib * 1024,
             write_idle: Duration::from_secs(config.limits.write_idle_seconds),
             min_bytes_per_second: config.limits.min_bytes_per_second,
+            // Nobody sends large bodies but to the registry.
+            wide_window_bytes: 0,
         };
         let bind = async |name, address, tls| {
+            let wide_window_bytes = match name {
+                "registry" => config.limits.max_mib_in_flight * MIB / WIDE_WINDOW_SHARE,
+                _ => 0,
+            };
+            let bounds = Bounds {
+                wide_window_bytes,
+                ..bounds
+            };
             Listener::bind(name, address, tls, bounds)
                 .await
                 .map_err(|cause| ServeError::Bind { name, address, cause })

@@ -31,7 +31,7 @@ pub struct Repository {
     /// How images are scanned.
     pub image_scanning_configuration: ImageScanningConfiguration,
     /// Whether an index may list images that the repository does not hold (OCI Distribution Specification, sparse
-    /// indexes); ECR refuses them.
+    /// indexes); ECR refuses them. An image always needs its configuration and its layers.
     #[serde(default)]
     pub allow_sparse_indexes: bool,
     /// How images are encrypted at rest.
@@ -57,7 +57,8 @@ pub struct CreateRepository {
     /// How images are scanned; not on push by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_scanning_configuration: Option<ImageScanningConfiguration>,
-    /// Whether an index may list images that the repository does not hold; not by default.
+    /// Whether an index may list images that the repository does not hold; not by default. An image always needs its
+    /// configuration and its layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_sparse_indexes: Option<bool>,
     /// How images are encrypted at rest; `AES256` by default. Cannot be changed later.
@@ -99,7 +100,8 @@ pub struct UpdateRepository {
     /// How images are scanned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_scanning_configuration: Option<ImageScanningConfiguration>,
-    /// Whether an index may list images that the repository does not hold. Indexes that are there stay.
+    /// Whether an index may list images that the repository does not hold. Indexes that are there stay. An image always needs
+    /// its configuration and its layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_sparse_indexes: Option<bool>,
 }

@@ -50,7 +50,7 @@ pub struct Repository {
     #[tf(optional, default = false)]
     pub scan_on_push: Attr<bool>,
     /// Whether an index may list images that the repository does not hold, as when only some platforms of a
-    /// multi-platform image are copied. Amazon ECR refuses such indexes.
+    /// multi-platform image are copied. Amazon ECR refuses such indexes. An image always needs its configuration and its layers.
     #[tf(optional, default = false)]
     pub allow_sparse_indexes: Attr<bool>,
     /// Whether destroying the repository deletes its images too; without it, a repository that holds images is not

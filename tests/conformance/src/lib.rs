@@ -3,7 +3,8 @@
 //! place it stands at and a test that asks a registry over HTTP. The texts are ours; the specification has the wording.
 //!
 //! The sentences are those of version 1.1.1 and of the text that follows it (sha512 throughout, `digest-algorithm`, `tag`
-//! parameters, both digest headers, cancelling uploads), and the cases that the official suite knows with every toggle on.
+//! parameters, both digest headers, cancelling uploads), and the cases that the official suite knows with its switches on, but for
+//! images (not indexes) that are sparse, which this registry refuses: `data-sparse-index` demands that.
 //! [`checks`] is the table, [`run`] asks one registry everything that applies to a [`Mode`], [`page`] prints the table.
 //!
 //! Invariants:

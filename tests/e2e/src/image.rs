@@ -102,7 +102,8 @@ impl ImageRecipe {
             "os": "linux",
             "config": { "Entrypoint": self.entrypoint },
             "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
-            "history": [{ "created_by": "hythe tests" }],
+            // As engines write it: what changes no file is an entry without a layer.
+            "history": [{ "created_by": "hythe tests" }, { "created_by": "ENTRYPOINT", "empty_layer": true }],
         })
         .to_string();
         let (config_digest, config_size) = write_blob(folder, config.as_bytes())?;

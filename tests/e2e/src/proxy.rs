@@ -21,16 +21,16 @@ pub struct SlowProxy {
 impl SlowProxy {
     /// Starts a relay to `upstream` (`host:port`).
     pub fn start(upstream: &str, delay: Duration) -> Result<Self> {
-        Self::relay_all(upstream, delay, None)
+        Self::relay_all(upstream, delay, &[])
     }
 
-    /// Starts a relay that makes `hidden`, a text in what clients say, into another one of its length: a client that accepts
-    /// a media type is then one that does not know it.
-    pub fn hiding(upstream: &str, hidden: &'static str) -> Result<Self> {
-        Self::relay_all(upstream, Duration::ZERO, Some(hidden))
+    /// Starts a relay that makes each of `hidden`, texts in what clients say, into another one of its length: a client that
+    /// accepts a media type is then one that does not know it.
+    pub fn hiding(upstream: &str, hidden: &'static [&'static str]) -> Result<Self> {
+        Self::relay_all(upstream, Duration::ZERO, hidden)
     }
 
-    fn relay_all(upstream: &str, delay: Duration, hidden: Option<&'static str>) -> Result<Self> {
+    fn relay_all(upstream: &str, delay: Duration, hidden: &'static [&'static str]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
         let address = listener.local_addr()?;
         let is_stopped = Arc::new(AtomicBool::new(false));
@@ -48,7 +48,7 @@ impl SlowProxy {
                 };
                 // Both end with their connection, and all connections end with the processes under test.
                 spawn(move || relay(client_reader, server, delay, hidden));
-                spawn(move || relay(server_reader, client, Duration::ZERO, None));
+                spawn(move || relay(server_reader, client, Duration::ZERO, &[]));
             }
         });
         Ok(Self {
@@ -76,14 +76,15 @@ impl Drop for SlowProxy {
     }
 }
 
-fn relay(mut from: TcpStream, mut to: TcpStream, delay: Duration, hidden: Option<&str>) {
+fn relay(mut from: TcpStream, mut to: TcpStream, delay: Duration, hidden: &[&str]) {
     let mut buffer = vec![0; 64 * 1024];
     // What may be the begin of a hidden text waits for what follows; heads of requests end with an empty line, which is none.
     let mut held = Vec::new();
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         sleep(delay);
         held.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        let ready = hidden.map_or(held.len(), |hidden| hide(&mut held, hidden.as_bytes()));
+        let ready = hidden.iter().map(|hidden| hide(&mut held, hidden.as_bytes())).min();
+        let ready = ready.unwrap_or(held.len());
         let sent: Vec<u8> = held.drain(..ready).collect();
         if to.write_all(&sent).is_err() {
             break;

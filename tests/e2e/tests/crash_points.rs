@@ -20,7 +20,10 @@ use e2e::process::wait_until;
 use e2e::recorder::Way;
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, hex, manifest, with_query};
 use e2e::server::Credentials;
-use e2e::{ControlRecorder, Ledger, Recorder, RegistryClient, Server, ServerOptions, binary, client, http, leftovers};
+use e2e::{
+    ControlRecorder, Ledger, PostgresCluster, Recorder, RegistryClient, Server, ServerOptions, binary, client, http,
+    leftovers,
+};
 use serde_json::json;
 use sha2::{Digest as _, Sha512};
 
@@ -44,6 +47,30 @@ const UNUSED: &[&str] = &[
     "lifecycle.run.finish.before",
     "lifecycle.preview.page",
     "scrub.finding.quarantined",
+    // The other database: see the test with `POSTGRES_POINTS`.
+    "meta.postgres_commit.before",
+    "meta.postgres_commit.after",
+    "meta.postgres_statement.before",
+    "meta.postgres_statement.after",
+];
+/// Where PostgreSQL commits.
+const POSTGRES_POINTS: &[&str] = &[
+    "meta.postgres_commit.before",
+    "meta.postgres_commit.after",
+    "meta.postgres_statement.before",
+    "meta.postgres_statement.after",
+];
+/// The scenarios that are run on PostgreSQL as well: one of each kind of transaction of the data plane.
+const ON_POSTGRES: &[&str] = &[
+    "push a small blob in one request",
+    "push a large blob in chunks",
+    "push an image",
+    "mount a blob",
+    "move a tag",
+    "delete a tag",
+    "delete an image",
+    "delete a blob",
+    "cancel an upload",
 ];
 /// How far the clock goes forward to make uploads expire, in seconds.
 const PAST_EXPIRY: i64 = 100 * 24 * 3600;
@@ -500,6 +527,8 @@ struct Theatre {
     folder: tempfile::TempDir,
     /// On another file system if there is one, so that bytes are copied.
     archive: tempfile::TempDir,
+    /// The database, if it is not that in the data folder.
+    postgres: Option<PostgresCluster>,
     runs: usize,
     /// What is expected of every run so far.
     ledgers: Vec<Arc<Ledger>>,
@@ -508,6 +537,11 @@ struct Theatre {
 
 impl Theatre {
     fn open() -> Result<Self> {
+        Self::open_on(None)
+    }
+
+    fn open_on(postgres: Option<PostgresCluster>) -> Result<Self> {
+        let database = postgres.as_ref().map(PostgresCluster::create_database).transpose()?;
         let mut named = tempfile::Builder::new();
         named.prefix("hythe-crash-");
         let folder = named.tempdir()?;
@@ -518,6 +552,7 @@ impl Theatre {
         };
         let variable = |name: &str, value: &Path| (name.to_owned(), value.display().to_string());
         let options = ServerOptions {
+            arguments: database.map(|url| vec!["--database".into(), url]).unwrap_or_default(),
             environment: vec![
                 variable("HYTHE_TEST_FAIL_POINTS", folder.path()),
                 variable("HYTHE_ARCHIVE_PATH", archive.path()),
@@ -536,6 +571,7 @@ impl Theatre {
             server,
             folder,
             archive,
+            postgres,
             runs: 0,
             ledgers: Vec::new(),
             visited: BTreeSet::new(),
@@ -609,8 +645,10 @@ impl Theatre {
             "the server ended with {status}, not by the fail point"
         );
 
-        let found = self.leftovers()?;
-        ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
+        if self.postgres.is_none() {
+            let found = self.leftovers()?;
+            ensure!(found.problems.is_empty(), "{}", found.problems.join("\n"));
+        }
         self.server.restart()?;
         stage.ledger.restarted();
         self.compare(&stage)?;
@@ -694,6 +732,41 @@ fn a_crash_at_any_fail_point_of_any_operation_loses_nothing() -> Result<()> {
         unknown.is_empty(),
         "not found in the source, or said to be unused: {unknown:?}"
     );
+    Ok(())
+}
+
+/// The operations of requests, ended where PostgreSQL commits. What is left over is not looked at here: that is up to the files,
+/// which are the same, and to transactions, which are all or nothing.
+#[test]
+fn a_crash_where_postgresql_commits_loses_nothing() -> Result<()> {
+    let Some(cluster) = PostgresCluster::find_or_start()? else {
+        return Ok(());
+    };
+    let mut theatre = Theatre::open_on(Some(cluster))?;
+    let scenarios: Vec<_> = SCENARIOS.iter().filter(|it| ON_POSTGRES.contains(&it.name)).collect();
+    ensure!(scenarios.len() == ON_POSTGRES.len(), "a scenario has another name");
+    let mut crashes = 0;
+    for scenario in scenarios {
+        let points = theatre
+            .rehearse(scenario)
+            .with_context(|| format!("{}: without a crash", scenario.name))?;
+        for point in POSTGRES_POINTS {
+            let passes = points.iter().filter(|it| it == point).count().min(MOST_PASSES);
+            for pass in 1..=passes {
+                let ended = theatre
+                    .crash(scenario, point, pass)
+                    .with_context(|| format!("{}: ended at {point}, pass {pass}", scenario.name))?;
+                crashes += usize::from(ended);
+            }
+        }
+    }
+    let wanted: BTreeSet<String> = POSTGRES_POINTS.iter().map(|it| (*it).to_owned()).collect();
+    ensure!(theatre.visited == wanted, "visited: {:?}", theatre.visited);
+    let client = RegistryClient::new(&theatre.server);
+    for ledger in &theatre.ledgers {
+        oracle::examine(&client, &ledger.now(), Scope::All)?.clean()?;
+    }
+    say(&format!("{crashes} crashes where PostgreSQL commits"));
     Ok(())
 }
 

@@ -10,6 +10,9 @@ use e2e::registry::{DOCKER_MANIFEST, OCI_MANIFEST, digest};
 use e2e::{DockerEngine, RegistryClient, Server};
 use serde_json::{Value, json};
 
+/// The layer of schema 1 that changes nothing: an empty archive, compressed.
+const EMPTY_LAYER: &str = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
+
 /// A server with one repository, an engine, and the repository's name as an image reference.
 struct Stage {
     engine: DockerEngine,
@@ -305,8 +308,8 @@ fn docker_shares_layers_between_repositories_by_mounting() -> Result<()> {
     Ok(())
 }
 
-/// Pulls `tag` through a relay that keeps one media type from the registry, and runs it.
-fn pull_and_run_without(stage: &Stage, tag: &str, hidden: &'static str) -> Result<String> {
+/// Pulls `tag` through a relay that keeps media types from the registry, and runs it.
+fn pull_and_run_without(stage: &Stage, tag: &str, hidden: &'static [&'static str]) -> Result<String> {
     let relay = SlowProxy::hiding(stage.server.registry(), hidden)?;
     let (password, _) = stage.server.authorization_token(&json!({}))?;
     stage.engine.login(&relay.address(), "AWS", &password)?.ok()?;
@@ -338,12 +341,12 @@ fn docker_pulls_images_of_either_format_by_tag_also_in_the_other_one() -> Result
 
     let client = RegistryClient::new(&stage.server);
     for (tag, own, other) in [
-        ("docker", DOCKER_MANIFEST, OCI_MANIFEST),
-        ("oci", OCI_MANIFEST, DOCKER_MANIFEST),
+        ("docker", &[DOCKER_MANIFEST], &[OCI_MANIFEST]),
+        ("oci", &[OCI_MANIFEST], &[DOCKER_MANIFEST]),
     ] {
         let manifest = client.manifest("forms", tag)?.expect(200)?;
         ensure!(
-            manifest.header("content-type") == Some(own),
+            manifest.header("content-type") == Some(own[0]),
             "{tag} is stored as {manifest:?}"
         );
         let stored = digest(&manifest.body);
@@ -353,5 +356,22 @@ fn docker_pulls_images_of_either_format_by_tag_also_in_the_other_one() -> Result
         let translated = pull_and_run_without(&stage, tag, own)?;
         ensure!(translated.len() == 71 && translated != stored, "{tag}: {translated}");
     }
+    // An engine that knows neither gets schema 1, with the layer for steps that changed nothing.
+    let oldest = pull_and_run_without(&stage, "docker", &[DOCKER_MANIFEST, OCI_MANIFEST])?;
+    ensure!(oldest.len() == 71, "{oldest}");
+    let metrics = e2e::http::request(
+        stage.server.credentials().control_address(),
+        "GET",
+        "/metrics",
+        &[],
+        &[],
+    )?;
+    let metrics = metrics.expect(200)?.text();
+    ensure!(
+        metrics.contains("\nhythe_registry_manifests_translated_total 3\n"),
+        "{metrics}"
+    );
+    let empty = format!("/v2/forms/blobs/{EMPTY_LAYER}");
+    client.call("HEAD", &empty, &[], &[])?.expect(200)?;
     Ok(())
 }

@@ -104,7 +104,7 @@ pub struct CreateArgs {
     /// Scan images when they are pushed
     #[arg(long)]
     scan_on_push: bool,
-    /// Let an index list images that the repository does not hold
+    /// Let an index list images that the repository does not hold; an image always needs its own layers
     #[arg(long)]
     allow_sparse_indexes: bool,
     /// How images are encrypted at rest: AES256, KMS or `KMS_DSSE`
@@ -133,7 +133,7 @@ pub struct UpdateArgs {
     /// Whether to scan images when they are pushed
     #[arg(long, value_name = "BOOL", group = "settings")]
     scan_on_push: Option<bool>,
-    /// Whether an index may list images that the repository does not hold
+    /// Whether an index may list images that the repository does not hold; an image always needs its own layers
     #[arg(long, value_name = "BOOL", group = "settings")]
     allow_sparse_indexes: Option<bool>,
 }

@@ -101,7 +101,7 @@ pub(super) const CHECKS: &[Check] = &[
         "data-sparse-index",
         SECTION,
         May,
-        "an index over an image that is not there, in a repository that allows it, and nowhere else",
+        "an index over an image that is not there, in a repository that allows it, and nowhere else; an image without its blobs nowhere",
         sparse_index,
     ),
     Check::writing(
@@ -348,6 +348,9 @@ fn sparse_index(world: &World<'_>) -> Result<()> {
         answer.with_body(&index.bytes)?;
         world.send(&Ask::new("GET", at(&absent.digest)))?.expect(404)?;
         world.send(&Ask::new("DELETE", at(&index.digest)))?.expect(202)?;
+        let mut put = world.put(&absent.digest, &absent);
+        put.target = at(&absent.digest);
+        world.send(&put)?.expect_one_of(&[400, 404])?;
 
         world.keep_blobs(&blobs.iter().collect::<Vec<_>>())?;
         world.send(&world.put(&there.digest, &there))?.expect(201)?;

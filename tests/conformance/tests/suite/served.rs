@@ -36,19 +36,16 @@ impl Served {
             Mode::Bearer => Login::Bearer { user, password },
             Mode::ReadOnly => self.reader()?,
         };
+        if mode == Mode::Anonymous {
+            open(&self.server)?;
+        }
         let server = Rc::clone(&self.server);
         Ok(Target {
             address: server.registry().to_owned(),
             mode,
             keeper: if mode == Mode::Bearer { login.clone() } else { root },
             credentials: login,
-            create_repository: Box::new(move |name, options| {
-                create(&server, name, options)?;
-                if mode == Mode::Anonymous {
-                    open(&server, name)?;
-                }
-                Ok(())
-            }),
+            create_repository: Box::new(move |name, options| create(&server, name, options)),
         })
     }
 
@@ -81,12 +78,11 @@ fn create(server: &Server, name: &str, options: RepositoryOptions) -> Result<()>
     Ok(())
 }
 
-/// Lets everybody do everything in a repository.
-fn open(server: &Server, name: &str) -> Result<()> {
-    let everything = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:*" });
+/// Lets everybody do everything on the data plane, in every repository that there is and that there is not.
+fn open(server: &Server) -> Result<()> {
+    let everything = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:*", "Resource": "*" });
     let policy = json!({ "Version": "2012-10-17", "Statement": [everything] });
-    let path = format!("/api/v1/repositories/{}/policy", name.replace('/', "%2F"));
     let body = json!({ "policyText": policy.to_string() });
-    server.api("PUT", &path, Some(&body))?.expect(200)?;
+    server.api("PUT", "/api/v1/registry/policy", Some(&body))?.expect(200)?;
     Ok(())
 }
