@@ -2,8 +2,11 @@
 //! Acceptance tests of who may do what: each resource through its whole life, and one team with all of them.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use e2e::http;
+use e2e::process::wait_until;
 use e2e::terraform_life::{Life, Stage, path};
 use serde_json::{Value, json};
 
@@ -744,6 +747,82 @@ fn a_session_of_a_role_works_while_it_is_open_and_leaves_no_trace() -> Result<()
         "{opened} sessions were opened and {closed} closed"
     );
     terraform.plan()?.expect_empty()
+}
+
+#[test]
+fn a_token_of_a_service_account_is_extended_while_it_is_open_and_leaves_no_trace() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let Stage { terraform, server } = &stage;
+    let user = "resource \"hythe_user\" \"ci\" {\nname = \"ci\"\nkind = \"SERVICE_ACCOUNT\"\n}";
+    terraform.configure(user)?;
+    terraform.apply_and_settle()?;
+    // The shortest life is a minute, and two thirds of it pass before it is extended: the provisioner waits until the server
+    // has extended a token.
+    terraform.configure(&format!(
+        "{user}
+         ephemeral \"hythe_service_account_token\" \"ci\" {{
+           service_account = hythe_user.ci.name
+           ttl             = 60
+         }}
+         resource \"terraform_data\" \"echo\" {{
+           provisioner \"local-exec\" {{
+             command     = \"printf %s \\\"$PASSWORD\\\" > password; for i in $(seq 600); do [ -e extended ] && exit; sleep 0.2; done; exit 1\"
+             environment = {{ PASSWORD = ephemeral.hythe_service_account_token.ci.password }}
+           }}
+         }}"
+    ))?;
+    let events = |name: &str| -> Result<Vec<Value>> {
+        // All three are the same action.
+        let path = "/api/v1/audit-events?eventName=CreateUserToken&maxResults=1000";
+        let page = server.api("GET", path, None)?.expect(200)?.json()?;
+        let all = page["auditEvents"].as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().filter(|event| event["operation"] == name).collect())
+    };
+    let mut command = terraform.command(&["apply", "-auto-approve", "-no-color"]);
+    let applied = std::thread::scope(|threads| -> Result<String> {
+        let apply = threads.spawn(move || e2e::process::run_within(&mut command, Duration::from_mins(4)));
+        let extended = wait_until("a token is extended", Duration::from_mins(3), || {
+            apply.is_finished() || events("RenewUserAuthorizationToken").is_ok_and(|events| !events.is_empty())
+        });
+        std::fs::write(terraform.folder().join("extended"), "")?;
+        let applied = apply.join().map_err(|_| anyhow::anyhow!("terraform panicked"))??;
+        extended?;
+        Ok(applied.ok()?.both())
+    })?;
+    let password = std::fs::read_to_string(terraform.folder().join("password"))?;
+    ensure!(password.starts_with("hyt1."), "the provisioner saw no token");
+    for (what, text) in [
+        ("state", terraform.state_text()?),
+        ("server's log", server.log()),
+        ("output", applied),
+    ] {
+        ensure!(!text.contains(&password), "the token is in the {what}");
+    }
+    // Closed: revoked.
+    let bearer = format!("Bearer {password}");
+    let address = server.credentials().control_address();
+    let path = "/api/v1/caller-identity";
+    let answer = http::request(address, "GET", path, &[("Authorization", &bearer)], &[])?;
+    ensure!(answer.status == 401, "the token outlived its run: {}", answer.status);
+    let (opened, closed) = (
+        events("CreateUserAuthorizationToken")?,
+        events("RevokeUserAuthorizationToken")?,
+    );
+    ensure!(
+        !opened.is_empty() && opened.len() == closed.len(),
+        "{} tokens were opened and {} closed",
+        opened.len(),
+        closed.len()
+    );
+    // Each record says who made it, and for whom.
+    for record in opened.iter().chain(&closed) {
+        let (by, whose) = (&record["userIdentity"]["arn"], &record["requestParameters"]["userName"]);
+        ensure!(by == "arn:aws:iam::000000000000:root" && whose == "ci", "{record:#}");
+    }
+    let plan = terraform.plan()?;
+    let shown = terraform.run(&["show", "-json", "tfplan"])?.ok()?.stdout;
+    ensure!(!shown.contains("hyt1."), "a token is in the plan");
+    plan.expect_empty()
 }
 
 #[test]
