@@ -43,7 +43,7 @@ pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
     access_key, account, audit, completion, configure, gc, group, identity_provider, image, lifecycle, login, logout,
-    policy, registry, repository, role, scrub, signing_key, tag, token, user, whoami,
+    policy, registry, replication, repository, role, scrub, signing_key, tag, token, user, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -91,6 +91,9 @@ pub enum Command {
     /// Let a policy delete and archive the images of a repository, and see beforehand what it would do
     #[command(subcommand, after_help = lifecycle::EXAMPLES)]
     Lifecycle(lifecycle::LifecycleCommand),
+    /// Bring images to other registries: destinations, rules, and how it goes
+    #[command(subcommand, after_help = replication::EXAMPLES)]
+    Replication(replication::ReplicationCommand),
     /// Manage users: people
     #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::UserCommand),
@@ -149,6 +152,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Image(command) => image::run(command, &context).await,
         Command::Tag(command) => tag::run(command, &context).await,
         Command::Lifecycle(command) => lifecycle::run(command, &context).await,
+        Command::Replication(command) => replication::run(command, &context).await,
         Command::User(command) => user::run(command, UserKind::User, &context).await,
         Command::ServiceAccount(command) => user::run(command, UserKind::ServiceAccount, &context).await,
         Command::Group(command) => group::run(command, &context).await,

@@ -10,5 +10,7 @@
 
 mod collector;
 mod pace;
+mod replication;
 
 pub use collector::{CollectError, Collected, CollectionGauges, CollectionMetrics, Collector, CollectorSettings};
+pub use replication::{OpenPassword, ReplicationMetrics, Replicator, ReplicatorSettings};

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use hythe_catalog::{
     CatalogError, DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage,
-    PutImageError, PutOutcome, Referrer,
+    PutImageError, PutOutcome, Referrer, ReplicaOutcome,
 };
-use hythe_model::{Digest, ImageStatus, Reference, RepositoryPath, Tag};
+use hythe_model::{Digest, ImageStatus, Reference, ReplicationPath, RepositoryPath, Tag};
 use jiff::Timestamp;
 
 use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, Value, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{Deletion, DeletionReason, Store, StoreError, blob_tier, repository, storage_class, tag};
+use crate::{Deletion, DeletionReason, Store, StoreError, blob_tier, replication, repository, storage_class, tag};
 
 const BY_TAG: &str = "
     SELECT i.digest, i.media_type, i.manifest
@@ -37,12 +37,39 @@ pub(crate) const REFERRERS: &str = "
 #[async_trait]
 impl ImageCatalog for Store {
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError> {
-        self.write(
-            Durability::Full,
-            (repository.clone(), image),
-            |session, (repository, image)| Box::pin(put(session, repository, image)),
-        )
-        .await
+        let stored = self
+            .write(
+                Durability::Full,
+                (repository.clone(), image),
+                |session, (repository, image)| Box::pin(put(session, repository, image, None)),
+            )
+            .await?;
+        if stored.is_queued {
+            self.nudge_replication();
+        }
+        Ok(PutOutcome { is_new: stored.is_new })
+    }
+
+    async fn put_replica(
+        &self,
+        repository: &RepositoryPath,
+        image: NewImage,
+        path: &ReplicationPath,
+    ) -> Result<ReplicaOutcome, PutImageError> {
+        let stored = self
+            .write(
+                Durability::Full,
+                (repository.clone(), image, path.clone()),
+                |session, (repository, image, path)| Box::pin(put(session, repository, image, Some(path))),
+            )
+            .await?;
+        if stored.is_queued {
+            self.nudge_replication();
+        }
+        Ok(ReplicaOutcome {
+            is_new: stored.is_new,
+            refused_tags: stored.refused_tags,
+        })
     }
 
     async fn image(
@@ -131,13 +158,14 @@ impl ImageCatalog for Store {
 }
 
 /// Also whether an index of the repository lists the image, which was not there; the state that the image is in; and
-/// whether anything that it may need is in the archive.
+/// whether anything that it may need is in the archive, and whether anything of the registry is replicated.
 const SELECT_SETTINGS: &str = "
     SELECT r.id, r.tag_mutability, r.tag_mutability_filters, r.allow_sparse_indexes,
            EXISTS (SELECT 1 FROM image_missing_child m WHERE m.repository_id = r.id AND m.child_digest = $3),
            (SELECT i.status FROM image i WHERE i.repository_id = r.id AND i.digest = $3),
            EXISTS (SELECT 1 FROM blob_tier)
-           OR EXISTS (SELECT 1 FROM image i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE')
+           OR EXISTS (SELECT 1 FROM image i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE'),
+           EXISTS (SELECT 1 FROM replication_rule p WHERE p.account_id = $1)
       FROM repository r WHERE r.account_id = $1 AND r.name = $2";
 const INSERT: &str = "
     INSERT INTO image (repository_id, digest, media_type, artifact_type, subject, manifest_bytes, image_bytes, pushed_ms,
@@ -145,7 +173,28 @@ const INSERT: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (repository_id, digest) DO NOTHING
  RETURNING digest";
-async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> Result<PutOutcome, PutImageError> {
+/// What came of storing an image.
+struct Stored {
+    is_new: bool,
+    /// Of a replica: tags that it was not given, as they may not be moved.
+    refused_tags: Vec<Tag>,
+    /// Whether it is to be sent on.
+    is_queued: bool,
+}
+
+const ARRIVED: &str = "
+    INSERT INTO replica (repository_id, digest, path, arrived_ms) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (repository_id, digest) DO UPDATE SET path = excluded.path, arrived_ms = excluded.arrived_ms";
+/// Pushed here by itself, it is no replica any more.
+const SETTLED: &str = "DELETE FROM replica WHERE repository_id = $1 AND digest = $2";
+
+/// `replica`: by which registries the image came, if it was not pushed here.
+async fn put(
+    session: &mut Session,
+    path: &RepositoryPath,
+    image: &NewImage,
+    replica: Option<&ReplicationPath>,
+) -> Result<Stored, PutImageError> {
     let Some(row) = session
         .fetch_optional(SELECT_SETTINGS, values![&path.account, &path.name, &image.digest])
         .await?
@@ -156,6 +205,7 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
     let mutability = repository::read_mutability(&row, 1)?;
     let (allows_sparse, was_missed) = (row.bool(3)?, row.bool(4)?);
     let (status, has_archive) = (row.optional_parsed::<ImageStatus>(5)?, row.bool(6)?);
+    let is_replicated = row.bool(7)?;
 
     let manifest = &image.manifest;
     let annotations = serde_json::to_string(manifest.annotations()).map_err(StoreError::from)?;
@@ -192,10 +242,18 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
         by: &image.pushed_by,
     };
     let mut has_more_tags = false;
+    let mut refused_tags = Vec::new();
     for tag in image.tags.iter().collect::<BTreeSet<_>>() {
         let from = tag::target(session, &id, tag).await?;
         // ECR refuses a tag that may not move even if it points to this image already.
         if from.is_some() && !mutability.may_move(tag) {
+            if replica.is_some() {
+                // ECR, "Private image replication": it comes without the tag. One that came before has it.
+                if from != Some(image.digest) {
+                    refused_tags.push(tag.clone());
+                }
+                continue;
+            }
             return Err(PutImageError::TagImmutable {
                 tag: tag.clone(),
                 repository: path.name.to_string(),
@@ -213,7 +271,31 @@ async fn put(session: &mut Session, path: &RepositoryPath, image: &NewImage) -> 
     if has_more_tags && tag::count(session, &id, &image.digest).await? > most {
         return Err(PutImageError::TooManyTags);
     }
-    Ok(PutOutcome { is_new })
+    if let Some(replica) = replica {
+        let values = values![&id, &image.digest, replica.to_string(), image.pushed_at];
+        session.execute(ARRIVED, values).await?;
+    } else if is_replicated && !is_new {
+        session.execute(SETTLED, values![&id, &image.digest]).await?;
+    }
+    let is_queued = is_replicated
+        && replication::enqueue(
+            session,
+            replication::Change {
+                id: &id,
+                repository: path,
+                digest: &image.digest,
+                references: replication::pushed(&image.digest, &image.tags),
+                path: replica.cloned(),
+                is_deletion: false,
+                at: image.pushed_at,
+            },
+        )
+        .await?;
+    Ok(Stored {
+        is_new,
+        refused_tags,
+        is_queued,
+    })
 }
 
 /// How many digests one statement takes. A shorter list repeats its last one, so that the text, and with it

@@ -16,7 +16,7 @@ use crate::session::{Session, values};
 use crate::subject_change::later;
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{Store, StoreError, blob_tier, registry_setting, repository, review, subject_change, tag};
+use crate::{Store, StoreError, blob_tier, registry_setting, replication, repository, review, subject_change, tag};
 
 /// The most images that one deletion names (ECR, `BatchDeleteImage`).
 pub const MAX_IMAGES_PER_DELETION: usize = 100;
@@ -280,6 +280,9 @@ impl Place<'_> {
                 vec![tag.clone()]
             }
         };
+        // ECR, "Private image replication": with its last tag an image goes there too, and with it all its tags there.
+        let named = if is_image_gone { &[][..] } else { &tags[..] };
+        replication::enqueue_present(session, &self.id, Some(self.path), &digest, named, true, deletion.at).await?;
         if is_image_gone {
             self.remove(session, &digest, &tags, deletion).await?;
         }
@@ -328,7 +331,13 @@ impl Place<'_> {
         }
         subject_change::deleted(session, id, digest, deletion).await?;
         blob_tier::queue_shared(session, id, digest, at).await?;
-        for statement in [DELETE_CHILDREN, DELETE_MISSING_CHILDREN, DELETE_BLOBS, DELETE] {
+        for statement in [
+            DELETE_CHILDREN,
+            DELETE_MISSING_CHILDREN,
+            DELETE_BLOBS,
+            DELETE,
+            replication::FORGET_IMAGE,
+        ] {
             session.execute(statement, values![id, digest]).await?;
         }
         Ok(())

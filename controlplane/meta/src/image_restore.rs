@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::session::{Session, values};
 use crate::tag::{self, Mover};
 use crate::writer::Durability;
-use crate::{Store, StoreError, image, repository, storage_class, subject_change};
+use crate::{Store, StoreError, image, replication, repository, storage_class, subject_change};
 
 /// The most images that one restoration brings back: an index and what it lists.
 pub const MAX_RESTORED_IMAGES: usize = 1000;
@@ -139,12 +139,14 @@ pub(crate) async fn restore(
     if is_there {
         // Pushed again: only the tags that it had are left to restore.
         let had = found.map_or_else(Vec::new, |found| found.tags);
-        return Ok(RestoredImage {
+        let restored = RestoredImage {
             digest: *digest,
             is_restored: false,
             tags: retag(session, restoration, digest, &had).await?,
             children: Vec::new(),
-        });
+        };
+        replicate(session, restoration, &restored).await?;
+        return Ok(restored);
     }
     let found = found.ok_or(RestoreImageError::Unknown)?;
     let images = with_children(session, id, found).await?;
@@ -166,8 +168,25 @@ pub(crate) async fn restore(
             restored.children.push(image.digest);
         }
     }
+    replicate(session, restoration, &restored).await?;
     session.note_digest(digest);
     Ok(restored)
+}
+
+/// Sends what came back where its registry's rules want it (ECR replicates images that are "pushed or restored").
+async fn replicate(
+    session: &mut Session,
+    restoration: &Restoration<'_>,
+    restored: &RestoredImage,
+) -> Result<(), StoreError> {
+    let (id, at) = (restoration.id, restoration.mover.at);
+    for child in &restored.children {
+        replication::enqueue_present(session, id, None, child, &[], false, at).await?;
+    }
+    let tags = restored.tags.iter().filter(|(_, outcome)| outcome.is_ok());
+    let tags: Vec<_> = tags.map(|(tag, _)| tag.clone()).collect();
+    replication::enqueue_present(session, id, None, &restored.digest, &tags, false, at).await?;
+    Ok(())
 }
 
 async fn find(session: &mut Session, id: &str, digest: &Digest) -> Result<Option<Found>, StoreError> {

@@ -44,6 +44,7 @@ mod principal;
 mod pull_time;
 mod registry_policy;
 mod registry_setting;
+mod replication;
 mod repository;
 mod repository_delete;
 mod repository_policy;
@@ -92,6 +93,8 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("due lifecycle policies", lifecycle::DUE),
     ("ready lifecycle runs", lifecycle::READY),
     ("old lifecycle runs", lifecycle::OLD),
+    ("due replications", replication::DUE),
+    ("replications", replication::LIST),
 ];
 
 /// The same for scrubs.
@@ -149,6 +152,12 @@ pub use principal::{
 pub use pull_time::{AddExclusionError, MAX_PULL_TIME_EXCLUSIONS, MAX_PULLS_AT_ONCE, Pull, PullTimeExclusion};
 pub use registry_policy::{EditPolicy, EditedPolicy, PolicyText};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
+pub use replication::{
+    ChangeDestinationError, ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord,
+    DestinationSettings, ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, PutReplicationRulesError,
+    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationState, ReplicationTask,
+    RuleName, TaskFilter,
+};
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,
     RepositoryRecord, RepositoryUsage, TagChange, UpdateRepositoryError,

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use hythe_access::Trail;
 use hythe_model::fail_point;
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Auditor, Recording};
@@ -64,6 +65,7 @@ struct Inner {
     tracker: TaskTracker,
     auditor: OnceLock<Auditor>,
     counts: Counts,
+    replication: Notify,
     link_grace_ms: AtomicI64,
     deletion_wait_ms: AtomicU64,
 }
@@ -94,6 +96,7 @@ impl Store {
             tracker,
             auditor,
             counts: Counts::default(),
+            replication: Notify::new(),
             link_grace_ms: AtomicI64::new(0),
             deletion_wait_ms: AtomicU64::new(milliseconds(MAX_DELETION_WAIT)),
         })))
@@ -134,6 +137,15 @@ impl Store {
     #[must_use]
     pub fn image_counts(&self) -> ImageCounts {
         self.0.counts.read()
+    }
+
+    /// Waits until something was queued for replication on this node. One that was queued before this was called counts.
+    pub async fn replication_queued(&self) {
+        self.0.replication.notified().await;
+    }
+
+    pub(crate) fn nudge_replication(&self) {
+        self.0.replication.notify_one();
     }
 
     pub(crate) fn counts(&self) -> &Counts {

@@ -10,7 +10,7 @@ use crate::image_restore::{Restoration, restore};
 use crate::session::{Session, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
-use crate::{RestoreImageError, Store, StoreError, TagDetail, repository, storage_class, tag};
+use crate::{RestoreImageError, Store, StoreError, TagDetail, replication, repository, storage_class, tag};
 
 /// Where a tag is to go back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +149,8 @@ async fn roll_back(
     if tag::count(session, &id, &digest).await? > MAX_TAGS_PER_IMAGE as u64 {
         return Err(PutImageError::TooManyTags.into());
     }
+    let tags = std::slice::from_ref(name);
+    replication::enqueue_present(session, &id, Some(path), &digest, tags, false, rollback.at).await?;
     session.note_digest(&digest);
     let tag = tag::detail(session, &id, name).await?;
     let tag = tag.ok_or_else(|| StoreError::Corrupt(format!("tag {name} is not where it was put")))?;

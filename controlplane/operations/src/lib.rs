@@ -37,6 +37,7 @@ mod referrers;
 mod registry;
 mod registry_policy;
 mod registry_settings;
+mod replication;
 mod repository;
 mod repository_policy;
 mod resource_tags;
@@ -83,16 +84,18 @@ pub use hythe_catalog::{
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
     AuditVerification, ChainPosition, CollectionRun, CollectionTotals, CreationTemplateRecord, DeletedImageRecord,
-    DeletionReason, GroupRecord, IdentityProviderRecord, ImageDeletions, ImageDetail, ImageFilter, ImageIdentifier,
-    ImageNotDeleted, LifecycleKept, LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage,
-    LifecycleResult, LifecycleRunImage, LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict,
-    MAX_IMAGES_PER_DELETION, PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError,
-    RegistrySettings, RepositoryRecord, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage,
-    RoleRecord, RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, ScrubCounts, ScrubFinding,
-    ScrubPhase, ScrubRecord, ScrubStatus, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, Transition,
-    UserKind, UserRecord,
+    DeletionReason, DestinationKind, DestinationRecord, GroupRecord, IdentityProviderRecord, ImageDeletions,
+    ImageDetail, ImageFilter, ImageIdentifier, ImageNotDeleted, ImageReplicationStatus, LifecycleKept, LifecycleKind,
+    LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
+    LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange,
+    PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError, RegistrySettings, ReplicationBacklog,
+    ReplicationRules, ReplicationState, ReplicationTask, RepositoryRecord, RepositoryUsage,
+    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
+    RollbackTo, RolledBackTag, RuleName, ScrubCounts, ScrubFinding, ScrubPhase, ScrubRecord, ScrubStatus, StoreError,
+    TagDetail, TagMove, TagNotRestored, TagStatus, TaskFilter, Transition, UserKind, UserRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
+pub use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderChange, IdentityProviderError, MAX_IDENTITY_PROVIDERS,
@@ -122,6 +125,10 @@ pub use pull_times::{PullTimeCounts, PullTimes};
 pub use registry::RegistryDescription;
 pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPolicyError, UnknownStatement};
 pub use registry_settings::{MAX_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError};
+pub use replication::{
+    DestinationChange, DestinationCredential, DestinationError, DestinationSettingsError, ReplicationRulesError,
+    ReplicationStatusError, UnknownDestination,
+};
 pub use repository::{
     CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,

@@ -23,6 +23,8 @@ pub(crate) mod pull_time_exclusion;
 pub(crate) mod referrers;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;
+pub(crate) mod replication;
+pub(crate) mod replication_destination;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;
 pub(crate) mod resource_tags;

@@ -15,12 +15,13 @@ use hythe_operations::{
     CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
     CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreateUserTokenError,
     CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError,
-    DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DocumentError,
-    EncryptionError, GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError,
-    LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy,
-    NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
-    PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
-    PutRegistrySettingsError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, RepositoryAccessError,
+    DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DestinationError,
+    DestinationSettingsError, DocumentError, EncryptionError, GarbageCollectionError, IdentityProviderError,
+    ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen,
+    NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
+    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal,
+    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegisterExclusionError,
+    RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError, RepositoryAccessError,
     RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
     RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
     SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError,
@@ -985,6 +986,65 @@ impl From<LifecycleRunError> for Problem {
             LifecycleRunError::UnknownRepository(error) => error.into(),
             LifecycleRunError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             LifecycleRunError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DestinationError> for Problem {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            DestinationError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
+            DestinationError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            DestinationError::InUse(_) => Self::new(code::DELETE_CONFLICT, &error),
+            DestinationError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            DestinationError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            DestinationError::Settings(error) => {
+                let place = match &error {
+                    DestinationSettingsError::Endpoint(_) => "/endpoint",
+                    DestinationSettingsError::Description => "/description",
+                    DestinationSettingsError::Credential => "/credential",
+                    DestinationSettingsError::Prefix(_) | DestinationSettingsError::PrefixOfHythe => {
+                        "/repositoryPrefix"
+                    }
+                    DestinationSettingsError::Bandwidth => "/bandwidthBytesPerSecond",
+                };
+                Self::invalid_member(place, error)
+            }
+            DestinationError::Crypto(error) => error.into(),
+            DestinationError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReplicationRulesError> for Problem {
+    fn from(error: ReplicationRulesError) -> Self {
+        match &error {
+            ReplicationRulesError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
+            ReplicationRulesError::UnknownDestination(_) => Self::new(code::INVALID_PARAMETER, &error),
+            ReplicationRulesError::Rule(_, number) => {
+                let problem = Self::new(code::INVALID_PARAMETER, &error);
+                match number {
+                    Some(number) => problem.at(format!("/replicationConfiguration/rules/{number}")),
+                    None => problem,
+                }
+            }
+            ReplicationRulesError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            ReplicationRulesError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            ReplicationRulesError::Store(_) => match error {
+                ReplicationRulesError::Store(error) => error.into(),
+                error => Self::internal(&error),
+            },
+        }
+    }
+}
+
+impl From<ReplicationStatusError> for Problem {
+    fn from(error: ReplicationStatusError) -> Self {
+        match error {
+            ReplicationStatusError::UnknownRepository(error) => error.into(),
+            ReplicationStatusError::UnknownImage(error) => error.into(),
+            ReplicationStatusError::Store(error) => error.into(),
         }
     }
 }

@@ -63,6 +63,8 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{policyName}", policy)
         .replace("{providerName}", "ci.example")
         .replace("{prefix}", "team-a")
+        .replace("{destinationName}", "eu-west-1")
+        .replace("{ruleName}", "nightly")
         .replace("{runId}", key)
         .replace("{accessKeyId}", key)
         .replace("{scrubId}", key);
@@ -131,11 +133,22 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
             "resourceTags": [{ "Key": "a", "Value": "b" }], "repositoryPolicy": RESOURCE_POLICY,
             "lifecyclePolicy": LIFECYCLE_POLICY,
         }),
+        "CreateReplicationDestination" => json!({
+            "destinationName": "us-east-1", "kind": "OCI", "endpoint": "registry.example.com",
+            "credential": { "username": "u", "password": "p" },
+        }),
+        "UpdateReplicationDestination" => json!({ "description": "x" }),
+        "PutReplicationConfiguration" => json!({ "replicationConfiguration": { "rules": [replication_rule()] } }),
+        "PutReplicationRule" => json!({ "rule": replication_rule() }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
     };
     (path, Some(body))
+}
+
+fn replication_rule() -> Value {
+    json!({ "destinations": [{ "region": "eu-west-1", "registryId": "000000000000" }] })
 }
 
 /// Operations that are about an image that was deleted.
@@ -173,6 +186,21 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
             .post("/api/v1/repository-creation-templates", template)
             .await
             .expect(201);
+    }
+    if info.path.contains("/replication") {
+        let destination = json!({ "destinationName": "eu-west-1", "kind": "HYTHE", "endpoint": "http://127.0.0.1:9" });
+        let made = world.post("/api/v1/replication-destinations", destination).await;
+        made.expect(201);
+    }
+    if info.path.contains("{ruleName}") {
+        let rule = json!({ "rule": replication_rule() });
+        let path = "/api/v1/registry/replication/rules/nightly";
+        world
+            .call(&world.root, "PUT", path)
+            .json(&rule)
+            .send()
+            .await
+            .expect(200);
     }
     if info.path.contains("{accountId}") {
         let account = json!({ "accountId": OTHER_ACCOUNT, "accountName": "other" });
@@ -228,6 +256,8 @@ fn of_absent(path: &str) -> String {
         .replace("/builders", "/nobody")
         .replace("/deployer", "/nobody")
         .replace("templates/team-a", "templates/absent")
+        .replace("/eu-west-1", "/nowhere")
+        .replace("/nightly", "/never")
         .replace(OTHER_ACCOUNT, "333333333333")
 }
 
@@ -237,6 +267,7 @@ fn without_names(reply: &support::Reply) -> (u16, String) {
     let text = text.replace("/builders", "/nobody").replace("/deployer", "/nobody");
     let text = text.replace("/ci.example", "/no.example");
     let text = text.replace("templates/team-a", "templates/absent");
+    let text = text.replace("/eu-west-1", "/nowhere").replace("/nightly", "/never");
     (
         reply.status,
         text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),

@@ -3,7 +3,7 @@
 //!
 //! [`decide`] is the one place on both planes that says whether a request is allowed, and [`explain`] says why. Policies
 //! are parsed when they are stored ([`Policy`]), so that nothing which cannot be understood is ever evaluated.
-//! [`lifecycle`] says which images of a repository go and which stay.
+//! [`lifecycle`] says which images of a repository go and which stay, [`replication`] where they go besides.
 //!
 //! Invariants:
 //! - [`decide`] is total: every request against every set of policies has an answer, without a panic.
@@ -28,6 +28,7 @@ pub mod lifecycle;
 mod managed;
 mod policy;
 mod principal;
+pub mod replication;
 mod statement;
 mod value;
 

@@ -13,11 +13,13 @@ pub struct Creator(pub ControlPlane);
 
 #[async_trait]
 impl RepositoryCreator for Creator {
-    async fn create_on_push(&self, caller: &Caller, repository: &RepositoryPath) -> Result<bool, CreationError> {
-        let created = self
-            .0
-            .create_repository_for(caller, repository, CreationTrigger::CreateOnPush)
-            .await;
+    async fn create(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryPath,
+        trigger: CreationTrigger,
+    ) -> Result<bool, CreationError> {
+        let created = self.0.create_repository_for(caller, repository, trigger).await;
         created.map_err(|error| match error {
             CreateFromTemplateError::Settings(..)
             | CreateFromTemplateError::Create(CreateRepositoryError::LimitExceeded(..)) => {

@@ -3,12 +3,13 @@
 
 mod collection;
 mod lifecycle;
+mod replication;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hythe_jobs::CollectionMetrics;
+use hythe_jobs::{CollectionMetrics, ReplicationMetrics};
 use hythe_meta::{CacheStats, ImageCounts};
 use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics, ScrubMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -21,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use self::collection::CollectionCounts;
 use self::lifecycle::LifecycleCounts;
+use self::replication::ReplicationCounts;
 use crate::listener::ConnectionMetrics;
 use crate::passes::scrub::ScrubCounts;
 use crate::verified::DamagedBlobs;
@@ -35,6 +37,7 @@ pub struct Metrics {
     images: ImageMetrics,
     audit: Option<AuditCounts>,
     lifecycle: Option<LifecycleCounts>,
+    replication: Option<ReplicationCounts>,
     collection: Option<CollectionCounts>,
     scrub: Option<ScrubCounts>,
 }
@@ -134,6 +137,7 @@ impl Metrics {
             cache,
             audit: None,
             lifecycle: None,
+            replication: None,
             collection: None,
             scrub: None,
             abuse,
@@ -199,6 +203,11 @@ impl Metrics {
         self.lifecycle = Some(LifecycleCounts::new(&mut self.registry, counted));
     }
 
+    /// Adds how replication goes.
+    pub fn add_replication(&mut self, counted: &Arc<ReplicationMetrics>) {
+        self.replication = Some(ReplicationCounts::new(&mut self.registry, counted));
+    }
+
     /// Adds how collection goes.
     pub fn add_collection(&mut self, counted: &Arc<CollectionMetrics>) {
         self.collection = Some(CollectionCounts::register(&mut self.registry, counted));
@@ -262,6 +271,9 @@ impl Metrics {
             counts.take();
         }
         if let Some(counts) = &self.lifecycle {
+            counts.take();
+        }
+        if let Some(counts) = &self.replication {
             counts.take();
         }
         if let Some(counts) = &self.collection {

@@ -5,5 +5,6 @@ pub(crate) mod archive;
 pub(crate) mod collection;
 pub(crate) mod lifecycle;
 pub(crate) mod pull_times;
+pub(crate) mod replication;
 pub(crate) mod retention;
 pub mod scrub;

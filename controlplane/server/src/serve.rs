@@ -190,6 +190,9 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_audit(&audit);
     let period = LIFECYCLE_PERIOD.min(expiry_period());
     metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));
+    let outgoing = config.outgoing.connections()?;
+    let replication = passes::replication::start(&background, &stop, &plane, &store, &blobs, &clock, outgoing);
+    metrics.add_replication(&replication);
     let collector = collector(&config, &plane, &store, &blobs, &clock);
     metrics.add_collection(collector.metrics());
     archive::start(&background, &stop, &store, &blobs, &clock, metrics.registry());

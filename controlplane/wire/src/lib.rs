@@ -32,6 +32,7 @@ mod policy_simulation;
 mod problem;
 mod pull_time;
 mod registry;
+mod replication;
 mod repository;
 mod resource_tag;
 mod role;
@@ -93,6 +94,14 @@ pub use policy_simulation::{
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem};
 pub use pull_time::{PullTimeUpdateExclusion, PullTimeUpdateExclusionPage, RegisterPullTimeUpdateExclusion};
 pub use registry::{InRegistry, ListQuery, NoParameters, Registry};
+pub use replication::{
+    CreateReplicationDestination, Enabled, FailedReplicationTasks, ImageReplicationStatus, ImageReplicationStatuses,
+    ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage, PutReplicationConfiguration,
+    PutReplicationRule, RegistryReplication, ReplicationConfiguration, ReplicationCredential, ReplicationDestination,
+    ReplicationDestinationKind, ReplicationDestinationPage, ReplicationProgress, ReplicationProgressList,
+    ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask, ReplicationTaskCount, ReplicationTaskPage,
+    RepositoryFilter, RepositoryFilterType, UpdateReplicationDestination,
+};
 pub use repository::{
     CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,
     ImageTagMutabilityExclusionFilter, ListRepositories, Repository, RepositoryPage, RepositoryUsage, UpdateRepository,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The paths of the API. A name goes percent-encoded into one segment, slashes and colons included.
 
-use hythe_model::{AccountId, Digest, RepositoryName, RepositoryPrefix, Tag};
+use hythe_model::{AccountId, Digest, Region, RepositoryName, RepositoryPrefix, Tag};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What every path of the API starts with.
@@ -56,6 +56,60 @@ pub fn repository_creation_templates() -> String {
 #[must_use]
 pub fn repository_creation_template(prefix: &RepositoryPrefix) -> String {
     format!("{}/{}", repository_creation_templates(), segment(prefix.as_str()))
+}
+
+/// Where images can be replicated to: `GET` lists, `POST` creates.
+#[must_use]
+pub fn replication_destinations() -> String {
+    format!("{PREFIX}/replication-destinations")
+}
+
+/// One destination of replication.
+#[must_use]
+pub fn replication_destination(name: &Region) -> String {
+    format!("{}/{}", replication_destinations(), segment(name.as_str()))
+}
+
+/// The replication document of the registry.
+#[must_use]
+pub fn replication() -> String {
+    format!("{PREFIX}/registry/replication")
+}
+
+/// The replication rules beside the document.
+#[must_use]
+pub fn replication_rules() -> String {
+    format!("{}/rules", replication())
+}
+
+/// One replication rule beside the document.
+#[must_use]
+pub fn replication_rule(name: &str) -> String {
+    format!("{}/{}", replication_rules(), segment(name))
+}
+
+/// What waits for each destination.
+#[must_use]
+pub fn replication_progress() -> String {
+    format!("{}/progress", replication())
+}
+
+/// What waits to be replicated, or was given up.
+#[must_use]
+pub fn replication_tasks() -> String {
+    format!("{}/tasks", replication())
+}
+
+/// `POST` tries again what was given up.
+#[must_use]
+pub fn replication_retries() -> String {
+    format!("{}/retries", replication_tasks())
+}
+
+/// What became of an image at each destination.
+#[must_use]
+pub fn image_replication_status(name: &RepositoryName, digest: &Digest) -> String {
+    format!("{}/replication-status", image(name, digest))
 }
 
 /// `POST` asks what somebody may do.

@@ -76,6 +76,10 @@ actions! {
     PurgeImage("ecr", RepositoryPath),
     /// Archive an image, or bring it back.
     UpdateImageStorageClass("ecr", RepositoryPath),
+    /// Bring an image here from another deployment, or another account: all steps of that.
+    ReplicateImage("ecr", RepositoryPath),
+    /// See what became of an image at the destinations of replication.
+    DescribeImageReplicationStatus("ecr", RepositoryPath),
     /// List tags and digests.
     ListImages("ecr", RepositoryPath),
     /// Describe images.
@@ -126,6 +130,8 @@ actions! {
     GetAuthorizationToken("ecr", AccountId),
     /// Describe the registry.
     DescribeRegistry("ecr", AccountId),
+    /// Change where images are replicated to.
+    PutReplicationConfiguration("ecr", AccountId),
     /// Read the settings of the registry.
     GetAccountSetting("ecr", AccountId),
     /// Change the settings of the registry.
@@ -251,6 +257,16 @@ actions! {
     /// List and describe such checks, and what they have found.
     GetScrub("hythe", AccountId),
 }
+
+/// A step of storing an image, for which [`Action::ReplicateImage`] is enough where the image is a replica.
+pub trait ReplicaStep: ActionKind {}
+
+impl ReplicaStep for kinds::BatchCheckLayerAvailability {}
+impl ReplicaStep for kinds::BatchGetImage {}
+impl ReplicaStep for kinds::InitiateLayerUpload {}
+impl ReplicaStep for kinds::UploadLayerPart {}
+impl ReplicaStep for kinds::CompleteLayerUpload {}
+impl ReplicaStep for kinds::PutImage {}
 
 impl Action {
     /// The actions that `docker pull` needs (ECR, "IAM identity-based policy examples").

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hythe_model::RepositoryPath;
 
 use crate::gate::Resource;
-use crate::{ActionKind, Caller, Decision, Denial, Gate, GateError, RequestContext, Trail};
+use crate::{Action, ActionKind, Caller, Decision, Denial, Gate, GateError, ReplicaStep, RequestContext, Trail};
 
 /// Proof that a caller may do `A` on one resource. Only [`authorize`] and its variants make it.
 #[derive(Debug)]
@@ -71,9 +71,29 @@ pub async fn authorize_shared<A: ActionKind>(
     resource: A::Resource,
     context: &RequestContext,
 ) -> Result<Granted<A>, AccessError> {
+    ask(gate, caller, A::ACTION, resource, context).await
+}
+
+/// The same, for a step of storing a replica: whoever may bring images here from elsewhere may do each of them.
+pub async fn authorize_replica<A: ReplicaStep>(
+    gate: &dyn Gate,
+    caller: &Arc<Caller>,
+    resource: A::Resource,
+    context: &RequestContext,
+) -> Result<Granted<A>, AccessError> {
+    ask(gate, caller, Action::ReplicateImage, resource, context).await
+}
+
+async fn ask<A: ActionKind>(
+    gate: &dyn Gate,
+    caller: &Arc<Caller>,
+    action: Action,
+    resource: A::Resource,
+    context: &RequestContext,
+) -> Result<Granted<A>, AccessError> {
     let asked: Resource = resource.clone().into();
-    let decision = gate.decide(caller, A::ACTION, &asked, context).await?;
-    Trail::note(|facts| facts.set_decision(A::ACTION, asked, &decision));
+    let decision = gate.decide(caller, action, &asked, context).await?;
+    Trail::note(|facts| facts.set_decision(action, asked, &decision));
     match decision {
         Decision::Allowed(_) => Ok(Granted {
             caller: Arc::clone(caller),

@@ -22,13 +22,15 @@ mod secret;
 mod throttled;
 mod trail;
 
-pub use action::{Action, ActionKind, kinds};
+pub use action::{Action, ActionKind, ReplicaStep, kinds};
 pub use caller::{Attributes, Caller, Lineage, Principal, RolePath, RoleSession};
 pub use gate::{
     AuthenticationError, Credentials, Decision, Denial, Gate, GateError, Grounds, IssueError, IssuedToken,
     RequestContext, Resource,
 };
-pub use granted::{AccessError, Granted, authorize, authorize_each, authorize_shared, authorize_with};
+pub use granted::{
+    AccessError, Granted, authorize, authorize_each, authorize_replica, authorize_shared, authorize_with,
+};
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use pull::{PrincipalArn, PullLog};
 pub use scope::{ScopeEntry, TokenScope};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hythe_model::{Digest, Manifest, MediaType, Reference, RepositoryPath, Tag};
+use hythe_model::{Digest, Manifest, MediaType, Reference, ReplicationPath, RepositoryPath, Tag};
 use jiff::Timestamp;
 
 use crate::CatalogError;
@@ -33,6 +33,15 @@ pub struct NewImage {
 pub struct PutOutcome {
     /// Whether the manifest was not there before.
     pub is_new: bool,
+}
+
+/// What storing a replica changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaOutcome {
+    /// Whether the manifest was not there before.
+    pub is_new: bool,
+    /// The tags that it was not given, as they point elsewhere and may not be moved.
+    pub refused_tags: Vec<Tag>,
 }
 
 /// Why an image was not stored. Nothing was written.
@@ -120,6 +129,29 @@ pub trait ImageCatalog {
     /// A repository that takes sparse indexes (OCI Distribution Specification 1.1, "Pushing Manifests") takes an
     /// index whose children are not all there. A child that is pushed later is protected by the index from then on.
     async fn put_image(&self, repository: &RepositoryPath, image: NewImage) -> Result<PutOutcome, PutImageError>;
+
+    /// As [`Self::put_image`], of an image that came from another deployment by these registries: tags that may not be
+    /// moved stay where they are, and the image comes without them (ECR, "Private image replication").
+    async fn put_replica(
+        &self,
+        repository: &RepositoryPath,
+        image: NewImage,
+        _path: &ReplicationPath,
+    ) -> Result<ReplicaOutcome, PutImageError> {
+        let mut image = image;
+        let mut refused_tags = Vec::new();
+        loop {
+            match self.put_image(repository, image.clone()).await {
+                Ok(PutOutcome { is_new }) => return Ok(ReplicaOutcome { is_new, refused_tags }),
+                // Ends, as each time there is one tag less.
+                Err(PutImageError::TagImmutable { tag, .. }) if image.tags.contains(&tag) => {
+                    image.tags.retain(|other| *other != tag);
+                    refused_tags.push(tag);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
 
     /// The image that `reference` names.
     async fn image(

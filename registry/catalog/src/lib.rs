@@ -28,7 +28,7 @@ pub use blob::{BlobCatalog, BlobRecord, MAX_INLINE_BLOB_BYTES, NewBlob, Unlinked
 pub use error::CatalogError;
 pub use image::{
     DeleteImageError, DeletedImage, ImageCatalog, ImageRecord, MAX_TAGS_PER_IMAGE, NewImage, PutImageError, PutOutcome,
-    Referrer,
+    Referrer, ReplicaOutcome,
 };
 pub use memory::MemoryCatalog;
 pub use upload::{UploadCatalog, UploadRecord, UploadState};

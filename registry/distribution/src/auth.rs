@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
-    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, RequestContext,
-    Resource, Secret, authorize, authorize_shared, kinds,
+    AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, ReplicaStep,
+    RequestContext, Resource, Secret, authorize, authorize_replica, authorize_shared, kinds,
 };
-use hythe_model::RepositoryPath;
+use hythe_model::{REPLICATION_HEADER, RegistryPlace, ReplicationPath, RepositoryPath};
 
 use crate::account::{Named, Site};
 use crate::audit::user_agent;
@@ -31,6 +31,8 @@ pub(crate) struct Visitor {
     pub(crate) sends_files: bool,
     /// What a token for this request must be good for besides.
     pub(crate) also: Option<String>,
+    /// Of a replica: the registries that it came by.
+    pub(crate) replica: Option<ReplicationPath>,
 }
 
 /// How credentials were presented.
@@ -164,7 +166,54 @@ impl Visitor {
             presented,
             sends_files: connection.is_some_and(|connection| connection.sends_files),
             also: None,
+            replica: None,
         })
+    }
+
+    /// Takes note of what the request says about a replica, if it is about one.
+    pub(crate) fn of_replica(mut self, headers: &HeaderMap) -> Result<Self, InputError> {
+        if let Some(value) = headers.get(REPLICATION_HEADER) {
+            let text = value.to_str().unwrap_or_default();
+            self.replica = Some(text.parse().map_err(InputError::Replica)?);
+        }
+        Ok(self)
+    }
+
+    /// Refuses what has come by this registry already: it would go round for ever.
+    pub(crate) fn check_loop(&self, repository: &RepositoryPath) -> Result<(), InputError> {
+        let here = RegistryPlace {
+            region: self.registry.config().region.clone(),
+            account: repository.account.clone(),
+        };
+        match &self.replica {
+            Some(path) if path.contains(&here) => Err(InputError::ReplicaLoop(here)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// As [`Self::permit`], of a step that needs another permission if the request is about a replica.
+    pub(crate) async fn permit_step<A>(&self, repository: &Named) -> Result<Granted<A>, Refusal>
+    where
+        A: ReplicaStep + ActionKind<Resource = RepositoryPath>,
+    {
+        self.permit_step_with(repository, &RequestContext::default()).await
+    }
+
+    /// As [`Self::permit_step`], in a request that names this.
+    pub(crate) async fn permit_step_with<A>(
+        &self,
+        repository: &Named,
+        context: &RequestContext,
+    ) -> Result<Granted<A>, Refusal>
+    where
+        A: ReplicaStep + ActionKind<Resource = RepositoryPath>,
+    {
+        if self.replica.is_none() {
+            return self.permit_with(repository, context).await;
+        }
+        authorize_replica::<A>(self.registry.gate(), &self.caller, repository.path.clone(), context)
+            .await
+            .map_err(|error| self.refuse_action(Action::ReplicateImage, error, repository))
     }
 
     /// Whose request this is when turns are shared out.
@@ -236,14 +285,18 @@ impl Visitor {
     where
         A: ActionKind<Resource = RepositoryPath>,
     {
-        let challenge = self.challenge(Some(&scope_of(A::ACTION, &repository.written)));
+        self.refuse_action(A::ACTION, error, repository)
+    }
+
+    fn refuse_action(&self, action: Action, error: AccessError, repository: &Named) -> Refusal {
+        let challenge = self.challenge(Some(&scope_of(action, &repository.written)));
         match error {
-            AccessError::Denied(reason) if self.is_token_too_narrow(A::ACTION, &repository.path) => {
+            AccessError::Denied(reason) if self.is_token_too_narrow(action, &repository.path) => {
                 // Not counted as denied: it is how clients find out which scope to ask for.
                 Refusal::InsufficientScope(reason.reason, challenge.with_error("insufficient_scope"))
             }
             AccessError::Unauthenticated(_) | AccessError::Denied(_) => {
-                self.registry.metrics().deny(A::ACTION);
+                self.registry.metrics().deny(action);
                 Refusal::Access(Box::new(error), challenge)
             }
             AccessError::Unavailable(_) => Refusal::Access(Box::new(error), challenge),

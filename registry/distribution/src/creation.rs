@@ -6,15 +6,21 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use hythe_access::Caller;
-use hythe_model::RepositoryPath;
+use hythe_model::{CreationTrigger, RepositoryPath};
 
 use crate::auth::Visitor;
 
 /// Creates repositories that nobody has created; the control plane does.
 #[async_trait]
 pub trait RepositoryCreator: Debug + Send + Sync {
-    /// Creates the repository if its registry creates such ones and `caller` may create it; says whether it is there now.
-    async fn create_on_push(&self, caller: &Caller, repository: &RepositoryPath) -> Result<bool, CreationError>;
+    /// Creates the repository if its registry creates such ones, for what `trigger` says, and `caller` may create it; says
+    /// whether it is there now.
+    async fn create(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryPath,
+        trigger: CreationTrigger,
+    ) -> Result<bool, CreationError>;
 }
 
 /// Why a repository could not be created. It may be possible later.
@@ -30,8 +36,12 @@ pub enum CreationError {
 
 /// Creates the repository of a push, if that is what is missing; says whether it was.
 pub(crate) async fn create_on_push(visitor: &Visitor, repository: &RepositoryPath) -> Result<bool, CreationError> {
+    let trigger = match visitor.replica {
+        Some(_) => CreationTrigger::Replication,
+        None => CreationTrigger::CreateOnPush,
+    };
     match visitor.registry.creator() {
-        Some(creator) => creator.create_on_push(&visitor.caller, repository).await,
+        Some(creator) => creator.create(&visitor.caller, repository, trigger).await,
         None => Ok(false),
     }
 }

@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, header};
-use hythe_model::{Digest, ParseError};
+use hythe_model::{Digest, ParseError, RegistryPlace};
 use percent_encoding::percent_decode_str;
 
 /// A request, taken apart as far as its route goes.
@@ -52,6 +52,10 @@ pub(crate) enum InputError {
     GrantType,
     #[error("a token may have at most {0} scopes")]
     TooManyScopes(usize),
+    #[error(transparent)]
+    Replica(ParseError),
+    #[error("the image has come by the registry `{0}` already")]
+    ReplicaLoop(RegistryPlace),
 }
 
 impl Input {

@@ -329,9 +329,10 @@ impl From<InputError> for OciError {
             InputError::UploadUnknown(_) => (StatusCode::NOT_FOUND, Code::BlobUploadUnknown),
             InputError::ContentRange(_) => (StatusCode::BAD_REQUEST, Code::BlobUploadInvalid),
             InputError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, Code::SizeInvalid),
-            InputError::PageSize(_) | InputError::GrantType | InputError::TooManyScopes(_) => {
+            InputError::PageSize(_) | InputError::GrantType | InputError::TooManyScopes(_) | InputError::Replica(_) => {
                 (StatusCode::BAD_REQUEST, Code::Unsupported)
             }
+            InputError::ReplicaLoop(_) => (StatusCode::CONFLICT, Code::Denied),
         };
         Self::new(status, code, error)
     }

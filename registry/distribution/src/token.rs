@@ -139,7 +139,7 @@ fn actions(right: &str) -> Vec<Action> {
     let pull = || Action::PULL.iter().copied().chain([Action::ListImages]);
     match right {
         "pull" => pull().collect(),
-        "push" => [Action::PUSH, Action::CREATE_ON_PUSH].concat(),
+        "push" => [Action::PUSH, Action::CREATE_ON_PUSH, &[Action::ReplicateImage]].concat(),
         "delete" => vec![Action::BatchDeleteImage],
         "*" => pull()
             .chain(actions("push"))

@@ -28,6 +28,7 @@ mod object;
 mod prefix;
 mod reference;
 mod registry_url;
+mod replication;
 mod repository;
 mod resource_tag;
 mod schema1;
@@ -52,6 +53,7 @@ pub use mutability::{ExclusionFilter, MAX_EXCLUSION_FILTERS, TagMutability, TagM
 pub use prefix::{CreationTrigger, RepositoryPrefix};
 pub use reference::Reference;
 pub use registry_url::RegistryUrl;
+pub use replication::{MAX_REPLICATION_HOPS, REFUSED_TAGS_HEADER, REPLICATION_HEADER, RegistryPlace, ReplicationPath};
 pub use repository::{RepositoryName, RepositoryPath};
 pub use resource_tag::{MAX_RESOURCE_TAGS, ResourceTagError, ResourceTags};
 pub use storage_class::{ImageStatus, StorageClass};

@@ -104,7 +104,7 @@ impl Remote {
         })
     }
 
-    fn manifest_ask<'a>(
+    pub(crate) fn manifest_ask<'a>(
         &self,
         method: Method,
         repository: &'a str,

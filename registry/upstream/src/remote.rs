@@ -67,7 +67,7 @@ pub struct Remote {
     pub(crate) outgoing: Outgoing,
     pub(crate) registry: RegistryUrl,
     pub(crate) credential: Option<Credential>,
-    headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) tokens: Tokens,
     rate_limit: Mutex<Option<RateLimit>>,
 }

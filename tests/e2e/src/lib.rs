@@ -15,6 +15,7 @@ pub mod client;
 pub mod client_home;
 pub mod control_recorder;
 pub mod docker;
+pub mod docker_registry;
 pub mod http;
 pub mod image;
 pub mod interrupt;
@@ -35,6 +36,7 @@ pub mod terraform_life;
 
 pub use control_recorder::ControlRecorder;
 pub use docker::DockerEngine;
+pub use docker_registry::DockerRegistry;
 pub use ledger::Ledger;
 pub use nodes::TwoNodes;
 pub use postgres::PostgresCluster;

@@ -51,7 +51,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "controlplane/jobs",
-        &["registry/model", "registry/blobs", "controlplane/meta"],
+        &[
+            "registry/model",
+            "registry/blobs",
+            "registry/catalog",
+            "registry/upstream",
+            "controlplane/meta",
+        ],
     ),
     (
         "controlplane/rest",

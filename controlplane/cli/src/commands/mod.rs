@@ -23,6 +23,8 @@ pub(crate) mod policy_explain;
 pub(crate) mod pull_time_exclusion;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;
+pub(crate) mod replication;
+mod replication_destination;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;
 mod repository_template;

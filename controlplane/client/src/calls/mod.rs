@@ -17,6 +17,7 @@ mod policy;
 mod policy_simulation;
 mod pull_time_exclusion;
 mod registry;
+mod replication;
 mod repository;
 mod resource_tag;
 mod role;

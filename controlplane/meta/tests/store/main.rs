@@ -27,6 +27,7 @@ mod order;
 mod plan;
 mod policy;
 mod principal;
+mod replication;
 mod repository;
 mod signing_key;
 mod storage_class;

@@ -110,6 +110,19 @@ async fn fill(database: &Database) {
             "INSERT INTO blob_review (repository_id, digest, due_ms)
              SELECT 'r' || n.text, '{blob}', CAST(n.text AS BIGINT) FROM n"
         ),
+        format!(
+            "INSERT INTO replication_destination (account_id, name, kind, endpoint, created_ms, updated_ms, version,
+                                                  failures, open_ms)
+             SELECT '{}', 'd' || n.text, 'OCI', '', 0, 0, 1, 0, 0 FROM n",
+            account()
+        ),
+        format!(
+            "INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest,
+                                           may_delete, is_dead, attempts, due_ms, generation, created_ms)
+             SELECT 't' || n.text, '{}', 'd' || n.text, '', 'web', n.text, '', FALSE, FALSE, 0, CAST(n.text AS BIGINT), 0, 0
+               FROM n",
+            account()
+        ),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -148,6 +161,8 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "deleted images to purge" | "expired uploads" | "due lifecycle policies" | "due reviews" => {
                 &["104000", "10"]
             }
+            "due replications" => &["104000", "10"],
+            "replications" => &[account, "t104000", "NULL", "NULL", "FALSE", "NULL", "10"],
             "audit events" => &[key, "-", "10"],
             "audit events of an account" => &[key, "-", "10", account],
             "audit events of a principal" => &[key, "-", "10", "arn:p"],

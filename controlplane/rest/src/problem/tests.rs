@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hythe_access::Principal;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
-use hythe_operations::{Noun, RollbackTagRefusal};
+use hythe_operations::{Noun, ReplicationRuleError, RollbackTagRefusal};
 
 use super::*;
 
@@ -61,6 +61,18 @@ fn no_rollback(reason: RollbackTagRefusal) -> RollbackTagError {
 
 fn prefix() -> hythe_model::RepositoryPrefix {
     "prod".parse().unwrap()
+}
+
+fn region() -> hythe_model::Region {
+    "eu-west-1".parse().unwrap()
+}
+
+fn unknown_destination() -> hythe_operations::UnknownDestination {
+    hythe_operations::UnknownDestination(region(), "000000000000".parse().unwrap())
+}
+
+fn bad_name() -> hythe_model::ParseError {
+    hythe_model::ParseError::new("registry", "x y", "it must be a host")
 }
 
 fn corrupt() -> StoreError {
@@ -323,6 +335,28 @@ fn every_error_has_its_status_and_code() {
         "AssumeRole::TooDeep" => AssumeRoleError::Open(OpenSessionError::TooDeep),
         "AssumeRole::Crypto" => AssumeRoleError::Open(OpenSessionError::Crypto(CryptoError)),
         "AssumeRole::Store" => AssumeRoleError::Store(corrupt()),
+        "Destination::Unknown" => DestinationError::Unknown(unknown_destination()),
+        "Destination::AlreadyExists" => DestinationError::AlreadyExists(region(), account.clone()),
+        "Destination::LimitExceeded" => DestinationError::LimitExceeded(account.clone()),
+        "Destination::InUse" => DestinationError::InUse(region()),
+        "Destination::Nothing" => DestinationError::Nothing,
+        "Destination::VersionMismatch" => DestinationError::VersionMismatch,
+        "Destination::Endpoint" => DestinationError::Settings(DestinationSettingsError::Endpoint(bad_name())),
+        "Destination::Description" => DestinationError::Settings(DestinationSettingsError::Description),
+        "Destination::Credential" => DestinationError::Settings(DestinationSettingsError::Credential),
+        "Destination::Prefix" => DestinationError::Settings(DestinationSettingsError::Prefix(bad_name())),
+        "Destination::PrefixOfHythe" => DestinationError::Settings(DestinationSettingsError::PrefixOfHythe),
+        "Destination::Bandwidth" => DestinationError::Settings(DestinationSettingsError::Bandwidth),
+        "Destination::Crypto" => DestinationError::Crypto(CryptoError),
+        "Destination::Store" => DestinationError::Store(corrupt()),
+        "ReplicationRules::Unknown" => ReplicationRulesError::Unknown("nightly".parse().unwrap(), account.clone()),
+        "ReplicationRules::UnknownDestination" => ReplicationRulesError::UnknownDestination(region()),
+        "ReplicationRules::Rule" => ReplicationRulesError::Rule(ReplicationRuleError::SameRegistry, Some(1)),
+        "ReplicationRules::Rules" => ReplicationRulesError::Rule(ReplicationRuleError::TooManyRules(25), None),
+        "ReplicationRules::LimitExceeded" => ReplicationRulesError::LimitExceeded(account.clone()),
+        "ReplicationRules::VersionMismatch" => ReplicationRulesError::VersionMismatch,
+        "ReplicationRules::Store" => ReplicationRulesError::Store(corrupt()),
+        "ReplicationStatus::Store" => ReplicationStatusError::Store(corrupt()),
         "UnknownTemplate" => UnknownTemplate(prefix(), account.clone()),
         "CreationTemplate::Unknown" => CreationTemplateError::Unknown(UnknownTemplate(prefix(), account.clone())),
         "CreationTemplate::VersionMismatch" => CreationTemplateError::VersionMismatch,

@@ -50,9 +50,18 @@ pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, Oc
     let digest = input.digest()?;
     Trail::note(|facts| facts.digest = Some(digest));
     // Who may read a blob may know that it is there: ECR's pull-only principals ask before they push, too.
-    let granted = visitor
-        .permit_either::<kinds::BatchCheckLayerAvailability, kinds::GetDownloadUrlForLayer>(&named)
-        .await?;
+    let granted = match visitor.replica {
+        Some(_) => Either::Left(
+            visitor
+                .permit_step::<kinds::BatchCheckLayerAvailability>(&named)
+                .await?,
+        ),
+        None => {
+            visitor
+                .permit_either::<kinds::BatchCheckLayerAvailability, kinds::GetDownloadUrlForLayer>(&named)
+                .await?
+        }
+    };
     let record = match granted {
         Either::Left(granted) => check_blob(&visitor.registry, &granted, &digest).await?,
         Either::Right(granted) => find_blob(&visitor.registry, &granted, &digest).await?,

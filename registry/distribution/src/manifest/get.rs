@@ -43,7 +43,7 @@ struct Pulled {
 
 /// Answers a GET for a manifest. It counts as a pull also if the client has the bytes already: the image is of use to it.
 pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let (granted, pulled) = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    let (granted, pulled) = find(visitor, &input.name, existing_reference(&input), &input.headers, false).await?;
     if let Some(log) = visitor.registry.pull_log() {
         let (by, now) = (&visitor.caller.principal, visitor.registry.now());
         log.pulled(by, granted.resource(), &pulled.stored, now);
@@ -57,25 +57,33 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
 
 /// Answers a HEAD for a manifest.
 pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
-    let (_, pulled) = read(visitor, &input.name, existing_reference(&input), &input.headers).await?;
+    let (_, pulled) = find(visitor, &input.name, existing_reference(&input), &input.headers, true).await?;
     if is_cached(&input.headers, &pulled.image.digest) {
         return Ok(pulled.not_modified());
     }
     Ok(pulled.describe().into_response())
 }
 
-async fn read(
+async fn find(
     visitor: &Visitor,
     name: &str,
     reference: Result<Reference, InputError>,
     headers: &HeaderMap,
+    is_head: bool,
 ) -> Result<(Granted<kinds::BatchGetImage>, Pulled), OciError> {
     if let Ok(reference) = &reference {
         note_reference(reference);
     }
     let named = visitor.repository(name)?;
     let context = naming(reference.as_ref().ok().and_then(tag_of));
-    let granted = visitor.permit_with::<kinds::BatchGetImage>(&named, &context).await?;
+    // Who brings replicas may know what is there already, and read nothing.
+    let granted = if is_head {
+        visitor
+            .permit_step_with::<kinds::BatchGetImage>(&named, &context)
+            .await?
+    } else {
+        visitor.permit_with::<kinds::BatchGetImage>(&named, &context).await?
+    };
     let pulled = get_manifest(visitor, &granted, &reference?, &named.written, headers).await?;
     Trail::note(|facts| facts.digest = Some(pulled.image.digest));
     Ok((granted, pulled))

@@ -3,13 +3,14 @@
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::Hasher;
-use hythe_catalog::{CatalogError, NewImage, PutImageError};
+use hythe_catalog::{CatalogError, NewImage, PutImageError, ReplicaOutcome};
 use hythe_formats::SignatureError;
 use hythe_model::{
-    Algorithm, Digest, MAX_MANIFEST_BYTES, Manifest, ManifestError, MediaType, Reference, RepositoryPath, Tag,
+    Algorithm, Digest, MAX_MANIFEST_BYTES, Manifest, ManifestError, MediaType, REFUSED_TAGS_HEADER, Reference,
+    ReplicationPath, RepositoryPath, Tag,
 };
 use tokio::task::JoinError;
 
@@ -50,6 +51,8 @@ pub(crate) enum PutManifestError {
 struct Stored {
     digest: Digest,
     subject: Option<Digest>,
+    /// Of a replica: tags that it was not given.
+    refused_tags: Vec<Tag>,
 }
 
 /// Answers a PUT of a manifest.
@@ -60,7 +63,8 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     note_reference(&reference);
     let tags = tag_parameters(&input.query, &reference)?;
     let context = naming(tag_of(&reference).into_iter().chain(&tags));
-    let granted = visitor.permit_with::<kinds::PutImage>(&named, &context).await?;
+    let granted = visitor.permit_step_with::<kinds::PutImage>(&named, &context).await?;
+    visitor.check_loop(&named.path)?;
     // "The registry SHOULD ignore parameters on the `Content-Type` header."
     let content_type = input
         .header(&header::CONTENT_TYPE)
@@ -72,7 +76,7 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
         .manifest_turn(&visitor.tenant(), length.unwrap_or(most).min(most))
         .await?;
     let bytes = read_all(registry, input.body, length, MAX_MANIFEST_BYTES as u64).await?;
-    let stored = put_manifest(registry, &granted, &reference, tags.clone(), bytes, content_type).await?;
+    let stored = put_manifest(visitor, &granted, &reference, tags.clone(), bytes, content_type).await?;
     let mut answer = Answer::new(StatusCode::CREATED)
         .with(
             header::LOCATION,
@@ -82,8 +86,13 @@ pub(crate) async fn put(visitor: &Visitor, input: Input) -> Result<Response, Oci
     if let Some(subject) = stored.subject {
         answer = answer.with(OCI_SUBJECT, subject);
     }
+    if !stored.refused_tags.is_empty() {
+        let refused: Vec<_> = stored.refused_tags.iter().map(Tag::as_str).collect();
+        answer = answer.with(HeaderName::from_static(REFUSED_TAGS_HEADER), refused.join(", "));
+    }
     Ok(tags
         .into_iter()
+        .filter(|tag| !stored.refused_tags.contains(tag))
         .fold(answer, |answer, tag| answer.with(OCI_TAG, tag))
         .into_response())
 }
@@ -112,13 +121,14 @@ fn tag_parameters(query: &str, reference: &Reference) -> Result<Vec<Tag>, InputE
     account.id = %granted.resource().account, repository.name = %granted.resource().name,
     manifest.reference = %reference, manifest.digest = tracing::field::Empty, manifest.size_bytes = bytes.len()))]
 async fn put_manifest(
-    registry: &Registry,
+    visitor: &Visitor,
     granted: &Granted<kinds::PutImage>,
     reference: &Reference,
     tags: Vec<Tag>,
     bytes: Bytes,
     content_type: Option<String>,
 ) -> Result<Stored, PutManifestError> {
+    let registry = &visitor.registry;
     let (algorithm, tags) = match reference {
         Reference::Tag(tag) => (Algorithm::Sha256, vec![tag.clone()]),
         Reference::Digest(digest) => (digest.algorithm(), tags),
@@ -145,14 +155,18 @@ async fn put_manifest(
         pushed_at,
         pushed_by,
     };
-    let outcome = store(registry, granted, image).await;
+    let outcome = store(registry, granted, image, visitor.replica.as_ref()).await;
     let outcome = outcome.map_err(|cause| PutManifestError::Put {
         cause,
         repository: granted.resource().clone(),
     })?;
     registry.metrics().pushes.inc();
     tracing::info!(image.is_new = outcome.is_new, "manifest stored");
-    Ok(Stored { digest, subject })
+    Ok(Stored {
+        digest,
+        subject,
+        refused_tags: outcome.refused_tags,
+    })
 }
 
 // A conflict means that somebody else moved the same tag: the last one wins, and that is us, now.
@@ -160,14 +174,32 @@ async fn store(
     registry: &Registry,
     granted: &Granted<kinds::PutImage>,
     image: NewImage,
-) -> Result<hythe_catalog::PutOutcome, PutImageError> {
+    replica: Option<&ReplicationPath>,
+) -> Result<ReplicaOutcome, PutImageError> {
     for _ in 1..MAX_ATTEMPTS {
-        match registry.catalog().put_image(granted.resource(), image.clone()).await {
+        match put_once(registry, granted, image.clone(), replica).await {
             Err(PutImageError::Catalog(CatalogError::Conflict)) => {}
             result => return result,
         }
     }
-    registry.catalog().put_image(granted.resource(), image).await
+    put_once(registry, granted, image, replica).await
+}
+
+async fn put_once(
+    registry: &Registry,
+    granted: &Granted<kinds::PutImage>,
+    image: NewImage,
+    replica: Option<&ReplicationPath>,
+) -> Result<ReplicaOutcome, PutImageError> {
+    let (catalog, repository) = (registry.catalog(), granted.resource());
+    if let Some(path) = replica {
+        return catalog.put_replica(repository, image, path).await;
+    }
+    let outcome = catalog.put_image(repository, image).await?;
+    Ok(ReplicaOutcome {
+        is_new: outcome.is_new,
+        refused_tags: Vec::new(),
+    })
 }
 
 async fn check(

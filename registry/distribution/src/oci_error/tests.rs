@@ -66,6 +66,8 @@ fn input_errors() -> Vec<InputError> {
         InputError::LengthMismatch { range: 2, length: 1 },
         InputError::GrantType,
         InputError::TooManyScopes(100),
+        InputError::Replica(parse_error()),
+        InputError::ReplicaLoop("eu/000000000000".parse().unwrap()),
     ]
 }
 

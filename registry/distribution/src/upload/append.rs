@@ -63,7 +63,7 @@ pub(crate) async fn append(visitor: &Visitor, input: Input) -> Result<Response, 
     let registry = &visitor.registry;
     let named = visitor.repository(&input.name)?;
     let id = session_id(&input)?;
-    let granted = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
+    let granted = visitor.permit_step::<kinds::UploadLayerPart>(&named).await?;
     let chunk = Chunk::from_input(registry, input)?;
     let _turn = registry.upload_turn(&visitor.tenant(), chunk.length).await?;
     let received = append_chunk(registry, &granted, id, chunk)

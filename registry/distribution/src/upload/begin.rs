@@ -36,7 +36,8 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
         .transpose();
     let algorithm = algorithm.map_err(InputError::Digest)?;
 
-    let granted = visitor.permit::<kinds::InitiateLayerUpload>(&named).await?;
+    let granted = visitor.permit_step::<kinds::InitiateLayerUpload>(&named).await?;
+    visitor.check_loop(&named.path)?;
     if let Some(digest) = mounted {
         Trail::note(|facts| {
             facts.event = Some("MountLayer");
@@ -46,7 +47,7 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
                 .parameters
                 .extend(from.map(|from| ("from".into(), from.to_string())));
         });
-        let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        let target = visitor.permit_step::<kinds::CompleteLayerUpload>(&named).await?;
         ensure_repository(visitor, &named).await?;
         if mount(visitor, &named, &target, &digest, input.parameter("from").as_deref()).await? {
             return Ok(created(&named, &digest).into_response());
@@ -57,8 +58,8 @@ pub(crate) async fn begin(visitor: &Visitor, input: Input) -> Result<Response, O
             facts.event = Some("CompleteLayerUpload");
             facts.digest = Some(digest);
         });
-        let part = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
-        let target = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+        let part = visitor.permit_step::<kinds::UploadLayerPart>(&named).await?;
+        let target = visitor.permit_step::<kinds::CompleteLayerUpload>(&named).await?;
         ensure_repository(visitor, &named).await?;
         let length = input.content_length();
         let _turn = registry.upload_turn(&visitor.tenant(), length).await?;

@@ -31,10 +31,10 @@ pub(crate) async fn finish(visitor: &Visitor, input: Input) -> Result<Response, 
     let id = session_id(&input)?;
     let digest = input.digest_parameter("digest")?.ok_or(InputError::DigestAbsent)?;
     Trail::note(|facts| facts.digest = Some(digest));
-    let granted = visitor.permit::<kinds::CompleteLayerUpload>(&named).await?;
+    let granted = visitor.permit_step::<kinds::CompleteLayerUpload>(&named).await?;
     let has_body = !input.body.is_end_stream();
     let last = if has_body {
-        Some(visitor.permit::<kinds::UploadLayerPart>(&named).await?)
+        Some(visitor.permit_step::<kinds::UploadLayerPart>(&named).await?)
     } else {
         None
     };

@@ -18,7 +18,7 @@ use crate::response::Answer;
 pub(crate) async fn status(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let id = session_id(&input)?;
-    let granted = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
+    let granted = visitor.permit_step::<kinds::UploadLayerPart>(&named).await?;
     let received = received_bytes(&visitor.registry, &granted, id).await?;
     Ok(session_answer(StatusCode::NO_CONTENT, &named, id, received).into_response())
 }
@@ -27,7 +27,7 @@ pub(crate) async fn status(visitor: &Visitor, input: Input) -> Result<Response, 
 pub(crate) async fn cancel(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
     let id = session_id(&input)?;
-    let granted = visitor.permit::<kinds::UploadLayerPart>(&named).await?;
+    let granted = visitor.permit_step::<kinds::UploadLayerPart>(&named).await?;
     cancel_upload(&visitor.registry, &granted, id)
         .await
         .map_err(|error| session_error(error, &named, id))?;

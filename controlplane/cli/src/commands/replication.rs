@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `hythe replication …`.
+
+use clap::Subcommand;
+use futures::TryStreamExt as _;
+use hythe_client::wire::{
+    Enabled, FailedReplicationTasks, ListQuery, ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage,
+    ReplicationConfiguration, ReplicationRule, ReplicationTarget, ReplicationTaskPage, RepositoryFilter,
+    RepositoryFilterType,
+};
+use hythe_model::{AccountId, ParseError, Region};
+
+use super::image::find;
+use super::replication_destination;
+use crate::confirm::Confirmation;
+use crate::context::Context;
+use crate::document::DocumentArg;
+use crate::error::CliError;
+use crate::human;
+use crate::image_name::ImageName;
+use crate::table::Table;
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  hythe replication destination create eu --url registry.eu.example.com \\
+      --username HKIA… --password-file secret
+  hythe replication rule put team-a --to eu --repository-prefix team-a/
+  hythe replication get > replication.json && hythe replication set replication.json
+  hythe replication status                    # what waits, for each destination
+  hythe replication status team-a/web:1       # what became of one image
+  hythe replication tasks --failed && hythe replication retry --region eu
+
+What is pushed from then on is replicated. A replica stays where it came to, unless a rule says `--replicas`.";
+
+/// `hythe replication …`
+#[derive(Debug, Subcommand)]
+pub enum ReplicationCommand {
+    /// Manage where images can be replicated to
+    #[command(subcommand)]
+    Destination(replication_destination::ReplicationDestinationCommand),
+    /// Manage rules that stand by themselves, beside the document
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Show the document with the rules of the registry
+    Get,
+    /// Put the document with the rules of the registry; without rules it is taken away
+    Set {
+        #[command(flatten)]
+        document: DocumentArg,
+    },
+    /// Show what waits for each destination, or what became of one image
+    Status {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
+        image: Option<ImageName>,
+    },
+    /// List what waits, and what was given up
+    Tasks {
+        /// Only what was given up
+        #[arg(long)]
+        failed: bool,
+        /// Only what goes to this destination
+        #[arg(long, value_name = "NAME")]
+        region: Option<Region>,
+    },
+    /// Try again what was given up
+    Retry {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Forget what was given up
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+/// Which tasks.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Which {
+    /// Only this one
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
+    /// Only those for this destination
+    #[arg(long, value_name = "NAME")]
+    region: Option<Region>,
+}
+
+/// `hythe replication rule …`
+#[derive(Debug, Subcommand)]
+pub enum RuleCommand {
+    /// Put a rule
+    Put {
+        /// What it is called
+        name: String,
+        /// A destination, perhaps with an account there: `eu` or `eu/111111111111`; several times for several
+        #[arg(long = "to", value_name = "DESTINATION", required = true, value_parser = target)]
+        to: Vec<ReplicationTarget>,
+        /// How the names of repositories begin; several times for several; all repositories if left out
+        #[arg(long = "repository-prefix", value_name = "PREFIX")]
+        prefixes: Vec<String>,
+        /// Delete there what is deleted here
+        #[arg(long)]
+        deletions: bool,
+        /// Let images go on that were replicated here themselves
+        #[arg(long)]
+        replicas: bool,
+    },
+    /// List rules
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a rule
+    Describe {
+        /// What it is called
+        name: String,
+    },
+    /// Delete a rule; what was still to be sent because of it is not sent
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// What it is called
+        name: String,
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
+}
+
+fn target(text: &str) -> Result<ReplicationTarget, ParseError> {
+    let (region, account) = match text.split_once('/') {
+        Some((region, account)) => (region, Some(account.parse::<AccountId>()?)),
+        None => (text, None),
+    };
+    Ok(ReplicationTarget {
+        region: region.parse()?,
+        registry_id: account,
+    })
+}
+
+pub(crate) async fn run(command: ReplicationCommand, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    match command {
+        ReplicationCommand::Destination(command) => replication_destination::run(command, context).await,
+        ReplicationCommand::Rule(command) => rule(command, context).await,
+        ReplicationCommand::Get => {
+            let document = client
+                .replication_configuration()
+                .await?
+                .value
+                .replication_configuration;
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            context.writer.answer_text(&document, &text)
+        }
+        ReplicationCommand::Set { document } => {
+            let text = document.read()?;
+            let document: ReplicationConfiguration = serde_json::from_str(&text).map_err(|error| CliError::Usage {
+                message: format!("this is no replication configuration: {error}"),
+                hint: "`hythe replication get` shows one: an object with `rules`",
+            })?;
+            let put = client.put_replication_configuration(&document, None).await?.value;
+            let rules = put.replication_configuration.rules.len() as u64;
+            let said = format!("the document has {}", human::counted(rules, "rule"));
+            context.writer.answer_text(&put, &said)
+        }
+        ReplicationCommand::Status { image: None } => progress(context).await,
+        ReplicationCommand::Status { image: Some(image) } => status(image, context).await,
+        ReplicationCommand::Tasks { failed, region } => tasks(failed, region, context).await,
+        ReplicationCommand::Retry { which } => {
+            let done = client.retry_replication_tasks(&which.into()).await?;
+            let said = format!("{} will be tried again", human::counted(done.count, "task"));
+            context.writer.answer_text(&done, &said)
+        }
+        ReplicationCommand::Drop { which, confirmation } => {
+            confirmation.check("forget what could not be replicated")?;
+            let done = client.drop_replication_tasks(&which.into()).await?;
+            let said = format!("forgot {}", human::counted(done.count, "task"));
+            context.writer.answer_text(&done, &said)
+        }
+    }
+}
+
+impl From<Which> for FailedReplicationTasks {
+    fn from(which: Which) -> Self {
+        Self {
+            registry_id: None,
+            region: which.region,
+            task_id: which.task,
+        }
+    }
+}
+
+async fn rule(command: RuleCommand, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    match command {
+        RuleCommand::Put {
+            name,
+            to,
+            prefixes,
+            deletions,
+            replicas,
+        } => {
+            let filter = |filter| RepositoryFilter {
+                filter,
+                filter_type: RepositoryFilterType::PrefixMatch,
+            };
+            let rule = ReplicationRule {
+                destinations: to,
+                repository_filters: prefixes.into_iter().map(filter).collect(),
+                delete_replication: deletions.then_some(Enabled { enabled: true }),
+                replica_replication: replicas.then_some(Enabled { enabled: true }),
+            };
+            show(context, &client.put_replication_rule(&name, &rule, None).await?.value)
+        }
+        RuleCommand::List => {
+            let page = NamedReplicationRulePage {
+                replication_rules: client.all_replication_rules(all()).try_collect().await?,
+                next_token: None,
+            };
+            context.writer.answer(&page, || {
+                let rows = page.replication_rules.iter().map(|rule| {
+                    [
+                        rule.rule_name.clone(),
+                        targets(&rule.rule),
+                        filters(&rule.rule),
+                        human::age(context.now(), rule.updated_at),
+                    ]
+                });
+                Table::list(["NAME", "TO", "REPOSITORIES", "UPDATED"], rows)
+            })
+        }
+        RuleCommand::Describe { name } => show(context, &client.replication_rule(&name).await?.value),
+        RuleCommand::Delete { name, confirmation } => {
+            confirmation.check(&format!("delete the replication rule `{name}`"))?;
+            let deleted = client.delete_replication_rule(&name, None).await?;
+            context
+                .writer
+                .answer_text(&deleted, &format!("deleted {}", deleted.rule_name))
+        }
+    }
+}
+
+pub(super) fn all() -> ListQuery {
+    ListQuery {
+        max_results: Some(1000),
+        ..ListQuery::default()
+    }
+}
+
+fn show(context: &Context, rule: &NamedReplicationRule) -> Result<(), CliError> {
+    let is_enabled = |it: Option<Enabled>| it.is_some_and(|it| it.enabled).to_string();
+    context.writer.answer(rule, || {
+        Table::fields([
+            ("name", rule.rule_name.clone()),
+            ("to", targets(&rule.rule)),
+            ("repositories", filters(&rule.rule)),
+            ("deletions", is_enabled(rule.rule.delete_replication)),
+            ("replicas", is_enabled(rule.rule.replica_replication)),
+            ("updated", rule.updated_at.to_string()),
+        ])
+    })
+}
+
+fn targets(rule: &ReplicationRule) -> String {
+    let target = |target: &ReplicationTarget| match &target.registry_id {
+        Some(account) => format!("{}/{account}", target.region),
+        None => target.region.to_string(),
+    };
+    rule.destinations.iter().map(target).collect::<Vec<_>>().join(", ")
+}
+
+fn filters(rule: &ReplicationRule) -> String {
+    if rule.repository_filters.is_empty() {
+        return "all".into();
+    }
+    let filters: Vec<_> = rule
+        .repository_filters
+        .iter()
+        .map(|it| format!("{}*", it.filter))
+        .collect();
+    filters.join(", ")
+}
+
+async fn progress(context: &Context) -> Result<(), CliError> {
+    let progress = context.client()?.replication_progress().await?;
+    context.writer.answer(&progress, || {
+        let rows = progress.destinations.iter().map(|waiting| {
+            [
+                format!("{}/{}", waiting.region, waiting.registry_id),
+                waiting.waiting_count.to_string(),
+                waiting.failed_count.to_string(),
+                waiting
+                    .oldest_waiting_since
+                    .map_or_else(String::new, |since| human::age(context.now(), since)),
+            ]
+        });
+        Table::list(["DESTINATION", "WAITING", "GIVEN UP", "OLDEST"], rows)
+    })
+}
+
+async fn status(image: ImageName, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    let image = image.resolve(&client).await?;
+    let digest = find(&client, &image).await?.image_digest;
+    let found = client.image_replication_status(&image.repository, &digest).await?;
+    context.writer.answer(&found, || {
+        let rows = found.replication_statuses.iter().map(|it| {
+            [
+                format!("{}/{}", it.region, it.registry_id),
+                format!("{:?}", it.status),
+                human::age(context.now(), it.updated_at),
+                it.failure_reason.clone().unwrap_or_default(),
+            ]
+        });
+        Table::list(["DESTINATION", "STATUS", "SINCE", "REASON"], rows)
+    })
+}
+
+async fn tasks(failed: bool, region: Option<Region>, context: &Context) -> Result<(), CliError> {
+    let query = ListReplicationTasks {
+        region,
+        is_failed: failed.then_some(true),
+        max_results: Some(1000),
+        ..ListReplicationTasks::default()
+    };
+    let page = ReplicationTaskPage {
+        replication_tasks: context.client()?.all_replication_tasks(query).try_collect().await?,
+        next_token: None,
+    };
+    context.writer.answer(&page, || {
+        let rows = page.replication_tasks.iter().map(|task| {
+            [
+                task.task_id.clone(),
+                format!("{}/{}", task.region, task.registry_id),
+                task.repository_name.to_string(),
+                human::one_line(&task.reference).into_owned(),
+                if task.is_failed { "given up" } else { "waiting" }.to_owned(),
+                task.attempts.to_string(),
+                task.failure_reason.clone().unwrap_or_default(),
+            ]
+        });
+        let head = [
+            "ID",
+            "DESTINATION",
+            "REPOSITORY",
+            "IMAGE",
+            "STATE",
+            "ATTEMPTS",
+            "REASON",
+        ];
+        Table::list(head, rows)
+    })
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Brings images to other registries.
+//!
+//! What is to be done is rows of the metadata store (`hythe_meta`, "replication"); here they are claimed, done and ended. A
+//! task says which tag or image; what it is now is looked up here, so that doing it twice changes nothing.
+
+mod failure;
+mod send;
+mod throttle;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hythe_blobs::BlobStore;
+use hythe_meta::{ClaimedReplication, DestinationRecord, ReplicationBacklog, ReplicationOutcome, Store, StoreError};
+use hythe_model::{AccountId, Clock, Region, fail_point};
+use hythe_upstream::{Outgoing, Remote};
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use self::send::BlobLocks;
+use self::throttle::Throttle;
+
+/// How often a node looks for work that it was not told of: that of other nodes, and what is to be tried again.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long nobody else takes a task that this process works on.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+const RENEWAL: Duration = Duration::from_secs(20);
+/// How many destinations, as each is spoken to, are remembered with their logins.
+const MAX_REMOTES: usize = 256;
+/// How often what waits is counted.
+const COUNT_PERIOD: SignedDuration = SignedDuration::from_secs(5);
+
+/// Opens the passwords of destinations.
+pub trait OpenPassword: Debug + Send + Sync {
+    /// The password of a destination that has one; `None` if it cannot be opened.
+    fn open(&self, destination: &DestinationRecord) -> Option<String>;
+}
+
+/// How replication goes.
+#[derive(Clone, Debug)]
+pub struct ReplicatorSettings {
+    /// The deployment that this is.
+    pub region: Region,
+    /// How many tasks are worked on at once.
+    pub concurrency: usize,
+}
+
+/// What this process has counted.
+#[derive(Debug, Default)]
+pub struct ReplicationMetrics {
+    /// Tasks that were done.
+    pub done: AtomicU64,
+    /// Tasks that failed and are tried again.
+    pub failed: AtomicU64,
+    /// Tasks that were given up.
+    pub dead: AtomicU64,
+    /// Images that were sent.
+    pub images: AtomicU64,
+    /// Blobs that were sent.
+    pub blobs: AtomicU64,
+    /// Blobs that the destination had.
+    pub blobs_known: AtomicU64,
+    /// Bytes of blobs that were sent.
+    pub bytes: AtomicU64,
+    /// The time from each change to its arrival, in all, in milliseconds.
+    pub lag_millis: AtomicU64,
+    /// What waits, as it was counted last.
+    pub backlog: Mutex<Vec<ReplicationBacklog>>,
+    /// For how many seconds the oldest task waits.
+    pub oldest_seconds: AtomicU64,
+}
+
+/// Replicates for one process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Replicator(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    blobs: Arc<dyn BlobStore>,
+    clock: Arc<dyn Clock>,
+    outgoing: Outgoing,
+    passwords: Arc<dyn OpenPassword>,
+    settings: ReplicatorSettings,
+    metrics: Arc<ReplicationMetrics>,
+    /// Whose claims these are: this process's.
+    owner: String,
+    remotes: Mutex<HashMap<RemoteKey, Arc<Remote>>>,
+    throttles: Mutex<HashMap<(AccountId, Region), Arc<Throttle>>>,
+    locks: BlobLocks,
+}
+
+/// A destination in one state, and what is said to it about where images come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct RemoteKey {
+    account: AccountId,
+    name: Region,
+    version: i64,
+    path: Option<String>,
+}
+
+impl Replicator {
+    /// Replicates from these stores.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        blobs: Arc<dyn BlobStore>,
+        clock: Arc<dyn Clock>,
+        outgoing: Outgoing,
+        passwords: Arc<dyn OpenPassword>,
+        settings: ReplicatorSettings,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            store,
+            blobs,
+            clock,
+            outgoing,
+            passwords,
+            settings,
+            metrics: Arc::default(),
+            owner: Uuid::new_v4().to_string(),
+            remotes: Mutex::default(),
+            throttles: Mutex::default(),
+            locks: BlobLocks::default(),
+        }))
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<ReplicationMetrics> {
+        &self.0.metrics
+    }
+
+    /// Works until `stop`. What is under way then is left for the next process, which goes on where this one was.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut running: JoinSet<()> = JoinSet::new();
+        if let Err(error) = self.0.store.release_replications(None, self.now()).await {
+            tracing::warn!(%error, "cannot release the replications of a process that is gone");
+        }
+        let mut counted_at = Timestamp::UNIX_EPOCH;
+        loop {
+            let free = self.0.settings.concurrency.saturating_sub(running.len());
+            if free > 0 {
+                match self.claim(free).await {
+                    Ok(claimed) => {
+                        for claimed in claimed {
+                            let this = self.clone();
+                            running.spawn(async move { this.work(claimed).await });
+                        }
+                    }
+                    Err(error) => tracing::warn!(%error, "cannot look for replications; the next pass tries again"),
+                }
+            }
+            if self.now().duration_since(counted_at) >= COUNT_PERIOD {
+                counted_at = self.now();
+                self.count().await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.0.store.replication_queued() => {}
+                () = tokio::time::sleep(PERIOD) => {}
+                Some(_) = running.join_next(), if !running.is_empty() => {}
+            }
+        }
+        running.shutdown().await;
+        let released = self.0.store.release_replications(Some(&self.0.owner), self.now()).await;
+        if let Err(error) = released {
+            tracing::debug!(%error, "cannot release replications; they are taken up when their time is over");
+        }
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedReplication>, StoreError> {
+        let now = self.now();
+        let until = now.checked_add(LEASE).unwrap_or(Timestamp::MAX);
+        self.0.store.claim_replications(&self.0.owner, now, until, limit).await
+    }
+
+    /// Does a task, keeps the claim meanwhile, and takes note of how it went.
+    #[tracing::instrument(name = "replication.send", skip_all, fields(
+        account.id = %claimed.task.repository.account, repository.name = %claimed.task.repository.name,
+        image.reference = %claimed.task.reference, destination = %claimed.task.place))]
+    async fn work(&self, claimed: ClaimedReplication) {
+        fail_point("replication.task.claimed");
+        let sending = self.send(&claimed);
+        tokio::pin!(sending);
+        let sent = loop {
+            tokio::select! {
+                sent = &mut sending => break sent,
+                () = tokio::time::sleep(RENEWAL) => {
+                    let until = self.now().checked_add(LEASE).unwrap_or(Timestamp::MAX);
+                    if let Ok(false) = self.0.store.renew_replication(&claimed, until).await {
+                        return; // somebody else has it
+                    }
+                }
+            }
+        };
+        fail_point("replication.task.sent");
+        let outcome = match sent {
+            Ok(outcome) => outcome,
+            Err(error) => failure::outcome(&claimed, &error, self.now()),
+        };
+        self.count_outcome(&claimed, &outcome);
+        if let Err(error) = self.end(&claimed, outcome).await {
+            tracing::warn!(%error, "cannot take note of a replication; it is done again");
+        }
+        fail_point("replication.task.ended");
+    }
+
+    async fn end(&self, claimed: &ClaimedReplication, outcome: ReplicationOutcome) -> Result<(), StoreError> {
+        let (store, destination) = (&self.0.store, &claimed.destination);
+        let open_at = failure::open_at(&outcome, destination, self.now());
+        store.end_replication(claimed, outcome, self.now()).await?;
+        let (account, name) = (&destination.account, &destination.name);
+        if open_at.is_some() || destination.failures > 0 {
+            store
+                .note_destination_reached(account, name, open_at, self.now())
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn count_outcome(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome) {
+        let metrics = &self.0.metrics;
+        match outcome {
+            ReplicationOutcome::Done { .. } => {
+                let lag = self.now().duration_since(claimed.task.created_at).as_millis();
+                add(&metrics.lag_millis, u64::try_from(lag).unwrap_or(0));
+                add(&metrics.done, 1);
+                tracing::info!(lag_ms = %lag, "replicated");
+            }
+            ReplicationOutcome::Again { failure, .. } => {
+                add(&metrics.failed, 1);
+                tracing::warn!(
+                    error.code = failure.code,
+                    error = failure.reason,
+                    "replication failed; it is tried again"
+                );
+            }
+            ReplicationOutcome::Dead(failure) => {
+                add(&metrics.dead, 1);
+                tracing::error!(
+                    error.code = failure.code,
+                    error = failure.reason,
+                    "replication was given up"
+                );
+            }
+        }
+    }
+
+    async fn count(&self) {
+        match self.0.store.replication_backlog(None).await {
+            Ok(backlog) => {
+                let oldest = backlog.iter().filter_map(|waiting| waiting.oldest_at).min();
+                let age = oldest.map_or(0, |oldest| self.now().duration_since(oldest).as_secs());
+                let metrics = &self.0.metrics;
+                metrics
+                    .oldest_seconds
+                    .store(u64::try_from(age).unwrap_or(0), Ordering::Relaxed);
+                *metrics.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+            }
+            Err(error) => tracing::debug!(%error, "cannot count what waits for replication"),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+fn add(count: &AtomicU64, more: u64) {
+    count.fetch_add(more, Ordering::Relaxed);
+}

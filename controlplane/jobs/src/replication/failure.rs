@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What becomes of a task that could not be done.
+
+use hythe_blobs::BlobError;
+use hythe_catalog::CatalogError;
+use hythe_meta::{ClaimedReplication, DestinationRecord, ReplicationFailure, ReplicationOutcome, StoreError};
+use hythe_model::{Digest, ManifestError};
+use hythe_upstream::UpstreamError;
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+/// How often something is tried that does not look as if time would help.
+const MAX_REFUSALS: u64 = 5;
+/// For how long something is tried that time may help.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+/// How long the first pause is; each is twice as long as the one before.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+const MAX_DOUBLINGS: u64 = 8;
+
+/// The code of what the destination has not let through because of the network, its load, or its health.
+pub(super) const UNAVAILABLE: &str = "DestinationUnavailable";
+
+/// Why a task could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error("`{0}` is no address of a registry")]
+    Endpoint(String),
+    #[error("the password of the destination cannot be opened: set it again")]
+    Password,
+    #[error("the image has come by too many registries")]
+    Path,
+    #[error("the index has more images than can be sent at once")]
+    TooManyImages,
+    #[error("the layer `{0}` is gone")]
+    BlobGone(Digest),
+    #[error("a manifest cannot be read")]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// Whether the error says that the destination is in trouble, rather than that it does not want this.
+fn is_unavailable(error: &UpstreamError) -> bool {
+    error.is_temporary()
+}
+
+fn code(error: &SendError) -> &'static str {
+    match error {
+        SendError::Upstream(error) if is_unavailable(error) => UNAVAILABLE,
+        SendError::Upstream(UpstreamError::Denied) => "DestinationAccessDenied",
+        SendError::Upstream(UpstreamError::NotFound) => "DestinationRepositoryNotFound",
+        SendError::Upstream(UpstreamError::Blocked(_)) => "DestinationAddressBlocked",
+        SendError::Upstream(_) => "DestinationRefused",
+        SendError::Endpoint(_) | SendError::Password => "DestinationInvalid",
+        SendError::Path => "ReplicationPathTooLong",
+        SendError::TooManyImages => "ImageTooLarge",
+        SendError::BlobGone(_) | SendError::Manifest(_) => "SourceImageDamaged",
+        SendError::Catalog(_) | SendError::Store(_) | SendError::Blob(_) => "SourceUnavailable",
+    }
+}
+
+/// What becomes of it.
+pub(super) fn outcome(claimed: &ClaimedReplication, error: &SendError, now: Timestamp) -> ReplicationOutcome {
+    let failure = ReplicationFailure {
+        code: code(error).to_owned(),
+        reason: error.to_string(),
+    };
+    let task = &claimed.task;
+    let may_pass = match error {
+        SendError::Upstream(error) => is_unavailable(error),
+        SendError::Catalog(_) | SendError::Store(_) | SendError::Blob(_) => true,
+        _ => false,
+    };
+    let is_over = if may_pass {
+        now.duration_since(task.created_at) > MAX_AGE
+    } else {
+        task.attempts + 1 >= MAX_REFUSALS
+    };
+    if is_over {
+        return ReplicationOutcome::Dead(failure);
+    }
+    let wanted = match error {
+        SendError::Upstream(UpstreamError::TooManyRequests {
+            retry_after: Some(after),
+        }) => SignedDuration::try_from(*after).unwrap_or(SignedDuration::ZERO),
+        _ => SignedDuration::ZERO,
+    };
+    let at = now
+        .checked_add(pause(task.attempts).max(wanted))
+        .unwrap_or(Timestamp::MAX);
+    ReplicationOutcome::Again { at, failure }
+}
+
+/// Until when nothing is sent to a destination that could not be reached; `None` if it could.
+pub(super) fn open_at(
+    outcome: &ReplicationOutcome,
+    destination: &DestinationRecord,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    match outcome {
+        ReplicationOutcome::Again { at, failure } if failure.code == UNAVAILABLE => {
+            let pause = now.checked_add(pause(destination.failures)).unwrap_or(Timestamp::MAX);
+            Some(pause.max(*at))
+        }
+        _ => None,
+    }
+}
+
+/// Longer each time, and not the same for all.
+fn pause(failures: u64) -> SignedDuration {
+    let longest = FIRST_PAUSE * (1_i32 << failures.min(MAX_DOUBLINGS));
+    let (random, _) = Uuid::new_v4().as_u64_pair();
+    let percent = i32::try_from(random % 51).unwrap_or(0);
+    longest * (75 + percent) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        for (failures, seconds) in [(0, 1), (1, 2), (3, 8), (8, 256), (60, 256)] {
+            let most = SignedDuration::from_secs(seconds);
+            for _ in 0..20 {
+                let pause = pause(failures);
+                assert!(pause >= most * 3 / 4 && pause <= most * 5 / 4, "{failures}: {pause}");
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Replication: destinations, rules, work that is still to be done, and what became of each image.
+//!
+//! What changes a tag or an image queues, in its own transaction, that this is to be brought to the destinations that the
+//! rules name (`enqueue.rs`). A task says which tag or digest of which repository; what it has become is looked up when
+//! it is sent, so that many moves of a tag are one task.
+
+mod destination;
+mod enqueue;
+mod rule;
+mod status;
+mod task;
+mod upload;
+
+pub use destination::{
+    ChangeDestinationError, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
+    MAX_REPLICATION_DESTINATION_OBJECTS,
+};
+pub(crate) use enqueue::{Change, enqueue, enqueue_present, pushed};
+pub use rule::{PutReplicationRulesError, ReplicationRules, RuleName};
+pub(crate) use status::FORGET_IMAGE;
+pub use status::{ImageReplicationStatus, ReplicationState};
+pub use task::{
+    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationTask, TaskFilter,
+};
+
+pub(crate) use task::{DUE, LIST};

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Replication: what changes queue, how work is shared, and what becomes of it.
+
+use hythe_catalog::ImageCatalog as _;
+use hythe_meta::{
+    ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind, DestinationRecord,
+    DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure, ReplicationOutcome,
+    ReplicationState, ReplicationTask, RuleName, Store, TaskFilter,
+};
+use hythe_model::{Region, RegistryPlace, ReplicationPath};
+use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
+use jiff::Timestamp;
+
+use crate::contents::{account, after, create, digest, image, index, link, now, path, push, tag};
+use crate::harness::{Database, on_each_engine};
+
+on_each_engine!(
+    changes_queue_what_rules_want,
+    moves_of_a_tag_are_one_task,
+    replicas_go_on_only_by_chains,
+    a_change_during_the_work_is_not_lost,
+    what_fails_is_tried_again_and_given_up,
+    destinations_that_are_away_are_left_alone,
+    work_of_deleted_rules_is_dropped,
+    rules_and_destinations_change_by_version,
+);
+
+fn region(name: &str) -> Region {
+    name.parse().unwrap()
+}
+
+fn place(name: &str) -> RegistryPlace {
+    RegistryPlace {
+        region: region(name),
+        account: account(),
+    }
+}
+
+fn rule(destinations: &[&str]) -> ReplicationRule {
+    ReplicationRule {
+        destinations: destinations.iter().map(|name| place(name)).collect(),
+        filters: Vec::new(),
+        deletes: false,
+        chains: false,
+    }
+}
+
+async fn destination(store: &Store, name: &str) -> DestinationRecord {
+    let destination = DestinationRecord {
+        account: account(),
+        name: region(name),
+        settings: DestinationSettings {
+            kind: DestinationKind::Hythe,
+            endpoint: "registry.example.com".into(),
+            description: Some("größe".into()),
+            username: Some("u".into()),
+            sealed_password: Some(vec![0, 1, 255]),
+            repository_prefix: None,
+            bytes_per_second: Some(1 << 20),
+        },
+        created_at: now(),
+        updated_at: now(),
+        version: 0,
+        failures: 0,
+        open_at: Timestamp::UNIX_EPOCH,
+    };
+    store.create_replication_destination(&destination).await.unwrap()
+}
+
+async fn put(store: &Store, name: &str, rules: Vec<ReplicationRule>) {
+    let name = if name.is_empty() {
+        RuleName::document()
+    } else {
+        name.parse().unwrap()
+    };
+    store
+        .put_replication_rules(&account(), &name, rules, now(), None)
+        .await
+        .unwrap();
+}
+
+/// A repository `web` with a blob, destinations, and a document with these rules.
+async fn world(database: &Database, rules: Vec<ReplicationRule>) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    for name in ["eu", "us"] {
+        destination(store, name).await;
+    }
+    put(store, "", rules).await;
+}
+
+async fn waiting(store: &Store) -> Vec<ReplicationTask> {
+    store
+        .replication_tasks(&account(), &TaskFilter::default(), None, 100)
+        .await
+        .unwrap()
+}
+
+/// As `destination reference`, with `-` in front of deletions.
+async fn shown(store: &Store) -> Vec<String> {
+    let show = |task: ReplicationTask| {
+        let sign = if task.may_delete { "-" } else { "" };
+        let reference = task.reference.to_string();
+        let reference = if reference.contains(':') {
+            "digest".to_owned()
+        } else {
+            reference
+        };
+        format!("{sign}{} {reference}", task.place.region)
+    };
+    let mut shown: Vec<_> = waiting(store).await.into_iter().map(show).collect();
+    shown.sort();
+    shown
+}
+
+async fn claim(store: &Store, owner: &str, seconds: i64) -> Vec<ClaimedReplication> {
+    let (now, until) = (after(seconds), after(seconds + 60));
+    store.claim_replications(owner, now, until, 10).await.unwrap()
+}
+
+async fn done(store: &Store, claimed: &ClaimedReplication) {
+    let outcome = ReplicationOutcome::Done {
+        sent: vec![claimed.task.digest],
+        short_of: None,
+    };
+    store.end_replication(claimed, outcome, after(1)).await.unwrap();
+}
+
+async fn state(store: &Store, number: u64) -> Option<ReplicationState> {
+    let found = store
+        .replication_status(&path("web"), &digest(number))
+        .await
+        .unwrap()
+        .unwrap();
+    found.first().map(|status| status.state)
+}
+
+async fn changes_queue_what_rules_want(database: &Database) {
+    let deletes = ReplicationRule {
+        deletes: true,
+        ..rule(&["us"])
+    };
+    world(database, vec![rule(&["eu"]), deletes]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1", "v2"])).await;
+    push(store, "web", index(20, &[10], &[])).await;
+    assert_eq!(
+        shown(store).await,
+        ["eu digest", "eu v1", "eu v2", "us digest", "us v1", "us v2"]
+    );
+    assert_eq!(state(store, 10).await, Some(ReplicationState::InProgress));
+    for claimed in claim(store, "me", 1).await {
+        done(store, &claimed).await;
+    }
+    assert!(waiting(store).await.is_empty());
+    assert_eq!(state(store, 20).await, Some(ReplicationState::Complete));
+    let deletion = Deletion {
+        at: after(2),
+        by: "arn:me".into(),
+        reason: DeletionReason::Request,
+    };
+    let images = [ImageIdentifier::Tag(tag("v1")), ImageIdentifier::Digest(digest(20))];
+    store.delete_images(&path("web"), &images, &deletion).await.unwrap();
+    assert_eq!(shown(store).await, ["-us digest", "-us v1"]);
+    store
+        .restore_image(&path("web"), &digest(20), None, after(3), "arn:me")
+        .await
+        .unwrap();
+    assert_eq!(shown(store).await, ["-us v1", "eu digest", "us digest"]);
+    // Without rules nothing is queued, and another registry's rules say nothing.
+    put(store, "", Vec::new()).await;
+    push(store, "web", image(11, &[1], &["v3"])).await;
+    assert_eq!(shown(store).await.len(), 3);
+}
+
+async fn moves_of_a_tag_are_one_task(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    for number in 10..15 {
+        push(store, "web", image(number, &[1], &["latest"])).await;
+    }
+    let tasks = waiting(store).await;
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].digest, digest(14));
+    assert_eq!(state(store, 10).await, None, "it is not on its way any more");
+    assert_eq!(state(store, 14).await, Some(ReplicationState::InProgress));
+}
+
+async fn replicas_go_on_only_by_chains(database: &Database) {
+    let chain = ReplicationRule {
+        chains: true,
+        ..rule(&["us", "eu"])
+    };
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    let came = ReplicationPath::from_origin(place("us"));
+    store
+        .put_replica(&path("web"), image(10, &[1], &["v1"]), &came)
+        .await
+        .unwrap();
+    assert!(waiting(store).await.is_empty());
+    put(store, "chain", vec![chain]).await;
+    store
+        .put_replica(&path("web"), image(11, &[1], &["v2"]), &came)
+        .await
+        .unwrap();
+    assert_eq!(shown(store).await, ["eu v2"], "not back to where it came from");
+    assert_eq!(waiting(store).await[0].path, Some(came));
+    // Pushed here by itself, it is no replica any more.
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    assert_eq!(shown(store).await, ["eu v1", "eu v2", "us v1"]);
+}
+
+async fn a_change_during_the_work_is_not_lost(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let claimed = claim(store, "me", 1).await;
+    assert_eq!(claimed.len(), 1);
+    assert!(claim(store, "you", 2).await.is_empty(), "somebody works on it");
+    push(store, "web", image(11, &[1], &["v1"])).await;
+    done(store, &claimed[0]).await;
+    let again = claim(store, "you", 3).await;
+    assert_eq!(again[0].task.digest, digest(11));
+    // Whoever is too slow has lost it.
+    let taken = claim(store, "me", 100).await;
+    assert_eq!(taken.len(), 1);
+    assert!(!store.renew_replication(&again[0], after(200)).await.unwrap());
+    assert!(store.renew_replication(&taken[0], after(200)).await.unwrap());
+    done(store, &again[0]).await;
+    assert_eq!(waiting(store).await.len(), 1);
+    done(store, &taken[0]).await;
+    assert!(waiting(store).await.is_empty());
+    push(store, "web", image(12, &[1], &["v1"])).await;
+    claim(store, "me", 300).await;
+    store.release_replications(Some("me"), after(300)).await.unwrap();
+    assert_eq!(claim(store, "you", 301).await.len(), 1, "released");
+}
+
+async fn what_fails_is_tried_again_and_given_up(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let failure = ReplicationFailure {
+        code: "DestinationRefused".into(),
+        reason: "no".into(),
+    };
+    let claimed = claim(store, "me", 1).await;
+    let again = ReplicationOutcome::Again {
+        at: after(10),
+        failure: failure.clone(),
+    };
+    store.end_replication(&claimed[0], again, after(1)).await.unwrap();
+    assert!(claim(store, "me", 9).await.is_empty());
+    let claimed = claim(store, "me", 10).await;
+    assert_eq!(
+        (claimed[0].task.attempts, &claimed[0].task.failure),
+        (1, &Some(failure.clone()))
+    );
+    store
+        .end_replication(&claimed[0], ReplicationOutcome::Dead(failure), after(11))
+        .await
+        .unwrap();
+    assert_eq!(state(store, 10).await, Some(ReplicationState::Failed));
+    assert!(claim(store, "me", 1000).await.is_empty());
+    let backlog = store.replication_backlog(Some(&account())).await.unwrap();
+    assert_eq!(
+        (backlog[0].waiting, backlog[0].dead, backlog[0].oldest_at),
+        (0, 1, None)
+    );
+    let dead = TaskFilter {
+        is_dead: Some(true),
+        ..TaskFilter::default()
+    };
+    assert_eq!(
+        store
+            .replication_tasks(&account(), &dead, None, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    let elsewhere = TaskFilter {
+        destination: Some(region("us")),
+        ..TaskFilter::default()
+    };
+    assert_eq!(
+        store
+            .retry_replications(&account(), &elsewhere, after(12))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        store
+            .retry_replications(&account(), &TaskFilter::default(), after(12))
+            .await
+            .unwrap(),
+        1
+    );
+    let claimed = claim(store, "me", 12).await;
+    done(store, &claimed[0]).await;
+    assert_eq!(state(store, 10).await, Some(ReplicationState::Complete));
+    assert_eq!(
+        store
+            .drop_replications(&account(), &TaskFilter::default())
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+async fn destinations_that_are_away_are_left_alone(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    for number in 10..13 {
+        push(store, "web", image(number, &[1], &[])).await;
+    }
+    let (account, eu) = (account(), region("eu"));
+    for _ in 0..3 {
+        let noted = store.note_destination_reached(&account, &eu, Some(after(30)), after(1));
+        noted.await.unwrap();
+    }
+    assert!(claim(store, "me", 29).await.is_empty());
+    let claimed = claim(store, "me", 30).await;
+    assert_eq!(claimed.len(), 1, "one tries whether it is back");
+    assert_eq!(claimed[0].destination.failures, 3);
+    store
+        .note_destination_reached(&account, &eu, None, after(31))
+        .await
+        .unwrap();
+    assert_eq!(claim(store, "me", 31).await.len(), 2);
+}
+
+async fn work_of_deleted_rules_is_dropped(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    put(store, "", vec![rule(&["us"])]).await;
+    assert!(claim(store, "me", 1).await.is_empty());
+    assert!(waiting(store).await.is_empty());
+    assert_eq!(state(store, 10).await, None);
+}
+
+async fn rules_and_destinations_change_by_version(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let (store, account) = (&database.store, account());
+    let found = store
+        .replication_destination(&account, &region("eu"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.settings.sealed_password, Some(vec![0, 1, 255]));
+    let settings = DestinationSettings {
+        sealed_password: None,
+        ..found.settings.clone()
+    };
+    let update =
+        |version| store.update_replication_destination(&account, &found.name, settings.clone(), after(1), version);
+    let updated = update(found.version).await.unwrap();
+    assert_eq!(updated.settings.sealed_password, None);
+    assert!(matches!(
+        update(found.version).await,
+        Err(ChangeDestinationError::VersionMismatch)
+    ));
+    let deleted = store
+        .delete_replication_destination(&account, &region("eu"), None)
+        .await;
+    assert!(matches!(deleted, Err(ChangeDestinationError::InUse)), "{deleted:?}");
+    store
+        .delete_replication_destination(&account, &region("us"), None)
+        .await
+        .unwrap();
+
+    let document = RuleName::document();
+    let put = |rules, version| store.put_replication_rules(&account, &document, rules, after(1), version);
+    let gone = put(vec![rule(&["us"])], None).await;
+    assert!(
+        matches!(gone, Err(PutReplicationRulesError::UnknownDestination(_))),
+        "{gone:?}"
+    );
+    let stale = put(vec![rule(&["eu"])], Some(0)).await;
+    assert!(
+        matches!(stale, Err(PutReplicationRulesError::VersionMismatch)),
+        "{stale:?}"
+    );
+    let (before, after_) = put(Vec::new(), None).await.unwrap();
+    assert!(before.is_some() && after_.is_none());
+    let (_, first) = put(vec![rule(&["eu"])], Some(0)).await.unwrap();
+    assert!(first.is_some());
+    for number in 0..25 {
+        destination(store, &format!("r{number}")).await;
+    }
+    let many: Vec<String> = (0..25).map(|number| format!("r{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let name: RuleName = "many".parse().unwrap();
+    let too_many = store
+        .put_replication_rules(&account, &name, vec![rule(&many)], after(1), None)
+        .await;
+    assert!(
+        matches!(
+            too_many,
+            Err(PutReplicationRulesError::Rule(
+                ReplicationRuleError::TooManyDestinations
+            ))
+        ),
+        "{too_many:?}"
+    );
+    let none = store.replication_rules(&account, &name).await.unwrap();
+    assert_eq!(none, None, "nothing was put");
+    let unknown = store
+        .put_replication_rules(&account, &name, Vec::new(), after(1), None)
+        .await;
+    assert!(matches!(unknown, Err(PutReplicationRulesError::Unknown)), "{unknown:?}");
+}

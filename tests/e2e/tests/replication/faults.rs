@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What goes wrong: either end dies, the destination is away or lets nobody in, rules go while there is work.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::process::wait_until;
+use e2e::{DockerRegistry, RegistryClient, http};
+use serde_json::json;
+
+use crate::world::{
+    LIMIT, deployment, deployment_with, destination, destination_as, noise, pair, rule, statuses, tag, tasks, wait_for,
+    wait_until_idle,
+};
+
+/// Where the sender ends; the second time for those that come by with the small configuration first.
+const POINTS: &[&str] = &[
+    "replication.task.claimed:1",
+    "replication.blob.begun:1",
+    "replication.blob.begun:2",
+    "replication.chunk.sent:1",
+    "replication.chunk.sent:2",
+    "replication.blob.sent:1",
+    "replication.blob.sent:2",
+    "replication.manifest.sent:1",
+    "replication.task.sent:1",
+    "replication.task.ended:1",
+];
+
+#[test]
+fn the_sender_dies_at_every_step_and_the_image_arrives() -> Result<()> {
+    let there = deployment("there")?;
+    let remote = RegistryClient::new(&there);
+    let mut here = deployment("here")?;
+    destination(&here, "there", &there)?;
+    rule(&here, "all", "there", json!({}))?;
+    here.create_repository("web")?;
+    let client = RegistryClient::new(&here);
+    for (number, point) in POINTS.iter().enumerate() {
+        here.set_variable("HYTHE_TEST_FAIL_POINT", point);
+        here.restart()?;
+        let tag_name = format!("v{number}");
+        // The push itself may meet the end of the process: its tag was put, or the client tries again.
+        let pushed = client.push_image("web", &tag_name, &noise(point, 20 * 1024 * 1024));
+        wait_until(&format!("the sender ends at {point}"), LIMIT, || {
+            here.exit_status().is_ok_and(|status| status.is_some())
+        })
+        .with_context(|| here.log())?;
+        here.set_variable("HYTHE_TEST_FAIL_POINT", "none:1");
+        here.restart()?;
+        let image = match pushed {
+            Ok(image) => image,
+            Err(_) => client.push_image("web", &tag_name, &noise(point, 20 * 1024 * 1024))?,
+        };
+        wait_for(&here, "web", &image).with_context(|| (*point).to_owned())?;
+        remote.pull_image("web", &tag_name)?;
+    }
+    wait_until_idle(&here)
+}
+
+#[test]
+fn the_destination_dies_in_the_middle_and_comes_back() -> Result<()> {
+    // It ends when the first bytes of the large layer are there, and when the layer is stored and not yet linked.
+    for point in ["upload.append.received:1", "upload.finish.published:1"] {
+        let mut there = deployment_with("there", &[("HYTHE_TEST_FAIL_POINT", point)])?;
+        let here = deployment("here")?;
+        destination(&here, "there", &there)?;
+        rule(&here, "all", "there", json!({}))?;
+        here.create_repository("web")?;
+        let image = RegistryClient::new(&here).push_image("web", "1", &noise(point, 30 * 1024 * 1024))?;
+        let died = wait_until("the destination ends", std::time::Duration::from_secs(10), || {
+            there.exit_status().is_ok_and(|status| status.is_some())
+        });
+        if died.is_err() {
+            there.kill9()?;
+        }
+        there.set_variable("HYTHE_TEST_FAIL_POINT", "none:1");
+        there.restart()?;
+        wait_for(&here, "web", &image)?;
+        RegistryClient::new(&there).pull_image("web", "1")?;
+    }
+    let Some(mut registry) = DockerRegistry::start()? else {
+        return Ok(());
+    };
+    let here = deployment("here")?;
+    destination_as(&here, "copy", "OCI", registry.address(), None, None)?;
+    rule(&here, "all", "copy", json!({}))?;
+    here.create_repository("web")?;
+    registry.kill9()?;
+    let image = RegistryClient::new(&here).push_image("web", "1", &noise("away", 20 * 1024 * 1024))?;
+    wait_until("a failure is noted", LIMIT, || {
+        tasks(&here, "").is_ok_and(|tasks| tasks[0]["failureCode"] == "DestinationUnavailable")
+    })?;
+    ensure!(
+        statuses(&here, "web", &image)?[0]["status"] == "IN_PROGRESS",
+        "given up too soon"
+    );
+    registry.restart()?;
+    wait_for(&here, "web", &image)?;
+    registry.client().pull_image("web", "1")?;
+    Ok(())
+}
+
+#[test]
+fn credentials_are_rotated_and_what_failed_goes_at_once() -> Result<()> {
+    let (here, there) = (deployment("here")?, deployment("there")?);
+    let wrong = json!({ "username": there.credentials().access_key_id, "password": "not the secret" });
+    destination_as(&here, "there", "HYTHE", there.registry(), Some(wrong), None)?;
+    rule(&here, "all", "there", json!({}))?;
+    here.create_repository("web")?;
+    let image = RegistryClient::new(&here).push_image("web", "1", b"locked out")?;
+    wait_until("it is given up", LIMIT, || {
+        tasks(&here, "?isFailed=true").is_ok_and(|tasks| tasks[0]["failureCode"] == "DestinationAccessDenied")
+    })?;
+    let credentials = there.credentials();
+    let right =
+        json!({ "credential": { "username": credentials.access_key_id, "password": credentials.secret_access_key } });
+    here.api("PATCH", "/api/v1/replication-destinations/there", Some(&right))?
+        .expect(200)?;
+    wait_for(&here, "web", &image)?;
+    let shown = here
+        .api("GET", "/api/v1/replication-destinations/there", None)?
+        .expect(200)?;
+    let shown = String::from_utf8_lossy(&shown.body).into_owned();
+    ensure!(!shown.contains(&credentials.secret_access_key), "{shown}");
+    let database = std::fs::read(here.data_folder().join("hythe.db"))?;
+    let secret = credentials.secret_access_key.as_bytes();
+    ensure!(
+        !database.windows(secret.len()).any(|part| part == secret),
+        "the password lies open in the database"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_a_rule_wanted_is_not_sent_when_it_is_deleted() -> Result<()> {
+    let (here, mut there) = pair()?;
+    here.create_repository("web")?;
+    there.kill9()?;
+    let client = RegistryClient::new(&here);
+    let images: Vec<String> = (0..5)
+        .map(|number| client.push_image("web", &format!("{number}"), &noise(&number.to_string(), 200_000)))
+        .collect::<Result<_>>()?;
+    ensure!(!statuses(&here, "web", &images[0])?.is_empty(), "nothing is queued");
+    here.api("DELETE", "/api/v1/registry/replication/rules/all", None)?
+        .expect(200)?;
+    wait_until_idle(&here)?;
+    for image in &images {
+        ensure!(statuses(&here, "web", image)?.is_empty(), "a status is left");
+    }
+    there.restart()?;
+    let remote = RegistryClient::new(&there);
+    ensure!(tag(&remote, "web", "0")?.is_none(), "it was sent");
+    // A repository that goes with work under way takes its work along.
+    rule(&here, "all", "there", json!({}))?;
+    there.kill9()?;
+    here.create_repository("short")?;
+    client.push_image("short", "1", b"gone soon")?;
+    here.api("DELETE", "/api/v1/repositories/short?force=true", None)?
+        .expect(200)?;
+    there.restart()?;
+    wait_until_idle(&here)?;
+    ensure!(tag(&remote, "short", "1")?.is_none(), "what is gone was sent");
+    Ok(())
+}
+
+#[test]
+fn nothing_is_sent_to_addresses_that_the_operator_has_not_allowed() -> Result<()> {
+    let here = e2e::Server::start()?;
+    let there = deployment("there")?;
+    destination(&here, "there", &there)?;
+    rule(&here, "all", "there", json!({}))?;
+    here.create_repository("web")?;
+    let client = RegistryClient::new(&here);
+    let image = client.push_image("web", "1", b"kept in")?;
+    wait_until("it is refused", LIMIT, || {
+        tasks(&here, "").is_ok_and(|tasks| tasks[0]["failureCode"] == "DestinationAddressBlocked")
+    })
+    .with_context(|| here.log())?;
+    ensure!(statuses(&here, "web", &image)?[0]["status"] != "COMPLETE", "it went");
+    let listed = http::request(there.registry(), "GET", "/v2/web/manifests/1", &[], &[])?;
+    ensure!(listed.status != 200, "it is there");
+    Ok(())
+}
