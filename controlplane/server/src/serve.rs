@@ -147,14 +147,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
 
     let listeners = Listeners::bind(&config, certificate.as_ref()).await?;
     let urls = Urls::new(&config, &listeners)?;
-    let settings = hythe_operations::Settings {
-        region: config.region.clone(),
-        default_account: config.default_account.clone(),
-        registry: urls.registry_address(&config),
-        control_endpoint: urls.control.clone(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        create_on_push: config.registry.create_on_push,
-    };
+    let settings = settings(&config, &urls);
     let fresh = match hythe_operations::bootstrap(&store, &clock, &master_key, &config.default_account).await? {
         None if config.new_administrator_key => {
             let account = &config.default_account;
@@ -209,11 +202,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         checked: health::Checked::default(),
     });
     let upload_idle = Duration::from_hours(config.limits.upload_expiry_hours);
-    let (passes_of_audit, audit_stop) = (Arc::clone(&audit), CancellationToken::new());
-    let audit_end = audit_stop.clone();
-    let auditing = TaskTracker::new();
-    auditing.spawn(async move { passes_of_audit.run(audit_end).await });
-    auditing.close();
+    let (auditing, audit_stop) = start_audit(&audit);
     start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
     passes::collection::start(&background, &stop, collector, config.collection.enabled);
     passes::scrub::start(&background, &stop, verifier);
@@ -258,6 +247,27 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     store.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn settings(config: &Config, urls: &Urls) -> hythe_operations::Settings {
+    hythe_operations::Settings {
+        region: config.region.clone(),
+        default_account: config.default_account.clone(),
+        registry: urls.registry_address(config),
+        control_endpoint: urls.control.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        create_on_push: config.registry.create_on_push,
+    }
+}
+
+/// Writes records of the audit log until it is told to stop, which is after everything else has stopped.
+fn start_audit(audit: &Arc<AuditQueue>) -> (TaskTracker, CancellationToken) {
+    let (passes, stop) = (Arc::clone(audit), CancellationToken::new());
+    let end = stop.clone();
+    let auditing = TaskTracker::new();
+    auditing.spawn(async move { passes.run(end).await });
+    auditing.close();
+    (auditing, stop)
 }
 
 /// Who may do what, by the operator's rules.
