@@ -25,7 +25,7 @@ use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
     PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository,
     RepositoryCreationTemplate, RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User,
-    UserPolicyAttachment,
+    UserPolicyAttachment, VirtualRepository,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
@@ -154,6 +154,7 @@ impl Provider for HytheProvider {
         let nouns = [
             whole::<RepositoryPolicy>,
             whole::<RepositoryCreationTemplate>,
+            whole::<VirtualRepository>,
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,

@@ -19,6 +19,7 @@ mod repository_policy;
 mod role;
 mod tag_mutability;
 mod user;
+mod virtual_repository;
 
 pub(crate) use access_key::AccessKey;
 pub(crate) use account::Account;
@@ -37,3 +38,4 @@ pub(crate) use repository_creation_template::RepositoryCreationTemplate;
 pub(crate) use repository_policy::RepositoryPolicy;
 pub(crate) use role::Role;
 pub(crate) use user::User;
+pub(crate) use virtual_repository::VirtualRepository;

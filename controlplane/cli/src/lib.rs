@@ -43,7 +43,7 @@ pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
     access_key, account, audit, completion, configure, gc, group, identity_provider, image, lifecycle, login, logout,
-    policy, registry, replication, repository, role, scrub, signing_key, tag, token, user, whoami,
+    policy, registry, replication, repository, role, scrub, signing_key, tag, token, user, virtual_repository, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -82,6 +82,9 @@ pub enum Command {
     /// Create, look at, change and delete repositories
     #[command(subcommand, visible_alias = "repo")]
     Repository(repository::RepositoryCommand),
+    /// Let a name be read through several repositories
+    #[command(subcommand, visible_alias = "virtual-repo", after_help = virtual_repository::EXAMPLES)]
+    VirtualRepository(virtual_repository::VirtualRepositoryCommand),
     /// Push, pull, look at and delete images
     #[command(subcommand)]
     Image(image::ImageCommand),
@@ -149,6 +152,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Whoami => whoami::run(&context).await,
         Command::Registry(command) => registry::run(command, &context).await,
         Command::Repository(command) => repository::run(command, &context).await,
+        Command::VirtualRepository(command) => virtual_repository::run(command, &context).await,
         Command::Image(command) => image::run(command, &context).await,
         Command::Tag(command) => tag::run(command, &context).await,
         Command::Lifecycle(command) => lifecycle::run(command, &context).await,

@@ -63,6 +63,7 @@ mod tag_rollback;
 mod token;
 mod upload;
 mod user;
+mod virtual_repository;
 mod writer;
 
 /// Every statement that reads or removes a part of many rows, for the test that none of them looks at the others.
@@ -178,3 +179,7 @@ pub use tag::{TagDetail, TagMove};
 pub use tag_rollback::{Rollback, RollbackTagError, RollbackTo, RolledBackTag};
 pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};
+pub use virtual_repository::{
+    ChangeVirtualRepositoryError, CreateVirtualRepositoryError, MAX_VIRTUAL_REPOSITORIES_PER_ACCOUNT, NameOverlap,
+    VirtualRepositoryRecord,
+};

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use hythe_access::Trail;
 use hythe_catalog::{Catalog, CatalogError};
 use hythe_model::{
-    AccountId, Encryption, ExclusionFilter, RepositoryName, RepositoryPath, ResourceTagError, ResourceTags,
-    TagMutability, TagMutabilityMode,
+    AccountId, Encryption, ExclusionFilter, RepositoryName, RepositoryPath, RepositoryPrefix, ResourceTagError,
+    ResourceTags, TagMutability, TagMutabilityMode,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, corrupt, values};
+use crate::virtual_repository::virtual_owner;
 use crate::writer::Durability;
 use crate::{PolicyDocument, Store, StoreError, lifecycle, repository_policy};
 
@@ -101,6 +102,9 @@ pub enum CreateRepositoryError {
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// The name belongs to this virtual repository.
+    #[error("the name belongs to the virtual repository `{0}`")]
+    Virtual(RepositoryPrefix),
     /// The account has as many repositories as one may have.
     #[error("an account may have at most {0} repositories")]
     LimitExceeded(u64),
@@ -378,6 +382,9 @@ async fn create(
     };
     if count >= MAX_REPOSITORIES_PER_ACCOUNT {
         return Err(CreateRepositoryError::LimitExceeded(MAX_REPOSITORIES_PER_ACCOUNT));
+    }
+    if let Some(owner) = virtual_owner(session, &new.path).await? {
+        return Err(CreateRepositoryError::Virtual(owner));
     }
     if let Some(idempotency) = &new.idempotency {
         remember(session, new, idempotency, &id).await?;

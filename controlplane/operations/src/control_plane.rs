@@ -7,7 +7,7 @@ use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
 use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
-use crate::{AccessGate, AuditQueue, CollectionSettings, LifecycleSettings};
+use crate::{AccessGate, AuditQueue, CollectionSettings, LifecycleSettings, VirtualNames};
 
 /// The control plane: its store, its gate, its clock and its settings. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,12 +22,14 @@ struct Parts {
     audit: OnceLock<Arc<AuditQueue>>,
     lifecycle: OnceLock<LifecycleSettings>,
     collection: OnceLock<CollectionSettings>,
+    virtual_names: VirtualNames,
 }
 
 impl ControlPlane {
     /// Puts the parts together.
     #[must_use]
     pub fn new(store: Store, gate: Arc<AccessGate>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        let virtual_names = VirtualNames::new(store.clone(), Arc::clone(&clock));
         let parts = Parts {
             store,
             gate,
@@ -36,6 +38,7 @@ impl ControlPlane {
             audit: OnceLock::new(),
             lifecycle: OnceLock::new(),
             collection: OnceLock::new(),
+            virtual_names,
         };
         Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
     }
@@ -82,6 +85,12 @@ impl ControlPlane {
     /// How this process collects blobs that nobody needs; not at all if nobody said so.
     pub(crate) fn collection(&self) -> CollectionSettings {
         self.0.collection.get().copied().unwrap_or_default()
+    }
+
+    /// The virtual repositories of accounts, for the data plane.
+    #[must_use]
+    pub fn virtual_names(&self) -> &VirtualNames {
+        &self.0.virtual_names
     }
 
     /// The present time.

@@ -313,6 +313,9 @@ impl ControlPlane {
             Err(hythe_meta::CreateRepositoryError::IdempotencyMismatch) => {
                 Err(CreateRepositoryError::IdempotencyMismatch.into())
             }
+            Err(hythe_meta::CreateRepositoryError::Virtual(owner)) => {
+                Err(CreateRepositoryError::Virtual(path.clone(), owner).into())
+            }
             Err(hythe_meta::CreateRepositoryError::Store(error)) => Err(error.into()),
         }
     }

@@ -38,6 +38,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::bootstrap::{BootstrapError, NewCredentials, bootstrap, create_administrator_key};
 pub(crate) use self::candidate::Candidate;
+pub(crate) use self::fresh::Fresh;
 pub use self::keys::{CryptoError, MasterKey};
 pub(crate) use self::keys::{new_access_key_id, new_secret, random_account_id};
 pub(crate) use self::policy_set::PolicySet;
@@ -49,7 +50,6 @@ pub(crate) use self::token::TokenId;
 pub use self::rates::{RateClass, RateLimits};
 pub use self::throttle::LoginLimits;
 
-use self::fresh::Fresh;
 use self::keys::{ACCESS_KEY_ID_CHARS, ACCESS_KEY_PREFIX, Keys};
 use self::policy_set::{PolicyCache, PrincipalFacts};
 use self::rates::Rates;

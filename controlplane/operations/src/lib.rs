@@ -50,6 +50,7 @@ mod storage_class;
 mod tag;
 mod tag_rollback;
 mod user;
+mod virtual_repository;
 mod web_identity;
 
 pub use access_key::{AccessKeyError, CreateAccessKeyError, CreatedAccessKey, MAX_ACCESS_KEYS};
@@ -87,12 +88,13 @@ pub use hythe_meta::{
     DeletionReason, DestinationKind, DestinationRecord, GroupRecord, IdentityProviderRecord, ImageDeletions,
     ImageDetail, ImageFilter, ImageIdentifier, ImageNotDeleted, ImageReplicationStatus, LifecycleKept, LifecycleKind,
     LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
-    LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, PolicyChange,
-    PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError, RegistrySettings, ReplicationBacklog,
-    ReplicationRules, ReplicationState, ReplicationTask, RepositoryRecord, RepositoryUsage,
+    LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, NameOverlap,
+    PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError, RegistrySettings,
+    ReplicationBacklog, ReplicationRules, ReplicationState, ReplicationTask, RepositoryRecord, RepositoryUsage,
     RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
     RollbackTo, RolledBackTag, RuleName, ScrubCounts, ScrubFinding, ScrubPhase, ScrubRecord, ScrubStatus, StoreError,
     TagDetail, TagMove, TagNotRestored, TagStatus, TaskFilter, Transition, UserKind, UserRecord,
+    VirtualRepositoryRecord,
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
@@ -148,6 +150,10 @@ pub use storage_class::StorageClassError;
 pub use tag::{NoImageThen, SetTagError, TagError, UnknownTag};
 pub use tag_rollback::RollbackTagError;
 pub use user::{NewUser, UserSettings, UserUpdate};
+pub use virtual_repository::{
+    MAX_VIRTUAL_DESCRIPTION_CHARS, PutVirtualRepositoryError, UnknownVirtualRepository, VirtualNames,
+    VirtualRepositoryChange, VirtualRepositoryError,
+};
 pub use web_identity::{
     FetchError, IssuerDocument, IssuerDocuments, KeySetError, MAX_ISSUER_DOCUMENT_BYTES, MAX_JWKS_BYTES,
     MAX_WEB_IDENTITY_TOKEN_BYTES, SigningAlgorithm, TokenError, WebIdentityError, WebIdentityRequest,

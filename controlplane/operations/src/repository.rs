@@ -10,7 +10,10 @@ use hythe_access::{Caller, Granted, authorize_each, kinds};
 use hythe_meta::{
     Idempotency, NewPolicies, NewRepository, RepositoryChange, RepositoryRecord, RepositoryUsage, StoreError,
 };
-use hythe_model::{AccountId, Encryption, EncryptionType, RepositoryName, RepositoryPath, ResourceTags, TagMutability};
+use hythe_model::{
+    AccountId, Encryption, EncryptionType, RepositoryName, RepositoryPath, RepositoryPrefix, ResourceTags,
+    TagMutability,
+};
 
 use crate::{ControlPlane, Page};
 
@@ -78,6 +81,9 @@ pub enum CreateRepositoryError {
     /// The idempotency key came before with another request.
     #[error("the idempotency key was used for another request: use a new key for a new request")]
     IdempotencyMismatch,
+    /// The name belongs to a virtual repository.
+    #[error("the name '{}' belongs to the virtual repository '{}', which holds nothing itself: choose another name", .0.name, .1)]
+    Virtual(RepositoryPath, RepositoryPrefix),
     /// The registry has as many repositories as it may have.
     #[error("the registry with id '{0}' has {1} repositories, and that is the most")]
     LimitExceeded(AccountId, u64),
@@ -212,6 +218,7 @@ impl ControlPlane {
             hythe_meta::CreateRepositoryError::LimitExceeded(limit) => {
                 CreateRepositoryError::LimitExceeded(path.account.clone(), limit)
             }
+            hythe_meta::CreateRepositoryError::Virtual(owner) => CreateRepositoryError::Virtual(path.clone(), owner),
             hythe_meta::CreateRepositoryError::Store(error) => error.into(),
         })
     }

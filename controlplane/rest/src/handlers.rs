@@ -34,6 +34,7 @@ pub(crate) mod scrub;
 pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod user;
+pub(crate) mod virtual_repository;
 pub(crate) mod web_identity_session;
 
 use axum::body::Body;

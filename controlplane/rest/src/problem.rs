@@ -20,14 +20,15 @@ use hythe_operations::{
     ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen,
     NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
     PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal,
-    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, RegisterExclusionError,
-    RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError, RepositoryAccessError,
-    RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
-    RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
-    SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError,
-    StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownImage, UnknownPolicy,
-    UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate, UpdateAccountError,
-    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError, WebIdentityError,
+    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, PutVirtualRepositoryError,
+    RegisterExclusionError, RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError,
+    RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError,
+    RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError,
+    SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError,
+    StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount,
+    UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate,
+    UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError,
+    UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -337,6 +338,7 @@ impl From<CreateRepositoryError> for Problem {
             CreateRepositoryError::Encryption(error) => error.into(),
             CreateRepositoryError::IdempotencyMismatch => Self::new(code::IDEMPOTENCY_MISMATCH, &error),
             CreateRepositoryError::LimitExceeded(..) => Self::new(code::LIMIT_EXCEEDED, &error),
+            CreateRepositoryError::Virtual(..) => Self::new(code::VIRTUAL_REPOSITORY_OVERLAP, &error),
             CreateRepositoryError::Store(error) => error.into(),
         }
     }
@@ -1095,6 +1097,38 @@ impl From<TemplateSettingsError> for Problem {
     }
 }
 
+impl From<UnknownVirtualRepository> for Problem {
+    fn from(error: UnknownVirtualRepository) -> Self {
+        Self::new(code::VIRTUAL_REPOSITORY_NOT_FOUND, &error)
+    }
+}
+
+impl From<VirtualRepositoryError> for Problem {
+    fn from(error: VirtualRepositoryError) -> Self {
+        match error {
+            VirtualRepositoryError::Unknown(error) => error.into(),
+            VirtualRepositoryError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            VirtualRepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutVirtualRepositoryError> for Problem {
+    fn from(error: PutVirtualRepositoryError) -> Self {
+        match error {
+            PutVirtualRepositoryError::AlreadyExists(..) => Self::new(code::VIRTUAL_REPOSITORY_ALREADY_EXISTS, &error),
+            PutVirtualRepositoryError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            PutVirtualRepositoryError::Root => Self::invalid_member("/virtualRepositoryName", error),
+            PutVirtualRepositoryError::Description => Self::invalid_member("/description", error),
+            PutVirtualRepositoryError::Overlap(..) => Self::new(code::VIRTUAL_REPOSITORY_OVERLAP, &error),
+            PutVirtualRepositoryError::Unknown(error) => error.into(),
+            PutVirtualRepositoryError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            PutVirtualRepositoryError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutVirtualRepositoryError::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<RepositoryPolicyError> for Problem {
     fn from(error: RepositoryPolicyError) -> Self {
         match error {
@@ -1283,7 +1317,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_NOT_FOUND
         | code::REPOSITORY_POLICY_NOT_FOUND
         | code::RESOURCE_NOT_FOUND
-        | code::TEMPLATE_NOT_FOUND => StatusCode::NOT_FOUND,
+        | code::TEMPLATE_NOT_FOUND
+        | code::VIRTUAL_REPOSITORY_NOT_FOUND => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
         code::REQUEST_TIMEOUT => StatusCode::REQUEST_TIMEOUT,
         code::ACCOUNT_CLOSED
@@ -1299,7 +1334,9 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_ALREADY_EXISTS
         | code::REPOSITORY_NOT_EMPTY
         | code::RESOURCE_ALREADY_EXISTS
-        | code::TEMPLATE_ALREADY_EXISTS => StatusCode::CONFLICT,
+        | code::TEMPLATE_ALREADY_EXISTS
+        | code::VIRTUAL_REPOSITORY_ALREADY_EXISTS
+        | code::VIRTUAL_REPOSITORY_OVERLAP => StatusCode::CONFLICT,
         code::PRECONDITION_FAILED => StatusCode::PRECONDITION_FAILED,
         code::REQUEST_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
         code::UNSUPPORTED_MEDIA_TYPE => StatusCode::UNSUPPORTED_MEDIA_TYPE,

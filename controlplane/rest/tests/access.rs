@@ -65,6 +65,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{prefix}", "team-a")
         .replace("{destinationName}", "eu-west-1")
         .replace("{ruleName}", "nightly")
+        .replace("{virtualRepositoryName}", "virtual")
         .replace("{runId}", key)
         .replace("{accessKeyId}", key)
         .replace("{scrubId}", key);
@@ -140,6 +141,10 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         "UpdateReplicationDestination" => json!({ "description": "x" }),
         "PutReplicationConfiguration" => json!({ "replicationConfiguration": { "rules": [replication_rule()] } }),
         "PutReplicationRule" => json!({ "rule": replication_rule() }),
+        "CreateVirtualRepository" => {
+            json!({ "virtualRepositoryName": "new", "sources": [{ "repositoryPrefix": "team-a" }] })
+        }
+        "UpdateVirtualRepository" => json!({ "description": "x", "sources": [{ "repositoryPrefix": "team-b" }] }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
@@ -202,6 +207,10 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
             .await
             .expect(200);
     }
+    if info.path.contains("{virtualRepositoryName}") {
+        let body = json!({ "virtualRepositoryName": "virtual", "sources": [{ "repositoryPrefix": "team-a" }] });
+        world.post("/api/v1/virtual-repositories", body).await.expect(201);
+    }
     if info.path.contains("{accountId}") {
         let account = json!({ "accountId": OTHER_ACCOUNT, "accountName": "other" });
         world.post("/api/v1/accounts", account).await.expect(201);
@@ -258,6 +267,7 @@ fn of_absent(path: &str) -> String {
         .replace("templates/team-a", "templates/absent")
         .replace("/eu-west-1", "/nowhere")
         .replace("/nightly", "/never")
+        .replace("repositories/virtual", "repositories/absent")
         .replace(OTHER_ACCOUNT, "333333333333")
 }
 
@@ -268,6 +278,7 @@ fn without_names(reply: &support::Reply) -> (u16, String) {
     let text = text.replace("/ci.example", "/no.example");
     let text = text.replace("templates/team-a", "templates/absent");
     let text = text.replace("/eu-west-1", "/nowhere").replace("/nightly", "/never");
+    let text = text.replace("repositories/virtual", "repositories/absent");
     (
         reply.status,
         text.replace("/ada", "/nobody").replace(OTHER_ACCOUNT, "333333333333"),

@@ -22,9 +22,9 @@ impl RepositoryCreator for Creator {
         let created = self.0.create_repository_for(caller, repository, trigger).await;
         created.map_err(|error| match error {
             CreateFromTemplateError::Settings(..)
-            | CreateFromTemplateError::Create(CreateRepositoryError::LimitExceeded(..)) => {
-                CreationError::Refused(error.to_string())
-            }
+            | CreateFromTemplateError::Create(
+                CreateRepositoryError::LimitExceeded(..) | CreateRepositoryError::Virtual(..),
+            ) => CreationError::Refused(error.to_string()),
             CreateFromTemplateError::Access(_)
             | CreateFromTemplateError::Create(_)
             | CreateFromTemplateError::Store(_) => CreationError::Failed(Box::new(error)),

@@ -32,6 +32,7 @@ mod tasks;
 mod test_hooks;
 mod tls;
 mod verified;
+mod virtual_names;
 
 pub use args::{ConfigCommand, ServeArgs};
 pub use clock::SystemClock;

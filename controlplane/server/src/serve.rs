@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::passes::{archive, pull_times};
 use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
+use crate::virtual_names::KnownVirtualNames;
 use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
 
 /// How often the set of revoked tokens is read again: half of the second for which another node may accept a revoked one, so
@@ -494,6 +495,7 @@ fn routers(
             counts,
         );
         registry.set_repository_creator(Arc::new(Creator(plane.clone())));
+        registry.set_virtual_repositories(Arc::new(KnownVirtualNames(plane.clone())));
         if let Some(audit) = plane.audit() {
             registry.set_audit_log(Arc::<AuditQueue>::clone(audit));
         }

@@ -93,4 +93,10 @@ codes! {
     UNSUPPORTED_MEDIA_TYPE = "UnsupportedMediaTypeException";
     /// 400: the body is not of the shape of the request.
     VALIDATION = "ValidationException";
+    /// 409: there is a virtual repository of this name already.
+    VIRTUAL_REPOSITORY_ALREADY_EXISTS = "VirtualRepositoryAlreadyExistsException";
+    /// 404: no such virtual repository.
+    VIRTUAL_REPOSITORY_NOT_FOUND = "VirtualRepositoryNotFoundException";
+    /// 409: a repository and a virtual repository, or two virtual repositories, would share names.
+    VIRTUAL_REPOSITORY_OVERLAP = "VirtualRepositoryOverlapException";
 }

@@ -43,6 +43,7 @@ mod signing_key;
 mod tag;
 mod time;
 mod user;
+mod virtual_repository;
 
 pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreateAccessKey, CreatedAccessKey, UpdateAccessKey};
 pub use account::{Account, AccountPage, AccountStatus, CloseAccount, CreateAccount, ListAccounts, UpdateAccount};
@@ -115,6 +116,9 @@ pub use signing_key::{SigningKey, SigningKeyList, SigningKeyStatus};
 pub use tag::{DescribeTag, ImageTag, PutImageTag, RollBackTag, RolledBackTag, TagHistory, TagMove, TagPage};
 pub use time::DateTime;
 pub use user::{CreateUser, ManagedPolicy, UpdateUser, User, UserKind, UserPage};
+pub use virtual_repository::{
+    CreateVirtualRepository, UpdateVirtualRepository, VirtualRepository, VirtualRepositoryPage,
+};
 
 /// The header of a create that may be sent twice and takes effect once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -112,6 +112,18 @@ pub fn image_replication_status(name: &RepositoryName, digest: &Digest) -> Strin
     format!("{}/replication-status", image(name, digest))
 }
 
+/// The virtual repositories: `GET` lists, `POST` creates.
+#[must_use]
+pub fn virtual_repositories() -> String {
+    format!("{PREFIX}/virtual-repositories")
+}
+
+/// One virtual repository.
+#[must_use]
+pub fn virtual_repository(name: &RepositoryPrefix) -> String {
+    format!("{}/{}", virtual_repositories(), segment(name.as_str()))
+}
+
 /// `POST` asks what somebody may do.
 #[must_use]
 pub fn policy_simulations() -> String {

@@ -153,6 +153,12 @@ fn nouns() -> Vec<Noun> {
             json!({ "prefix": "team/a" }),
             &["applied_for", "prefix", "resource_tags"],
         ),
+        noun(
+            "virtual_repository",
+            "all",
+            json!({ "name": "all" }),
+            &["name", "sources"],
+        ),
     ]
 }
 
@@ -230,6 +236,13 @@ fn furnish(plugin: &Plugin) {
                 "registryId": ACCOUNT, "prefix": "team/a", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability": "MUTABLE",
                 "allowSparseIndexes": false, "encryptionConfiguration": { "encryptionType": "AES256" },
                 "resourceTags": [{ "Key": "team", "Value": "a" }], "createdAt": at, "updatedAt": at,
+            }),
+        ),
+        (
+            "virtual-repositories/all",
+            json!({
+                "registryId": ACCOUNT, "virtualRepositoryName": "all", "createdAt": at, "updatedAt": at,
+                "sources": [{ "repositoryPrefix": "team" }, { "repositoryPrefix": "hub", "includes": ["library/*"] }],
             }),
         ),
     ] {

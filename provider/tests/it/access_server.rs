@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::server::{ACCOUNT, created, ok, problem, text};
 
 /// Lists: their path, the member that is their key, and the member of the page.
-const LISTS: [(&str, &str, &str); 7] = [
+const LISTS: [(&str, &str, &str); 8] = [
     ("accounts", "accountId", "accounts"),
     ("users", "userName", "users"),
     ("groups", "groupName", "groups"),
@@ -17,6 +17,7 @@ const LISTS: [(&str, &str, &str); 7] = [
     ("policies", "policyName", "policies"),
     ("identity-providers", "providerName", "identityProviders"),
     ("repository-creation-templates", "prefix", "repositoryCreationTemplates"),
+    ("virtual-repositories", "virtualRepositoryName", "virtualRepositories"),
 ];
 
 /// Objects by their paths, such as `users/alice` and `repositories/web/policy`.
@@ -253,6 +254,7 @@ fn absent_at(path: &str) -> Response {
     let code = match path {
         "registry/policy" => "RegistryPolicyNotFoundException",
         path if path.starts_with("repository-creation-templates/") => "TemplateNotFoundException",
+        path if path.starts_with("virtual-repositories/") => "VirtualRepositoryNotFoundException",
         path if path.ends_with("/lifecycle-policy") => "LifecyclePolicyNotFoundException",
         path if path.starts_with("repositories/") => "RepositoryPolicyNotFoundException",
         _ => return absent(),

@@ -150,6 +150,14 @@ actions! {
     UpdateRepositoryCreationTemplate("ecr", AccountId),
     /// Delete a template of repositories.
     DeleteRepositoryCreationTemplate("ecr", AccountId),
+    /// Create a virtual repository.
+    CreateVirtualRepository("ecr", AccountId),
+    /// List and describe virtual repositories.
+    DescribeVirtualRepositories("ecr", AccountId),
+    /// Change a virtual repository.
+    UpdateVirtualRepository("ecr", AccountId),
+    /// Delete a virtual repository.
+    DeleteVirtualRepository("ecr", AccountId),
     /// Create a user.
     CreateUser("iam", AccountId),
     /// List and describe users.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which account a request is for, and how the client wrote it: by host, by path, or not at all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, Uri, header};
@@ -58,6 +59,16 @@ impl Site {
             path: RepositoryPath { account, name },
             written: written.to_owned(),
         })
+    }
+}
+
+impl Site {
+    /// The account that a written name is about, and the name without it.
+    pub(crate) fn account_and_name<'n>(&self, written: &'n str) -> (Cow<'_, AccountId>, &'n str) {
+        match split_account(written) {
+            (Some(account), name) => (Cow::Owned(account), name),
+            (None, name) => (Cow::Borrowed(&self.account), name),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
     AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, ReplicaStep,
-    RequestContext, Resource, Secret, authorize, authorize_replica, authorize_shared, kinds,
+    RequestContext, Resource, Secret, TokenScope, authorize, authorize_replica, authorize_shared, kinds,
 };
 use hythe_model::{REPLICATION_HEADER, RegistryPlace, ReplicationPath, RepositoryPath};
 
@@ -33,6 +33,8 @@ pub(crate) struct Visitor {
     pub(crate) also: Option<String>,
     /// Of a replica: the registries that it came by.
     pub(crate) replica: Option<ReplicationPath>,
+    /// Whether it is only tried what the sender may do: a no is not counted then.
+    pub(crate) is_trying: bool,
 }
 
 /// How credentials were presented.
@@ -167,7 +169,35 @@ impl Visitor {
             sends_files: connection.is_some_and(|connection| connection.sends_files),
             also: None,
             replica: None,
+            is_trying: false,
         })
+    }
+
+    /// The same sender, who asks for `repository` and is given what others hold. A token that is good for `actions` on that
+    /// name is good for them there; what its owner may do there is asked as ever.
+    pub(crate) fn trying_behind(&self, repository: &RepositoryPath, actions: &[Action]) -> Self {
+        let resource = Resource::Repository(repository.clone());
+        let is_met = |scope: &TokenScope| actions.iter().any(|action| scope.allows(*action, &resource));
+        let mut caller = Arc::clone(&self.caller);
+        if caller.scopes.iter().any(is_met) {
+            let caller = Arc::make_mut(&mut caller);
+            Arc::make_mut(&mut caller.scopes).retain(|scope| !is_met(scope));
+        }
+        Self {
+            registry: self.registry.clone(),
+            caller,
+            site: self.site.clone(),
+            presented: self.presented,
+            sends_files: self.sends_files,
+            also: None,
+            replica: None,
+            is_trying: true,
+        }
+    }
+
+    /// Asks a sender without credentials for some that are good for `action` on the repository.
+    pub(crate) fn ask_to_log_in(&self, action: Action, repository: &Named) -> Refusal {
+        Refusal::Absent(self.challenge(Some(&scope_of(action, &repository.written))))
     }
 
     /// Takes note of what the request says about a replica, if it is about one.
@@ -296,7 +326,9 @@ impl Visitor {
                 Refusal::InsufficientScope(reason.reason, challenge.with_error("insufficient_scope"))
             }
             AccessError::Unauthenticated(_) | AccessError::Denied(_) => {
-                self.registry.metrics().deny(action);
+                if !self.is_trying {
+                    self.registry.metrics().deny(action);
+                }
                 Refusal::Access(Box::new(error), challenge)
             }
             AccessError::Unavailable(_) => Refusal::Access(Box::new(error), challenge),

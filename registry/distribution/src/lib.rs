@@ -42,6 +42,7 @@ mod tags;
 mod token;
 mod turns;
 mod upload;
+mod virtual_repository;
 
 pub use creation::{CreationError, RepositoryCreator};
 pub use limits::Limits;
@@ -50,3 +51,4 @@ pub use registry::{Registry, RegistryConfig};
 pub use route::{Route, routes};
 pub use router::{ConnectionInfo, answer, router};
 pub use upload::{ExpireError, discard_stale_uploads, expire_uploads};
+pub use virtual_repository::VirtualRepositories;

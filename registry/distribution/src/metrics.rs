@@ -39,6 +39,7 @@ pub struct Counters {
     pub(crate) manifests_translated: Counter,
     pub(crate) blobs_received: Counter,
     pub(crate) blobs_mounted: Counter,
+    virtual_reads: Family<OutcomeLabels, Counter>,
     denied: Family<ActionLabels, Counter>,
     taken: Family<BoundLabels, Gauge>,
     bounds: Family<BoundLabels, Gauge>,
@@ -101,6 +102,11 @@ struct RouteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
     action: &'static str,
 }
@@ -136,6 +142,7 @@ impl Metrics {
             manifests_translated: Counter::default(),
             blobs_received: Counter::default(),
             blobs_mounted: Counter::default(),
+            virtual_reads: Family::default(),
             denied: Family::default(),
             taken: Family::default(),
             bounds: Family::default(),
@@ -197,6 +204,11 @@ impl Metrics {
             self.blobs_mounted.clone(),
         );
         registry.register(
+            "virtual_reads",
+            "Reads of virtual repositories: found in a source, in none of them, or failed",
+            self.virtual_reads.clone(),
+        );
+        registry.register(
             "denied",
             "Requests that were refused permission, by action",
             self.denied.clone(),
@@ -208,6 +220,10 @@ impl Metrics {
             "Requests that were turned away because a bound was reached",
             self.refused.clone(),
         );
+    }
+
+    pub(crate) fn read_virtually(&self, outcome: &'static str) {
+        self.virtual_reads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     pub(crate) fn deny(&self, action: Action) {

@@ -24,6 +24,7 @@ use crate::manifest::{DeleteManifestError, GetManifestError, PutManifestError, T
 use crate::response::Answer;
 use crate::tags::ListTagsError;
 use crate::upload::UploadError;
+use crate::virtual_repository::VirtualError;
 
 /// How long a client should wait before it tries again, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -46,6 +47,17 @@ pub(crate) enum Overload {
     /// The memory for bodies is taken.
     #[error("the registry is moving as many bytes as it can: try again")]
     Bytes,
+}
+
+/// What is missing where something was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// The right to look.
+    Right,
+    /// The repository.
+    Repository,
+    /// The content, in a repository that is there.
+    Content,
 }
 
 /// A code of the error document.
@@ -144,6 +156,28 @@ impl OciError {
         let RepositoryPath { account, name } = repository;
         let message = format!("The repository with name '{name}' does not exist in the registry with id '{account}'");
         Self::new(StatusCode::NOT_FOUND, Code::NameUnknown, message)
+    }
+
+    /// Whether there is nothing of what was asked for: no such repository, or nothing of this name in it. The error says then
+    /// whether the repository is there.
+    pub(crate) fn absence(&self) -> Option<Absence> {
+        match self.code {
+            Code::NameUnknown => Some(Absence::Repository),
+            Code::BlobUnknown | Code::ManifestUnknown => Some(Absence::Content),
+            Code::Denied | Code::Unauthorized => Some(Absence::Right),
+            Code::BlobUploadInvalid
+            | Code::BlobUploadUnknown
+            | Code::DigestInvalid
+            | Code::ManifestBlobUnknown
+            | Code::ManifestInvalid
+            | Code::NameInvalid
+            | Code::SizeInvalid
+            | Code::TagInvalid
+            | Code::TooManyRequests
+            | Code::Unavailable
+            | Code::Unknown
+            | Code::Unsupported => None,
+        }
     }
 
     /// Adds a header.
@@ -369,6 +403,17 @@ impl From<CreationError> for OciError {
         match error {
             CreationError::Refused(_) => Self::new(StatusCode::FORBIDDEN, Code::Denied, error),
             CreationError::Failed(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<VirtualError> for OciError {
+    fn from(error: VirtualError) -> Self {
+        match error {
+            VirtualError::Unknown(repository) => Self::repository_unknown(&repository),
+            VirtualError::ReadOnly(_) => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, error).with(header::ALLOW, "GET, HEAD")
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use hythe_model::{Digest, MediaType};
 use serde::Serialize;
 
 use crate::Registry;
+use crate::account::Named;
 use crate::auth::Visitor;
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
@@ -20,7 +21,7 @@ use crate::response::{Answer, OCI_FILTERS_APPLIED};
 /// Referrers are read in portions of this many: annotations may make each as large as a manifest.
 const PORTION_ITEMS: usize = 16;
 /// A page ends when its annotations have this many bytes (the specification wants answers of at most 4 MiB).
-const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
+pub(crate) const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,65 +43,74 @@ struct Descriptor<'a> {
     annotations: &'a BTreeMap<String, String>,
 }
 
+/// What a request asks for.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) subject: Digest,
+    pub(crate) filter: Option<String>,
+    pub(crate) after: Option<Digest>,
+    pub(crate) limit: usize,
+}
+
+impl Wish {
+    pub(crate) fn from_input(input: &Input) -> Result<Self, InputError> {
+        let subject = input.digest()?;
+        Trail::note(|facts| {
+            facts.event = Some("ListImageReferrers");
+            facts.digest = Some(subject);
+        });
+        let request = PageRequest::from_input(input)?;
+        let after = request.after.as_deref().map(str::parse::<Digest>).transpose();
+        Ok(Self {
+            subject,
+            filter: input.parameter("artifactType").filter(|text| !text.is_empty()),
+            after: after.map_err(InputError::Digest)?,
+            limit: request.limit,
+        })
+    }
+
+    /// The answer with this page.
+    pub(crate) fn shape(&self, named: &Named, page: &Page<Referrer>) -> Response {
+        let manifests = page.items.iter().map(describe).collect();
+        let index = Index {
+            schema_version: 2,
+            media_type: MediaType::OCI_INDEX,
+            manifests,
+        };
+        let mut answer = Answer::json(MediaType::OCI_INDEX, &index);
+        if self.filter.is_some() {
+            answer = answer.with(OCI_FILTERS_APPLIED, "artifactType");
+        }
+        if let (true, Some(last)) = (page.has_more, page.items.last()) {
+            let (limit, last) = (self.limit.to_string(), last.digest.to_string());
+            let mut parameters = vec![("n", limit.as_str()), ("last", last.as_str())];
+            parameters.extend(self.filter.as_deref().map(|filter| ("artifactType", filter)));
+            let path = named.location(format_args!("referrers/{}", self.subject));
+            answer = answer.with(header::LINK, next_link(&path, &parameters));
+        }
+        answer.into_response()
+    }
+}
+
 /// Answers a GET for the referrers of a subject. Neither it nor the repository needs to exist: "the registry MUST NOT
 /// return a `404 Not Found` to a referrers API request", since clients take that for a registry without this API.
 pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     let named = visitor.repository(&input.name)?;
-    let subject = input.digest()?;
-    Trail::note(|facts| {
-        facts.event = Some("ListImageReferrers");
-        facts.digest = Some(subject);
-    });
-    let request = PageRequest::from_input(&input)?;
-    let after = request
-        .after
-        .as_deref()
-        .map(str::parse::<Digest>)
-        .transpose()
-        .map_err(InputError::Digest)?;
-    let filter = input.parameter("artifactType").filter(|text| !text.is_empty());
+    let wish = Wish::from_input(&input)?;
     let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
-    let page = list_referrers(
-        &visitor.registry,
-        &granted,
-        &subject,
-        filter.as_deref(),
-        after,
-        request.limit,
-    )
-    .await?;
-
-    let manifests = page.items.iter().map(describe).collect();
-    let index = Index {
-        schema_version: 2,
-        media_type: MediaType::OCI_INDEX,
-        manifests,
-    };
-    let mut answer = Answer::json(MediaType::OCI_INDEX, &index);
-    if filter.is_some() {
-        answer = answer.with(OCI_FILTERS_APPLIED, "artifactType");
-    }
-    if let (true, Some(last)) = (page.has_more, page.items.last()) {
-        let (limit, last) = (request.limit.to_string(), last.digest.to_string());
-        let mut parameters = vec![("n", limit.as_str()), ("last", last.as_str())];
-        parameters.extend(filter.as_deref().map(|filter| ("artifactType", filter)));
-        let path = named.location(format_args!("referrers/{subject}"));
-        answer = answer.with(header::LINK, next_link(&path, &parameters));
-    }
-    Ok(answer.into_response())
+    let page = list_referrers(&visitor.registry, &granted, &wish).await?;
+    Ok(wish.shape(&named, &page))
 }
 
 #[tracing::instrument(name = "referrers.list", level = "debug", skip_all, fields(
-    account.id = %granted.resource().account, repository.name = %granted.resource().name, manifest.digest = %subject))]
-async fn list_referrers(
+    account.id = %granted.resource().account, repository.name = %granted.resource().name, manifest.digest = %wish.subject))]
+pub(crate) async fn list_referrers(
     registry: &Registry,
     granted: &Granted<kinds::BatchGetImage>,
-    subject: &Digest,
-    filter: Option<&str>,
-    mut after: Option<Digest>,
-    limit: usize,
+    wish: &Wish,
 ) -> Result<Page<Referrer>, CatalogError> {
-    let repository = granted.resource();
+    let (repository, subject, filter) = (granted.resource(), &wish.subject, wish.filter.as_deref());
+    let mut after = wish.after;
     let mut page = Page {
         items: Vec::new(),
         has_more: false,
@@ -114,7 +124,7 @@ async fn list_referrers(
         let is_last = portion.len() < PORTION_ITEMS;
         for referrer in portion {
             page_bytes += weight(&referrer);
-            let is_full = page.items.len() >= limit || (page_bytes > MAX_PAGE_BYTES && !page.items.is_empty());
+            let is_full = page.items.len() >= wish.limit || (page_bytes > MAX_PAGE_BYTES && !page.items.is_empty());
             if is_full {
                 page.has_more = true;
                 return Ok(page);
@@ -130,7 +140,7 @@ async fn list_referrers(
 }
 
 /// About how many bytes a referrer takes in the answer.
-fn weight(referrer: &Referrer) -> usize {
+pub(crate) fn weight(referrer: &Referrer) -> usize {
     let annotations = referrer
         .annotations
         .iter()

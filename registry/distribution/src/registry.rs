@@ -19,7 +19,7 @@ use crate::metrics::Bound;
 use crate::oci_error::Overload;
 use crate::turns::{Counts, Size, Tenant, Turn, Turns};
 use crate::upload::Writers;
-use crate::{Limits, Metrics, RepositoryCreator};
+use crate::{Limits, Metrics, RepositoryCreator, VirtualRepositories};
 
 /// How many wait for a turn of uploads, manifests or bytes each, for each that has one.
 const WAITING_PER_TURN: usize = 2;
@@ -71,6 +71,7 @@ struct Inner {
     audit_log: OnceLock<Arc<dyn AuditLog>>,
     creator: OnceLock<Arc<dyn RepositoryCreator>>,
     pull_log: OnceLock<Arc<dyn PullLog>>,
+    virtual_repositories: OnceLock<Arc<dyn VirtualRepositories>>,
 }
 
 /// A place among the requests that are answered now, until it is dropped.
@@ -136,6 +137,7 @@ impl Registry {
             audit_log: OnceLock::new(),
             creator: OnceLock::new(),
             pull_log: OnceLock::new(),
+            virtual_repositories: OnceLock::new(),
         };
         Self(Arc::new(parts))
     }
@@ -152,6 +154,15 @@ impl Registry {
 
     pub(crate) fn creator(&self) -> Option<&dyn RepositoryCreator> {
         self.0.creator.get().map(|creator| &**creator)
+    }
+
+    /// From now on, names may be virtual. The first source of such names stays.
+    pub fn set_virtual_repositories(&self, names: Arc<dyn VirtualRepositories>) {
+        let _ = self.0.virtual_repositories.set(names);
+    }
+
+    pub(crate) fn virtual_repositories(&self) -> Option<&dyn VirtualRepositories> {
+        self.0.virtual_repositories.get().map(|names| &**names)
     }
 
     pub(crate) fn audit_log(&self) -> Option<&Arc<dyn AuditLog>> {

@@ -25,7 +25,7 @@ use crate::oci_error::{OciError, Overload};
 use crate::response::{Answer, DOCKER_API_VERSION};
 use crate::route::{Operation, Path, Route, allowed, find, parse};
 use crate::turns::{Tenant, Turn};
-use crate::{Registry, blob, catalog, manifest, referrers, tags, token, upload};
+use crate::{Registry, blob, catalog, manifest, referrers, tags, token, upload, virtual_repository};
 
 /// The most bytes of an answer that are handed to HTTP/2 at once.
 const MAX_FRAME_BYTES: usize = 64 * 1024;
@@ -174,7 +174,10 @@ async fn run(
     }
     let tenant = visitor.tenant();
     place.tenant = Some(visitor.registry.enter_as(&tenant)?);
-    let response = dispatch(route.operation, &visitor, input).await?;
+    let response = match virtual_repository::find(&visitor, route.shape, &input.name).await? {
+        None => dispatch(route.operation, &visitor, input).await?,
+        Some(found) => Box::pin(virtual_repository::answer(&visitor, route.operation, input, found)).await?,
+    };
     let in_memory = response.body().size_hint().exact();
     place.bytes = reserve(&visitor.registry, &tenant, in_memory).await?;
     Ok(response)
@@ -189,7 +192,8 @@ async fn reserve(registry: &Registry, tenant: &Tenant, in_memory: Option<u64>) -
     }
 }
 
-async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {
+/// Runs an operation on the repository that the input names.
+pub(crate) async fn dispatch(operation: Operation, visitor: &Visitor, input: Input) -> Result<Response, OciError> {
     // What is rare or long is boxed, so that the future of a pull is small.
     match operation {
         Operation::Ping => Box::pin(ping(visitor)).await,

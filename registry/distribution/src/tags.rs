@@ -9,6 +9,7 @@ use hythe_model::{RepositoryPath, Tag};
 use serde::Serialize;
 
 use crate::Registry;
+use crate::account::Named;
 use crate::auth::Visitor;
 use crate::input::Input;
 use crate::oci_error::OciError;
@@ -36,6 +37,11 @@ pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, Oc
     let request = PageRequest::from_input(&input)?;
     let granted = visitor.permit::<kinds::ListImages>(&named).await?;
     let page = list_tags(&visitor.registry, &granted, &request).await?;
+    Ok(shape(&named, &request, &page))
+}
+
+/// The answer with this page.
+pub(crate) fn shape(named: &Named, request: &PageRequest, page: &Page<Tag>) -> Response {
     let mut answer = Answer::json(
         "application/json",
         &TagList {
@@ -48,12 +54,12 @@ pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, Oc
         let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
         answer = answer.with(header::LINK, next_link(&named.location("tags/list"), &parameters));
     }
-    Ok(answer.into_response())
+    answer.into_response()
 }
 
 #[tracing::instrument(name = "tags.list", level = "debug", skip_all, fields(
     account.id = %granted.resource().account, repository.name = %granted.resource().name))]
-async fn list_tags(
+pub(crate) async fn list_tags(
     registry: &Registry,
     granted: &Granted<kinds::ListImages>,
     request: &PageRequest,

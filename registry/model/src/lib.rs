@@ -36,6 +36,7 @@ mod storage_class;
 mod tag;
 mod text;
 mod upload;
+mod virtual_repository;
 
 pub use account::{AccountId, Region};
 pub use address::host_network;
@@ -59,3 +60,6 @@ pub use resource_tag::{MAX_RESOURCE_TAGS, ResourceTagError, ResourceTags};
 pub use storage_class::{ImageStatus, StorageClass};
 pub use tag::Tag;
 pub use upload::UploadId;
+pub use virtual_repository::{
+    MAX_NAME_PATTERNS, MAX_VIRTUAL_SOURCES, NamePattern, VirtualRepository, VirtualSource, VirtualSources,
+};

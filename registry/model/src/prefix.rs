@@ -43,6 +43,19 @@ impl RepositoryPrefix {
         self.is_root() || below.is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// What comes after it in a name, or in a prefix: nothing if it is the same, else what follows the `/`; `None` if the name
+    /// is not below it. Everything is below `ROOT`.
+    #[must_use]
+    pub fn rest_of<'n>(&self, name: &'n str) -> Option<&'n str> {
+        if self.is_root() {
+            return Some(name);
+        }
+        match name.strip_prefix(&*self.0)? {
+            "" => Some(""),
+            rest => rest.strip_prefix('/'),
+        }
+    }
+
     /// How much of a name it fixes: of two that contain a name, the one with more decides.
     #[must_use]
     pub fn specificity(&self) -> usize {

@@ -35,4 +35,5 @@ pub(crate) mod signing_key;
 pub(crate) mod tag;
 pub(crate) mod token;
 pub(crate) mod user;
+pub(crate) mod virtual_repository;
 pub(crate) mod whoami;

@@ -26,5 +26,6 @@ mod scrub;
 mod signing_key;
 mod tag;
 mod user;
+mod virtual_repository;
 
 pub use audit::AuditTail;

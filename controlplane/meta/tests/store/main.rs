@@ -36,3 +36,4 @@ mod tag_rollback;
 mod token;
 mod upload;
 mod user;
+mod virtual_repository;

@@ -21,3 +21,4 @@ mod specification;
 mod support;
 mod token;
 mod translation;
+mod virtual_repository;

@@ -151,6 +151,7 @@ impl Gate for TestGate {
 /// tags may not move, and `stranger/web` of the stranger.
 pub struct Plane {
     pub router: Router,
+    pub registry: Registry,
     pub catalog: Arc<MemoryCatalog>,
     pub blobs: Arc<FsBlobStore>,
     pub gate: Arc<TestGate>,
@@ -241,7 +242,8 @@ impl Plane {
         let pulls = Arc::new(Pulls::default());
         registry.set_pull_log(Arc::clone(&pulls) as _);
         Self {
-            router: router(registry),
+            router: router(registry.clone()),
+            registry,
             catalog,
             blobs,
             gate,

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_virtual_repository.all
+  identity = {
+    name = "all"
+  }
+}
