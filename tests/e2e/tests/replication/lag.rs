@@ -57,12 +57,12 @@ fn images_arrive_one_by_one_and_ten_in_a_second() -> Result<()> {
     }
     figures("push to pullable, 20 MiB, one at a time", lags);
 
-    let watched = remote.clone();
+    let destination_client = remote.clone();
     let (sender, receiver) = std::sync::mpsc::channel::<(String, String, Instant)>();
     let watcher = std::thread::spawn(move || -> Result<Vec<Duration>> {
         let mut lags = Vec::new();
         for (name, image, pushed) in receiver {
-            lags.push(arrival(&watched, &name, &image, pushed)?);
+            lags.push(arrival(&destination_client, &name, &image, pushed)?);
         }
         Ok(lags)
     });

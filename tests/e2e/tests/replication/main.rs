@@ -43,7 +43,7 @@ fn what_is_pushed_here_is_pulled_there() -> Result<()> {
     // An index with what it lists, an image that two of these share, and a signature of the index.
     let one = push_untagged(&client, "team/web", &noise("child one", 100_000), None)?;
     let two = push_untagged(&client, "team/web", &noise("child two", 100_000), None)?;
-    let inner = push_index(&client, "team/web", "inner", &[one.clone()])?;
+    let inner = push_index(&client, "team/web", "inner", std::slice::from_ref(&one))?;
     let index = push_index(&client, "team/web", "index", &[one, two, inner])?;
     let signature = push_untagged(&client, "team/web", b"signed", Some(&index))?;
     wait_for(&here, "team/web", signature["digest"].as_str().unwrap())?;
@@ -278,7 +278,7 @@ fn another_account_lets_images_in_by_its_registry_policy() -> Result<()> {
     rule_to(
         &here,
         "all",
-        json!([{ "region": "there", "registryId": OTHER }]),
+        &json!([{ "region": "there", "registryId": OTHER }]),
         json!({}),
     )?;
     here.create_repository("web")?;

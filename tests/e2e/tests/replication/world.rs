@@ -11,7 +11,7 @@ use e2e::{RegistryClient, Server, ServerOptions, http};
 use serde_json::{Value, json};
 
 pub const ACCOUNT: &str = "000000000000";
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// A deployment that may speak to others on this machine.
 pub fn deployment(region: &str) -> Result<Server> {
@@ -56,10 +56,10 @@ pub fn destination_as(
 
 /// Puts a rule of this name.
 pub fn rule(from: &Server, name: &str, region: &str, more: Value) -> Result<()> {
-    rule_to(from, name, json!([{ "region": region, "registryId": ACCOUNT }]), more)
+    rule_to(from, name, &json!([{ "region": region, "registryId": ACCOUNT }]), more)
 }
 
-pub fn rule_to(from: &Server, name: &str, destinations: Value, more: Value) -> Result<()> {
+pub fn rule_to(from: &Server, name: &str, destinations: &Value, more: Value) -> Result<()> {
     let mut rule = json!({ "destinations": destinations });
     if let (Some(rule), Value::Object(more)) = (rule.as_object_mut(), more) {
         rule.extend(more);
