@@ -43,7 +43,8 @@ pub use options::{ColorChoice, GlobalOptions, OutputFormat};
 
 use commands::{
     access_key, account, audit, completion, configure, gc, group, identity_provider, image, lifecycle, login, logout,
-    policy, registry, replication, repository, role, scrub, signing_key, tag, token, user, virtual_repository, whoami,
+    policy, pull_through_cache, registry, replication, repository, role, scrub, signing_key, tag, token, user,
+    virtual_repository, whoami,
 };
 use context::Context;
 use writer::Writer;
@@ -94,6 +95,9 @@ pub enum Command {
     /// Let a policy delete and archive the images of a repository, and see beforehand what it would do
     #[command(subcommand, after_help = lifecycle::EXAMPLES)]
     Lifecycle(lifecycle::LifecycleCommand),
+    /// Let repositories come from other registries, and keep what was pulled
+    #[command(subcommand, visible_alias = "ptc", after_help = pull_through_cache::EXAMPLES)]
+    PullThroughCache(pull_through_cache::PullThroughCacheCommand),
     /// Bring images to other registries: destinations, rules, and how it goes
     #[command(subcommand, after_help = replication::EXAMPLES)]
     Replication(replication::ReplicationCommand),
@@ -156,6 +160,7 @@ pub async fn run(command: Command, options: GlobalOptions, program: clap::Comman
         Command::Image(command) => image::run(command, &context).await,
         Command::Tag(command) => tag::run(command, &context).await,
         Command::Lifecycle(command) => lifecycle::run(command, &context).await,
+        Command::PullThroughCache(command) => pull_through_cache::run(command, &context).await,
         Command::Replication(command) => replication::run(command, &context).await,
         Command::User(command) => user::run(command, UserKind::User, &context).await,
         Command::ServiceAccount(command) => user::run(command, UserKind::ServiceAccount, &context).await,

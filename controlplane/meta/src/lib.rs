@@ -24,6 +24,7 @@ mod audit;
 mod blob;
 mod blob_tier;
 mod cache;
+mod cache_rule;
 mod collection;
 mod counts;
 mod creation_template;
@@ -62,6 +63,7 @@ mod tag;
 mod tag_rollback;
 mod token;
 mod upload;
+mod upstream;
 mod user;
 mod virtual_repository;
 mod writer;
@@ -115,6 +117,9 @@ pub use audit::{
 };
 pub use blob_tier::{BlobMove, TierCounts};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
+pub use cache_rule::{
+    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential,
+};
 pub use collection::{
     BlobDeletion, CollectionBacklog, CollectionRules, CollectionRun, CollectionTotals, DueReview, MAX_COUNTED_REVIEWS,
     Reviewed,
@@ -178,6 +183,7 @@ pub use subject_change::FollowedSubjects;
 pub use tag::{TagDetail, TagMove};
 pub use tag_rollback::{Rollback, RollbackTagError, RollbackTo, RolledBackTag};
 pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
+pub use upstream::{UpstreamImport, UpstreamTagRecord};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};
 pub use virtual_repository::{
     ChangeVirtualRepositoryError, CreateVirtualRepositoryError, MAX_VIRTUAL_REPOSITORIES_PER_ACCOUNT, NameOverlap,

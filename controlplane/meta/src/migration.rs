@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (12, include_str!("../migrations/0012_scrub.sql")),
     (13, include_str!("../migrations/0013_audit_also.sql")),
     (14, include_str!("../migrations/0014_creation_templates.sql")),
+    (15, include_str!("../migrations/0015_pull_through_cache.sql")),
     (16, include_str!("../migrations/0016_replication.sql")),
     (19, include_str!("../migrations/0019_virtual_repositories.sql")),
     (20, include_str!("../migrations/0020_statement_times.sql")),

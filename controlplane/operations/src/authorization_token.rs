@@ -24,6 +24,8 @@ pub const MAX_TOKEN_SECONDS: u32 = 43_200;
 const MAX_SCOPE_ENTRIES: usize = 50;
 /// The most names in one part of an entry.
 const MAX_SCOPE_NAMES: usize = 100;
+/// The most actions of one entry: each that there is can be named.
+const MAX_SCOPE_ACTIONS: usize = 200;
 
 /// A token to be made.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +169,7 @@ pub fn parse_scope(entries: Vec<ScopeEntry>) -> Result<TokenScope, (String, Stri
             entry.repositories.len(),
             MAX_SCOPE_NAMES,
         )?;
-        count(format!("/{index}/actions"), entry.actions.len(), MAX_SCOPE_NAMES)?;
+        count(format!("/{index}/actions"), entry.actions.len(), MAX_SCOPE_ACTIONS)?;
         for (at, pattern) in entry.repositories.iter().enumerate() {
             if !is_repository_pattern(pattern) {
                 let reason = "it must be the name of a repository, the start of one with `*` behind it, or `*`";

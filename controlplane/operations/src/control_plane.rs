@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
+use crate::cache_rule::{UpstreamProbe, UpstreamRule};
+use crate::gate::Fresh;
 use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
 use crate::{AccessGate, AuditQueue, CollectionSettings, LifecycleSettings, VirtualNames};
 
@@ -23,6 +25,8 @@ struct Parts {
     lifecycle: OnceLock<LifecycleSettings>,
     collection: OnceLock<CollectionSettings>,
     virtual_names: VirtualNames,
+    upstreams: Fresh<AccountId, Arc<[Arc<UpstreamRule>]>>,
+    upstream_probe: OnceLock<Arc<dyn UpstreamProbe>>,
 }
 
 impl ControlPlane {
@@ -39,6 +43,8 @@ impl ControlPlane {
             lifecycle: OnceLock::new(),
             collection: OnceLock::new(),
             virtual_names,
+            upstreams: Fresh::new(),
+            upstream_probe: OnceLock::new(),
         };
         Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
     }
@@ -91,6 +97,19 @@ impl ControlPlane {
     #[must_use]
     pub fn virtual_names(&self) -> &VirtualNames {
         &self.0.virtual_names
+    }
+
+    /// Says by which means other registries are asked whether they can be used. The first word stays.
+    pub fn set_upstream_probe(&self, probe: Arc<dyn UpstreamProbe>) {
+        let _ = self.0.upstream_probe.set(probe);
+    }
+
+    pub(crate) fn upstream_probe(&self) -> Option<&dyn UpstreamProbe> {
+        self.0.upstream_probe.get().map(|probe| &**probe)
+    }
+
+    pub(crate) fn upstreams(&self) -> &Fresh<AccountId, Arc<[Arc<UpstreamRule>]>> {
+        &self.0.upstreams
     }
 
     /// The present time.

@@ -17,6 +17,7 @@ mod access_key;
 mod account;
 mod audit;
 mod authorization_token;
+mod cache_rule;
 mod caller_identity;
 mod control_plane;
 mod creation_template;
@@ -64,6 +65,11 @@ pub use authorization_token::{
     CreateTokenError, CreateUserTokenError, CreatedToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewTokenError,
     RevokeTokenError, TokenRequest, parse_scope,
 };
+pub use cache_rule::{
+    CacheRuleChange, CacheRuleError, CacheRuleSettingsError, MAX_TAG_FRESHNESS_SECONDS, NewCacheRule,
+    PutCacheRuleError, UPSTREAM_REGISTRIES, USUAL_TAG_FRESHNESS_SECONDS, UnknownCacheRule, UpstreamCredential,
+    UpstreamProbe, UpstreamRule,
+};
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};
 pub use creation_template::{
@@ -84,10 +90,10 @@ pub use hythe_catalog::{
 };
 pub use hythe_meta::{
     AccessKeyRecord, AccountRecord, AttachmentChange, AuditEventKey, AuditPage, AuditRecord, AuditSettings, AuditTail,
-    AuditVerification, ChainPosition, CollectionRun, CollectionTotals, CreationTemplateRecord, DeletedImageRecord,
-    DeletionReason, DestinationKind, DestinationRecord, GroupRecord, IdentityProviderRecord, ImageDeletions,
-    ImageDetail, ImageFilter, ImageIdentifier, ImageNotDeleted, ImageReplicationStatus, LifecycleKept, LifecycleKind,
-    LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
+    AuditVerification, CacheRuleRecord, ChainPosition, CollectionRun, CollectionTotals, CreationTemplateRecord,
+    DeletedImageRecord, DeletionReason, DestinationKind, DestinationRecord, GroupRecord, IdentityProviderRecord,
+    ImageDeletions, ImageDetail, ImageFilter, ImageIdentifier, ImageNotDeleted, ImageReplicationStatus, LifecycleKept,
+    LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
     LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, NameOverlap,
     PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError, RegistrySettings,
     ReplicationBacklog, ReplicationRules, ReplicationState, ReplicationTask, RepositoryRecord, RepositoryUsage,

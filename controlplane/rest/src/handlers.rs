@@ -5,6 +5,7 @@ pub(crate) mod access_key;
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod authorization_token;
+pub(crate) mod cache_rule;
 pub(crate) mod caller_identity;
 pub(crate) mod creation_template;
 pub(crate) mod deleted_image;

@@ -11,24 +11,24 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError, Throttled};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded,
-    CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError, CreateIdentityProviderError,
-    CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError, CreateUserTokenError,
-    CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError, DeletePolicyError,
-    DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError, DestinationError,
-    DestinationSettingsError, DocumentError, EncryptionError, GarbageCollectionError, IdentityProviderError,
-    ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError, NoImageThen,
-    NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
-    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCreationTemplateError, PutImageRefusal,
-    PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError, PutVirtualRepositoryError,
-    RegisterExclusionError, RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError,
-    RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError,
-    RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError,
+    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded, CacheRuleError,
+    CacheRuleSettingsError, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError,
+    CreateIdentityProviderError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError,
+    CreateUserTokenError, CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError,
+    DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError,
+    DestinationError, DestinationSettingsError, DocumentError, EncryptionError, GarbageCollectionError,
+    IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError,
+    NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
+    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCacheRuleError, PutCreationTemplateError,
+    PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError,
+    PutVirtualRepositoryError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, ReplicationRulesError,
+    ReplicationStatusError, RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError,
+    RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError,
     SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError,
     StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount,
-    UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate,
-    UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError,
-    UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
+    UnknownCacheRule, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
+    UnknownTemplate, UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
+    UpdatePrincipalError, UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -1051,6 +1051,50 @@ impl From<ReplicationStatusError> for Problem {
     }
 }
 
+impl From<UnknownCacheRule> for Problem {
+    fn from(error: UnknownCacheRule) -> Self {
+        Self::new(code::CACHE_RULE_NOT_FOUND, &error)
+    }
+}
+
+impl From<CacheRuleError> for Problem {
+    fn from(error: CacheRuleError) -> Self {
+        match error {
+            CacheRuleError::Unknown(error) => error.into(),
+            CacheRuleError::NotCovered(..) => Self::new(code::CACHE_RULE_NOT_FOUND, &error),
+            CacheRuleError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            CacheRuleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<PutCacheRuleError> for Problem {
+    fn from(error: PutCacheRuleError) -> Self {
+        match error {
+            PutCacheRuleError::AlreadyExists(..) => Self::new(code::CACHE_RULE_ALREADY_EXISTS, &error),
+            PutCacheRuleError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            PutCacheRuleError::Unknown(error) => error.into(),
+            PutCacheRuleError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
+            PutCacheRuleError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
+            PutCacheRuleError::Settings(error) => error.into(),
+            PutCacheRuleError::Crypto(error) => Self::internal(&error),
+            PutCacheRuleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CacheRuleSettingsError> for Problem {
+    fn from(error: CacheRuleSettingsError) -> Self {
+        let pointer = match error {
+            CacheRuleSettingsError::UpstreamRegistry => "/upstreamRegistry",
+            CacheRuleSettingsError::UpstreamPrefix => "/upstreamRepositoryPrefix",
+            CacheRuleSettingsError::Credential => "/credential",
+            CacheRuleSettingsError::TagFreshness => "/tagFreshnessSeconds",
+        };
+        Self::invalid_member(pointer, error)
+    }
+}
+
 impl From<UnknownTemplate> for Problem {
     fn from(error: UnknownTemplate) -> Self {
         Self::new(code::TEMPLATE_NOT_FOUND, &error)
@@ -1317,6 +1361,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_NOT_FOUND
         | code::REPOSITORY_POLICY_NOT_FOUND
         | code::RESOURCE_NOT_FOUND
+        | code::CACHE_RULE_NOT_FOUND
         | code::TEMPLATE_NOT_FOUND
         | code::VIRTUAL_REPOSITORY_NOT_FOUND => StatusCode::NOT_FOUND,
         code::METHOD_NOT_ALLOWED => StatusCode::METHOD_NOT_ALLOWED,
@@ -1334,6 +1379,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_ALREADY_EXISTS
         | code::REPOSITORY_NOT_EMPTY
         | code::RESOURCE_ALREADY_EXISTS
+        | code::CACHE_RULE_ALREADY_EXISTS
         | code::TEMPLATE_ALREADY_EXISTS
         | code::VIRTUAL_REPOSITORY_ALREADY_EXISTS
         | code::VIRTUAL_REPOSITORY_OVERLAP => StatusCode::CONFLICT,

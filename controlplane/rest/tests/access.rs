@@ -145,6 +145,12 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
             json!({ "virtualRepositoryName": "new", "sources": [{ "repositoryPrefix": "team-a" }] })
         }
         "UpdateVirtualRepository" => json!({ "description": "x", "sources": [{ "repositoryPrefix": "team-b" }] }),
+        "CreatePullThroughCacheRule" => json!({
+            "ecrRepositoryPrefix": "new", "upstreamRegistryUrl": "registry.example.com",
+            "credential": { "username": "u", "accessToken": "t" },
+        }),
+        "UpdatePullThroughCacheRule" => json!({ "tagFreshnessSeconds": 60 }),
+        "RefreshPullThroughCache" => json!({ "imageTag": "v1" }),
         "PutAuditSettings" => json!({ "retentionDays": 30 }),
         "DeleteRepository" => return (format!("{path}?force=true"), None),
         _ => return (path, None),
@@ -185,7 +191,10 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
         let role = json!({ "roleName": "deployer", "assumeRolePolicyDocument": trust });
         world.post("/api/v1/roles", role).await.expect(201);
     }
-    if info.path.contains("{prefix}") {
+    if info.path.contains("/pull-through-cache-rules/") || info.name == "RefreshPullThroughCache" {
+        let rule = json!({ "ecrRepositoryPrefix": "team-a", "upstreamRegistryUrl": "registry.example.com" });
+        world.post("/api/v1/pull-through-cache-rules", rule).await.expect(201);
+    } else if info.path.contains("{prefix}") {
         let template = json!({ "prefix": "team-a", "appliedFor": ["CREATE_ON_PUSH"] });
         world
             .post("/api/v1/repository-creation-templates", template)

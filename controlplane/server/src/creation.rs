@@ -20,14 +20,19 @@ impl RepositoryCreator for Creator {
         trigger: CreationTrigger,
     ) -> Result<bool, CreationError> {
         let created = self.0.create_repository_for(caller, repository, trigger).await;
-        created.map_err(|error| match error {
-            CreateFromTemplateError::Settings(..)
-            | CreateFromTemplateError::Create(
-                CreateRepositoryError::LimitExceeded(..) | CreateRepositoryError::Virtual(..),
-            ) => CreationError::Refused(error.to_string()),
-            CreateFromTemplateError::Access(_)
-            | CreateFromTemplateError::Create(_)
-            | CreateFromTemplateError::Store(_) => CreationError::Failed(Box::new(error)),
-        })
+        created.map_err(refused_or_failed)
+    }
+}
+
+/// What the data plane is told.
+pub(crate) fn refused_or_failed(error: CreateFromTemplateError) -> CreationError {
+    match error {
+        CreateFromTemplateError::Settings(..)
+        | CreateFromTemplateError::Create(
+            CreateRepositoryError::LimitExceeded(..) | CreateRepositoryError::Virtual(..),
+        ) => CreationError::Refused(error.to_string()),
+        CreateFromTemplateError::Access(_) | CreateFromTemplateError::Create(_) | CreateFromTemplateError::Store(_) => {
+            CreationError::Failed(Box::new(error))
+        }
     }
 }

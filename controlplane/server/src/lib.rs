@@ -24,6 +24,7 @@ mod logs;
 mod metrics;
 mod passes;
 mod progress;
+mod pull_through;
 mod refusal;
 mod rest_page;
 mod serve;

@@ -8,3 +8,4 @@ pub(crate) mod pull_times;
 pub(crate) mod replication;
 pub(crate) mod retention;
 pub mod scrub;
+pub(crate) mod upstream;

@@ -32,6 +32,7 @@ use crate::issuer_documents::HttpIssuerDocuments;
 use crate::listener::{Bounds, Listener, Service};
 use crate::metrics::Metrics;
 use crate::passes::{archive, pull_times};
+use crate::pull_through;
 use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
 use crate::virtual_names::KnownVirtualNames;
@@ -167,6 +168,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
         is_strict: config.lifecycle.strict,
         ..LifecycleSettings::default()
     });
+    let outgoing = config.outgoing.connections()?;
     let audit = open_audit(&config, &plane, &store, &clock)?;
     plane
         .gate()
@@ -181,6 +183,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_damaged_blobs(&damaged);
     metrics.add_scrub(verifier.metrics());
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
+    pull_through::connect(registry.as_ref(), &plane, &store, &clock, outgoing);
     metrics.add_audit(&audit);
     let period = LIFECYCLE_PERIOD.min(expiry_period());
     metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));
@@ -205,6 +208,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     let upload_idle = Duration::from_hours(config.limits.upload_expiry_hours);
     let (auditing, audit_stop) = start_audit(&audit);
     start_passes(&background, &stop, &plane, &store, &blobs, &clock, upload_idle);
+    passes::upstream::start(&background, &stop, &store, registry.as_ref());
     passes::collection::start(&background, &stop, collector, config.collection.enabled);
     passes::scrub::start(&background, &stop, verifier);
 

@@ -42,7 +42,7 @@ pub struct TokenScopeEntry {
     #[schemars(length(min = 1, max = 100))]
     pub repositories: Vec<String>,
     /// Names of actions, such as `ecr:BatchGetImage`; `ecr:*` for all.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = 200))]
     pub actions: Vec<String>,
     /// The account whose repositories are meant; that of the token by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,10 @@ codes! {
     MISSING_AUTHENTICATION = "MissingAuthenticationTokenException";
     /// 412: the resource is no longer what `If-Match` says.
     PRECONDITION_FAILED = "PreconditionFailedException";
+    /// 409: there is a pull through cache rule for this prefix already.
+    CACHE_RULE_ALREADY_EXISTS = "PullThroughCacheRuleAlreadyExistsException";
+    /// 404: no pull through cache rule for this prefix.
+    CACHE_RULE_NOT_FOUND = "PullThroughCacheRuleNotFoundException";
     /// 404: the registry has no policy.
     REGISTRY_POLICY_NOT_FOUND = "RegistryPolicyNotFoundException";
     /// 413: the body is too long.

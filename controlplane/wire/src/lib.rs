@@ -17,6 +17,7 @@ mod access_key;
 mod account;
 mod audit;
 mod authorization_token;
+mod cache_rule;
 mod caller;
 pub mod code;
 mod creation_template;
@@ -54,6 +55,11 @@ pub use audit::{
 pub use authorization_token::{
     AuthorizationToken, CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewAuthorizationToken,
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
+};
+pub use cache_rule::{
+    CreatePullThroughCacheRule, PullThroughCacheCredential, PullThroughCacheRule, PullThroughCacheRulePage,
+    PullThroughCacheRuleValidation, PullThroughCacheUser, RefreshPullThroughCache, RefreshedPullThroughCache,
+    UpdatePullThroughCacheRule,
 };
 pub use caller::CallerIdentity;
 pub use creation_template::{

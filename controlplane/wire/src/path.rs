@@ -124,6 +124,30 @@ pub fn virtual_repository(name: &RepositoryPrefix) -> String {
     format!("{}/{}", virtual_repositories(), segment(name.as_str()))
 }
 
+/// The rules of pull-through caches: `GET` lists, `POST` creates.
+#[must_use]
+pub fn pull_through_cache_rules() -> String {
+    format!("{PREFIX}/pull-through-cache-rules")
+}
+
+/// One rule of a pull-through cache.
+#[must_use]
+pub fn pull_through_cache_rule(prefix: &RepositoryPrefix) -> String {
+    format!("{}/{}", pull_through_cache_rules(), segment(prefix.as_str()))
+}
+
+/// `POST` asks the upstream of a rule whether it can be used.
+#[must_use]
+pub fn pull_through_cache_rule_validation(prefix: &RepositoryPrefix) -> String {
+    format!("{}/validation", pull_through_cache_rule(prefix))
+}
+
+/// `POST` lets the upstream of a repository be asked at the next pull.
+#[must_use]
+pub fn upstream_refreshes(name: &RepositoryName) -> String {
+    format!("{}/upstream-refreshes", repository(name))
+}
+
 /// `POST` asks what somebody may do.
 #[must_use]
 pub fn policy_simulations() -> String {

@@ -80,6 +80,8 @@ actions! {
     ReplicateImage("ecr", RepositoryPath),
     /// See what became of an image at the destinations of replication.
     DescribeImageReplicationStatus("ecr", RepositoryPath),
+    /// Let an image come from another registry, and ask there anew what a tag points to.
+    BatchImportUpstreamImage("ecr", RepositoryPath),
     /// List tags and digests.
     ListImages("ecr", RepositoryPath),
     /// Describe images.
@@ -158,6 +160,16 @@ actions! {
     UpdateVirtualRepository("ecr", AccountId),
     /// Delete a virtual repository.
     DeleteVirtualRepository("ecr", AccountId),
+    /// Let images come from another registry.
+    CreatePullThroughCacheRule("ecr", AccountId),
+    /// List and describe where images come from.
+    DescribePullThroughCacheRules("ecr", AccountId),
+    /// Change how another registry is asked.
+    UpdatePullThroughCacheRule("ecr", AccountId),
+    /// Ask whether another registry can be used.
+    ValidatePullThroughCacheRule("ecr", AccountId),
+    /// Let images come from another registry no more.
+    DeletePullThroughCacheRule("ecr", AccountId),
     /// Create a user.
     CreateUser("iam", AccountId),
     /// List and describe users.
@@ -292,6 +304,13 @@ impl Action {
         Self::UploadLayerPart,
         Self::CompleteLayerUpload,
         Self::PutImage,
+    ];
+
+    /// The actions that a pull may need besides, where images come from another registry.
+    pub const PULL_THROUGH: &[Self] = &[
+        Self::BatchImportUpstreamImage,
+        Self::CreateRepository,
+        Self::TagResource,
     ];
 
     /// The actions that a first push may need besides, where the server creates the repository.

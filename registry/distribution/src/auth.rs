@@ -311,6 +311,18 @@ impl Visitor {
             .map_err(|error| self.refuse::<A>(error, repository))
     }
 
+    /// The same where no is an answer, too: one that cannot be had counts as no.
+    pub(crate) async fn may<A>(&self, repository: &Named) -> Option<Granted<A>>
+    where
+        A: ActionKind<Resource = RepositoryPath>,
+    {
+        let context = RequestContext::default();
+        let asked = authorize_shared::<A>(self.registry.gate(), &self.caller, repository.path.clone(), &context).await;
+        asked
+            .inspect_err(|error| tracing::debug!(error = %error, action = %A::ACTION, "not permitted"))
+            .ok()
+    }
+
     fn refuse<A>(&self, error: AccessError, repository: &Named) -> Refusal
     where
         A: ActionKind<Resource = RepositoryPath>,

@@ -21,6 +21,7 @@ mod audit;
 mod auth;
 mod blob;
 mod body;
+mod cache;
 mod catalog;
 mod creation;
 #[cfg(feature = "fuzzing")]
@@ -44,6 +45,7 @@ mod turns;
 mod upload;
 mod virtual_repository;
 
+pub use cache::{Import, PullThrough, Upstream, UpstreamTag};
 pub use creation::{CreationError, RepositoryCreator};
 pub use limits::Limits;
 pub use metrics::Metrics;

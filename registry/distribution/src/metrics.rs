@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::cache::Note;
 use crate::route::{Route, routes};
 use crate::turns::Counts;
 
@@ -40,6 +41,12 @@ pub struct Counters {
     pub(crate) blobs_received: Counter,
     pub(crate) blobs_mounted: Counter,
     virtual_reads: Family<OutcomeLabels, Counter>,
+    cache_answers: Family<CacheLabels, Counter>,
+    pub(crate) cache_questions: Counter,
+    pub(crate) cache_fetches: Counter,
+    pub(crate) cache_bytes: Counter<u64, AtomicU64>,
+    pub(crate) cache_failures: Counter,
+    pub(crate) cache_imports: Counter,
     denied: Family<ActionLabels, Counter>,
     taken: Family<BoundLabels, Gauge>,
     bounds: Family<BoundLabels, Gauge>,
@@ -107,6 +114,11 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    answer: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
     action: &'static str,
 }
@@ -143,6 +155,12 @@ impl Metrics {
             blobs_received: Counter::default(),
             blobs_mounted: Counter::default(),
             virtual_reads: Family::default(),
+            cache_answers: Family::default(),
+            cache_questions: Counter::default(),
+            cache_fetches: Counter::default(),
+            cache_bytes: Counter::default(),
+            cache_failures: Counter::default(),
+            cache_imports: Counter::default(),
             denied: Family::default(),
             taken: Family::default(),
             bounds: Family::default(),
@@ -209,6 +227,36 @@ impl Metrics {
             self.virtual_reads.clone(),
         );
         registry.register(
+            "cache_answers",
+            "Manifests of repositories that come from another registry, by how the answer came about",
+            self.cache_answers.clone(),
+        );
+        registry.register(
+            "cache_questions",
+            "Requests for manifests to other registries",
+            self.cache_questions.clone(),
+        );
+        registry.register(
+            "cache_fetches",
+            "Blobs that were fetched from other registries",
+            self.cache_fetches.clone(),
+        );
+        registry.register(
+            "cache_received_bytes",
+            "Bytes of blobs from other registries",
+            self.cache_bytes.clone(),
+        );
+        registry.register(
+            "cache_failures",
+            "Manifests and blobs that did not come from another registry",
+            self.cache_failures.clone(),
+        );
+        registry.register(
+            "cache_imports",
+            "Manifests from other registries of which images were made",
+            self.cache_imports.clone(),
+        );
+        registry.register(
             "denied",
             "Requests that were refused permission, by action",
             self.denied.clone(),
@@ -224,6 +272,17 @@ impl Metrics {
 
     pub(crate) fn read_virtually(&self, outcome: &'static str) {
         self.virtual_reads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts an answer about a repository that comes from another registry.
+    pub(crate) fn cached(&self, note: Note) {
+        let answer = match note {
+            Note::Miss => "miss",
+            Note::Hit(_) => "hit",
+            Note::Revalidated => "revalidated",
+            Note::Stale(..) => "stale",
+        };
+        self.cache_answers.get_or_create(&CacheLabels { answer }).inc();
     }
 
     pub(crate) fn deny(&self, action: Action) {

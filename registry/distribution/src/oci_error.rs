@@ -12,11 +12,13 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError, IssueError, Throttled};
 use hythe_catalog::{CatalogError, DeleteImageError, PutImageError};
 use hythe_model::{Digest, ManifestError, RepositoryPath};
+use hythe_upstream::UpstreamError;
 use serde_json::{Map, Value, json};
 
 use crate::auth::Refusal;
 use crate::blob::{BlobReadError, DeleteBlobError};
 use crate::body::ReadError;
+use crate::cache::CacheError;
 use crate::catalog::ListRepositoriesError;
 use crate::creation::CreationError;
 use crate::input::InputError;
@@ -150,6 +152,28 @@ impl OciError {
     fn throttled(throttled: Throttled) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, throttled)
             .with(header::RETRY_AFTER, throttled.retry_after_seconds())
+    }
+
+    /// Another registry failed. What exactly it did is for the log: it may say more of a network than the caller may know.
+    fn of_upstream(cause: &UpstreamError, error: &CacheError) -> Self {
+        let (status, code) = match cause {
+            UpstreamError::NotFound => (StatusCode::NOT_FOUND, Code::ManifestUnknown),
+            UpstreamError::Denied => (StatusCode::FORBIDDEN, Code::Denied),
+            UpstreamError::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests),
+            UpstreamError::Unreachable(_) | UpstreamError::Server { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable)
+            }
+            UpstreamError::Timeout(_) => (StatusCode::GATEWAY_TIMEOUT, Code::Unavailable),
+            UpstreamError::Invalid(_) | UpstreamError::Blocked(_) => (StatusCode::BAD_GATEWAY, Code::Unavailable),
+        };
+        let answer = Self::new(status, code, error);
+        match cause {
+            UpstreamError::TooManyRequests {
+                retry_after: Some(after),
+            } => answer.with(header::RETRY_AFTER, after.as_secs().max(1)),
+            cause if cause.is_temporary() => answer.with_retry(),
+            _ => answer,
+        }
     }
 
     fn repository_unknown(repository: &RepositoryPath) -> Self {
@@ -418,6 +442,21 @@ impl From<VirtualError> for OciError {
     }
 }
 
+impl From<CacheError> for OciError {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            CacheError::BlobUnknown(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
+            CacheError::Upstream(ref cause) => Self::of_upstream(cause, &error),
+            CacheError::Storage(_) => Self::internal(&error),
+            CacheError::Full => Self::new(StatusCode::INSUFFICIENT_STORAGE, Code::Unavailable, error),
+            CacheError::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, error).with_retry(),
+            CacheError::Creation(error) => error.into(),
+            CacheError::Catalog(error) => error.into(),
+        }
+    }
+}
+
 impl From<BlobReadError> for OciError {
     fn from(error: BlobReadError) -> Self {
         match error {
@@ -526,6 +565,7 @@ impl From<GetManifestError> for OciError {
             GetManifestError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
             GetManifestError::Catalog(error) => error.into(),
             GetManifestError::Translate(error) => error.into(),
+            GetManifestError::Cache(error) => error.into(),
         }
     }
 }

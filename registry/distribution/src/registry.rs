@@ -5,14 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use hythe_access::{AuditLog, Gate, PullLog, Trail};
 use hythe_blobs::BlobStore;
-use hythe_catalog::Catalog;
-use hythe_model::{AccountId, Clock, Region};
+use hythe_catalog::{Catalog, CatalogError};
+use hythe_model::{AccountId, Clock, Region, RepositoryPath};
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::cache::{Cache, PullThrough, Upstream};
 use crate::limits::UPLOAD_BYTES;
 use crate::manifest::Translations;
 use crate::metrics::Bound;
@@ -72,6 +73,8 @@ struct Inner {
     creator: OnceLock<Arc<dyn RepositoryCreator>>,
     pull_log: OnceLock<Arc<dyn PullLog>>,
     virtual_repositories: OnceLock<Arc<dyn VirtualRepositories>>,
+    pull_through: OnceLock<Arc<dyn PullThrough>>,
+    cache: Cache,
 }
 
 /// A place among the requests that are answered now, until it is dropped.
@@ -138,6 +141,8 @@ impl Registry {
             creator: OnceLock::new(),
             pull_log: OnceLock::new(),
             virtual_repositories: OnceLock::new(),
+            pull_through: OnceLock::new(),
+            cache: Cache::default(),
         };
         Self(Arc::new(parts))
     }
@@ -165,6 +170,39 @@ impl Registry {
         self.0.virtual_repositories.get().map(|names| &**names)
     }
 
+    /// From now on, repositories may come from other registries. The first word stays.
+    pub fn set_pull_through(&self, through: Arc<dyn PullThrough>) {
+        let _ = self.0.pull_through.set(through);
+    }
+
+    pub(crate) fn pull_through(&self) -> Option<&Arc<dyn PullThrough>> {
+        self.0.pull_through.get()
+    }
+
+    /// Where a repository comes from, if it does. Nearly always that is known without asking.
+    pub(crate) async fn upstream(
+        &self,
+        repository: &RepositoryPath,
+    ) -> Result<Option<(Arc<dyn PullThrough>, Arc<Upstream>)>, CatalogError> {
+        let Some(through) = self.pull_through() else {
+            return Ok(None);
+        };
+        let upstream = match through.remembered(repository) {
+            Some(upstream) => upstream,
+            None => through.upstream(repository).await?,
+        };
+        Ok(upstream.map(|upstream| (Arc::clone(through), upstream)))
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Runs `work` beside all requests; [`Registry::drain`] waits for it.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(work.in_current_span());
+    }
+
     pub(crate) fn audit_log(&self) -> Option<&Arc<dyn AuditLog>> {
         self.0.audit_log.get()
     }
@@ -180,6 +218,7 @@ impl Registry {
 
     /// Waits for what goes on although its request is gone; to be called when no more requests come.
     pub async fn drain(&self) {
+        self.0.cache.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }

@@ -136,7 +136,14 @@ pub(crate) fn entry(scope: &str, own: Option<&AccountId>) -> Option<ScopeEntry> 
 }
 
 fn actions(right: &str) -> Vec<Action> {
-    let pull = || Action::PULL.iter().copied().chain([Action::ListImages]);
+    let through = Action::PULL_THROUGH.iter().copied();
+    let pull = || {
+        Action::PULL
+            .iter()
+            .copied()
+            .chain([Action::ListImages])
+            .chain(through.clone())
+    };
     match right {
         "pull" => pull().collect(),
         "push" => [Action::PUSH, Action::CREATE_ON_PUSH, &[Action::ReplicateImage]].concat(),

@@ -33,6 +33,7 @@ pub mod registry;
 pub mod server;
 pub mod terraform;
 pub mod terraform_life;
+pub mod upstream;
 
 pub use control_recorder::ControlRecorder;
 pub use docker::DockerEngine;
@@ -44,3 +45,4 @@ pub use recorder::Recorder;
 pub use registry::RegistryClient;
 pub use server::{Server, ServerOptions};
 pub use terraform::Terraform;
+pub use upstream::{DockerRegistry, ScriptedUpstream};

@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "registry/catalog",
             "registry/access",
             "registry/formats",
+            "registry/upstream",
         ],
     ),
     ("controlplane/rules", &["registry/model", "registry/access"]),

@@ -20,6 +20,7 @@ pub(crate) mod login_identity;
 pub(crate) mod logout;
 pub(crate) mod policy;
 pub(crate) mod policy_explain;
+pub(crate) mod pull_through_cache;
 pub(crate) mod pull_time_exclusion;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;

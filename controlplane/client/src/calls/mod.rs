@@ -5,6 +5,7 @@ mod access_key;
 mod account;
 mod audit;
 mod authorization_token;
+mod cache_rule;
 mod creation_template;
 mod deleted_image;
 mod garbage_collection;

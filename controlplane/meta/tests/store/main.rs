@@ -35,5 +35,6 @@ mod tag;
 mod tag_rollback;
 mod token;
 mod upload;
+mod upstream;
 mod user;
 mod virtual_repository;

@@ -18,6 +18,7 @@ use hythe_model::{Digest, MediaType, RepositoryPath};
 use super::multipart::Multipart;
 use crate::Registry;
 use crate::auth::{Either, Visitor};
+use crate::cache::{Note, cold_blob, cold_size};
 use crate::input::Input;
 use crate::oci_error::OciError;
 use crate::range::{Wanted, content_range, wanted};
@@ -63,8 +64,15 @@ pub(crate) async fn head(visitor: &Visitor, input: Input) -> Result<Response, Oc
         }
     };
     let record = match granted {
-        Either::Left(granted) => check_blob(&visitor.registry, &granted, &digest).await?,
-        Either::Right(granted) => find_blob(&visitor.registry, &granted, &digest).await?,
+        Either::Left(granted) => check_blob(&visitor.registry, &granted, &digest).await,
+        Either::Right(granted) => find_blob(&visitor.registry, &granted, &digest).await,
+    };
+    let record = match record {
+        Err(error @ BlobReadError::Unknown(_)) => match cold_size(visitor, &named, digest).await? {
+            Some(size) => return Ok(cold(&digest, Some(size)).into_response()),
+            None => return Err(error.into()),
+        },
+        found => found?,
     };
     // Who asks before sending is to send it again then.
     let blobs = visitor.registry.blobs();
@@ -87,7 +95,14 @@ pub(crate) async fn get(visitor: &Visitor, input: Input) -> Result<Response, Oci
     let digest = input.digest()?;
     Trail::note(|facts| facts.digest = Some(digest));
     let granted = visitor.permit::<kinds::GetDownloadUrlForLayer>(&named).await?;
-    let record = find_blob(&visitor.registry, &granted, &digest).await?;
+    let record = match find_blob(&visitor.registry, &granted, &digest).await {
+        Err(error @ BlobReadError::Unknown(_)) => match cold_blob(visitor, &named, digest).await? {
+            // Whoever wants a part gets the whole (RFC 9110, section 14.2): the parts before it have to come anyway.
+            Some((length, body)) => return Ok(cold(&digest, length).with_body(body).into_response()),
+            None => return Err(error.into()),
+        },
+        found => found?,
+    };
     if is_cached(&input.headers, &digest) {
         return Ok(not_modified(&digest));
     }
@@ -229,6 +244,19 @@ async fn lookup(
 
 fn describe(status: StatusCode, digest: &Digest, length: u64) -> Answer {
     describe_as(status, digest, MediaType::OCTET_STREAM, length)
+}
+
+/// A blob that comes from another registry.
+fn cold(digest: &Digest, length: Option<u64>) -> Answer {
+    let answer = Answer::new(StatusCode::OK)
+        .with(header::CONTENT_TYPE, MediaType::OCTET_STREAM)
+        .with(header::ETAG, etag(digest))
+        .with(DOCKER_CONTENT_DIGEST, digest);
+    let answer = Note::Miss.tell(answer);
+    match length {
+        Some(length) => answer.with(header::CONTENT_LENGTH, length),
+        None => answer,
+    }
 }
 
 fn describe_as(status: StatusCode, digest: &Digest, media_type: impl Display, length: u64) -> Answer {

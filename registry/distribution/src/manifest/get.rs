@@ -5,6 +5,7 @@
 //! the form says so better than a 404 would. By tag it may be another form (`translate`).
 
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use hythe_access::{Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord};
@@ -12,8 +13,10 @@ use hythe_model::{Digest, MediaType, Reference, RepositoryPath};
 
 use super::translate::{TranslateError, recall, translate, wanted};
 use super::{existing_reference, naming, tag_of};
+use crate::account::Named;
 use crate::audit::note_reference;
 use crate::auth::Visitor;
+use crate::cache::{self, CacheError, Found, Note};
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
 use crate::response::{Answer, DOCKER_CONTENT_DIGEST, etag, is_cached};
@@ -29,6 +32,9 @@ pub(crate) enum GetManifestError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Translate(#[from] TranslateError),
+    /// The image should have come from another registry.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }
 
 /// What is given out.
@@ -39,6 +45,10 @@ struct Pulled {
     stored: Digest,
     /// What else than the path decided on it (RFC 9110, section 12.5.5).
     vary: Option<&'static str>,
+    /// How it came about, if the repository comes from another registry.
+    note: Option<Note>,
+    /// The size of a manifest that is not here.
+    size: Option<u64>,
 }
 
 /// Answers a GET for a manifest. It counts as a pull also if the client has the bytes already: the image is of use to it.
@@ -84,7 +94,7 @@ async fn find(
     } else {
         visitor.permit_with::<kinds::BatchGetImage>(&named, &context).await?
     };
-    let pulled = get_manifest(visitor, &granted, &reference?, &named.written, headers).await?;
+    let pulled = get_manifest(visitor, &granted, &reference?, &named, headers, is_head).await?;
     Trail::note(|facts| facts.digest = Some(pulled.image.digest));
     Ok((granted, pulled))
 }
@@ -96,24 +106,53 @@ async fn get_manifest(
     visitor: &Visitor,
     granted: &Granted<kinds::BatchGetImage>,
     reference: &Reference,
-    written: &str,
+    named: &Named,
     headers: &HeaderMap,
+    is_head: bool,
 ) -> Result<Pulled, GetManifestError> {
     let (registry, repository) = (&visitor.registry, granted.resource());
     let stored = registry.catalog().image(repository, reference).await?;
+    let mut note = None;
+    // What a digest names does not change. Where a tag points to may be for another registry to say.
+    let stored = if stored.is_some() && matches!(reference, Reference::Digest(_)) {
+        stored
+    } else {
+        let request = cache::Request {
+            named,
+            reference,
+            is_head,
+            is_fresh_wanted: wants_fresh(headers),
+        };
+        match cache::find(visitor, granted, request, stored.clone()).await? {
+            None => stored,
+            Some(Found::Image(image, how)) if stored.as_ref() == Some(&image) => {
+                note = Some(how);
+                stored
+            }
+            Some(found) => return Ok(Pulled::from_upstream(found)),
+        }
+    };
     match (stored, reference) {
         (Some(image), Reference::Digest(_)) => Ok(Pulled {
             stored: image.digest,
             image,
             vary: None,
+            note,
+            size: None,
         }),
         (Some(image), Reference::Tag(tag)) => {
             let (stored, vary) = (image.digest, Some(vary(&image)));
             let image = match wanted(&image, headers) {
-                Some(form) => translate(visitor, granted, image, form, written, tag).await?,
+                Some(form) => translate(visitor, granted, image, form, &named.written, tag).await?,
                 None => image,
             };
-            Ok(Pulled { image, stored, vary })
+            Ok(Pulled {
+                image,
+                stored,
+                vary,
+                note,
+                size: None,
+            })
         }
         (None, _) if !registry.catalog().repository_exists(repository).await? => {
             Err(GetManifestError::RepositoryUnknown(repository.clone()))
@@ -123,6 +162,8 @@ async fn get_manifest(
                 image,
                 stored,
                 vary: None,
+                note,
+                size: None,
             }),
             None => Err(GetManifestError::Unknown(reference.clone())),
         },
@@ -139,12 +180,46 @@ fn vary(stored: &ImageRecord) -> &'static str {
     }
 }
 
+/// Whether the client wants no answer from memory (RFC 9111, section 5.2.1.4; `Pragma` is what those of old say).
+fn wants_fresh(headers: &HeaderMap) -> bool {
+    let values = headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .chain(headers.get_all(header::PRAGMA));
+    values.filter_map(|value| value.to_str().ok()).any(|text| {
+        let mut parts = text.split(',').map(str::trim);
+        parts.any(|part| part.eq_ignore_ascii_case("no-cache"))
+    })
+}
+
 impl Pulled {
+    /// What came from another registry is given out as it came.
+    fn from_upstream(found: Found) -> Self {
+        let (image, note, size) = match found {
+            Found::Image(image, note) => (image, note, None),
+            Found::Head(digest, media_type, size) => {
+                let image = ImageRecord {
+                    digest,
+                    media_type,
+                    bytes: Bytes::new(),
+                };
+                (image, Note::Miss, Some(size))
+            }
+        };
+        Self {
+            stored: image.digest,
+            image,
+            vary: None,
+            note: Some(note),
+            size,
+        }
+    }
+
     fn describe(&self) -> Answer {
         let image = &self.image;
         self.name(StatusCode::OK)
             .with(header::CONTENT_TYPE, &image.media_type)
-            .with(header::CONTENT_LENGTH, image.bytes.len())
+            .with(header::CONTENT_LENGTH, self.size.unwrap_or(image.bytes.len() as u64))
     }
 
     fn not_modified(&self) -> Response {
@@ -156,6 +231,10 @@ impl Pulled {
         let answer = Answer::new(status)
             .with(header::ETAG, etag(&digest))
             .with(DOCKER_CONTENT_DIGEST, digest);
+        let answer = match self.note {
+            Some(note) => note.tell(answer),
+            None => answer,
+        };
         match self.vary {
             Some(headers) => answer.with(header::VARY, headers),
             None => answer,

@@ -208,9 +208,40 @@ fn every_error_has_a_status_a_code_and_a_message() {
     let get = [
         GetManifestError::RepositoryUnknown(repository()),
         GetManifestError::Unknown(reference()),
+        GetManifestError::Cache(CacheError::Full),
     ];
     for error in get.into_iter().chain(catalog_errors()) {
         add("get", error.into());
+    }
+    let upstream = [
+        UpstreamError::Unreachable("SECRET address".into()),
+        UpstreamError::Timeout("SECRET"),
+        UpstreamError::Denied,
+        UpstreamError::NotFound,
+        UpstreamError::TooManyRequests { retry_after: None },
+        UpstreamError::TooManyRequests {
+            retry_after: Some(std::time::Duration::from_secs(90)),
+        },
+        UpstreamError::Server { status: 500 },
+        UpstreamError::Server { status: 418 },
+        UpstreamError::Invalid("SECRET".into()),
+        UpstreamError::Blocked("SECRET".into()),
+    ];
+    let cache = [
+        CacheError::RepositoryUnknown(repository()),
+        CacheError::BlobUnknown(digest()),
+        CacheError::Storage("SECRET".into()),
+        CacheError::Full,
+        CacheError::Busy,
+        CacheError::Creation(CreationError::Refused("too many repositories".into())),
+    ];
+    for error in upstream
+        .map(CacheError::Upstream)
+        .into_iter()
+        .chain(cache)
+        .chain(catalog_errors())
+    {
+        add("cache", error.into());
     }
     let translate = [
         TranslateError::Overload(Overload::Pushes),
@@ -240,6 +271,7 @@ fn every_error_has_a_status_a_code_and_a_message() {
     for error in catalog.into_iter().chain(catalog_errors()) {
         add("catalog", error.into());
     }
+    assert!(!table.contains("SECRET"), "what only the log may see:\n{table}");
     assert!(table.contains(&MAX_TAGS_PER_IMAGE.to_string()));
     insta::assert_snapshot!("errors", table);
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use hythe_access::{Granted, Trail, kinds};
 use hythe_blobs::{ByteStream, Hasher, Progress};
 use hythe_catalog::{CatalogError, NewBlob};
-use hythe_model::{Algorithm, Digest, UploadId, fail_point};
+use hythe_model::{Algorithm, Digest, RepositoryPath, UploadId, fail_point};
 
 use super::alive::keep_alive;
 use super::append::find;
@@ -100,10 +100,18 @@ async fn begin_upload(
     granted: &Granted<kinds::InitiateLayerUpload>,
     algorithm: Algorithm,
 ) -> Result<UploadId, UploadError> {
+    new_session(registry, granted.resource(), algorithm).await
+}
+
+async fn new_session(
+    registry: &Registry,
+    repository: &RepositoryPath,
+    algorithm: Algorithm,
+) -> Result<UploadId, UploadError> {
     let id = UploadId::generate();
     registry
         .catalog()
-        .begin_upload(granted.resource(), id, algorithm, registry.upload_expiry())
+        .begin_upload(repository, id, algorithm, registry.upload_expiry())
         .await?;
     fail_point("upload.begin.recorded");
     Ok(id)
@@ -112,12 +120,24 @@ async fn begin_upload(
 /// Takes a whole blob in one request. The client gets no session to come back to, so that what breaks off is
 /// thrown away; if this future is dropped, the session's row leads the expiry to the bytes.
 #[tracing::instrument(name = "blob.push", skip_all, fields(
-    account.id = %granted.resource().account, repository.name = %granted.resource().name, blob.digest = %digest))]
+    account.id = %target.resource().account, repository.name = %target.resource().name, blob.digest = %digest))]
 async fn push_whole(
     registry: &Registry,
-    granted: &Granted<kinds::InitiateLayerUpload>,
+    _granted: &Granted<kinds::InitiateLayerUpload>,
     _part: &Granted<kinds::UploadLayerPart>,
     target: &Granted<kinds::CompleteLayerUpload>,
+    digest: &Digest,
+    body: ByteStream,
+    length: Option<u64>,
+) -> Result<(), UploadError> {
+    take_whole(registry, target.resource(), digest, body, length).await
+}
+
+/// Takes a whole blob from a stream, for whoever is permitted to put blobs into the repository: a push in one request, and
+/// what comes from upstream.
+pub(crate) async fn take_whole(
+    registry: &Registry,
+    repository: &RepositoryPath,
     digest: &Digest,
     body: ByteStream,
     length: Option<u64>,
@@ -138,21 +158,18 @@ async fn push_whole(
                 inline: Some(bytes),
                 upload: None,
             };
-            registry
-                .catalog()
-                .link_blob(target.resource(), blob, registry.now())
-                .await?;
+            registry.catalog().link_blob(repository, blob, registry.now()).await?;
             fail_point("upload.whole.linked");
             registry.metrics().blobs_received.inc();
             Ok(())
         }
         Gathered::Stopped(bytes, error) => Err(UploadError::from_append(error, no_session, bytes.len() as u64)),
         Gathered::Spilling(body) => {
-            let id = begin_upload(registry, granted, digest.algorithm()).await?;
+            let id = new_session(registry, repository, digest.algorithm()).await?;
             let _writer = registry.writers().claim(id)?;
-            let result = spill(registry, target, id, digest, body).await;
+            let result = spill(registry, repository, id, digest, body).await;
             if result.is_err() {
-                give_up(registry, target.resource(), id).await;
+                give_up(registry, repository, id).await;
             }
             result
         }
@@ -161,7 +178,7 @@ async fn push_whole(
 
 async fn spill(
     registry: &Registry,
-    target: &Granted<kinds::CompleteLayerUpload>,
+    repository: &RepositoryPath,
     id: UploadId,
     digest: &Digest,
     body: ByteStream,
@@ -170,13 +187,13 @@ async fn spill(
         bytes: 0,
         hasher: Hasher::new(digest.algorithm()),
     };
-    let mut record = find(registry, target.resource(), id).await?;
+    let mut record = find(registry, repository, id).await?;
     let max_bytes = registry.limits().max_blob_bytes;
     let appending = registry.blobs().append(id, from, body, max_bytes);
-    let appended = keep_alive(registry, target.resource(), &mut record, appending).await?;
+    let appended = keep_alive(registry, repository, &mut record, appending).await?;
     if let Some(error) = appended.failure {
         return Err(UploadError::from_append(error, id, appended.progress.bytes));
     }
     fail_point("upload.whole.received");
-    commit(registry, target, record, appended.progress, digest).await
+    commit(registry, repository, record, appended.progress, digest).await
 }

@@ -101,7 +101,7 @@ async fn finish_upload(
         }
         Held::Stored(progress) => {
             registry.writers().take_spilled(id);
-            commit(registry, granted, record, *progress, digest).await
+            commit(registry, granted.resource(), record, *progress, digest).await
         }
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn check_digest(bytes: &Bytes, expected: &Digest) -> Result<(), Uploa
 /// Publishes the bytes that the blob store holds, and links them to the repository.
 pub(super) async fn commit(
     registry: &Registry,
-    granted: &Granted<kinds::CompleteLayerUpload>,
+    repository: &RepositoryPath,
     mut record: UploadRecord,
     progress: Progress,
     expected: &Digest,
@@ -130,7 +130,7 @@ pub(super) async fn commit(
     if is_hashed && progress.hasher.finish() != *expected {
         return Err(UploadError::digest_mismatch(*expected, progress.hasher.finish()));
     }
-    let (shared, repository, expected) = (registry.clone(), granted.resource().clone(), *expected);
+    let (shared, repository, expected) = (registry.clone(), repository.clone(), *expected);
     // A client that goes away in between must not leave published bytes that are not linked.
     let work = async move {
         let size = if is_hashed {

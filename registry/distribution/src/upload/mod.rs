@@ -29,7 +29,7 @@ use crate::range::ContentRange;
 use crate::response::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID};
 
 pub(crate) use append::append;
-pub(crate) use begin::begin;
+pub(crate) use begin::{begin, take_whole};
 pub use expire::{ExpireError, discard_stale_uploads, expire_uploads};
 pub(crate) use finish::finish;
 pub(crate) use status::{cancel, status};

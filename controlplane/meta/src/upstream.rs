@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is known of the registries that repositories come from: tags, manifests that are not images yet, and who fetches
+//! which blob.
+
+use hythe_catalog::ImageRecord;
+use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag};
+use jiff::Timestamp;
+
+use crate::repository::find_id;
+use crate::session::{Session, values};
+use crate::writer::Durability;
+use crate::{Store, StoreError};
+
+/// What a tag pointed to upstream when it was last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTagRecord {
+    /// What it pointed to.
+    pub digest: Digest,
+    /// When that was; the beginning of time if it must be asked again.
+    pub validated_at: Timestamp,
+    /// The manifest, if it is not an image yet.
+    pub manifest: Option<ImageRecord>,
+}
+
+/// A manifest to be made an image of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamImport {
+    /// The repository.
+    pub repository: RepositoryPath,
+    /// The manifest.
+    pub manifest: ImageRecord,
+    /// The failed attempts before this one.
+    pub attempts: u64,
+}
+
+const SELECT_TAG: &str = "
+    SELECT t.digest, t.validated_ms, m.media_type, m.content
+      FROM repository r
+      JOIN upstream_tag t ON t.repository_id = r.id
+      LEFT JOIN upstream_manifest m ON m.repository_id = t.repository_id AND m.digest = t.digest
+     WHERE r.account_id = $1 AND r.name = $2 AND t.tag = $3";
+const SELECT_MANIFEST: &str = "
+    SELECT m.media_type, m.content
+      FROM repository r JOIN upstream_manifest m ON m.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND m.digest = $3";
+const TAGS_OF: &str = "
+    SELECT t.tag FROM repository r JOIN upstream_tag t ON t.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 AND t.digest = $3 ORDER BY t.tag LIMIT $4";
+const PUT_TAG: &str = "
+    INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (repository_id, tag) DO UPDATE SET digest = excluded.digest, validated_ms = excluded.validated_ms";
+const PUT_MANIFEST: &str = "
+    INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts)
+    VALUES ($1, $2, $3, $4, $5, 0)
+    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms, attempts = 0";
+const FORGET_TAG: &str = "
+    UPDATE upstream_tag SET validated_ms = 0
+     WHERE tag = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING tag";
+const FORGET_TAGS: &str = "
+    UPDATE upstream_tag SET validated_ms = 0
+     WHERE repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING tag";
+const DUE: &str = "
+    SELECT r.account_id, r.name, m.digest, m.media_type, m.content, m.attempts, m.repository_id
+      FROM upstream_manifest m JOIN repository r ON r.id = m.repository_id
+     WHERE m.due_ms <= $1 ORDER BY m.due_ms LIMIT 1";
+const LEASE: &str = "
+    UPDATE upstream_manifest SET due_ms = $4
+     WHERE repository_id = $1 AND digest = $2 AND due_ms <= $3 RETURNING digest";
+const IS_PENDING: &str = "
+    SELECT 1 FROM repository r JOIN upstream_manifest m ON m.repository_id = r.id
+     WHERE r.account_id = $1 AND r.name = $2 LIMIT 1";
+const END: &str = "
+    DELETE FROM upstream_manifest
+     WHERE digest = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING digest";
+const PUT_OFF: &str = "
+    UPDATE upstream_manifest SET due_ms = $4, attempts = $5, error = $6
+     WHERE digest = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING digest";
+const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM upstream_manifest LIMIT $1) AS found";
+const CLAIM_FETCH: &str = "
+    INSERT INTO upstream_fetch (repository_id, digest, owner, lease_ms)
+    SELECT id, $3, $4, $6 FROM repository WHERE account_id = $1 AND name = $2
+    ON CONFLICT (repository_id, digest) DO UPDATE SET owner = excluded.owner, lease_ms = excluded.lease_ms
+     WHERE upstream_fetch.lease_ms <= $5 OR upstream_fetch.owner = excluded.owner
+ RETURNING digest";
+const END_FETCH: &str = "
+    DELETE FROM upstream_fetch
+     WHERE digest = $3 AND owner = $4
+       AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING digest";
+const END_ALL_FETCHES: &str = "DELETE FROM upstream_fetch WHERE lease_ms > 0 RETURNING digest";
+
+const ALL_DUE: &str = "UPDATE upstream_manifest SET due_ms = 0 WHERE due_ms > 0 RETURNING digest";
+
+/// The most tags that are put at one image when it is imported.
+const MAX_TAGS: usize = 100;
+
+impl Store {
+    /// What is known of a tag.
+    pub async fn upstream_tag(
+        &self,
+        path: &RepositoryPath,
+        tag: &Tag,
+    ) -> Result<Option<UpstreamTagRecord>, StoreError> {
+        let rows = self.point(SELECT_TAG, values![&path.account, &path.name, tag]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let digest: Digest = row.parsed(0)?;
+        let manifest = match row.optional_text(2)? {
+            Some(_) => Some(ImageRecord {
+                digest,
+                media_type: row.parsed(2)?,
+                bytes: row.bytes(3)?,
+            }),
+            None => None,
+        };
+        Ok(Some(UpstreamTagRecord {
+            digest,
+            validated_at: row.time(1)?,
+            manifest,
+        }))
+    }
+
+    /// A manifest that is not an image yet.
+    pub async fn upstream_manifest(
+        &self,
+        path: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<ImageRecord>, StoreError> {
+        let rows = self
+            .point(SELECT_MANIFEST, values![&path.account, &path.name, digest])
+            .await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(ImageRecord {
+            digest: *digest,
+            media_type: row.parsed(0)?,
+            bytes: row.bytes(1)?,
+        }))
+    }
+
+    /// Records what a tag points to upstream, and a manifest that came from there, to be made an image of from `due` on.
+    /// False if the repository does not exist.
+    pub async fn keep_upstream(
+        &self,
+        path: &RepositoryPath,
+        tag: Option<(Tag, Digest)>,
+        manifest: Option<ImageRecord>,
+        now: Timestamp,
+        due: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let input = (path.clone(), tag, manifest, now, due);
+        self.write_committed(Durability::Full, input, |session, (path, tag, manifest, now, due)| {
+            Box::pin(async move {
+                let Some(id) = find_id(session, path).await? else {
+                    return Ok(false);
+                };
+                if let Some((tag, digest)) = tag {
+                    session.execute(PUT_TAG, values![&id, tag, digest, *now]).await?;
+                }
+                if let Some(manifest) = manifest {
+                    put_manifest(session, &id, manifest, *due).await?;
+                }
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// Lets a tag, or all of a repository, be asked for upstream at the next pull; says how many that are.
+    pub async fn forget_upstream_tags(&self, path: &RepositoryPath, tag: Option<&Tag>) -> Result<u64, StoreError> {
+        let (account, name) = (&path.account, &path.name);
+        let rows = if let Some(tag) = tag {
+            self.write_one(Durability::Full, FORGET_TAG, values![account, name, tag])
+                .await?
+        } else {
+            self.write_one(Durability::Full, FORGET_TAGS, values![account, name])
+                .await?
+        };
+        Ok(rows.len() as u64)
+    }
+
+    /// The tags that pointed to an image upstream when they were last asked.
+    pub async fn upstream_tags_of(&self, path: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
+        let values = values![&path.account, &path.name, digest, MAX_TAGS];
+        let rows = self.point(TAGS_OF, values).await?;
+        rows.iter().map(|row| row.parsed(0)).collect()
+    }
+
+    /// A manifest that is due to be made an image of, which nobody else is given until `lease_until`.
+    pub async fn claim_upstream_import(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Option<UpstreamImport>, StoreError> {
+        let rows = self.point(DUE, values![now]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let import = UpstreamImport {
+            repository: RepositoryPath {
+                account: row.parsed::<AccountId>(0)?,
+                name: row.parsed::<RepositoryName>(1)?,
+            },
+            manifest: ImageRecord {
+                digest: row.parsed(2)?,
+                media_type: row.parsed::<MediaType>(3)?,
+                bytes: row.bytes(4)?,
+            },
+            attempts: row.size(5)?,
+        };
+        let id = row.text(6)?;
+        let values = values![&id, &import.manifest.digest, now, lease_until];
+        let leased = self.write_one(Durability::Full, LEASE, values).await?;
+        Ok((!leased.is_empty()).then_some(import))
+    }
+
+    /// Forgets a manifest that is an image now, or that cannot become one.
+    pub async fn end_upstream_import(&self, path: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
+        let values = values![&path.account, &path.name, digest];
+        self.write_one(Durability::Full, END, values).await.map(drop)
+    }
+
+    /// Gives a manifest back, to be tried again at `again_at`.
+    pub async fn put_off_upstream_import(
+        &self,
+        path: &RepositoryPath,
+        digest: &Digest,
+        again_at: Timestamp,
+        attempts: u64,
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let values = values![&path.account, &path.name, digest, again_at, attempts, error];
+        self.write_one(Durability::Full, PUT_OFF, values).await.map(drop)
+    }
+
+    /// Whether a repository has manifests that are not images yet.
+    pub async fn has_upstream_imports(&self, path: &RepositoryPath) -> Result<bool, StoreError> {
+        let rows = self.point(IS_PENDING, values![&path.account, &path.name]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// How many manifests wait, up to `limit`.
+    pub async fn upstream_imports(&self, limit: usize) -> Result<u64, StoreError> {
+        self.reader().await?.fetch_one(COUNT, values![limit]).await?.size(0)
+    }
+
+    /// Makes it `owner`'s until `lease_until` to fetch a blob, unless it is somebody else's; says whether it is now.
+    pub async fn claim_upstream_fetch(
+        &self,
+        path: &RepositoryPath,
+        digest: &Digest,
+        owner: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let values = values![&path.account, &path.name, digest, owner, now, lease_until];
+        let rows = self.write_one(Durability::Relaxed, CLAIM_FETCH, values).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Ends the claim of `owner`.
+    pub async fn end_upstream_fetch(
+        &self,
+        path: &RepositoryPath,
+        digest: &Digest,
+        owner: &str,
+    ) -> Result<(), StoreError> {
+        let values = values![&path.account, &path.name, digest, owner];
+        self.write_one(Durability::Relaxed, END_FETCH, values).await.map(drop)
+    }
+
+    /// Ends all claims, if this process is the only one: those who made them are gone. What waits is tried at once.
+    pub async fn release_upstream_claims(&self) -> Result<(), StoreError> {
+        if self.cache().is_none() {
+            return Ok(());
+        }
+        self.write_one(Durability::Full, ALL_DUE, values![]).await?;
+        self.write_one(Durability::Full, END_ALL_FETCHES, values![])
+            .await
+            .map(drop)
+    }
+}
+
+async fn put_manifest(
+    session: &mut Session,
+    repository_id: &str,
+    manifest: &ImageRecord,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    let values = values![
+        repository_id,
+        &manifest.digest,
+        &manifest.media_type,
+        &*manifest.bytes,
+        due
+    ];
+    session.execute(PUT_MANIFEST, values).await.map(drop)
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use bytes::Bytes;
+use hythe_catalog::ImageRecord;
+use hythe_meta::{
+    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential,
+};
+use hythe_model::{Algorithm, Digest, MediaType, RepositoryPrefix, Tag};
+
+use crate::contents::{account, after, new_repository, now, path};
+use crate::harness::{Database, on_each_engine};
+
+on_each_engine!(
+    a_rule_comes_back_as_created_and_changes_by_version,
+    rules_page_by_prefix_up_to_a_limit,
+    what_is_known_of_an_upstream_goes_with_the_repository,
+    an_import_is_given_to_one_at_a_time,
+    a_blob_is_fetched_by_one_owner_at_a_time,
+);
+
+fn prefix(text: &str) -> RepositoryPrefix {
+    text.parse().unwrap()
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest::new(Algorithm::Sha256, &[byte; 32]).unwrap()
+}
+
+fn tag() -> Tag {
+    "v1".parse().unwrap()
+}
+
+fn manifest(byte: u8) -> ImageRecord {
+    ImageRecord {
+        digest: digest(byte),
+        media_type: MediaType::OCI_MANIFEST.parse().unwrap(),
+        bytes: Bytes::from_static(b"{}"),
+    }
+}
+
+fn rule(prefix_: &str) -> CacheRuleRecord {
+    CacheRuleRecord {
+        account: account(),
+        prefix: prefix(prefix_),
+        upstream: "http://registry.example.com:5000".parse().unwrap(),
+        upstream_registry: Some("quay".into()),
+        upstream_prefix: prefix("team"),
+        credential: Some(SealedCredential {
+            username: "user".into(),
+            sealed_token: vec![1, 2, 0],
+        }),
+        tag_freshness_seconds: 60,
+        created_at: now(),
+        updated_at: now(),
+        version: 0,
+    }
+}
+
+async fn a_rule_comes_back_as_created_and_changes_by_version(database: &Database) {
+    let store = &database.store;
+    let created = store.create_cache_rule(&rule("hub")).await.unwrap();
+    let found = store.cache_rule(&account(), &prefix("hub")).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&created));
+    assert!(!format!("{created:?}").contains("user"), "a credential is not shown");
+    let again = store.create_cache_rule(&rule("hub")).await;
+    assert!(matches!(again, Err(CreateCacheRuleError::AlreadyExists)), "{again:?}");
+    let update = |version| {
+        let prefix = prefix("hub");
+        async move {
+            store
+                .update_cache_rule(&account(), &prefix, (None, 5), after(9), version)
+                .await
+        }
+    };
+    let updated = update(created.version).await.unwrap();
+    let wanted = (None, 5, after(9), now());
+    assert_eq!(
+        (
+            updated.credential,
+            updated.tag_freshness_seconds,
+            updated.updated_at,
+            updated.created_at
+        ),
+        wanted
+    );
+    let late = update(created.version).await;
+    assert!(matches!(late, Err(ChangeCacheRuleError::VersionMismatch)), "{late:?}");
+    store
+        .delete_cache_rule(&account(), &prefix("hub"), Some(updated.version))
+        .await
+        .unwrap();
+    let gone = store.delete_cache_rule(&account(), &prefix("hub"), None).await;
+    assert!(matches!(gone, Err(ChangeCacheRuleError::Unknown)), "{gone:?}");
+}
+
+async fn rules_page_by_prefix_up_to_a_limit(database: &Database) {
+    let store = &database.store;
+    for number in 0..MAX_CACHE_RULES_PER_ACCOUNT {
+        store.create_cache_rule(&rule(&format!("p{number:02}"))).await.unwrap();
+    }
+    let refused = store.create_cache_rule(&rule("ROOT")).await;
+    assert!(
+        matches!(refused, Err(CreateCacheRuleError::LimitExceeded)),
+        "{refused:?}"
+    );
+    let page = store.cache_rules(&account(), Some(&prefix("p10")), 2).await.unwrap();
+    let prefixes: Vec<_> = page.iter().map(|it| it.prefix.as_str()).collect();
+    assert_eq!(prefixes, ["p11", "p12"]);
+}
+
+async fn what_is_known_of_an_upstream_goes_with_the_repository(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    let keep = || store.keep_upstream(&path, Some((tag(), digest(1))), Some(manifest(1)), now(), after(5));
+    assert!(!keep().await.unwrap(), "there is no such repository");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert!(keep().await.unwrap());
+    let known = store.upstream_tag(&path, &tag()).await.unwrap().unwrap();
+    assert_eq!(
+        (known.digest, known.validated_at, known.manifest),
+        (digest(1), now(), Some(manifest(1)))
+    );
+    assert_eq!(
+        store.upstream_manifest(&path, &digest(1)).await.unwrap(),
+        Some(manifest(1))
+    );
+    assert_eq!(store.upstream_tags_of(&path, &digest(1)).await.unwrap(), [tag()]);
+    assert!(store.has_upstream_imports(&path).await.unwrap());
+    store
+        .keep_upstream(&path, Some((tag(), digest(2))), None, after(1), after(5))
+        .await
+        .unwrap();
+    let moved = store.upstream_tag(&path, &tag()).await.unwrap().unwrap();
+    assert_eq!((moved.digest, moved.manifest), (digest(2), None));
+    assert_eq!(
+        store
+            .forget_upstream_tags(&path, Some(&"v2".parse().unwrap()))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(store.forget_upstream_tags(&path, None).await.unwrap(), 1);
+    let forgotten = store.upstream_tag(&path, &tag()).await.unwrap().unwrap();
+    assert_eq!(forgotten.validated_at, jiff::Timestamp::UNIX_EPOCH);
+    store.delete_repository(&path, true, None, now()).await.unwrap();
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert_eq!(store.upstream_tag(&path, &tag()).await.unwrap(), None);
+    assert_eq!(store.upstream_imports(10).await.unwrap(), 0);
+    assert!(!store.has_upstream_imports(&path).await.unwrap());
+}
+
+async fn an_import_is_given_to_one_at_a_time(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    store
+        .keep_upstream(&path, None, Some(manifest(1)), now(), after(5))
+        .await
+        .unwrap();
+    let claim = |at| store.claim_upstream_import(after(at), after(at + 60));
+    assert_eq!(claim(4).await.unwrap(), None, "not due yet");
+    let claimed = claim(5).await.unwrap().unwrap();
+    assert_eq!(
+        (&claimed.repository, &claimed.manifest, claimed.attempts),
+        (&path, &manifest(1), 0)
+    );
+    assert_eq!(claim(64).await.unwrap(), None, "somebody has it");
+    assert_eq!(
+        claim(65).await.unwrap().map(|it| it.attempts),
+        Some(0),
+        "whoever had it is gone"
+    );
+    store
+        .put_off_upstream_import(&path, &digest(1), after(70), 3, Some("why"))
+        .await
+        .unwrap();
+    assert_eq!(claim(69).await.unwrap(), None);
+    assert_eq!(claim(70).await.unwrap().map(|it| it.attempts), Some(3));
+    store.end_upstream_import(&path, &digest(1)).await.unwrap();
+    assert_eq!(claim(1000).await.unwrap(), None);
+}
+
+async fn a_blob_is_fetched_by_one_owner_at_a_time(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    let claim = |owner: &'static str, at| {
+        let path = path.clone();
+        async move {
+            store
+                .claim_upstream_fetch(&path, &digest(1), owner, after(at), after(at + 30))
+                .await
+                .unwrap()
+        }
+    };
+    assert!(!claim("a", 0).await, "there is no such repository");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert!(claim("a", 0).await);
+    assert!(!claim("b", 29).await);
+    assert!(claim("a", 29).await, "it may go on");
+    assert!(!claim("b", 58).await);
+    assert!(claim("b", 59).await, "the other one is gone");
+    store.end_upstream_fetch(&path, &digest(1), "a").await.unwrap();
+    assert!(!claim("a", 60).await, "only its own can be ended");
+    store.end_upstream_fetch(&path, &digest(1), "b").await.unwrap();
+    assert!(claim("a", 60).await);
+}

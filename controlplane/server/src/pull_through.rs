@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Repositories that come from other registries: what the data plane needs of rules and rows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hythe_access::Caller;
+use hythe_catalog::{CatalogError, ImageRecord};
+use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamTag};
+use hythe_meta::Store;
+use hythe_model::{Clock, CreationTrigger, Digest, RegistryUrl, RepositoryPath, Tag, UploadId};
+use hythe_operations::{ControlPlane, UpstreamCredential, UpstreamProbe, UpstreamRule};
+use hythe_upstream::{Credential, Outgoing, Remote};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::creation::refused_or_failed;
+
+/// For how long a process may fetch a blob without saying that it still does.
+const FETCH_LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// For how long a process may import an image without saying that it still does.
+const IMPORT_LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// The most registries whose tokens are remembered.
+const MAX_REMOTES: usize = 1024;
+
+/// Asks rules and rows on behalf of the data plane.
+#[derive(Debug)]
+struct Through {
+    plane: ControlPlane,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    outgoing: Outgoing,
+    /// By rule, with the version that each is made for.
+    remotes: Mutex<HashMap<String, (i64, Arc<Remote>)>>,
+    owner: String,
+}
+
+/// Lets repositories come from other registries.
+pub(crate) fn connect(
+    registry: Option<&Registry>,
+    plane: &ControlPlane,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    outgoing: Outgoing,
+) {
+    plane.set_upstream_probe(Arc::new(Probe(outgoing.clone())));
+    if let Some(registry) = registry {
+        let through = Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing);
+        registry.set_pull_through(Arc::new(through));
+    }
+}
+
+impl Through {
+    fn new(plane: ControlPlane, store: Store, clock: Arc<dyn Clock>, outgoing: Outgoing) -> Self {
+        Self {
+            plane,
+            store,
+            clock,
+            outgoing,
+            remotes: Mutex::default(),
+            owner: UploadId::generate().to_string(),
+        }
+    }
+
+    /// The rule as the data plane has it. One registry is one value while its rule stays, so that tokens are used again.
+    fn upstream_of(&self, rule: &UpstreamRule, repository: &RepositoryPath) -> Option<Arc<Upstream>> {
+        let name = rule.name_upstream(&repository.name)?;
+        let record = &rule.record;
+        let key = format!("{}/{}", record.account, record.prefix);
+        let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remotes.get(&key).filter(|(version, _)| *version == record.version);
+        let remote = if let Some((_, remote)) = known {
+            Arc::clone(remote)
+        } else {
+            let credential = rule.credential.as_ref().map(told);
+            let remote = Arc::new(Remote::new(self.outgoing.clone(), record.upstream.clone(), credential));
+            if remotes.len() >= MAX_REMOTES {
+                remotes.clear();
+            }
+            remotes.insert(key.clone(), (record.version, Arc::clone(&remote)));
+            remote
+        };
+        Some(Arc::new(Upstream {
+            remote,
+            repository: name,
+            rule: key,
+            freshness: Duration::from_secs(record.tag_freshness_seconds),
+        }))
+    }
+
+    fn until(&self, lease: SignedDuration) -> Timestamp {
+        self.clock.now().checked_add(lease).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn told(credential: &UpstreamCredential) -> Credential {
+    Credential {
+        username: credential.username.clone(),
+        secret: credential.access_token.expose().to_owned(),
+    }
+}
+
+#[async_trait]
+impl PullThrough for Through {
+    fn remembered(&self, repository: &RepositoryPath) -> Option<Option<Arc<Upstream>>> {
+        let rule = self.plane.remembered_upstream(repository)?;
+        Some(rule.and_then(|rule| self.upstream_of(&rule, repository)))
+    }
+
+    async fn upstream(&self, repository: &RepositoryPath) -> Result<Option<Arc<Upstream>>, CatalogError> {
+        let rule = self.plane.upstream_rule(repository).await?;
+        Ok(rule.and_then(|rule| self.upstream_of(&rule, repository)))
+    }
+
+    async fn create_repository(&self, caller: &Caller, repository: &RepositoryPath) -> Result<bool, CreationError> {
+        let trigger = CreationTrigger::PullThroughCache;
+        let created = self.plane.create_repository_for(caller, repository, trigger).await;
+        created.map_err(refused_or_failed)
+    }
+
+    async fn may_move(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, CatalogError> {
+        let found = self.store.repository(repository).await?;
+        Ok(found.is_none_or(|found| found.tag_mutability.may_move(tag)))
+    }
+
+    async fn tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<Option<UpstreamTag>, CatalogError> {
+        let found = self.store.upstream_tag(repository, tag).await?;
+        Ok(found.map(|found| UpstreamTag {
+            digest: found.digest,
+            validated_at: found.validated_at,
+            manifest: found.manifest,
+        }))
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<ImageRecord>, CatalogError> {
+        Ok(self.store.upstream_manifest(repository, digest).await?)
+    }
+
+    async fn is_importing(&self, repository: &RepositoryPath) -> Result<bool, CatalogError> {
+        Ok(self.store.has_upstream_imports(repository).await?)
+    }
+
+    async fn keep(
+        &self,
+        repository: &RepositoryPath,
+        tag: Option<(Tag, Digest)>,
+        manifest: Option<ImageRecord>,
+        due: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        let now = self.clock.now();
+        Ok(self.store.keep_upstream(repository, tag, manifest, now, due).await?)
+    }
+
+    async fn tags_of(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, CatalogError> {
+        Ok(self.store.upstream_tags_of(repository, digest).await?)
+    }
+
+    async fn claim_import(&self) -> Result<Option<Import>, CatalogError> {
+        let (now, until) = (self.clock.now(), self.until(IMPORT_LEASE));
+        let claimed = self.store.claim_upstream_import(now, until).await?;
+        Ok(claimed.map(|claimed| Import {
+            repository: claimed.repository,
+            manifest: claimed.manifest,
+            attempts: claimed.attempts,
+        }))
+    }
+
+    async fn end_import(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError> {
+        Ok(self.store.end_upstream_import(repository, digest).await?)
+    }
+
+    async fn put_off_import(
+        &self,
+        import: &Import,
+        again_at: Timestamp,
+        error: Option<&str>,
+    ) -> Result<(), CatalogError> {
+        let digest = &import.manifest.digest;
+        let put_off = self
+            .store
+            .put_off_upstream_import(&import.repository, digest, again_at, import.attempts, error);
+        Ok(put_off.await?)
+    }
+
+    async fn claim_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool, CatalogError> {
+        let (now, until) = (self.clock.now(), self.until(FETCH_LEASE));
+        let claim = self
+            .store
+            .claim_upstream_fetch(repository, digest, &self.owner, now, until);
+        Ok(claim.await?)
+    }
+
+    async fn end_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError> {
+        Ok(self.store.end_upstream_fetch(repository, digest, &self.owner).await?)
+    }
+}
+
+/// Asks another registry whether it can be used.
+#[derive(Debug)]
+struct Probe(Outgoing);
+
+#[async_trait]
+impl UpstreamProbe for Probe {
+    async fn probe(&self, upstream: &RegistryUrl, credential: Option<&UpstreamCredential>) -> Result<(), String> {
+        let remote = Remote::new(self.0.clone(), upstream.clone(), credential.map(told));
+        remote.ping().await.map_err(|error| error.to_string())
+    }
+}

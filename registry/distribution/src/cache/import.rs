@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Makes images of manifests that came from upstream: fetches what they list and nobody has pulled, then stores them as a push
+//! does, with the tags that point to them upstream.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use hythe_access::{Facts, Trail};
+use hythe_catalog::{CatalogError, ImageRecord, NewImage, PutImageError};
+use hythe_model::{Manifest, ManifestKind, Reference, RepositoryPath, Tag, fail_point};
+use hythe_upstream::UpstreamError;
+use jiff::{SignedDuration, Timestamp};
+
+use super::fetch::Failure;
+use super::{CacheError, Import, PullThrough, Upstream};
+use crate::Registry;
+
+/// The first pause after a failure; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// How long an import waits for clients that pull from the same repository.
+const POLITE_PAUSE: SignedDuration = SignedDuration::from_secs(2);
+/// How deep indexes may list indexes.
+const MAX_DEPTH: usize = 3;
+/// The most images that an index brings.
+const MAX_CHILDREN: usize = 256;
+/// Who puts the images, for the history of their tags.
+const IMPORTER: &str = "pullthroughcache.ecr.amazonaws.com";
+
+/// Why an image was not made.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("cannot store the image: {0}")]
+    Put(#[from] PutImageError),
+}
+
+impl From<CatalogError> for ImportError {
+    fn from(error: CatalogError) -> Self {
+        Self::Cache(error.into())
+    }
+}
+
+impl From<Failure> for ImportError {
+    fn from(failure: Failure) -> Self {
+        Self::Cache(failure.into())
+    }
+}
+
+impl Registry {
+    /// How many blobs come from upstream now.
+    #[must_use]
+    pub fn upstream_fetches(&self) -> usize {
+        self.cache().fetches.len()
+    }
+
+    /// Makes an image of one manifest that came from upstream; says whether one was due.
+    pub async fn import_one(&self) -> Result<bool, CatalogError> {
+        let Some(through) = self.pull_through() else {
+            return Ok(false);
+        };
+        let Some(import) = through.claim_import().await? else {
+            return Ok(false);
+        };
+        let path = &import.repository;
+        let Some(upstream) = through.upstream(path).await? else {
+            // The rule is gone, and with it the way to the rest.
+            through.end_import(path, &import.manifest.digest).await?;
+            return Ok(true);
+        };
+        if self.cache().fetches.is_busy(path) {
+            let again_at = self.later(POLITE_PAUSE);
+            through.put_off_import(&import, again_at, None).await?;
+            return Ok(true);
+        }
+        let work = Work {
+            registry: self,
+            through,
+            upstream,
+            import: &import,
+        };
+        match work.run().await {
+            Ok(()) => {
+                fail_point("cache.import.stored");
+                through.end_import(path, &import.manifest.digest).await?;
+                self.metrics().cache_imports.inc();
+                tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
+            }
+            Err(error) => {
+                let attempts = import.attempts.saturating_add(1);
+                let doublings = u32::try_from(attempts.min(16)).unwrap_or(16) - 1;
+                let pause = FIRST_PAUSE
+                    .checked_mul(1 << doublings)
+                    .unwrap_or(LONGEST_PAUSE)
+                    .min(LONGEST_PAUSE);
+                tracing::warn!(repository.name = %path.name, manifest.digest = %import.manifest.digest, attempts, error = %error,
+                    "an image could not be brought from upstream; it is served as far as it came");
+                let import = Import {
+                    attempts,
+                    ..import.clone()
+                };
+                through
+                    .put_off_import(&import, self.later(pause), Some(&error.to_string()))
+                    .await?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn later(&self, pause: SignedDuration) -> Timestamp {
+        self.now().checked_add(pause).unwrap_or(Timestamp::MAX)
+    }
+}
+
+struct Work<'w> {
+    registry: &'w Registry,
+    through: &'w Arc<dyn PullThrough>,
+    upstream: Arc<Upstream>,
+    import: &'w Import,
+}
+
+impl Work<'_> {
+    async fn run(&self) -> Result<(), ImportError> {
+        let (path, manifest) = (&self.import.repository, &self.import.manifest);
+        let parsed = self.complete(manifest, 0).await?;
+        fail_point("cache.import.complete");
+        let tags = self.through.tags_of(path, &manifest.digest).await?;
+        self.put(manifest, parsed, tags).await
+    }
+
+    /// Brings everything that a manifest lists.
+    fn complete<'c>(&'c self, manifest: &'c ImageRecord, depth: usize) -> BoxFuture<'c, Result<Manifest, ImportError>> {
+        Box::pin(async move {
+            let parsed = Manifest::parse(manifest.bytes.clone(), Some(manifest.media_type.as_str()));
+            let parsed = parsed.map_err(|error| ImportError::Invalid(error.to_string()))?;
+            match parsed.kind() {
+                ManifestKind::Image => self.blobs(&parsed).await?,
+                ManifestKind::Index if depth >= MAX_DEPTH => {
+                    return Err(ImportError::Invalid("indexes within indexes, too deep".into()));
+                }
+                ManifestKind::Index => self.children(&parsed, depth).await?,
+            }
+            Ok(parsed)
+        })
+    }
+
+    async fn blobs(&self, manifest: &Manifest) -> Result<(), ImportError> {
+        let (registry, path) = (self.registry, &self.import.repository);
+        for descriptor in manifest.required_blobs() {
+            if registry.catalog().blob(path, &descriptor.digest).await?.is_some() {
+                continue;
+            }
+            let fetches = &registry.cache().fetches;
+            let fetch = fetches.join(registry, self.through, &self.upstream, path, descriptor.digest);
+            let mut done = std::pin::pin!(fetch.done());
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut done => break done?,
+                    // Nobody else begins while this goes on.
+                    () = tokio::time::sleep(std::time::Duration::from_secs(30)) => self.go_on().await?,
+                }
+            }
+            self.go_on().await?;
+        }
+        Ok(())
+    }
+
+    async fn children(&self, index: &Manifest, depth: usize) -> Result<(), ImportError> {
+        let (registry, path) = (self.registry, &self.import.repository);
+        if index.children().len() > MAX_CHILDREN {
+            return Err(ImportError::Invalid(format!(
+                "an index with more than {MAX_CHILDREN} images"
+            )));
+        }
+        for child in index.children() {
+            let reference = Reference::Digest(child.digest);
+            if registry.catalog().image(path, &reference).await?.is_some() {
+                continue;
+            }
+            let manifest = match self.through.manifest(path, &child.digest).await? {
+                Some(manifest) => manifest,
+                None => self.fetch(&reference).await?,
+            };
+            let parsed = self.complete(&manifest, depth + 1).await?;
+            self.put(&manifest, parsed, Vec::new()).await?;
+            // It may wait as one of its own.
+            self.through.end_import(path, &manifest.digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, reference: &Reference) -> Result<ImageRecord, ImportError> {
+        self.registry.metrics().cache_questions.inc();
+        let fetched = self
+            .upstream
+            .remote
+            .manifest(&self.upstream.repository, reference)
+            .await;
+        let fetched = fetched.map_err(|error: UpstreamError| CacheError::Upstream(error))?;
+        Ok(ImageRecord {
+            digest: fetched.digest,
+            media_type: fetched.media_type,
+            bytes: fetched.bytes,
+        })
+    }
+
+    async fn go_on(&self) -> Result<(), ImportError> {
+        let again_at = self.registry.later(SignedDuration::from_mins(2));
+        self.through.put_off_import(self.import, again_at, None).await?;
+        Ok(())
+    }
+
+    /// Stores an image, with those of its tags that may be moved.
+    async fn put(&self, manifest: &ImageRecord, parsed: Manifest, mut tags: Vec<Tag>) -> Result<(), ImportError> {
+        loop {
+            let image = NewImage {
+                manifest: parsed.clone(),
+                digest: manifest.digest,
+                tags: tags.clone(),
+                pushed_at: self.registry.now(),
+                pushed_by: IMPORTER.into(),
+            };
+            match self.recorded(&self.import.repository, image).await {
+                // A repository that is gone needs no images.
+                Ok(()) | Err(PutImageError::Catalog(CatalogError::RepositoryUnknown(_))) => return Ok(()),
+                // Somebody made it immutable since it was looked at: it stays where it is.
+                Err(PutImageError::TagImmutable { tag, .. }) => tags.retain(|other| *other != tag),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn recorded(&self, path: &RepositoryPath, image: NewImage) -> Result<(), PutImageError> {
+        let registry = self.registry;
+        let facts = Facts {
+            operation: "cache.import",
+            event: Some("PullThroughCacheImport"),
+            default_event: "PullThroughCacheImport",
+            is_change: true,
+            account: Some(path.account.clone()),
+            repository: Some(path.name.as_str().into()),
+            digest: Some(image.digest),
+            service_details: Some(Arc::from("{}")),
+            ..Facts::default()
+        };
+        let put = registry.catalog().put_image(path, image);
+        let put = match registry.audit_log() {
+            Some(log) => {
+                let now = registry.now();
+                Trail::new(now, log.next_request(now), facts).follow(put).await
+            }
+            None => put.await,
+        };
+        put.map(drop)
+    }
+}

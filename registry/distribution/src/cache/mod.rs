@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Repositories whose images come from another registry (docs/adr/0043).
+//!
+//! What is here is served from here, as of any repository. What is not, or may be out of date, is asked for upstream, on
+//! behalf of a caller who may import. Manifests are kept as they came and served at once; a background import makes
+//! images of them when all that they list is here. Blobs reach clients while they are fetched.
+//!
+//! Invariants:
+//! - Nothing that was fetched is linked, or told to be whole, before its digest was compared: the last bytes of a blob leave
+//!   when it is stored.
+//! - A blob that others have is never linked because an upstream says that it has it too: each repository fetches its own.
+//! - However many ask for the same at the same time, the upstream is asked once.
+//! - What went wrong is remembered for a while, so that neither clients nor the upstream are kept busy with it.
+
+mod blob;
+mod fetch;
+mod flight;
+mod import;
+mod manifest;
+mod trouble;
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hythe_access::Caller;
+use hythe_catalog::{CatalogError, ImageRecord};
+use hythe_model::{Digest, RepositoryPath, Tag};
+use hythe_upstream::{Remote, UpstreamError};
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::creation::CreationError;
+use crate::response::Answer;
+
+pub(crate) use blob::{cold_blob, cold_size};
+pub(crate) use manifest::{Found, Request, find};
+
+/// The most blobs that one process fetches at once.
+pub(crate) const MAX_FETCHES: usize = 32;
+
+/// Where a repository comes from.
+#[derive(Debug)]
+pub struct Upstream {
+    /// The other registry.
+    pub remote: Arc<Remote>,
+    /// What the repository is called there.
+    pub repository: String,
+    /// What names the rule among all rules, for what goes wrong with it.
+    pub rule: String,
+    /// For how long an answer about a tag counts.
+    pub freshness: Duration,
+}
+
+/// What a tag pointed to upstream when it was last asked.
+#[derive(Clone, Debug)]
+pub struct UpstreamTag {
+    /// What it pointed to.
+    pub digest: Digest,
+    /// When that was.
+    pub validated_at: Timestamp,
+    /// The manifest, if it is not an image yet.
+    pub manifest: Option<ImageRecord>,
+}
+
+/// A manifest to be made an image of.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The repository.
+    pub repository: RepositoryPath,
+    /// The manifest.
+    pub manifest: ImageRecord,
+    /// The failed attempts before this one.
+    pub attempts: u64,
+}
+
+/// What pull-through caches need of the control plane: the rules, and what is known of upstreams.
+#[async_trait]
+pub trait PullThrough: Debug + Send + Sync {
+    /// Where a repository comes from, if that can be said at once.
+    fn remembered(&self, repository: &RepositoryPath) -> Option<Option<Arc<Upstream>>>;
+
+    /// Where a repository comes from, if it does.
+    async fn upstream(&self, repository: &RepositoryPath) -> Result<Option<Arc<Upstream>>, CatalogError>;
+
+    /// Creates the repository if `caller` may create it; says whether it is there now.
+    async fn create_repository(&self, caller: &Caller, repository: &RepositoryPath) -> Result<bool, CreationError>;
+
+    /// Whether a tag that is there may be moved.
+    async fn may_move(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, CatalogError>;
+
+    /// What is known of a tag.
+    async fn tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<Option<UpstreamTag>, CatalogError>;
+
+    /// A manifest that is not an image yet.
+    async fn manifest(&self, repository: &RepositoryPath, digest: &Digest)
+    -> Result<Option<ImageRecord>, CatalogError>;
+
+    /// Whether a repository has manifests that are not images yet: only then may something that they list be absent.
+    async fn is_importing(&self, repository: &RepositoryPath) -> Result<bool, CatalogError>;
+
+    /// Records what a tag points to, and a manifest to be imported from `due` on. False without such a repository.
+    async fn keep(
+        &self,
+        repository: &RepositoryPath,
+        tag: Option<(Tag, Digest)>,
+        manifest: Option<ImageRecord>,
+        due: Timestamp,
+    ) -> Result<bool, CatalogError>;
+
+    /// The tags that point to an image upstream.
+    async fn tags_of(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, CatalogError>;
+
+    /// A manifest that is due, which nobody else is given for a while.
+    async fn claim_import(&self) -> Result<Option<Import>, CatalogError>;
+
+    /// Forgets a manifest that is an image now.
+    async fn end_import(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError>;
+
+    /// Gives a manifest back, to be tried at `again_at`.
+    async fn put_off_import(
+        &self,
+        import: &Import,
+        again_at: Timestamp,
+        error: Option<&str>,
+    ) -> Result<(), CatalogError>;
+
+    /// Makes it this process's for a while to fetch a blob, or keeps it so; false if another process does.
+    async fn claim_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool, CatalogError>;
+
+    /// Ends that.
+    async fn end_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError>;
+}
+
+/// What this process is doing for repositories that come from elsewhere.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    pub(crate) fetches: fetch::Fetches,
+    pub(crate) flights: flight::Flights,
+    pub(crate) troubles: trouble::Troubles,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            fetches: fetch::Fetches::default(),
+            flights: flight::Flights::default(),
+            troubles: trouble::Troubles::default(),
+            places: Arc::new(Semaphore::new(MAX_FETCHES)),
+            stop: CancellationToken::new(),
+        }
+    }
+}
+
+/// Why something did not come from upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheError {
+    /// The repository is absent, and may not be created.
+    #[error("the repository `{0}` does not exist")]
+    RepositoryUnknown(RepositoryPath),
+    /// The upstream has none, or the caller may not ask there.
+    #[error("the blob `{0}` does not exist in the repository")]
+    BlobUnknown(Digest),
+    /// The upstream failed.
+    #[error("the image comes from another registry, and {}", label(.0))]
+    Upstream(#[source] UpstreamError),
+    /// It could not be stored.
+    #[error("what comes from another registry cannot be stored: {0}")]
+    Storage(String),
+    /// There is no room for it.
+    #[error("the registry has no room for what comes from another one: ask its operator to make some")]
+    Full,
+    /// As many blobs are fetched as there may be.
+    #[error("the registry is fetching as much as it can: try again")]
+    Busy,
+    #[error(transparent)]
+    Creation(#[from] CreationError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// What a client may know of a failure: neither addresses nor what is behind them.
+pub(crate) fn label(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Unreachable(_) => "that one cannot be reached",
+        UpstreamError::Timeout(_) => "that one takes too long",
+        UpstreamError::Denied => "that one refuses access",
+        UpstreamError::NotFound => "that one does not have it",
+        UpstreamError::TooManyRequests { .. } => "that one wants fewer requests",
+        UpstreamError::Server { .. } => "that one fails",
+        UpstreamError::Invalid(_) => "what that one sends is not valid",
+        UpstreamError::Blocked(_) => "that one may not be reached from here",
+    }
+}
+
+/// How an answer came about, for its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// From upstream, now.
+    Miss,
+    /// From here; the upstream said so this long ago.
+    Hit(Duration),
+    /// From here; the upstream said so now.
+    Revalidated,
+    /// From here, though the upstream should have been asked; what it said last is as old as this.
+    Stale(Duration, &'static str),
+}
+
+pub(crate) const HYTHE_CACHE: http::HeaderName = http::HeaderName::from_static("hythe-cache");
+
+impl Note {
+    /// Tells the client.
+    pub(crate) fn tell(self, answer: Answer) -> Answer {
+        let answer = answer.with(HYTHE_CACHE, self);
+        match self {
+            Self::Miss | Self::Revalidated => answer,
+            Self::Hit(age) => answer.with(http::header::AGE, age.as_secs()),
+            // RFC 9111 has no `Warning` any more; those who know RFC 7234 know 111 as "Revalidation Failed".
+            Self::Stale(age, why) => answer.with(http::header::AGE, age.as_secs()).with(
+                http::header::WARNING,
+                format_args!("111 hythe \"the image comes from another registry, and {why}\""),
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Miss => "MISS",
+            Self::Hit(_) => "HIT",
+            Self::Revalidated => "REVALIDATED",
+            Self::Stale(..) => "STALE",
+        })
+    }
+}
