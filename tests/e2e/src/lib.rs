@@ -45,4 +45,4 @@ pub use recorder::Recorder;
 pub use registry::RegistryClient;
 pub use server::{Server, ServerOptions};
 pub use terraform::Terraform;
-pub use upstream::{DockerRegistry, ScriptedUpstream};
+pub use upstream::ScriptedUpstream;

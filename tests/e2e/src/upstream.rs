@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Registries that others come after: one that answers as a test says, and Debian's `docker-registry`.
+//! A registry that others come after, which answers as a test says.
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::http;
-use crate::process::Daemon;
-
-/// How long a start may take.
-const START_LIMIT: Duration = Duration::from_secs(20);
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
 
@@ -203,47 +196,4 @@ fn send(mut stream: TcpStream, request: &Asked, reply: &Reply, is_over: &AtomicB
         stream.write_all(&reply.body)?;
     }
     Ok(())
-}
-
-/// Debian's `docker-registry`, without authentication. It ends with this value.
-#[derive(Debug)]
-pub struct DockerRegistry {
-    _daemon: Daemon,
-    address: String,
-}
-
-impl DockerRegistry {
-    /// Starts it with its files in `folder`; `None` if it is not installed.
-    pub fn start(folder: &Path) -> Result<Option<Self>> {
-        let Some(mut programs) = crate::client::find(&["docker-registry"])? else {
-            return Ok(None);
-        };
-        let program = programs.pop().context("no program")?;
-        // It is not told which port it got, so that it is given one that was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let config = folder.join("registry.yml");
-        let root = folder.join("registry");
-        std::fs::create_dir_all(&root)?;
-        let text = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
-            root.display()
-        );
-        std::fs::write(&config, text)?;
-        let mut command = Command::new(program);
-        command.arg("serve").arg(&config);
-        let mut daemon = Daemon::start("docker-registry", &mut command, &folder.join("registry.log"))?;
-        daemon.wait_until("docker-registry answers", START_LIMIT, || {
-            http::request(&address, "GET", "/v2/", &[], &[]).is_ok_and(|answer| answer.status == 200)
-        })?;
-        Ok(Some(Self {
-            _daemon: daemon,
-            address,
-        }))
-    }
-
-    /// Where it is, as `host:port`.
-    #[must_use]
-    pub fn address(&self) -> &str {
-        &self.address
-    }
 }

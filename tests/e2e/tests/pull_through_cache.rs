@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::image::ImageRecipe;
 use e2e::process::{run, wait_until};
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, manifest};
-use e2e::upstream::{Asked, DockerRegistry, Reply, ScriptedUpstream};
-use e2e::{RegistryClient, Server, ServerOptions, client, http};
+use e2e::upstream::{Asked, Reply, ScriptedUpstream};
+use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions, client, http};
 use serde_json::{Value, json};
 
 const RULES: &str = "/api/v1/pull-through-cache-rules";
@@ -188,7 +188,7 @@ fn real_clients_pull_an_index_of_docker_registry() -> Result<()> {
         return Ok(());
     };
     let server = cache(&[])?;
-    let Some(upstream) = DockerRegistry::start(server.scratch())? else {
+    let Some(upstream) = DockerRegistry::start()? else {
         return Ok(());
     };
     let skopeo = |arguments: &[&str]| run(Command::new(&programs[0]).args(arguments).env("HOME", server.scratch()));
