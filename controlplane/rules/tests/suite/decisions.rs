@@ -780,6 +780,7 @@ fn managed_policies_allow_what_their_names_say() {
             Action::InitiateLayerUpload | Action::UploadLayerPart | Action::CompleteLayerUpload | Action::PutImage => {
                 &["FullAccess", "PowerUser"]
             }
+            Action::BatchImportUpstreamImage => &["FullAccess", "PullOnly"],
             Action::LookupEvents => &["FullAccess"],
             other if other.as_str().starts_with("ecr:") => &["FullAccess"],
             _ => &[],
