@@ -511,11 +511,7 @@ impl Catalog for Store {
         limit: usize,
     ) -> Result<Vec<RepositoryName>, CatalogError> {
         let after = after.map_or("", RepositoryName::as_str);
-        let rows = self
-            .reader()
-            .await?
-            .fetch_all(LIST_NAMES, values![account, after, limit])
-            .await?;
+        let rows = self.page_rows(LIST_NAMES, values![account, after, limit]).await?;
         Ok(rows
             .iter()
             .map(|row| row.parsed(0))

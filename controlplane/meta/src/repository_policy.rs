@@ -108,7 +108,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(RepositoryPath, Option<PolicyDocument>, ResourceTags)>, StoreError> {
         let values = values![account, first, last, limit];
-        let rows = self.reader().await?.fetch_all(SELECT_NEIGHBOURS, values).await?;
+        let rows = self.page_rows(SELECT_NEIGHBOURS, values).await?;
         let read = |row: &Row| {
             let path = RepositoryPath {
                 account: account.clone(),

@@ -246,6 +246,26 @@ impl Store {
         self.reader().await?.fetch_all(sql, values).await
     }
 
+    /// The rows of a page, of which there may be too many to be read on this thread. On the embedded database another one reads
+    /// them in one go: to hand over row by row takes longer than to read them.
+    pub(crate) async fn page_rows(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
+        if matches!(self.0.engine, Engine::Sqlite(_)) {
+            let store = self.clone();
+            let owned: Vec<Value<'static>> = values.iter().cloned().map(Value::into_owned).collect();
+            let read = move || match &store.0.engine {
+                Engine::Sqlite(sqlite) => sqlite.point(sql, &owned),
+                Engine::Postgres(_) => Err(StoreError::Busy),
+            };
+            // Something has the file locked, or the server ends.
+            if let Ok(outcome) = tokio::task::spawn_blocking(read).await
+                && !matches!(outcome, Err(StoreError::Busy))
+            {
+                return outcome;
+            }
+        }
+        self.reader().await?.fetch_all(sql, values).await
+    }
+
     /// A connection whose reads all see one state. End it with [`Session::end_snapshot`].
     pub(crate) async fn snapshot(&self) -> Result<Session, StoreError> {
         match &self.0.engine {

@@ -70,6 +70,7 @@ impl Stage {
         let repository = world.repository("team-a/web").await;
         world.image(&repository, "configuration", &["v1"]).await;
         let key = world.user("ada", &["ReadOnly"]).await;
+        world.account("111111111111").await;
         let document = json!({ "Version": "2012-10-17", "Statement": [
             { "Sid": "Others", "Effect": "Allow", "Principal": { "AWS": "111111111111" }, "Action": "ecr:BatchGetImage" },
             { "Sid": "Keep", "Effect": "Deny", "Principal": "*", "Action": "ecr:BatchDeleteImage" },
