@@ -241,7 +241,10 @@ impl ConditionKey {
             KeyKind::RequestedRegion => one(context.region.map(Fact::text)),
             KeyKind::ResourceAccount => Values::One(Fact::text(facts.request.owner.as_str())),
             KeyKind::Username => one(username(&facts.request.requester).map(Fact::text)),
-            KeyKind::Userid => one(userid(&facts.request.requester).map(Fact::Text)),
+            KeyKind::Userid => {
+                let principal = facts.request.requester.principal();
+                one(principal.and_then(Principal::user_id).map(Fact::Text))
+            }
             KeyKind::PrincipalArn => one(principal_arn(&facts.request.requester).map(|arn| Fact::Text(arn.into()))),
             KeyKind::PrincipalAccount => {
                 let account = facts.request.requester.principal().and_then(Principal::account);
@@ -318,16 +321,6 @@ fn username<'a>(requester: &Requester<'a>) -> Option<&'a str> {
     match requester.principal()? {
         Principal::User(_, name) => Some(name.as_str()),
         Principal::Anonymous | Principal::Root(_) | Principal::Role(_) => None,
-    }
-}
-
-/// IAM's unique ids are names here.
-fn userid<'a>(requester: &Requester<'a>) -> Option<Cow<'a, str>> {
-    match requester.principal()? {
-        Principal::Anonymous => None,
-        Principal::Root(account) => Some(account.as_str().into()),
-        Principal::User(_, name) => Some(name.as_str().into()),
-        Principal::Role(session) => Some(format!("{}:{}", session.role, session.session).into()),
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who sends a request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -88,6 +89,17 @@ impl Principal {
         match self {
             Self::Anonymous => None,
             Self::Root(account) | Self::User(account, _) | Self::Role(RoleSession { account, .. }) => Some(account),
+        }
+    }
+
+    /// IAM's unique id (`aws:userid`), which is a name here: the account, the user, or role and session; `None` for anonymous.
+    #[must_use]
+    pub fn user_id(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Root(account) => Some(account.as_str().into()),
+            Self::User(_, name) => Some(name.as_str().into()),
+            Self::Role(session) => Some(format!("{}:{}", session.role, session.session).into()),
         }
     }
 

@@ -145,7 +145,7 @@ fn identity(who: &Who) -> Value {
         Principal::Role(_) => "AssumedRole",
     };
     set("type", kind.into());
-    if let Some(id) = principal_id(principal) {
+    if let Some(id) = principal.user_id() {
         set("principalId", id.into());
     }
     set("arn", principal.to_string().into());
@@ -178,16 +178,6 @@ fn identity(who: &Who) -> Value {
         }
     }
     Value::Object(identity)
-}
-
-/// What policies know as `aws:userid`.
-fn principal_id(principal: &Principal) -> Option<String> {
-    match principal {
-        Principal::Anonymous => None,
-        Principal::Root(account) => Some(account.to_string()),
-        Principal::User(_, name) => Some(name.to_string()),
-        Principal::Role(session) => Some(format!("{}:{}", session.role, session.session)),
-    }
 }
 
 /// The repository that a request is about, also if it never came to a decision.
