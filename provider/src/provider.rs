@@ -23,9 +23,9 @@ use crate::functions::{BuildImageUri, LifecyclePolicyMatches, NormalizePolicy, P
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
-    PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings, Repository,
-    RepositoryCreationTemplate, RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User,
-    UserPolicyAttachment, VirtualRepository,
+    PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings,
+    ReplicationConfiguration, ReplicationDestination, ReplicationRule, Repository, RepositoryCreationTemplate,
+    RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User, UserPolicyAttachment, VirtualRepository,
 };
 use crate::tags::{IgnoreTags, Ignored, TagMap, TagRules, check_tags};
 
@@ -158,6 +158,9 @@ impl Provider for HytheProvider {
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,
+            whole::<ReplicationDestination>,
+            whole::<ReplicationRule>,
+            whole::<ReplicationConfiguration>,
             whole::<LifecyclePolicy>,
             managed::<PullTimeUpdateExclusion>,
             whole::<Account>,

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+
+data "hythe_replication_configuration" "this" {}
+
+output "rules" {
+  value = data.hythe_replication_configuration.this.rule
+}

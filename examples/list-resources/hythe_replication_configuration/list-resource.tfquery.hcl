@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+list "hythe_replication_configuration" "all" {
+  provider = hythe
+}

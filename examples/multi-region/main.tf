@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Two deployments: what is pushed to the one is pulled from the other.
+#
+# Each has its own provider configuration. The first one's is taken from the environment (HYTHE_ENDPOINT and so on); the
+# second one's comes from variables. If both are on one machine, start the first with `--outgoing-allow 127.0.0.0/8`.
+
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    hythe = {
+      source = "hythe/hythe"
+    }
+  }
+}
+
+variable "there" {
+  description = "The other deployment: its region, its control plane, its registry, and an administrator's access key"
+  type = object({
+    region            = string
+    endpoint          = string
+    registry          = string
+    access_key_id     = string
+    secret_access_key = string
+  })
+  sensitive = true
+}
+
+variable "replicator_secret" {
+  description = "The secret of the access key that images are sent with: 40 to 128 random letters and digits"
+  type        = string
+  sensitive   = true
+  ephemeral   = true
+}
+
+provider "hythe" {}
+
+provider "hythe" {
+  alias             = "there"
+  endpoint          = var.there.endpoint
+  access_key_id     = var.there.access_key_id
+  secret_access_key = var.there.secret_access_key
+}
+
+# There: somebody who may bring images and nothing else, and what new repositories are like.
+
+resource "hythe_policy" "replicator" {
+  provider = hythe.there
+  name     = "replicator"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository"]
+      Resource = "*"
+    }]
+  })
+}
+
+resource "hythe_user" "replicator" {
+  provider = hythe.there
+  name     = "replicator"
+  kind     = "SERVICE_ACCOUNT"
+}
+
+resource "hythe_user_policy_attachment" "replicator" {
+  provider   = hythe.there
+  user       = hythe_user.replicator.name
+  policy_arn = hythe_policy.replicator.arn
+}
+
+resource "hythe_access_key" "replicator" {
+  provider                     = hythe.there
+  user                         = hythe_user.replicator.name
+  secret_access_key_wo         = var.replicator_secret
+  secret_access_key_wo_version = 1
+}
+
+resource "hythe_repository_creation_template" "replicas" {
+  provider             = hythe.there
+  prefix               = "ROOT"
+  applied_for          = ["REPLICATION"]
+  description          = "Repositories of replicated images"
+  image_tag_mutability = "MUTABLE"
+}
+
+# Here: the repository, where its images go, and the rule.
+
+resource "hythe_repository" "web" {
+  name         = "team-a/web"
+  force_delete = true
+}
+
+resource "hythe_replication_destination" "there" {
+  name                = nonsensitive(var.there.region)
+  endpoint            = nonsensitive(var.there.registry)
+  username            = hythe_access_key.replicator.access_key_id
+  password_wo         = var.replicator_secret
+  password_wo_version = 1
+
+  depends_on = [hythe_user_policy_attachment.replicator]
+}
+
+resource "hythe_replication_rule" "team_a" {
+  name              = "team-a"
+  destination       = [{ region = hythe_replication_destination.there.name, registry_id = hythe_repository.web.registry_id }]
+  repository_filter = [{ filter = "team-a/" }]
+}
+
+output "push_to" {
+  value = hythe_repository.web.repository_url
+}

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+terraform import hythe_replication_destination.eu eu

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Another deployment, whose region is `eu`.
+resource "hythe_replication_destination" "eu" {
+  name     = "eu"
+  endpoint = "registry.eu.example.com"
+  username = "HYTHEEXAMPLEKEY"
+
+  # Neither in the plan nor in the state; raise the version to send another one.
+  password_wo         = var.replicator_secret
+  password_wo_version = 1
+}
+
+# Any other registry, not faster than 10 MiB in a second.
+resource "hythe_replication_destination" "backup" {
+  name                       = "backup"
+  kind                       = "OCI"
+  endpoint                   = "registry.example.com"
+  repository_prefix          = "copies"
+  bandwidth_bytes_per_second = 10 * 1024 * 1024
+}
+
+variable "replicator_secret" {
+  description = "The secret of the access key of a user there that may replicate images"
+  type        = string
+  sensitive   = true
+  ephemeral   = true
+}

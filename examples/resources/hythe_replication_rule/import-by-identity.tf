@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_replication_rule.team_a
+  identity = {
+    name = "team-a"
+  }
+}
