@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import {
+  to = hythe_pull_through_cache_rule.k8s
+  identity = {
+    ecr_repository_prefix = "k8s"
+  }
+}
