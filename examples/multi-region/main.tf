@@ -37,10 +37,10 @@ variable "replicator_secret" {
 provider "hythe" {}
 
 provider "hythe" {
-  alias             = "there"
-  endpoint          = var.there.endpoint
-  access_key_id     = var.there.access_key_id
-  secret_access_key = var.there.secret_access_key
+  alias    = "there"
+  endpoint = var.there.endpoint
+  username = var.there.access_key_id
+  password = var.there.secret_access_key
 }
 
 # There: somebody who may bring images and nothing else, and what new repositories are like.

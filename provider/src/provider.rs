@@ -23,7 +23,7 @@ use crate::functions::{BuildImageUri, LifecyclePolicyMatches, NormalizePolicy, P
 use crate::noun::{managed, whole};
 use crate::resources::{
     AccessKey, Account, Group, GroupMembership, GroupPolicyAttachment, IdentityProvider, LifecyclePolicy, Policy,
-    PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings,
+    PullThroughCacheRule, PullTimeUpdateExclusion, RegistryPolicy, RegistryPolicyStatement, RegistrySettings,
     ReplicationConfiguration, ReplicationDestination, ReplicationRule, Repository, RepositoryCreationTemplate,
     RepositoryList, RepositoryPolicy, Role, RolePolicyAttachment, User, UserPolicyAttachment, VirtualRepository,
 };
@@ -155,6 +155,7 @@ impl Provider for HytheProvider {
             whole::<RepositoryPolicy>,
             whole::<RepositoryCreationTemplate>,
             whole::<VirtualRepository>,
+            whole::<PullThroughCacheRule>,
             whole::<RegistryPolicy>,
             managed::<RegistryPolicyStatement>,
             whole::<RegistrySettings>,

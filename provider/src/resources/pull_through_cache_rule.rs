@@ -5,9 +5,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_client::wire::Secret;
 use hythe_model::{AccountId, RegistryUrl, RepositoryPrefix};
-use hythe_wire::{
-    CreatePullThroughCacheRule, ListQuery, PullThroughCacheCredential, UpdatePullThroughCacheRule, code,
-};
+use hythe_wire::{CreatePullThroughCacheRule, ListQuery, PullThroughCacheCredential, UpdatePullThroughCacheRule, code};
 use tfplugin::{Attr, Diagnostics, Path, Result, Schema};
 
 use crate::argument::{invalid, parsed, parses};
@@ -78,7 +76,7 @@ pub struct PullThroughCacheRules {}
 
 /// One spelling for one registry: `https://` is what is meant without, and would come back without.
 fn registry(text: &str) -> Result<(), String> {
-    parses::<RegistryUrl>(text)?;
+    text.parse::<RegistryUrl>().map_err(|error| error.to_string())?;
     if text.starts_with("https://") {
         return Err("Leave `https://` away: it is what is meant without.".into());
     }
@@ -166,7 +164,8 @@ impl Noun for PullThroughCacheRule {
 
     async fn remove(self, api: &Api<'_>) -> Outcome<()> {
         let prefix: RepositoryPrefix = parsed("ecr_repository_prefix", &self.ecr_repository_prefix)?;
-        api.send(|| api.client().delete_pull_through_cache_rule(&prefix, None)).await?;
+        api.send(|| api.client().delete_pull_through_cache_rule(&prefix, None))
+            .await?;
         Ok(())
     }
 
@@ -182,12 +181,19 @@ impl Noun for PullThroughCacheRule {
             let place = Path::new("username");
             diagnostics.push(invalid(place, "`username` and `access_token_wo` go together."));
         }
-        if config.tag_freshness_seconds.known().is_some_and(|it| *it > MAX_FRESHNESS) {
+        if config
+            .tag_freshness_seconds
+            .known()
+            .is_some_and(|it| *it > MAX_FRESHNESS)
+        {
             let place = Path::new("tag_freshness_seconds");
             diagnostics.push(invalid(place, &format!("It must be at most {MAX_FRESHNESS}.")));
         }
         if config.ecr_repository_prefix.as_str() == Some("ROOT")
-            && config.upstream_repository_prefix.as_str().is_some_and(|it| it != "ROOT")
+            && config
+                .upstream_repository_prefix
+                .as_str()
+                .is_some_and(|it| it != "ROOT")
         {
             let place = Path::new("upstream_repository_prefix");
             diagnostics.push(invalid(place, "It must be `ROOT` if `ecr_repository_prefix` is."));

@@ -13,7 +13,7 @@ use super::replication_rule::{
 use crate::noun::{Api, Listing, Noun, Outcome, fill};
 
 /// A rule of the document.
-#[derive(Clone, Debug, PartialEq, Eq, Object)]
+#[derive(Clone, Debug, PartialEq, Object)]
 pub struct RuleModel {
     /// Where images go: 1 to 25 registries.
     #[tf(required)]

@@ -159,6 +159,28 @@ fn nouns() -> Vec<Noun> {
             json!({ "name": "all" }),
             &["name", "sources"],
         ),
+        noun(
+            "pull_through_cache_rule",
+            "hub",
+            json!({ "ecr_repository_prefix": "hub" }),
+            &[
+                "ecr_repository_prefix",
+                "tag_freshness_seconds",
+                "upstream_registry_url",
+            ],
+        ),
+        noun(
+            "replication_destination",
+            "eu",
+            json!({ "name": "eu" }),
+            &["endpoint", "kind", "name", "repository_prefix"],
+        ),
+        noun(
+            "replication_rule",
+            "team-a",
+            json!({ "name": "team-a" }),
+            &["destination", "name", "repository_filter"],
+        ),
     ]
 }
 
@@ -243,6 +265,30 @@ fn furnish(plugin: &Plugin) {
             json!({
                 "registryId": ACCOUNT, "virtualRepositoryName": "all", "createdAt": at, "updatedAt": at,
                 "sources": [{ "repositoryPrefix": "team" }, { "repositoryPrefix": "hub", "includes": ["library/*"] }],
+            }),
+        ),
+        (
+            "pull-through-cache-rules/hub",
+            json!({
+                "registryId": ACCOUNT, "ecrRepositoryPrefix": "hub", "upstreamRegistryUrl": "registry-1.docker.io",
+                "upstreamRepositoryPrefix": "ROOT", "tagFreshnessSeconds": 3600, "createdAt": at, "updatedAt": at,
+            }),
+        ),
+        (
+            "replication-destinations/eu",
+            json!({
+                "registryId": ACCOUNT, "destinationName": "eu", "kind": "OCI", "endpoint": "registry.example.com",
+                "repositoryPrefix": "copies", "consecutiveFailures": 0, "createdAt": at, "updatedAt": at,
+            }),
+        ),
+        (
+            "registry/replication/rules/team-a",
+            json!({
+                "registryId": ACCOUNT, "ruleName": "team-a", "updatedAt": at,
+                "rule": {
+                    "destinations": [{ "region": "eu", "registryId": ACCOUNT }],
+                    "repositoryFilters": [{ "filter": "team-a/", "filterType": "PREFIX_MATCH" }],
+                },
             }),
         ),
     ] {

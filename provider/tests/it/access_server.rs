@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::server::{ACCOUNT, created, ok, problem, text};
 
 /// Lists: their path, the member that is their key, and the member of the page.
-const LISTS: [(&str, &str, &str); 8] = [
+const LISTS: [(&str, &str, &str); 10] = [
     ("accounts", "accountId", "accounts"),
     ("users", "userName", "users"),
     ("groups", "groupName", "groups"),
@@ -18,6 +18,12 @@ const LISTS: [(&str, &str, &str); 8] = [
     ("identity-providers", "providerName", "identityProviders"),
     ("repository-creation-templates", "prefix", "repositoryCreationTemplates"),
     ("virtual-repositories", "virtualRepositoryName", "virtualRepositories"),
+    (
+        "pull-through-cache-rules",
+        "ecrRepositoryPrefix",
+        "pullThroughCacheRules",
+    ),
+    ("replication-destinations", "destinationName", "replicationDestinations"),
 ];
 
 /// Objects by their paths, such as `users/alice` and `repositories/web/policy`.
@@ -31,7 +37,7 @@ impl Access {
     pub fn knows(path: &[&str]) -> bool {
         match path {
             ["repositories", _, "policy" | "lifecycle-policy"]
-            | ["registry", "policy" | "pull-time-exclusions", ..] => true,
+            | ["registry", "policy" | "pull-time-exclusions" | "replication", ..] => true,
             [list, ..] => LISTS.iter().any(|(name, ..)| name == list),
             [] => false,
         }
@@ -52,6 +58,9 @@ impl Access {
             }
             ("GET", ["registry", "pull-time-exclusions"]) => {
                 ok(&json!({ "pullTimeUpdateExclusions": self.below("registry/pull-time-exclusions/") }))
+            }
+            ("GET", ["registry", "replication", "rules"]) => {
+                ok(&json!({ "replicationRules": self.below("registry/replication/rules/") }))
             }
             ("PUT", ["registry", "policy", "statements", sid]) => {
                 let statement = json!({ "registryId": ACCOUNT, "sid": sid, "statement": body["statement"] });
@@ -254,6 +263,7 @@ fn absent_at(path: &str) -> Response {
     let code = match path {
         "registry/policy" => "RegistryPolicyNotFoundException",
         path if path.starts_with("repository-creation-templates/") => "TemplateNotFoundException",
+        path if path.starts_with("pull-through-cache-rules/") => "PullThroughCacheRuleNotFoundException",
         path if path.starts_with("virtual-repositories/") => "VirtualRepositoryNotFoundException",
         path if path.ends_with("/lifecycle-policy") => "LifecyclePolicyNotFoundException",
         path if path.starts_with("repositories/") => "RepositoryPolicyNotFoundException",
