@@ -30,7 +30,7 @@ pub struct ReplicationDestination {
     pub kind: Attr<String>,
     /// Where its registry is, such as `registry.example.com`; with `http://` only in networks that the operator of the
     /// server allows.
-    #[tf(required, validate = parses::<RegistryUrl>)]
+    #[tf(required, validate = parses::<RegistryUrl>, equal = same_registry)]
     pub endpoint: Attr<String>,
     /// What it is for, up to 256 characters.
     #[tf(optional)]
@@ -65,6 +65,14 @@ pub struct ReplicationDestination {
 #[derive(Clone, Debug, Default, Schema)]
 pub struct ReplicationDestinations {}
 
+/// Whether both texts name one registry: `https://` may be left out.
+fn same_registry(one: &str, other: &str) -> bool {
+    match (one.parse::<RegistryUrl>(), other.parse::<RegistryUrl>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 impl ReplicationDestination {
     fn observed(mut self, server: hythe_wire::ReplicationDestination) -> Self {
         self.name = server.destination_name.to_string().into();
@@ -73,10 +81,7 @@ impl ReplicationDestination {
             ReplicationDestinationKind::Oci => OCI.into(),
         };
         // Another way to write the same stays as it is.
-        let is_same = |written: &String| {
-            let written = written.parse::<RegistryUrl>().map(|url| url.to_string());
-            written.is_ok_and(|written| written == server.endpoint)
-        };
+        let is_same = |written: &String| same_registry(written, &server.endpoint);
         if !self.endpoint.known().is_some_and(is_same) {
             self.endpoint = server.endpoint.into();
         }
