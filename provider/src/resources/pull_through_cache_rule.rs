@@ -187,7 +187,7 @@ impl Noun for PullThroughCacheRule {
             .is_some_and(|it| *it > MAX_FRESHNESS)
         {
             let place = Path::new("tag_freshness_seconds");
-            diagnostics.push(invalid(place, &format!("It must be at most {MAX_FRESHNESS}.")));
+            diagnostics.push(invalid(place, format!("It must be at most {MAX_FRESHNESS}.")));
         }
         if config.ecr_repository_prefix.as_str() == Some("ROOT")
             && config
