@@ -27,6 +27,10 @@ pub enum Section {
     Listing,
     /// Taking away blobs that nothing needs, beside few live ones and many; pulls meanwhile.
     Collection,
+    /// First pulls of a large blob through the cache beside pulls straight from its upstream; what was pulled before.
+    Cache,
+    /// From a push to a pull at another deployment.
+    Replication,
 }
 
 /// One thing that is measured of a request or a server.
@@ -71,6 +75,7 @@ pub mod metric {
         DESCRIPTORS "descriptors" "";
         KEPT_UP "kept_up" "";
         LOST "lost" "";
+        FETCHES "fetches" "";
     }
 }
 
@@ -199,15 +204,28 @@ impl Row {
     /// The median of the ratios of the rounds in which both were measured.
     #[must_use]
     pub fn ratio(&self, subject: &str, to: &str, metric: &'static Metric) -> Option<Middle> {
+        self.compared(subject, to, metric, |own, other| (other > 0.0).then(|| own / other))
+    }
+
+    /// The median of how much more it was than another server's in the rounds in which both were measured.
+    #[must_use]
+    pub fn beyond(&self, subject: &str, to: &str, metric: &'static Metric) -> Option<Middle> {
+        self.compared(subject, to, metric, |own, other| Some(own - other))
+    }
+
+    fn compared(
+        &self,
+        subject: &str,
+        to: &str,
+        metric: &'static Metric,
+        compare: impl Fn(f64, f64) -> Option<f64>,
+    ) -> Option<Middle> {
         let (own, other) = (self.samples.get(subject)?, self.samples.get(to)?);
-        let ratios: Vec<f64> = own
+        let compared: Vec<f64> = own
             .iter()
-            .filter_map(|(round, sample)| {
-                let (own, other) = (sample.get(metric)?, other.get(round)?.get(metric)?);
-                (*other > 0.0).then(|| own / other)
-            })
+            .filter_map(|(round, sample)| compare(*sample.get(metric)?, *other.get(round)?.get(metric)?))
             .collect();
-        Middle::of(&ratios)
+        Middle::of(&compared)
     }
 }
 
@@ -263,6 +281,12 @@ mod tests {
         };
         assert_eq!(row.ratio("hythe", "peer", metric::PER_S), Some(wanted));
         assert_eq!(row.ratio("hythe", "nobody", metric::PER_S), None);
+        let wanted = Middle {
+            median: 80.0,
+            low: 35.0,
+            high: 90.0,
+        };
+        assert_eq!(row.beyond("hythe", "peer", metric::PER_S), Some(wanted));
         let middle = row.middle("hythe", metric::PER_S).unwrap();
         assert!((middle.median - 65.0).abs() < 1e-9);
     }

@@ -4,10 +4,12 @@
 //! Within a round each measurement goes through all servers before the next one begins, forwards in even rounds and
 //! backwards in odd ones, so that what else happens on the machine hits all alike.
 
+pub mod cache;
 mod cell;
 pub mod collection;
 mod large;
 pub mod power;
+pub mod replication;
 mod seed;
 
 pub use self::large::{catalog_row, grouped, start_row, tags_row};
@@ -90,7 +92,9 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
     let steps = plan.rounds * (plan.kinds.len() * (cells.len() + 1))
         + large::steps(plan)
         + power::steps(plan)
-        + collection::steps(plan);
+        + collection::steps(plan)
+        + cache::steps(plan)
+        + replication::steps(plan);
     progress.begin(steps);
     let mut rounds = 0;
     while rounds < plan.rounds {
@@ -110,6 +114,12 @@ pub fn run(plan: &Plan, progress: &mut Progress) -> Result<(Figures, usize)> {
     }
     if plan.wants(Section::Collection) {
         collection::run(plan, &content, &mut figures, progress)?;
+    }
+    if plan.wants(Section::Cache) {
+        cache::run(plan, &content, &mut figures, progress)?;
+    }
+    if plan.wants(Section::Replication) {
+        replication::run(plan, &content, &mut figures, progress)?;
     }
     Ok((figures, rounds))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A slow line: a TCP relay that holds back what the client says.
+//! A slow line: a TCP relay that holds back what the client says, or lets only so much of the answers through.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep, spawn};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -21,16 +21,26 @@ pub struct SlowProxy {
 impl SlowProxy {
     /// Starts a relay to `upstream` (`host:port`).
     pub fn start(upstream: &str, delay: Duration) -> Result<Self> {
-        Self::relay_all(upstream, delay, &[])
+        Self::relay_all(upstream, delay, &[], None)
     }
 
     /// Starts a relay that makes each of `hidden`, texts in what clients say, into another one of its length: a client that
     /// accepts a media type is then one that does not know it.
     pub fn hiding(upstream: &str, hidden: &'static [&'static str]) -> Result<Self> {
-        Self::relay_all(upstream, Duration::ZERO, hidden)
+        Self::relay_all(upstream, Duration::ZERO, hidden, None)
     }
 
-    fn relay_all(upstream: &str, delay: Duration, hidden: &'static [&'static str]) -> Result<Self> {
+    /// Starts a relay on each of whose connections the server says at most so many bytes per second.
+    pub fn limited(upstream: &str, bytes_per_second: u64) -> Result<Self> {
+        Self::relay_all(upstream, Duration::ZERO, &[], Some(bytes_per_second))
+    }
+
+    fn relay_all(
+        upstream: &str,
+        delay: Duration,
+        hidden: &'static [&'static str],
+        bytes_per_second: Option<u64>,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen")?;
         let address = listener.local_addr()?;
         let is_stopped = Arc::new(AtomicBool::new(false));
@@ -48,7 +58,10 @@ impl SlowProxy {
                 };
                 // Both end with their connection, and all connections end with the processes under test.
                 spawn(move || relay(client_reader, server, delay, hidden));
-                spawn(move || relay(server_reader, client, Duration::ZERO, &[]));
+                spawn(move || match bytes_per_second {
+                    Some(rate) => relay_paced(server_reader, client, rate),
+                    None => relay(server_reader, client, Duration::ZERO, &[]),
+                });
             }
         });
         Ok(Self {
@@ -91,6 +104,22 @@ fn relay(mut from: TcpStream, mut to: TcpStream, delay: Duration, hidden: &[&str
         }
     }
     let _ = to.write_all(&held);
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}
+
+/// Passes bytes on at a rate. Time in which none came cannot be made up for.
+fn relay_paced(mut from: TcpStream, mut to: TcpStream, bytes_per_second: u64) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut free_at = Instant::now();
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let began = Instant::now().max(free_at);
+        if to.write_all(buffer.get(..read).unwrap_or_default()).is_err() {
+            break;
+        }
+        free_at = began + Duration::from_micros(read as u64 * 1_000_000 / bytes_per_second.max(1));
+        sleep(free_at.saturating_duration_since(Instant::now()));
+    }
     let _ = to.shutdown(Shutdown::Write);
     let _ = from.shutdown(Shutdown::Read);
 }

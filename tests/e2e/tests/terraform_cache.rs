@@ -95,7 +95,7 @@ fn a_credential_comes_and_goes_in_place_and_leaves_no_trace() -> Result<()> {
              upstream_registry_url = \"registry-1.docker.io\"\n{credential}\n}}\n"
         )
     };
-    let user = || -> Result<serde_json::Value> {
+    let username = || -> Result<serde_json::Value> {
         let rule = stage.server.api("GET", HUB, None)?.expect(200)?.json()?;
         Ok(rule.pointer("/credential/username").cloned().unwrap_or_default())
     };
@@ -118,10 +118,10 @@ fn a_credential_comes_and_goes_in_place_and_leaves_no_trace() -> Result<()> {
         }
         stage.terraform.apply_and_settle()?;
         let expected = if is_there { json!("somebody") } else { json!(null) };
-        ensure!(user()? == expected, "{config}");
-        let state = stage.terraform.state_text()?;
+        ensure!(username()? == expected, "{config}");
+        let written = stage.terraform.state_text()?;
         ensure!(
-            !SECRETS.iter().any(|secret| state.contains(secret)),
+            !SECRETS.iter().any(|secret| written.contains(secret)),
             "it is in the state"
         );
     }

@@ -10,7 +10,7 @@ use e2e::terraform_life::{Life, Stage, path};
 use e2e::{RegistryClient, Server, ServerOptions, Terraform};
 use serde_json::json;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const DESTINATIONS: &str = "resource \"hythe_replication_destination\" \"eu\" {\n  name = \"eu\"\n  endpoint = \"registry.eu.example.com\"\n}\n
 resource \"hythe_replication_destination\" \"us\" {\n  name = \"us\"\n  endpoint = \"registry.us.example.com\"\n}\n";
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One blob on its way from upstream, for everybody who waits for it.
 //!
-//! A task of its own fetches, hashes and stores; clients read beside it what came last from a window in memory. Who is too
-//! slow for the window, or came too late, waits until the blob is stored and goes on from there, so that neither slows the
-//! fetch nor makes it keep more. The last chunk is given out when the blob is stored.
+//! A task of its own fetches, hashes and stores; clients read beside it what came last from a window in memory. The fetch
+//! waits a little for the foremost of them: what it has read from memory need not be read back from the disk. Who is too
+//! slow for that, or came too late, waits until the blob is stored and goes on from there, so that nobody slows the fetch
+//! for long or makes it keep more. The last chunk is given out when the blob is stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -15,7 +16,7 @@ use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use hythe_blobs::ByteStream;
 use hythe_model::{Digest, RepositoryPath};
 use hythe_upstream::UpstreamError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::trouble::About;
@@ -25,6 +26,11 @@ use crate::upload::{UploadError, take_whole};
 
 /// What is kept of a blob for its readers, in bytes.
 const WINDOW_BYTES: usize = 2 * 1024 * 1024;
+/// How much of the window the foremost reader may have before it until the fetch waits for it, in bytes.
+const AHEAD_BYTES: u64 = 1024 * 1024;
+/// The fetch waits for readers no longer in all than it takes to receive what it has received at this rate, in bytes per
+/// second: readers that are slower go on from where the blob is stored.
+const PACED_BYTES_PER_SECOND: u64 = 200 * 1024 * 1024;
 /// How often a connection that broke is made anew, to go on where it broke.
 const MAX_RESUMES: u32 = 3;
 /// How often the right to fetch is prolonged.
@@ -43,6 +49,8 @@ pub(crate) struct Fetches(Mutex<HashMap<(RepositoryPath, Digest), Arc<Fetch>>>);
 pub(crate) struct Fetch {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
+    /// Told when the foremost reader goes on.
+    taken: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +60,8 @@ struct State {
     window: VecDeque<(u64, Bytes)>,
     window_bytes: usize,
     received: u64,
+    /// Up to where the foremost reader has read.
+    foremost: u64,
     outcome: Option<Result<(), Failure>>,
 }
 
@@ -107,6 +117,7 @@ impl Fetches {
             std::collections::hash_map::Entry::Vacant(vacant) => Arc::clone(vacant.insert(Arc::new(Fetch {
                 state: Mutex::default(),
                 changes: watch::Sender::new(0),
+                taken: Notify::new(),
             }))),
         };
         drop(fetches);
@@ -161,6 +172,33 @@ impl Fetch {
                 state.window_bytes -= gone;
             }
         });
+    }
+
+    /// Whether the foremost reader has enough before it, and would lose the window if more came.
+    fn is_ahead(&self) -> bool {
+        let state = self.lock();
+        let start = state.window.front().map_or(state.received, |(offset, _)| *offset);
+        state.foremost > 0 && state.foremost >= start && state.received - state.foremost >= AHEAD_BYTES
+    }
+
+    /// Notes that a reader has read up to `at`.
+    fn note(&self, at: u64) {
+        let mut state = self.lock();
+        if at > state.foremost {
+            state.foremost = at;
+            drop(state);
+            self.taken.notify_one();
+        }
+    }
+
+    /// Notes that a reader that had read up to `at` is gone: the others say where they are when they go on.
+    fn leave(&self, at: u64) {
+        let mut state = self.lock();
+        if at == state.foremost {
+            state.foremost = 0;
+            drop(state);
+            self.taken.notify_one();
+        }
     }
 
     /// Waits until the upstream has answered; the length that it said.
@@ -256,6 +294,7 @@ impl Reader {
             match self.fetch.step(self.at) {
                 Step::Chunk(chunk) => {
                     self.at += chunk.len() as u64;
+                    self.fetch.note(self.at);
                     return Ok(Some(chunk));
                 }
                 Step::End => return Ok(None),
@@ -269,6 +308,12 @@ impl Reader {
                 }
             }
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.fetch.leave(self.at);
     }
 }
 
@@ -394,6 +439,7 @@ impl Work {
             at: 0,
             length,
             resumes: 0,
+            waited: Duration::ZERO,
             stopped: Arc::clone(&stopped),
             registry: self.registry.clone(),
         };
@@ -420,12 +466,15 @@ struct Source {
     at: u64,
     length: Option<u64>,
     resumes: u32,
+    /// How long it has waited for readers.
+    waited: Duration,
     stopped: Arc<Mutex<Option<UpstreamError>>>,
     registry: Registry,
 }
 
 impl Source {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.pace().await;
         loop {
             match self.bytes.next().await {
                 Some(Ok(chunk)) if chunk.is_empty() => {}
@@ -441,6 +490,19 @@ impl Source {
                 Some(Err(error)) => self.resume(error).await?,
                 None => return Ok(None),
             }
+        }
+    }
+
+    /// Waits for the foremost reader, while there is time for that.
+    async fn pace(&mut self) {
+        while self.fetch.is_ahead() {
+            let most = Duration::from_micros(self.at.saturating_mul(1_000_000) / PACED_BYTES_PER_SECOND);
+            let Some(left) = most.checked_sub(self.waited).filter(|left| !left.is_zero()) else {
+                return;
+            };
+            let began = Instant::now();
+            let _ = timeout(left, self.fetch.taken.notified()).await;
+            self.waited += began.elapsed();
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::registry::digest_text;
@@ -45,6 +45,15 @@ pub struct Answer {
     pub head: String,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// What a body took that nobody kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Timed {
+    /// From the request to the first byte of the body.
+    pub first_byte: Duration,
+    /// How long it was.
+    pub bytes: u64,
 }
 
 impl Answer {
@@ -160,6 +169,24 @@ impl Connection {
         })?;
         ensure!(head.status == 200, "{} instead of 200 for {target}", head.status);
         Ok((digest_text(&hash.finalize()), size))
+    }
+
+    /// Gets something of which only the time and the size matter.
+    pub fn timed(&mut self, target: &str) -> Result<Timed> {
+        let bytes = self.endpoint.head("GET", target, "");
+        let began = Instant::now();
+        self.write(&bytes)?;
+        let (mut first_byte, mut size) = (None, 0);
+        let (head, _) = self.receive(false, &mut |part| {
+            first_byte.get_or_insert_with(|| began.elapsed());
+            size += part.len() as u64;
+            Ok(())
+        })?;
+        ensure!(head.status == 200, "{} instead of 200 for {target}", head.status);
+        Ok(Timed {
+            first_byte: first_byte.unwrap_or_else(|| began.elapsed()),
+            bytes: size,
+        })
     }
 
     fn request(&self, method: &str, target: &str, headers: &str, length: usize) -> Vec<u8> {

@@ -75,6 +75,8 @@ fn title(section: Section) -> &'static str {
         Section::Power => "Small images while power cuts are taken",
         Section::Listing => "Long lists",
         Section::Collection => "Garbage collection",
+        Section::Cache => "Pull-through cache",
+        Section::Replication => "Replication",
     }
 }
 

@@ -3,13 +3,15 @@
 
 use crate::figures::{Figures, Metric, Middle, Row, metric};
 use crate::run::collection::{collect_row, pull_row};
-use crate::run::{catalog_row, grouped, power, start_row, tags_row};
+use crate::run::{cache, catalog_row, grouped, power, replication, start_row, tags_row};
 
 /// What a figure is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Than {
     /// The same of another server, round by round.
     Server(&'static str),
+    /// The same of another server, as what it takes longer.
+    Beyond(&'static str),
     /// The same server with one image.
     OneImage,
     /// The same server with the fewest live blobs.
@@ -74,6 +76,8 @@ pub struct Judged {
 
 const OURS: &str = "hythe";
 const DISTRIBUTION: Than = Than::Server("docker-registry");
+/// The upstream of the cache.
+const UPSTREAM: &str = "docker-registry";
 const NGINX: Than = Than::Server("nginx");
 /// How many manifests "a million stored" are, and so on: smaller runs do not count.
 const MANIFESTS: u64 = 1_000_000;
@@ -88,6 +92,7 @@ const AS_WITH_NONE: f64 = 1.25;
 /// CPU of a push, as a multiple of what hashing alone takes.
 const MAX_SHA256: f64 = 3.0;
 const TEN_MILLISECONDS: f64 = 10_000.0;
+const SECOND: f64 = 1_000_000.0;
 
 fn targets() -> Vec<Target> {
     use Bound::{AtLeast, AtMost};
@@ -193,6 +198,21 @@ fn targets() -> Vec<Target> {
             Than::NotCollecting,
             AtMost(MAX_WHILE_COLLECTING),
         ),
+        target(
+            cache::FIRST_BYTE_ROW,
+            metric::MILLISECONDS,
+            Than::Beyond(UPSTREAM),
+            AtMost(10.0),
+        ),
+        target(
+            cache::FIRST_PULL_ROW,
+            metric::MB_PER_S,
+            Than::Server(UPSTREAM),
+            AtLeast(0.8),
+        ),
+        target(cache::LINE_ROW, metric::MB_PER_S, Than::Server(UPSTREAM), AtLeast(0.8)),
+        target(cache::CROWD_ROW, metric::FETCHES, Than::Itself, AtMost(1.0)),
+        target(replication::LARGE_ROW, metric::P50, Than::Itself, AtMost(SECOND)),
     ]);
     all
 }
@@ -219,11 +239,12 @@ impl Target {
             key => format!("{}: {}", self.row, key.trim_end_matches("_us")),
         };
         let unit = match self.than {
-            Than::Itself => format!(" {}", self.metric.unit),
+            Than::Itself => format!(" {}", self.metric.unit).trim_end().to_owned(),
+            Than::Beyond(_) => format!(" {} more", self.metric.unit),
             Than::Server(_) | Than::OneImage | Than::FewLive | Than::NotCollecting | Than::Sha256 => "×".to_owned(),
         };
         let than = match self.than {
-            Than::Server(name) => format!(" ({name})"),
+            Than::Server(name) | Than::Beyond(name) => format!(" ({name})"),
             Than::OneImage => " (one image)".to_owned(),
             Than::FewLive => format!(" ({} live)", grouped(FEW_LIVE)),
             Than::NotCollecting => " (not collecting)".to_owned(),
@@ -256,6 +277,7 @@ impl Target {
         let row = figures.row(&self.row)?;
         match self.than {
             Than::Server(other) => row.ratio(OURS, other, self.metric),
+            Than::Beyond(other) => row.beyond(OURS, other, self.metric),
             Than::Itself => row.middle(OURS, self.metric),
             Than::Sha256 => scaled(row.middle(OURS, self.metric)?, figures.sha256_floor?),
             Than::OneImage => self.beside(row, figures, &start_row(1)),
@@ -369,7 +391,12 @@ start to ready, 1,000,000 manifests (one image) ≤ 1.25×
 tag list page of 1000, 100,000 tags: p99 ≤ 10000 µs
 catalog page of 1000, 100,000 repositories: p99 ≤ 10000 µs
 collect a blob beside 1,000,000 live: CPU (10,000 live) ≤ 1.25×
-pull 64 KiB images, 200/s, collecting: p99 (not collecting) ≤ 1.1×"
+pull 64 KiB images, 200/s, collecting: p99 (not collecting) ≤ 1.1×
+first byte of a blob of 256 MiB, first pull (docker-registry) ≤ 10 ms more
+blob of 256 MiB, first pull (docker-registry) ≥ 0.8×
+blob of 64 MiB over a line of 1 Gbit/s, first pull (docker-registry) ≥ 0.8×
+100 clients pull one blob of 1 MiB for the first time: fetches ≤ 1
+from a push of a 20 MiB image to its pull elsewhere: p50 ≤ 1000000 µs"
         );
     }
 }
