@@ -161,3 +161,44 @@ async fn who_sets_a_template_up_needs_the_rights_that_it_uses() {
         .await
         .expect(201);
 }
+
+/// A template is for all repositories below its prefix, so that a denial for one of them is in its way.
+#[tokio::test]
+async fn a_template_takes_the_rights_on_all_that_it_is_for() {
+    let world = World::new().await;
+    let all = json!({ "Effect": "Allow", "Action": ["ecr:*"], "Resource": "*" });
+    let denied = |resource: &str| {
+        let deny = json!({ "Effect": "Deny", "Action": "ecr:CreateRepository",
+            "Resource": format!("arn:aws:ecr:*:*:repository/{resource}") });
+        json!({ "Version": "2012-10-17", "Statement": [all, deny] })
+    };
+    let only = |resource: &str| {
+        let template = json!({ "Effect": "Allow", "Action": "ecr:*RepositoryCreationTemplate*", "Resource": "*" });
+        let create = json!({ "Effect": "Allow", "Action": "ecr:CreateRepository",
+            "Resource": format!("arn:aws:ecr:*:*:repository/{resource}") });
+        json!({ "Version": "2012-10-17", "Statement": [template, create] })
+    };
+    let cases = [
+        ("a", denied("prod/secret"), 403),
+        ("b", denied("prod/*/secret"), 403),
+        ("c", denied("*secret"), 403),
+        ("d", denied("prod"), 201),
+        ("e", denied("production/*"), 201),
+        ("f", only("prod/*"), 201),
+        ("g", only("*"), 201),
+        ("h", only("prod/?"), 403),
+        ("i", only("prod/team-*"), 403),
+    ];
+    for (name, document, status) in cases {
+        let body = json!({ "policyName": name, "policyDocument": document.to_string() });
+        world.post("/api/v1/policies", body).await.expect(201);
+        let user = world.user(name, &[name]).await;
+        let body = json!({ "prefix": "prod", "appliedFor": ["CREATE_ON_PUSH"] });
+        let reply = world.call(&user, "POST", TEMPLATES).json(&body).send().await;
+        assert_eq!(reply.status, status, "{document}");
+        if status == 201 {
+            let path = format!("{TEMPLATES}/prod");
+            world.call(&world.root, "DELETE", &path).send().await.expect(200);
+        }
+    }
+}

@@ -14,9 +14,20 @@ pub(crate) struct ArnParts<'a> {
     whole: &'a str,
     /// `None` for a text that is no ARN, such as `*` for a registry as a whole.
     parts: Option<[&'a str; ARN_PARTS]>,
+    /// Whether it stands for everything that begins with it.
+    is_stem: bool,
 }
 
 impl<'a> ArnParts<'a> {
+    /// As [`Self::of`], where an ARN with one `*`, at its end, stands for everything that begins so.
+    pub(crate) fn asked(whole: &'a str) -> Self {
+        let stem = whole.strip_suffix('*').map(Self::of);
+        match stem.filter(Self::is_arn) {
+            Some(stem) => Self { is_stem: true, ..stem },
+            None => Self::of(whole),
+        }
+    }
+
     pub(crate) fn of(whole: &'a str) -> Self {
         let mut parts = [""; ARN_PARTS];
         let mut found = 0;
@@ -28,6 +39,7 @@ impl<'a> ArnParts<'a> {
         Self {
             whole,
             parts: is_arn.then_some(parts),
+            is_stem: false,
         }
     }
 
@@ -76,16 +88,37 @@ impl ArnPattern {
         self.globs().iter().all(|glob| glob.is_resolved(facts))
     }
 
+    /// Whether it covers all that was asked for.
     pub(crate) fn covers(&self, arn: &ArnParts<'_>, facts: &Facts<'_>) -> bool {
+        let last = if arn.is_stem {
+            Glob::covers_all_from
+        } else {
+            Glob::covers
+        };
+        self.fits(arn, facts, last)
+    }
+
+    /// Whether it covers some of what was asked for.
+    pub(crate) fn meets(&self, arn: &ArnParts<'_>, facts: &Facts<'_>) -> bool {
+        let last = if arn.is_stem {
+            Glob::covers_some_from
+        } else {
+            Glob::covers
+        };
+        self.fits(arn, facts, last)
+    }
+
+    fn fits(&self, arn: &ArnParts<'_>, facts: &Facts<'_>, last: fn(&Glob, &str, &Facts<'_>) -> bool) -> bool {
         match (self, &arn.parts) {
             (Self::Any, _) => true,
             (Self::Parts(globs), Some(parts)) => {
                 // The last part tells most ARNs apart.
                 let mut pairs = globs.iter().zip(parts).rev();
-                pairs.all(|(glob, part)| glob.covers(part, facts))
+                let is_last = pairs.next().is_none_or(|(glob, part)| last(glob, part, facts));
+                is_last && pairs.all(|(glob, part)| glob.covers(part, facts))
             }
             (Self::Parts(_), None) => false,
-            (Self::Whole(glob), _) => glob.covers(arn.whole, facts),
+            (Self::Whole(glob), _) => last(glob, arn.whole, facts),
         }
     }
 
@@ -144,6 +177,31 @@ mod tests {
             let repositories = ArnPattern::parse("arn:aws:ecr:local:000000000000:repository/*", true).unwrap();
             assert!(!repositories.covers(&ArnParts::of("*"), facts));
         });
+        // What is asked about all that begins so.
+        let cases = [
+            // pattern, covers all, covers some
+            ("*", true, true),
+            ("arn:aws:ecr:*:*:repository/*", true, true),
+            ("arn:aws:ecr:*:*:repository/prod/*", true, true),
+            ("arn:aws:ecr:*:*:repository/prod/?*", false, true),
+            ("arn:aws:ecr:*:*:repository/prod/secret", false, true),
+            ("arn:aws:ecr:*:*:repository/*/secret", false, true),
+            ("arn:aws:ecr:*:*:repository/prod/?", false, true),
+            ("arn:aws:ecr:*:*:repository/${ecr:ImageTag, 'prod'}/*", true, true),
+            ("arn:aws:ecr:*:*:repository/${ecr:ImageTag}/*", false, false),
+            ("arn:aws:ecr:*:*:repository/prod", false, false),
+            ("arn:aws:ecr:*:*:repository/production/*", false, false),
+            ("arn:aws:ecr:other:*:repository/prod/*", false, false),
+        ];
+        let asked = ArnParts::asked("arn:aws:ecr:local:000000000000:repository/prod/*");
+        Facts::for_tests(|facts| {
+            for (pattern, all, some) in cases {
+                let pattern = ArnPattern::parse(pattern, true).unwrap();
+                let found = (pattern.covers(&asked, facts), pattern.meets(&asked, facts));
+                assert_eq!(found, (all, some), "{pattern:?}");
+            }
+        });
+        assert!(!ArnParts::asked("*").is_stem);
         for bad in [
             "",
             "web",

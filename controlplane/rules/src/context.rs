@@ -95,7 +95,8 @@ pub struct Request<'a> {
     /// What for.
     pub action: Action,
     /// On what: the ARN of a repository, a role or what else there is in an account, or `*` for an action on the registry
-    /// or the account as a whole.
+    /// or the account as a whole. One `*` at the end of an ARN stands for everything that begins so: all of it must be allowed, and
+    /// nothing of it denied.
     pub resource: &'a str,
     /// The account that owns the resource.
     pub owner: &'a AccountId,

@@ -196,7 +196,7 @@ impl<'a> Facts<'a> {
         let named = request.context.request.map(|named| named.image_tags.as_slice());
         Self {
             request,
-            resource: ArnParts::of(request.resource),
+            resource: ArnParts::asked(request.resource),
             image_tags: named.unwrap_or_default(),
         }
     }

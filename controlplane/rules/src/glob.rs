@@ -96,6 +96,29 @@ impl Glob {
         }
     }
 
+    /// Whether it covers every text that begins with `stem`. Says no too for a pattern such as `*?`, of which one has to think.
+    pub(crate) fn covers_all_from(&self, stem: &str, facts: &Facts<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(_) => false,
+            Self::Prefix(prefix) => stem.starts_with(prefix.as_ref()),
+            // The `*` at the end takes whatever follows the stem.
+            Self::Pieces(pieces) => {
+                matches!(pieces.last(), Some(Piece::Many)) && covers(pieces, stem, Some(facts), false)
+            }
+        }
+    }
+
+    /// Whether it covers any text that begins with `stem`.
+    pub(crate) fn covers_some_from(&self, stem: &str, facts: &Facts<'_>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => exact.starts_with(stem),
+            Self::Prefix(prefix) => prefix.starts_with(stem) || stem.starts_with(prefix.as_ref()),
+            Self::Pieces(pieces) => self.is_resolved(facts) && is_met(pieces, stem, facts),
+        }
+    }
+
     /// As [`Glob::covers`], with letters of ASCII equal in both cases.
     pub(crate) fn covers_in_any_case(&self, text: &str, facts: &Facts<'_>) -> bool {
         match self {
@@ -154,6 +177,36 @@ fn covers(pieces: &[Piece], text: &str, facts: Option<&Facts<'_>>, any_case: boo
             (None, None) => return false,
         }
     }
+}
+
+/// Whether some text that begins with `stem` is covered, if all variables have values: whether the stem ends before anything
+/// in the pattern is against it. The first `*` takes the rest of the stem, and then there is always a text for what follows it.
+fn is_met(pieces: &[Piece], stem: &str, facts: &Facts<'_>) -> bool {
+    let mut rest = stem;
+    for piece in pieces {
+        let value;
+        let part = match piece {
+            Piece::Many => return true,
+            Piece::One => {
+                let mut chars = rest.chars();
+                if chars.next().is_none() {
+                    return true;
+                }
+                rest = chars.as_str();
+                continue;
+            }
+            Piece::Text(part) => part.as_ref(),
+            Piece::Variable { key, default } => {
+                value = key.single(facts);
+                value.as_deref().or(default.as_deref()).unwrap_or_default()
+            }
+        };
+        match rest.strip_prefix(part) {
+            Some(after) => rest = after,
+            None => return part.starts_with(rest),
+        }
+    }
+    rest.is_empty()
 }
 
 fn starts_with(text: &str, prefix: &str, any_case: bool) -> bool {
@@ -316,6 +369,30 @@ mod tests {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             let want = slow(&chars(&pattern), &chars(&text));
             prop_assert_eq!(Glob::plain(&pattern).covers_plain(&text), want);
+        }
+
+        /// All texts of up to so many characters after the stem, one by one: no pattern here tells longer ones apart.
+        #[test]
+        fn what_begins_with_a_stem_is_met_or_covered_as_its_texts_are(pattern in "[ab*?]{0,5}", stem in "[ab]{0,3}") {
+            const LONGEST: usize = 6;
+            let glob = Glob::plain(&pattern);
+            let mut texts = vec![stem.clone()];
+            let mut at = 0;
+            while let Some(text) = texts.get(at).filter(|text| text.len() < stem.len() + LONGEST).cloned() {
+                texts.extend(["a", "b", "c"].map(|next| format!("{text}{next}")));
+                at += 1;
+            }
+            let some = texts.iter().any(|text| glob.covers_plain(text));
+            let all = texts.iter().all(|text| glob.covers_plain(text));
+            let (mut found, mut covered) = (false, false);
+            Facts::for_tests(|facts| {
+                found = glob.covers_some_from(&stem, facts);
+                covered = glob.covers_all_from(&stem, facts);
+            });
+            prop_assert_eq!(found, some, "some");
+            // `*?` is left out on purpose: then it is only not more than all.
+            let is_simple = !pattern.trim_end_matches('*').ends_with('?');
+            prop_assert!(if is_simple { covered == all } else { !covered || all }, "all: {} {}", covered, all);
         }
     }
 }

@@ -46,15 +46,19 @@ struct Resources {
 
 impl Resources {
     /// `effect`: an exception whose variable has no value is one for nothing in a denial, and for everything in what is
-    /// allowed, so that a missing value never opens anything.
+    /// allowed, so that a missing value never opens anything. Where many resources are asked for at once, all of them have to be
+    /// allowed, and one that is denied is enough.
     fn cover(&self, facts: &Facts<'_>, effect: Effect) -> bool {
         let mut patterns = self.patterns.iter();
-        if !self.is_all_but {
-            return patterns.any(|pattern| pattern.covers(&facts.resource, facts));
+        let asked = &facts.resource;
+        match (self.is_all_but, effect) {
+            (false, Effect::Allow) => patterns.any(|pattern| pattern.covers(asked, facts)),
+            (false, Effect::Deny) => patterns.any(|pattern| pattern.meets(asked, facts)),
+            (true, Effect::Allow) => {
+                !patterns.any(|pattern| pattern.meets(asked, facts) || !pattern.is_resolved(facts))
+            }
+            (true, Effect::Deny) => !patterns.any(|pattern| pattern.covers(asked, facts)),
         }
-        !patterns.any(|pattern| {
-            pattern.covers(&facts.resource, facts) || (effect == Effect::Allow && !pattern.is_resolved(facts))
-        })
     }
 }
 
