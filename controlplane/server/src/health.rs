@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `/livez`, `/readyz` and `/metrics`.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use hythe_operations::AccessGate;
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -28,11 +30,50 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 /// What the parts said, and when; the lock is held while they are asked, so that they are asked once at a time.
 pub type Checked = Arc<Mutex<Option<(Instant, Parts)>>>;
 
-/// Why a part is not ready; `None` if it is.
+/// How the parts are.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    database: Option<String>,
-    blobs: Option<String>,
+    database: Part,
+    blobs: Part,
+}
+
+/// How a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Well,
+    /// Its error is for the log: it names addresses and folders, and everybody may ask.
+    Failing(String),
+    Silent,
+}
+
+impl Part {
+    fn of<E: Display>(outcome: Result<Result<(), E>, Elapsed>) -> Self {
+        match outcome {
+            Ok(Ok(())) => Self::Well,
+            Ok(Err(error)) => Self::Failing(error.to_string()),
+            Err(_) => Self::Silent,
+        }
+    }
+
+    /// A word that stays the same, for whoever asks.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Well => "ok",
+            Self::Failing(_) => "failing",
+            Self::Silent => "timeout",
+        }
+    }
+
+    /// Tells the log what has changed since `before`.
+    fn log(&self, part: &'static str, before: Option<&Self>) {
+        match self {
+            _ if before == Some(self) => {}
+            Self::Well if before.is_some() => tracing::info!(part, "a part of the server is well again"),
+            Self::Well => {}
+            Self::Failing(error) => tracing::error!(part, error, "a part of the server is not ready"),
+            Self::Silent => tracing::error!(part, "a part of the server does not answer in time"),
+        }
+    }
 }
 
 /// What the health routes look at.
@@ -72,14 +113,10 @@ async fn check(health: &Health) -> Parts {
         tokio::time::timeout(CHECK_TIMEOUT, health.store.check()),
         tokio::time::timeout(CHECK_TIMEOUT, health.blobs.check()),
     );
-    let database = match database {
-        Ok(outcome) => outcome.err().map(|error| error.to_string()),
-        Err(_) => Some("does not answer in time".into()),
-    };
-    let blobs = match blobs {
-        Ok(outcome) => outcome.err().map(|error| error.to_string()),
-        Err(_) => Some("does not answer in time".into()),
-    };
+    let (database, blobs) = (Part::of(database), Part::of(blobs));
+    let before = checked.as_ref().map(|(_, before)| before);
+    database.log("database", before.map(|before| &before.database));
+    blobs.log("blobs", before.map(|before| &before.blobs));
     let parts = Parts { database, blobs };
     *checked = Some((Instant::now(), parts.clone()));
     parts
@@ -87,15 +124,15 @@ async fn check(health: &Health) -> Parts {
 
 async fn ready(State(health): State<Health>) -> Response {
     let Parts { database, blobs } = check(&health).await;
-    let say = |error: Option<String>| error.unwrap_or_else(|| "ok".into());
     let is_stopping = health.stop.is_cancelled();
-    let is_ready = database.is_none() && blobs.is_none() && !is_stopping;
+    let is_ready = database == Part::Well && blobs == Part::Well && !is_stopping;
     let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({ "ready": is_ready, "stopping": is_stopping, "database": say(database), "blobs": say(blobs) });
+    let body =
+        json!({ "ready": is_ready, "stopping": is_stopping, "database": database.code(), "blobs": blobs.code() });
     (status, Json(body)).into_response()
 }
 
@@ -118,5 +155,18 @@ async fn metrics(State(health): State<Health>) -> Response {
             tracing::error!(error = %error, "cannot write the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_is_told_a_word_and_never_the_cause() {
+        let failing = Part::of(Ok(Err("cannot open /secret/meta.db")));
+        let never = tokio::time::timeout(CHECK_TIMEOUT, std::future::pending::<Result<(), String>>());
+        let codes = [Part::of(Ok(Ok::<_, String>(()))), failing, Part::of(never.await)].map(|part| part.code());
+        assert_eq!(codes, ["ok", "failing", "timeout"]);
     }
 }
