@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (16, include_str!("../migrations/0016_replication.sql")),
     (19, include_str!("../migrations/0019_virtual_repositories.sql")),
     (20, include_str!("../migrations/0020_statement_times.sql")),
+    (21, include_str!("../migrations/0021_trust_times.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

@@ -28,6 +28,9 @@ pub struct RoleRecord {
     pub description: String,
     /// Who may take it on: a document that was parsed when it was stored.
     pub trust_policy: String,
+    /// As of when that is meant: a principal that was created later is not meant by it, even if it has a name that is in it.
+    /// `None`: an earlier version stored it, and it means whoever has the name.
+    pub trusts_as_of: Option<Timestamp>,
     /// How long a session may be, in seconds.
     pub max_session_seconds: u32,
     /// The policies that say what the role may do; sorted by name.
@@ -47,8 +50,8 @@ pub struct RoleRecord {
 pub struct RoleChange {
     /// What it is for.
     pub description: Option<String>,
-    /// Who may take it on.
-    pub trust_policy: Option<String>,
+    /// Who may take it on, and as of when that is meant.
+    pub trust_policy: Option<(String, Timestamp)>,
     /// How long a session may be, in seconds.
     pub max_session_seconds: Option<u32>,
     /// Its policies.
@@ -72,6 +75,7 @@ impl RoleRecord {
             tags: read_tags(row, 7)?,
             created_at: row.time(8)?,
             version: row.int(9)?,
+            trusts_as_of: row.optional_time(10)?,
         })
     }
 }
@@ -81,17 +85,19 @@ const COUNT: &str = "SELECT COUNT(*) FROM (SELECT name FROM app_role WHERE accou
 const FIND_FOLDED: &str = "SELECT name FROM app_role WHERE account_id = $1 AND lower(name) = lower($2)";
 const INSERT: &str = "
     INSERT INTO app_role (account_id, name, description, trust_policy, max_session_seconds, policies, boundary, tags,
-                          created_ms, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)";
+                          created_ms, version, trust_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10)";
 const SELECT: &str = "
-    SELECT account_id, name, description, trust_policy, max_session_seconds, policies, boundary, tags, created_ms, version
+    SELECT account_id, name, description, trust_policy, max_session_seconds, policies, boundary, tags, created_ms, version,
+           trust_ms
       FROM app_role WHERE account_id = $1 AND name = $2";
 pub(crate) const LIST: &str = "
-    SELECT account_id, name, description, trust_policy, max_session_seconds, policies, boundary, tags, created_ms, version
+    SELECT account_id, name, description, trust_policy, max_session_seconds, policies, boundary, tags, created_ms, version,
+           trust_ms
       FROM app_role WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3";
 const UPDATE: &str = "
     UPDATE app_role SET description = $3, trust_policy = $4, max_session_seconds = $5, policies = $6, boundary = $7,
-                        tags = $8, version = $9
+                        tags = $8, version = $9, trust_ms = $10
      WHERE account_id = $1 AND name = $2";
 const DELETE: &str = "DELETE FROM app_role WHERE account_id = $1 AND name = $2";
 
@@ -122,7 +128,8 @@ impl Store {
                     policies_column(&policies)?,
                     role.boundary.as_ref().map(PolicyRef::as_str),
                     serde_json::to_string(role.tags.as_map()).map_err(StoreError::from)?,
-                    role.created_at
+                    role.created_at,
+                    role.trusts_as_of
                 ];
                 session.execute(INSERT, values).await?;
                 Ok(())
@@ -186,7 +193,8 @@ impl Store {
                         policies_column(&role.policies)?,
                         role.boundary.as_ref().map(PolicyRef::as_str),
                         serde_json::to_string(role.tags.as_map()).map_err(StoreError::from)?,
-                        role.version
+                        role.version,
+                        role.trusts_as_of
                     ];
                     session.execute(UPDATE, values).await?;
                     Ok(role)
@@ -234,8 +242,10 @@ fn changed(role: &RoleRecord, change: &RoleChange) -> RoleRecord {
     if let Some(description) = &change.description {
         role.description.clone_from(description);
     }
-    if let Some(trust_policy) = &change.trust_policy {
+    if let Some((trust_policy, as_of)) = &change.trust_policy {
         role.trust_policy.clone_from(trust_policy);
+        // As a row gives it back.
+        role.trusts_as_of = Some(hythe_model::from_millis(hythe_model::millis(*as_of)));
     }
     if let Some(seconds) = change.max_session_seconds {
         role.max_session_seconds = seconds;

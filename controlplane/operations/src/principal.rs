@@ -8,7 +8,8 @@ use hythe_meta::{MembershipError as Refusal, PolicyRef, StoreError};
 use hythe_model::{AccountId, ResourceTags, from_millis, millis};
 use jiff::Timestamp;
 
-use crate::ControlPlane;
+use crate::policy_document::CheckError;
+use crate::{ControlPlane, DocumentError};
 
 /// The longest description of a user, a group or a role, in characters (IAM, "IAM object quotas").
 pub const MAX_DESCRIPTION_CHARS: usize = 1000;
@@ -83,6 +84,9 @@ pub enum CreatePrincipalError {
     /// It would have more policies than it may have.
     #[error("a {0} may have at most {1} policies: put what they say into fewer, or use groups")]
     TooManyPolicies(Noun, usize),
+    /// The trust policy names a principal that is not there.
+    #[error(transparent)]
+    TrustPolicy(#[from] DocumentError),
     /// The caller would get around its own boundary.
     #[error(transparent)]
     Bounded(#[from] Bounded),
@@ -112,6 +116,9 @@ pub enum UpdatePrincipalError {
     /// It would have more policies than it may have.
     #[error("a {0} may have at most {1} policies: put what they say into fewer, or use groups")]
     TooManyPolicies(Noun, usize),
+    /// The trust policy names a principal that is not there.
+    #[error(transparent)]
+    TrustPolicy(#[from] DocumentError),
     /// The caller would get around its own boundary.
     #[error(transparent)]
     Bounded(#[from] Bounded),
@@ -279,6 +286,24 @@ pub(crate) enum BoundaryError {
     Bounded(#[from] Bounded),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<CheckError> for CreatePrincipalError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Document(error) => error.into(),
+            CheckError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CheckError> for UpdatePrincipalError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Document(error) => error.into(),
+            CheckError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<BoundaryError> for CreatePrincipalError {

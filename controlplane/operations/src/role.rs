@@ -6,6 +6,7 @@ use hythe_meta::{AttachmentChange, PolicyRef, RoleChange, RoleRecord, StoreError
 use hythe_model::{AccountId, ResourceTags};
 use hythe_rules::{Policy, PolicyError};
 
+use crate::policy_document::check_principals;
 use crate::principal::{About, only_account};
 use crate::{
     ControlPlane, CreatePrincipalError, DeletePrincipalError, Noun, Page, PrincipalError, ReplacedPrincipalTags,
@@ -112,16 +113,19 @@ impl ControlPlane {
         }
         let mut policies = new.policies.map(|(_, policies)| policies).unwrap_or_default();
         PolicyRef::sort(&mut policies);
+        let created_at = self.stored_now();
+        let trusts_as_of = check_principals(self.store(), &new.trust_policy.0, created_at).await?;
         let role = RoleRecord {
             account: account.clone(),
             name: new.name,
             description: new.description,
             trust_policy: new.trust_policy.0,
+            trusts_as_of: Some(trusts_as_of),
             max_session_seconds: new.max_session.0,
             policies,
             boundary: new.boundary.map(|(_, boundary)| boundary),
             tags: new.tags.map(|(_, tags)| tags).unwrap_or_default(),
-            created_at: self.stored_now(),
+            created_at,
             version: 1,
         };
         self.check_boundary(granted.caller(), account, role.boundary.as_ref())
@@ -192,10 +196,17 @@ impl ControlPlane {
             self.check_boundary_change(caller, &account, is_self, wanted.as_ref())
                 .await?;
         }
+        let trust_policy = match update.trust_policy {
+            Some((_, policy)) => {
+                let as_of = check_principals(self.store(), &policy.0, self.stored_now()).await?;
+                Some((policy.0, as_of))
+            }
+            None => None,
+        };
         let settings = update.settings.map(|(_, settings)| settings).unwrap_or_default();
         let change = RoleChange {
             description: settings.description,
-            trust_policy: update.trust_policy.map(|(_, policy)| policy.0),
+            trust_policy,
             max_session_seconds: settings.max_session.map(|seconds| seconds.0),
             policies: update.policies.map(|(_, change)| change),
             boundary: update.boundary.map(|(_, boundary)| boundary),

@@ -698,6 +698,7 @@ impl From<CreatePrincipalError> for Problem {
                 Self::new(code::LIMIT_EXCEEDED, &error)
             }
             CreatePrincipalError::PolicyUnknown(_) => Self::new(code::INVALID_PARAMETER, &error),
+            CreatePrincipalError::TrustPolicy(error) => TRUST_POLICY.of(&error),
             CreatePrincipalError::Bounded(error) => error.into(),
             CreatePrincipalError::Mixed => Self::internal(&error),
             CreatePrincipalError::Store(error) => error.into(),
@@ -714,6 +715,7 @@ impl From<UpdatePrincipalError> for Problem {
             UpdatePrincipalError::Unknown(error) => error.into(),
             UpdatePrincipalError::VersionMismatch(_) => Self::new(code::PRECONDITION_FAILED, &error),
             UpdatePrincipalError::TooManyPolicies(..) => Self::new(code::LIMIT_EXCEEDED, &error),
+            UpdatePrincipalError::TrustPolicy(error) => TRUST_POLICY.of(&error),
             UpdatePrincipalError::Bounded(error) => error.into(),
             UpdatePrincipalError::Mixed => Self::internal(&error),
             UpdatePrincipalError::Store(error) => error.into(),
@@ -859,6 +861,11 @@ const STATEMENT: DocumentPlace = DocumentPlace {
     parameter: "Statement",
     member: "/statement",
     invalid: "Invalid registry policy provided",
+};
+const TRUST_POLICY: DocumentPlace = DocumentPlace {
+    parameter: "AssumeRolePolicyDocument",
+    member: "/assumeRolePolicyDocument",
+    invalid: "Invalid trust policy provided",
 };
 const POLICY_DOCUMENT: DocumentPlace = DocumentPlace {
     parameter: "PolicyDocument",

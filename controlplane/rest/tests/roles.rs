@@ -468,3 +468,64 @@ async fn the_administrator_of_the_deployment_is_that_of_every_account() {
     world.repository("team/web").await;
     assert_ne!(may_pull(&world, &other, &default_path("team/web")).await, "");
 }
+
+/// A name in a trust policy means who had it when the policy was stored.
+#[tokio::test]
+async fn a_trust_policy_names_those_who_are_there() {
+    let world = World::new().await;
+    let named = json!({ "AWS": ["arn:aws:iam::000000000000:user/ada", "arn:aws:iam::000000000000:role/other"] });
+    let body = |name: &str| json!({ "roleName": name, "assumeRolePolicyDocument": trust(&named) });
+    let refused = world.post("/api/v1/roles", body("ci")).await;
+    refused.expect_code(400, "InvalidParameterException");
+    assert_eq!(
+        refused.text("/pointer"),
+        "/assumeRolePolicyDocument/Statement/Principal/AWS/0"
+    );
+    assert_eq!(
+        refused.text("/detail"),
+        "Invalid parameter at 'AssumeRolePolicyDocument' failed to satisfy constraint: 'Principal not found': \
+         arn:aws:iam::000000000000:user/ada"
+    );
+    let ada = world.user("ada", &[]).await;
+    let trusts_ada = trust(&json!({ "AWS": "arn:aws:iam::000000000000:user/ada" }));
+    role(&world, "other", "000000000000", &trusts_ada, &[]).await;
+    role(&world, "ci", "000000000000", &trust(&named), &["ReadOnly"]).await;
+    let put = |name: &'static str, document: String| {
+        let body = json!({ "assumeRolePolicyDocument": document });
+        let path = format!("/api/v1/roles/{name}");
+        let world = &world;
+        async move { world.call(&world.root, "PATCH", &path).json(&body).send().await }
+    };
+    let nobody = trust(&json!({ "AWS": "arn:aws:iam::000000000000:user/bob" }));
+    put("ci", nobody).await.expect_code(400, "InvalidParameterException");
+
+    assume(&world, &ada, "ci/sessions", &json!({})).await.expect(201);
+    let other = bearer(&assume(&world, &ada, "other/sessions", &json!({})).await);
+    assume(&world, &other, "ci/sessions", &json!({})).await.expect(201);
+
+    // The next of that name is somebody else.
+    for path in ["/api/v1/users/ada", "/api/v1/roles/other"] {
+        world.call(&world.root, "DELETE", path).send().await.expect(200);
+    }
+    world.clock.advance_seconds(2);
+    let ada = world.user("ada", &[]).await;
+    role(&world, "other", "000000000000", &trusts_ada, &[]).await;
+    assume(&world, &ada, "ci/sessions", &json!({}))
+        .await
+        .expect_code(403, "AccessDeniedException");
+    let other = bearer(&assume(&world, &ada, "other/sessions", &json!({})).await);
+    assume(&world, &other, "ci/sessions", &json!({}))
+        .await
+        .expect_code(403, "AccessDeniedException");
+    // Other changes of the role say nothing about whom it trusts.
+    let path = "/api/v1/roles/ci";
+    let described = world
+        .call(&world.root, "PATCH", path)
+        .json(&json!({ "description": "x" }));
+    described.send().await.expect(200);
+    assume(&world, &ada, "ci/sessions", &json!({})).await.expect(403);
+
+    put("ci", trust(&named)).await.expect(200);
+    assume(&world, &ada, "ci/sessions", &json!({})).await.expect(201);
+    assume(&world, &other, "ci/sessions", &json!({})).await.expect(201);
+}

@@ -5,7 +5,7 @@ use hythe_access::{GroupName, Principal, RoleName, RoleSession};
 use hythe_meta::{
     AccountChange, AttachmentChange, CreatePrincipalError, DeletePolicyError, DeletePrincipalError, GroupChange,
     GroupRecord, MAX_GROUPS_PER_USER, MembershipError, PolicyRecord, RoleChange, RoleRecord, UpdateAccountError,
-    UpdatePrincipalError, UserChange,
+    UpdatePrincipalError, UserChange, UserRecord,
 };
 use hythe_model::{AccountId, ResourceTags};
 
@@ -14,6 +14,7 @@ use crate::harness::{Database, on_each_engine};
 use crate::user::{name, policies, user};
 
 on_each_engine!(
+    trust_policies_of_an_earlier_version_mean_those_who_were_there,
     a_group_gives_its_policies_to_its_members,
     a_group_with_members_stays,
     memberships_are_bounded_and_end_with_the_user,
@@ -43,12 +44,17 @@ fn role_name(text: &str) -> RoleName {
     text.parse().unwrap()
 }
 
+fn later() -> jiff::Timestamp {
+    now() + jiff::SignedDuration::from_secs(5)
+}
+
 fn role(text: &str) -> RoleRecord {
     RoleRecord {
         account: account(),
         name: role_name(text),
         description: "d".into(),
         trust_policy: "{}".into(),
+        trusts_as_of: Some(now()),
         max_session_seconds: 3600,
         policies: policies("PullOnly"),
         boundary: Some("ReadOnly".parse().unwrap()),
@@ -218,7 +224,7 @@ async fn a_role_comes_back_as_created_and_changed(database: &Database) {
     );
     let change = RoleChange {
         description: Some("new".into()),
-        trust_policy: Some("[]".into()),
+        trust_policy: Some(("[]".into(), later())),
         max_session_seconds: Some(7200),
         policies: Some(AttachmentChange::Replace(policies("ReadOnly"))),
         boundary: Some(None),
@@ -231,6 +237,7 @@ async fn a_role_comes_back_as_created_and_changed(database: &Database) {
     let want = RoleRecord {
         description: "new".into(),
         trust_policy: "[]".into(),
+        trusts_as_of: Some(later()),
         max_session_seconds: 7200,
         policies: policies("ReadOnly"),
         boundary: None,
@@ -402,4 +409,20 @@ async fn a_principal_is_active_while_all_of_it_is(database: &Database) {
     store.update_account(&account(), close, false, None).await.unwrap();
     assert!(!is_active(&root, now()).await && !is_active(&session, now()).await);
     assert_eq!(store.principal_policies(&Principal::Anonymous).await.unwrap(), None);
+}
+
+async fn trust_policies_of_an_earlier_version_mean_those_who_were_there(database: &Database) {
+    database.store.create_role(&role("ci")).await.unwrap();
+    let youngest = UserRecord {
+        created_at: after(7),
+        ..user("ada")
+    };
+    database.store.create_user(&youngest).await.unwrap();
+    // As that version left it.
+    database.execute("ALTER TABLE app_role DROP COLUMN trust_ms").await;
+    database.execute("DELETE FROM schema_version WHERE version = 21").await;
+    let store = database.another().await;
+    let migrated = store.role(&account(), &role_name("ci")).await.unwrap().unwrap();
+    assert_eq!(migrated.trusts_as_of, Some(after(7)));
+    store.close().await;
 }

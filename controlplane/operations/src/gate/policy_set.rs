@@ -42,7 +42,8 @@ pub(crate) struct Compiled {
 #[derive(Clone, Debug)]
 struct Stored {
     compiled: Compiled,
-    as_of: Timestamp,
+    /// `None`: it is not known, and whoever has the name is meant.
+    as_of: Option<Timestamp>,
     statements: Option<Arc<BTreeMap<String, Timestamp>>>,
 }
 
@@ -50,13 +51,15 @@ impl Stored {
     /// What it means for `principal`: one who was created later is not whom it names, even if the names are the same.
     fn for_principal(&self, principal: &Principal, facts: Option<&PrincipalFacts>) -> Compiled {
         let created_at = facts.map(|facts| facts.created_at);
-        let is_older = |stored_at: Timestamp| created_at.is_some_and(|created_at| stored_at < created_at);
+        let is_older =
+            |stored_at: Option<Timestamp>| created_at.zip(stored_at).is_some_and(|(at, stored_at)| stored_at < at);
         let statements = self.statements.as_deref();
-        let is_any_older = is_older(self.as_of) || statements.is_some_and(|at| at.values().copied().any(is_older));
+        let is_any_older =
+            is_older(self.as_of) || statements.is_some_and(|at| at.values().copied().map(Some).any(is_older));
         if is_any_older && self.compiled.policy.names(principal) {
             let is_older = |sid: Option<&str>| {
                 let own = statements.zip(sid).and_then(|(statements, sid)| statements.get(sid));
-                is_older(own.copied().unwrap_or(self.as_of))
+                is_older(own.copied().or(self.as_of))
             };
             Compiled {
                 policy: Arc::new(self.compiled.policy.without(principal, is_older)),
@@ -103,7 +106,7 @@ struct RepositoryFacts {
 #[derive(Debug)]
 struct RoleFacts {
     arn: String,
-    trust: Option<Compiled>,
+    trust: Option<Stored>,
 }
 
 /// The policies of the store, compiled.
@@ -214,6 +217,7 @@ impl PolicyCache {
             is_open: false,
             repository: None,
             registry: None,
+            trust: None,
             resource_tags: None,
         };
         // What belongs to a closed account is for nobody: as if there had never been such an account.
@@ -238,6 +242,8 @@ impl PolicyCache {
             }
             Resource::Role(path) => {
                 let facts = self.role(path, now).await?;
+                let stored = facts.trust.as_ref().filter(|_| set.is_open);
+                set.trust = stored.map(|stored| stored.for_principal(principal, set.facts.as_deref()));
                 set.resource = About::Role(facts);
             }
         }
@@ -324,7 +330,7 @@ impl PolicyCache {
     fn stored(&self, document: &PolicyDocument, grammar: PolicyGrammar) -> Result<Stored, StoreError> {
         Ok(Stored {
             compiled: self.compiled.get(&document.text, grammar)?,
-            as_of: document.updated_at,
+            as_of: Some(document.updated_at),
             statements: (!document.statements_updated_at.is_empty())
                 .then(|| Arc::new(document.statements_updated_at.clone())),
         })
@@ -348,7 +354,13 @@ impl PolicyCache {
             Err(generation) => generation,
         };
         let role = self.store.role(&path.account, &path.name).await?;
-        let trust = role.map(|role| self.compiled.get(&role.trust_policy, PolicyGrammar::Trust));
+        let trust = role.map(|role| {
+            Ok::<_, StoreError>(Stored {
+                compiled: self.compiled.get(&role.trust_policy, PolicyGrammar::Trust)?,
+                as_of: role.trusts_as_of,
+                statements: None,
+            })
+        });
         let facts = Arc::new(RoleFacts {
             arn: path.to_string(),
             trust: trust.transpose()?,
@@ -385,6 +397,7 @@ pub(crate) struct PolicySet {
     is_open: bool,
     repository: Option<Compiled>,
     registry: Option<Compiled>,
+    trust: Option<Compiled>,
     resource_tags: Option<Arc<ResourceTags>>,
 }
 
@@ -398,19 +411,13 @@ impl PolicySet {
             session: self.session.as_ref().map(|session| &*session.policy),
             repository: self.repository.as_ref().map(|repository| &*repository.policy),
             registry: self.registry.as_ref().map(|registry| &*registry.policy),
-            trust: match &self.resource {
-                About::Role(facts) if self.is_open => facts.trust.as_ref().map(|trust| &*trust.policy),
-                About::Registry | About::Repository(_) | About::Role(_) => None,
-            },
+            trust: self.trust.as_ref().map(|trust| &*trust.policy),
         }
     }
 
     /// The trust policy of the role.
     pub(crate) fn trust(&self) -> Option<Arc<Policy>> {
-        match &self.resource {
-            About::Role(facts) if self.is_open => facts.trust.as_ref().map(|trust| Arc::clone(&trust.policy)),
-            About::Registry | About::Repository(_) | About::Role(_) => None,
-        }
+        self.trust.as_ref().map(|trust| Arc::clone(&trust.policy))
     }
 
     /// The name of one of the principal's policies, to be kept without a copy.
