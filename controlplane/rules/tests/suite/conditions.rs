@@ -4,7 +4,7 @@
 use hythe_access::{Action, RequestContext};
 use hythe_rules::{ConditionContext, Policies, PolicyGrammar, Request, decide, explain};
 
-use crate::support::{WEB, account, attributes, named, policy, principal, requester};
+use crate::support::{WEB, account, answer, attributes, named, policy, principal, requester};
 
 type Given<'a> = &'a [(&'a str, &'a [&'a str])];
 
@@ -378,5 +378,115 @@ fn every_tag_of_a_request_must_be_allowed() {
 fn check(cases: &[(&str, Given<'_>, bool)]) {
     for (condition, given, want) in cases {
         assert_eq!(applies(condition, given), *want, "{condition} {given:?}");
+    }
+}
+
+/// In a denial, what is not known must not let anything pass that the author wanted to stop, where AWS's rules have a choice: the
+/// operators themselves mean the same there as in what is allowed.
+#[test]
+fn sets_of_values_are_asked_for_in_denials() {
+    let denies = |condition: &str, given: Given<'_>| {
+        let statements = format!(
+            r#"{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"*","Resource":"*","Condition":{condition}}}"#
+        );
+        let identity = [named(policy(&statements, PolicyGrammar::Identity).unwrap())];
+        let (ada, owner, given) = (principal("1/ada"), account("1"), attributes(given));
+        let context = ConditionContext {
+            given: Some(&given),
+            ..ConditionContext::default()
+        };
+        let request = Request {
+            requester: requester("1/ada", &ada),
+            action: Action::TagResource,
+            resource: WEB,
+            owner: &owner,
+            context: &context,
+        };
+        let policies = Policies {
+            identity: &identity,
+            ..Policies::default()
+        };
+        answer(&decide(&request, &policies)) == "deny"
+    };
+    let two: Given<'_> = &[("aws:TagKeys", &["team", "stage"])];
+    let one: Given<'_> = &[("aws:TagKeys", &["team"])];
+    let none: Given<'_> = &[];
+    // condition; denied with both, with `team` alone, without any
+    let cases = [
+        (
+            r#"{"ForAnyValue:StringEquals":{"aws:TagKeys":"stage"}}"#,
+            [true, false, false],
+        ),
+        (
+            r#"{"ForAnyValue:StringNotEquals":{"aws:TagKeys":"team"}}"#,
+            [true, false, false],
+        ),
+        (
+            r#"{"ForAnyValue:StringEqualsIfExists":{"aws:TagKeys":"stage"}}"#,
+            [true, false, true],
+        ),
+        (
+            r#"{"ForAnyValue:StringNotEqualsIfExists":{"aws:TagKeys":"team"}}"#,
+            [true, false, true],
+        ),
+        (
+            r#"{"ForAnyValue:StringLike":{"aws:TagKeys":["st*","x"]}}"#,
+            [true, false, false],
+        ),
+        (
+            r#"{"ForAnyValue:StringNotLike":{"aws:TagKeys":"t*"}}"#,
+            [true, false, false],
+        ),
+        // Of no values, all match: a denial with it stops requests without any.
+        (
+            r#"{"ForAllValues:StringEquals":{"aws:TagKeys":"team"}}"#,
+            [false, true, true],
+        ),
+        (
+            r#"{"ForAllValues:StringNotEquals":{"aws:TagKeys":"stage"}}"#,
+            [false, true, true],
+        ),
+        (
+            r#"{"ForAllValues:StringEqualsIfExists":{"aws:TagKeys":"team"}}"#,
+            [false, true, true],
+        ),
+        (
+            r#"{"ForAllValues:StringNotLike":{"aws:TagKeys":["st*","x"]}}"#,
+            [false, true, true],
+        ),
+        // With `Null` beside it, only requests that have some.
+        (
+            r#"{"ForAllValues:StringEquals":{"aws:TagKeys":"team"},"Null":{"aws:TagKeys":"false"}}"#,
+            [false, true, false],
+        ),
+        (r#"{"Null":{"aws:TagKeys":"true"}}"#, [false, false, true]),
+        // Without a set operator, one of the values is enough, and of none a negated operator holds.
+        (r#"{"StringNotEquals":{"aws:TagKeys":"team"}}"#, [false, false, true]),
+        (
+            r#"{"StringNotEqualsIfExists":{"aws:TagKeys":"team"}}"#,
+            [false, false, true],
+        ),
+        (
+            r#"{"StringEqualsIfExists":{"aws:UserAgent":"curl"}}"#,
+            [true, true, true],
+        ),
+        (r#"{"StringEquals":{"aws:UserAgent":"curl"}}"#, [false, false, false]),
+        // A variable without a value excepts nothing from a denial.
+        (
+            r#"{"ForAllValues:StringNotEquals":{"aws:TagKeys":"${aws:PrincipalTag/team}"}}"#,
+            [true, true, true],
+        ),
+        (
+            r#"{"ForAnyValue:StringNotEquals":{"aws:TagKeys":"${aws:PrincipalTag/team}"}}"#,
+            [true, true, false],
+        ),
+        (
+            r#"{"ForAnyValue:StringEquals":{"aws:TagKeys":"${aws:PrincipalTag/team}"}}"#,
+            [false, false, false],
+        ),
+    ];
+    for (condition, want) in cases {
+        let found = [two, one, none].map(|given| denies(condition, given));
+        assert_eq!(found, want, "{condition}");
     }
 }
