@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Registry,
     /// A role.
     Role,
+    /// Users, groups and roles that it is attached to.
+    Identity,
 }
 
 type Parser = fn(&str) -> Result<Policy, PolicyError>;
@@ -135,12 +137,13 @@ pub(crate) async fn warn(cx: &Call<Connection>, kind: Kind, path: &Path, before:
         Kind::Repository => Policy::parse_resource,
         Kind::Registry => Policy::parse_registry,
         Kind::Role => Policy::parse_trust,
+        Kind::Identity => Policy::parse_identity,
     };
     let Ok(policy) = parse(text) else { return };
     if before.is_some_and(|before| same(parse, before, text)) {
         return;
     }
-    let caller: Option<Principal> = match cx.client_if_configured() {
+    let caller: Option<Principal> = match cx.client_if_configured().filter(|_| kind != Kind::Identity) {
         Some(connection) => match cx.until_stopped(connection.caller(cx)).await {
             Ok(Ok(caller)) => caller.arn.parse().ok(),
             _ => None,
@@ -158,6 +161,7 @@ fn words(kind: Kind, finding: &PolicyFinding) -> (String, String) {
         Kind::Repository => ("the repository", "The repository"),
         Kind::Registry => ("repositories of the registry", "The registry"),
         Kind::Role => ("the role", "The role"),
+        Kind::Identity => ("what it is attached to", "What it is attached to"),
     };
     match finding {
         PolicyFinding::Public(place) => (
@@ -180,6 +184,17 @@ fn words(kind: Kind, finding: &PolicyFinding) -> (String, String) {
                 "The statement at `{place}` denies you to change this policy again, and so to repair or destroy it with \
                  Terraform. The server refuses it unless `force` is set."
             ),
+        ),
+        PolicyFinding::MayLockOutCaller(place) => (
+            "The policy may lock you out".to_owned(),
+            format!(
+                "The statement at `{place}` denies you to change this policy again whenever its conditions hold, and so to repair \
+                 or destroy it with Terraform. If they hold for the request that sets it, the server refuses it unless `force` is set."
+            ),
+        ),
+        PolicyFinding::UnknownAction(unknown) => (
+            "The policy names an action that there is not".to_owned(),
+            format!("At `{}`: {unknown}.", unknown.pointer),
         ),
         PolicyFinding::TrustsWholeIssuer(place) => (
             "Everybody of an identity provider may take on the role".to_owned(),

@@ -4,6 +4,9 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use hythe_client::wire::PolicyWarning;
+
+use crate::context::Context;
 use crate::error::{CliError, file};
 
 /// The longest document to read, in bytes. The server takes less.
@@ -47,6 +50,13 @@ impl DocumentArg {
         } else {
             &self.file
         }
+    }
+}
+
+/// Tells what the server says about a document that it has taken.
+pub(crate) fn warn(context: &Context, warnings: &[PolicyWarning]) {
+    for PolicyWarning { pointer, message } in warnings {
+        context.writer.note(&format!("warning: `{pointer}`: {message}"));
     }
 }
 

@@ -104,7 +104,7 @@ pub use hythe_meta::{
 };
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
-pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind};
+pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind, UnknownAction};
 pub use identity_provider::{
     CreateIdentityProviderError, IdentityProviderChange, IdentityProviderError, MAX_IDENTITY_PROVIDERS,
     ProviderSettingsError, UpdateIdentityProviderError,
@@ -122,7 +122,7 @@ pub use policy::{
 pub use policy_document::DocumentError;
 pub use policy_simulation::{
     AccessEntry, Evaluation, MAX_ACCESS_PRINCIPALS, Outcome, OwnedStatement, RepositoryAccess, RepositoryAccessError,
-    SimulatedResource, Simulation, SimulationError, simulated_principal,
+    SimulatedRequester, SimulatedResource, Simulation, SimulationError,
 };
 pub use principal::{
     Bounded, CreatePrincipalError, DeletePrincipalError, MAX_DESCRIPTION_CHARS, MembershipError, Noun, PrincipalError,

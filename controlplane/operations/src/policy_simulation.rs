@@ -2,18 +2,19 @@
 //! What somebody may do, and why: the decisions of the gate, without a request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use hythe_access::{Action, Attributes, Granted, Principal, RequestContext, Resource, RolePath, RoleSession, kinds};
 use hythe_meta::StoreError;
-use hythe_model::{AccountId, RepositoryArn, RepositoryPath, ResourceTags};
+use hythe_model::{AccountId, ProviderName, RepositoryArn, RepositoryPath, ResourceTags};
 use hythe_rules::{
     ConditionContext, Decision, Effect, Explanation, Missing, NamedPolicy, Policies, Policy, PolicyKind,
     PrincipalPattern, Request, Requester, Statement, StatementRef, explain,
 };
 
 use crate::repository::UnknownRepository;
-use crate::{ControlPlane, Noun, UnknownPrincipal};
+use crate::{ControlPlane, IdentityProviderError, Noun, UnknownPrincipal};
 
 /// The most principals of an account that are looked at for one answer.
 pub const MAX_ACCESS_PRINCIPALS: usize = 5000;
@@ -22,11 +23,42 @@ const PAGE: usize = 500;
 /// What a session is called that nobody has opened.
 const SESSION: &str = "policy-simulation";
 
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SimulatedRequester {
+    /// Somebody with credentials of this deployment, or with none.
+    Principal(Principal),
+    /// Somebody with a token of an identity provider, who asks for a role.
+    Provider(AccountId, ProviderName),
+}
+
+impl SimulatedRequester {
+    /// Who has this ARN; `*` is nobody in particular. A role is meant in any session.
+    #[must_use]
+    pub fn parse(arn: &str) -> Option<Self> {
+        let provider = || {
+            let (account, name) = arn.strip_prefix("arn:aws:iam::")?.split_once(":oidc-provider/")?;
+            Some(Self::Provider(account.parse().ok()?, name.parse().ok()?))
+        };
+        simulated_principal(arn).map(Self::Principal).or_else(provider)
+    }
+}
+
+/// The ARN.
+impl fmt::Display for SimulatedRequester {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Principal(principal) => principal.fmt(formatter),
+            Self::Provider(account, name) => write!(formatter, "arn:aws:iam::{account}:oidc-provider/{name}"),
+        }
+    }
+}
+
 /// What is to be decided.
 #[derive(Debug)]
 pub struct Simulation {
     /// Who.
-    pub principal: Principal,
+    pub requester: SimulatedRequester,
     /// What for.
     pub actions: Vec<Action>,
     /// On what.
@@ -35,6 +67,8 @@ pub struct Simulation {
     pub context: Attributes,
     /// Policies in place of those of the principal.
     pub identity: Option<Vec<Policy>>,
+    /// The policy of the session.
+    pub session: Option<Policy>,
     /// A policy in place of those of the repositories.
     pub repository: Option<Policy>,
 }
@@ -76,6 +110,9 @@ pub enum SimulationError {
         "the principal `{0}` is of another account: say in `policyDocuments` which policies it is supposed to have"
     )]
     OtherAccount(String),
+    /// There is no such identity provider.
+    #[error(transparent)]
+    Provider(#[from] IdentityProviderError),
     /// The resource is in another account.
     #[error("the resource `{0}` is of another account")]
     OtherResource(String),
@@ -177,8 +214,7 @@ pub struct AccessEntry {
 }
 
 /// The principal that an ARN names; `*` is nobody in particular. A role is meant in any session.
-#[must_use]
-pub fn simulated_principal(arn: &str) -> Option<Principal> {
+fn simulated_principal(arn: &str) -> Option<Principal> {
     match arn.parse().ok()? {
         PrincipalPattern::Anybody => Some(Principal::Anonymous),
         PrincipalPattern::Account(account) => Some(Principal::Root(account)),
@@ -206,7 +242,20 @@ impl ControlPlane {
         simulation: &Simulation,
     ) -> Result<Vec<Evaluation>, SimulationError> {
         let account = granted.resource();
-        let principal = &simulation.principal;
+        let nobody = Principal::Anonymous;
+        let arn = simulation.requester.to_string();
+        let (principal, provider) = match &simulation.requester {
+            SimulatedRequester::Principal(principal) => (principal, None),
+            SimulatedRequester::Provider(owner, _) if owner != account => {
+                return Err(SimulationError::OtherAccount(arn));
+            }
+            SimulatedRequester::Provider(_, name) => {
+                if self.store().identity_provider(account, name).await?.is_none() {
+                    return Err(IdentityProviderError::Unknown(name.clone(), account.clone()).into());
+                }
+                (&nobody, Some(arn.as_str()))
+            }
+        };
         let is_own = principal.account() == Some(account);
         let drafts: Option<Vec<NamedPolicy>> = simulation.identity.as_ref().map(|policies| {
             let numbered = policies.iter().enumerate();
@@ -219,6 +268,9 @@ impl ControlPlane {
 
         // An image tag that is given is one that the request names: several are decided one by one.
         let mut given = simulation.context.clone();
+        if let Some(provider) = provider {
+            given.insert("aws:federatedprovider".to_owned(), vec![provider.to_owned()]);
+        }
         let named = RequestContext {
             image_tags: given.remove("ecr:imagetag").unwrap_or_default(),
             ..RequestContext::default()
@@ -244,6 +296,7 @@ impl ControlPlane {
                     None => &[],
                 },
                 boundary: stored.boundary.filter(|_| is_own),
+                session: simulation.session.as_ref(),
                 repository: match (&simulation.repository, resource) {
                     (Some(draft), SimulatedResource::Repository(_)) => Some(draft),
                     _ => stored.repository,
@@ -264,7 +317,10 @@ impl ControlPlane {
             };
             for action in &simulation.actions {
                 let request = Request {
-                    requester: set.requester(principal, &self.settings().default_account),
+                    requester: match provider {
+                        Some(provider) => Requester::Federated(provider),
+                        None => set.requester(principal, &self.settings().default_account),
+                    },
                     action: *action,
                     resource: set.named(about),
                     owner: account,

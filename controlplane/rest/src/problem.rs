@@ -653,6 +653,7 @@ impl From<SimulationError> for Problem {
     fn from(error: SimulationError) -> Self {
         match error {
             SimulationError::Principal(error) => error.into(),
+            SimulationError::Provider(error) => error.into(),
             SimulationError::OtherAccount(_) => Self::invalid_member("/principalArn", error),
             SimulationError::OtherResource(_) => Self::invalid_member("/resourceArns", error),
             SimulationError::Store(error) => error.into(),

@@ -531,3 +531,84 @@ async fn a_statement_that_is_put_revives_no_other() {
     put("ann", "ann").await;
     assert_eq!(look(&next).await, 200, "and names her now");
 }
+
+/// ECR takes an action that there is not; whoever sets it is told.
+#[tokio::test]
+async fn a_misspelt_action_is_stored_and_told() {
+    let world = World::new().await;
+    world.repository("web").await;
+    world.user("ada", &[]).await;
+    let text = |body: Value| json!({ "Version": "2012-10-17", "Statement": body }).to_string();
+    let principal = json!({ "AWS": "arn:aws:iam::000000000000:user/ada" });
+    let action = "ecr:GetDownloadUrlForLayers";
+    let of_resource = json!({ "Effect": "Allow", "Principal": principal, "Action": ["ecr:BatchGetImage", action] });
+    let of_identity = json!({ "Effect": "Allow", "Action": action, "Resource": "*" });
+    let trust = json!({ "Effect": "Allow", "Principal": principal, "Action": "sts:AssumesRole" });
+    let statement = json!({ "Effect": "Deny", "Principal": principal, "Action": action, "Resource": "*" });
+    let cases = [
+        (
+            "PUT",
+            "/api/v1/repositories/web/policy",
+            json!({ "policyText": text(of_resource.clone()) }),
+            "/Statement/Action/1",
+        ),
+        (
+            "PUT",
+            "/api/v1/registry/policy",
+            json!({ "policyText": text(of_resource) }),
+            "/Statement/Action/1",
+        ),
+        (
+            "PUT",
+            "/api/v1/registry/policy/statements/Slip",
+            json!({ "statement": statement.to_string() }),
+            "/Action",
+        ),
+        (
+            "POST",
+            "/api/v1/policies",
+            json!({ "policyName": "p", "policyDocument": text(of_identity.clone()) }),
+            "/Statement/Action",
+        ),
+        (
+            "PUT",
+            "/api/v1/policies/p",
+            json!({ "policyDocument": text(json!([of_identity])) }),
+            "/Statement/0/Action",
+        ),
+        (
+            "POST",
+            "/api/v1/roles",
+            json!({ "roleName": "r", "assumeRolePolicyDocument": text(trust.clone()) }),
+            "/Statement/Action",
+        ),
+        (
+            "PATCH",
+            "/api/v1/roles/r",
+            json!({ "assumeRolePolicyDocument": text(trust) }),
+            "/Statement/Action",
+        ),
+    ];
+    for (method, path, body, pointer) in cases {
+        let reply = world.call(&world.root, method, path).json(&body).send().await;
+        assert!(
+            reply.status == 200 || reply.status == 201,
+            "{method} {path}: {}",
+            reply.json()
+        );
+        let warnings = reply.json()["warnings"].clone();
+        assert_eq!(warnings[0]["pointer"], pointer, "{path}: {warnings}");
+        assert!(
+            warnings[0]["message"].as_str().unwrap().contains("meant?"),
+            "{warnings}"
+        );
+        assert_eq!(warnings.as_array().unwrap().len(), 1, "{path}");
+    }
+    for path in [
+        "/api/v1/repositories/web/policy",
+        "/api/v1/roles/r",
+        "/api/v1/policies/p",
+    ] {
+        assert_eq!(world.get(path).await.json().get("warnings"), None, "{path}");
+    }
+}

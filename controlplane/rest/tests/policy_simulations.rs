@@ -295,3 +295,99 @@ async fn who_can_names_sessions_and_the_administrator_of_the_deployment() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_token_of_an_identity_provider_is_explained_by_its_claims() {
+    let world = World::new().await;
+    let provider = "arn:aws:iam::000000000000:oidc-provider/token.actions.githubusercontent.com";
+    let key = "token.actions.githubusercontent.com:sub";
+    let trust = document(&json!({
+        "Sid": "Main", "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Principal": { "Federated": provider },
+        "Condition": { "StringLike": { key: "repo:octo/*" }, "StringEquals": { "sts:RoleSessionName": "run" } },
+    }));
+    let role = json!({ "roleName": "ci", "assumeRolePolicyDocument": trust });
+    world.post("/api/v1/roles", role).await.expect(201);
+    let ask = |claims: Value| {
+        json!({
+            "principalArn": provider, "actions": ["sts:AssumeRoleWithWebIdentity"],
+            "resourceArns": ["arn:aws:iam::000000000000:role/ci"],
+            "context": { "sts:RoleSessionName": ["run"] }, "claims": claims,
+        })
+    };
+    let absent = world.post(SIMULATIONS, ask(json!({}))).await;
+    assert_eq!(absent.status, 404, "{}", absent.json());
+    world
+        .identity_provider("https://token.actions.githubusercontent.com")
+        .await;
+
+    let good = simulate(&world, ask(json!({ "sub": ["repo:octo/app"], "aud": ["hythe"] }))).await;
+    assert_eq!(
+        (
+            &good[0]["decision"],
+            &good[0]["statement"]["sid"],
+            &good[0]["statement"]["policyType"]
+        ),
+        (&json!("allowed"), &json!("Main"), &json!("trust"))
+    );
+    for claims in [json!({ "sub": ["repo:other/app"] }), json!({})] {
+        let refused = simulate(&world, ask(claims)).await;
+        assert_eq!(refused[0]["decision"], "implicitDeny");
+        assert_eq!(refused[0]["missing"], "role trust policy");
+        assert_eq!(
+            refused[0]["unmetConditions"][0]["condition"],
+            format!("StringLike {key}")
+        );
+    }
+
+    let with = |member: &str, value: Value| {
+        let mut body = ask(json!({}));
+        body[member] = value;
+        body
+    };
+    let odd = [
+        (with("sessionPolicy", json!("{}")), "/sessionPolicy"),
+        (with("policyDocuments", json!([])), "/policyDocuments"),
+        (
+            with(
+                "principalArn",
+                json!("arn:aws:iam::222222222222:oidc-provider/x.example"),
+            ),
+            "/principalArn",
+        ),
+        (
+            json!({ "principalArn": ADA, "actions": ["ecr:PutImage"], "claims": { "sub": ["x"] } }),
+            "/claims",
+        ),
+    ];
+    for (body, pointer) in odd {
+        let refused = world.post(SIMULATIONS, body).await;
+        assert_eq!(refused.expect(400).text("/pointer"), pointer);
+    }
+}
+
+#[tokio::test]
+async fn a_session_policy_limits_what_is_explained() {
+    let world = World::new().await;
+    world.repository("team-a/web").await;
+    let trust =
+        document(&json!({ "Effect": "Allow", "Action": "sts:AssumeRole", "Principal": { "AWS": "000000000000" } }));
+    let role = json!({ "roleName": "ci", "assumeRolePolicyDocument": trust, "policies": ["PowerUser"] });
+    world.post("/api/v1/roles", role).await.expect(201);
+    let limit = document(&json!({ "Effect": "Allow", "Action": "ecr:BatchGetImage", "Resource": "*" }));
+    let ask = json!({
+        "principalArn": "arn:aws:iam::000000000000:role/ci", "actions": ["ecr:BatchGetImage", "ecr:PutImage"],
+        "resourceArns": [WEB], "sessionPolicy": limit,
+    });
+    let answers = simulate(&world, ask.clone()).await;
+    assert_eq!(answers[0]["decision"], "allowed");
+    assert_eq!(
+        (&answers[1]["decision"], &answers[1]["missing"]),
+        (&json!("implicitDeny"), &json!("session policy"))
+    );
+    let mut free = ask;
+    free.as_object_mut().unwrap().remove("sessionPolicy");
+    assert_eq!(simulate(&world, free.clone()).await[1]["decision"], "allowed");
+    free["sessionPolicy"] = json!("{}");
+    let refused = world.post(SIMULATIONS, free).await;
+    assert_eq!(refused.expect(400).text("/pointer"), "/sessionPolicy");
+}

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an author should be told about a policy that is valid.
 
+use std::fmt;
+
 use hythe_access::{Action, Principal};
 
+use crate::actions::alike;
 use crate::evaluate::Facts;
 use crate::policy::{Policy, PolicyGrammar};
 use crate::principal::{Naming, PrincipalPattern};
@@ -18,8 +21,37 @@ pub enum PolicyFinding {
     EverybodyMayDelete(String),
     /// It denies its own author to change it again.
     LocksOutCaller(String),
+    /// It denies that as soon as its conditions hold.
+    MayLockOutCaller(String),
     /// It lets in everybody who has a token of an identity provider, whatever the token says.
     TrustsWholeIssuer(String),
+    /// It has a pattern of actions that covers none: what it says about that never counts.
+    UnknownAction(UnknownAction),
+}
+
+/// A pattern of actions that covers none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAction {
+    /// Its place, as a JSON pointer.
+    pub pointer: String,
+    /// What is written there.
+    pub action: String,
+    /// An action with nearly that name.
+    pub alike: Option<Action>,
+}
+
+impl fmt::Display for UnknownAction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "there is no action `{}`, so that nothing is said by it",
+            self.action
+        )?;
+        match self.alike {
+            Some(action) => write!(formatter, ": is `{action}` meant?"),
+            None => Ok(()),
+        }
+    }
 }
 
 const DELETIONS: [Action; 4] = [
@@ -46,9 +78,27 @@ const LIMITS: [&str; 12] = [
 ];
 
 impl Policy {
-    /// What its author should know; for policies of resources and trust policies. `caller`: who writes it, if that is known.
+    /// What its author should know. `caller`: who writes it, if that is known.
     #[must_use]
     pub fn findings(&self, caller: Option<&Principal>) -> Vec<PolicyFinding> {
+        let mut findings = self.consequences(caller);
+        findings.extend(self.unknown_actions().into_iter().map(PolicyFinding::UnknownAction));
+        findings
+    }
+
+    /// The patterns of actions in it that cover none: ECR takes them, and so do we, and they never count.
+    #[must_use]
+    pub fn unknown_actions(&self) -> Vec<UnknownAction> {
+        let strange = self.statements().iter().flat_map(Statement::strange_actions);
+        let unknown = |(pointer, action): &(Box<str>, Box<str>)| UnknownAction {
+            pointer: pointer.to_string(),
+            action: action.to_string(),
+            alike: alike(action),
+        };
+        strange.map(unknown).collect()
+    }
+
+    fn consequences(&self, caller: Option<&Principal>) -> Vec<PolicyFinding> {
         let change = match self.grammar() {
             PolicyGrammar::Repository => Action::SetRepositoryPolicy,
             PolicyGrammar::Registry => Action::PutRegistryPolicy,
@@ -71,8 +121,12 @@ impl Policy {
                     findings.push(PolicyFinding::EverybodyMayDelete(place()));
                 }
             }
-            if caller.is_some_and(|caller| locks_out(statement, caller, change)) {
-                findings.push(PolicyFinding::LocksOutCaller(place()));
+            if caller.is_some_and(|caller| denies(statement, caller, change)) {
+                findings.push(if statement.conditions().is_empty() {
+                    PolicyFinding::LocksOutCaller(place())
+                } else {
+                    PolicyFinding::MayLockOutCaller(place())
+                });
             }
         }
         findings
@@ -108,8 +162,8 @@ fn trusts_whole_issuer(statement: &Statement) -> bool {
         && !is_limited()
 }
 
-/// Only a denial without conditions is sure to.
-fn locks_out(statement: &Statement, caller: &Principal, change: Action) -> bool {
+/// Whether it denies that to `caller`, if its conditions hold.
+fn denies(statement: &Statement, caller: &Principal, change: Action) -> bool {
     let Some(account) = caller.account() else { return false };
     let context = ConditionContext::default();
     let request = Request {
@@ -120,7 +174,6 @@ fn locks_out(statement: &Statement, caller: &Principal, change: Action) -> bool 
         context: &context,
     };
     statement.effect() == Effect::Deny
-        && statement.conditions().is_empty()
         && statement.has_action(change)
         && statement.naming(&Facts::of(&request)) > Naming::Not
 }

@@ -37,7 +37,7 @@ pub use hythe_access::Principal;
 pub use context::{ConditionContext, Request, Requester};
 pub use evaluate::{Decision, Missing, NamedPolicy, Policies, PolicyKind, StatementRef, decide};
 pub use explain::{Explanation, NearMiss, explain};
-pub use finding::PolicyFinding;
+pub use finding::{PolicyFinding, UnknownAction};
 pub use managed::ManagedPolicy;
 pub use policy::{MAX_POLICY_BYTES, MAX_STATEMENTS, Policy, PolicyError, PolicyGrammar};
 pub use principal::PrincipalPattern;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use hythe_access::{Action, Principal};
 use serde_json::{Map, Value, json};
 
-use crate::actions::ActionSet;
+use crate::actions::{ActionSet, is_strange};
 use crate::arn::ArnPattern;
 use crate::condition::Condition;
 use crate::evaluate::Facts;
@@ -36,6 +36,8 @@ pub struct Statement {
     // INVARIANT: `None` only in policies of resources, where the resource is implied.
     resources: Option<Resources>,
     conditions: Box<[Condition]>,
+    /// Actions that there are not, with their places.
+    strange: Box<[(Box<str>, Box<str>)]>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,6 +122,11 @@ impl Statement {
             principals: self.principals.as_ref().map(|principals| principals.without(principal)),
             ..self.clone()
         }
+    }
+
+    /// Its patterns of actions that cover none, with their places as JSON pointers.
+    pub(crate) fn strange_actions(&self) -> &[(Box<str>, Box<str>)] {
+        &self.strange
     }
 
     pub(crate) fn actions(&self) -> ActionSet {
@@ -226,6 +233,9 @@ impl Statement {
         let name = if is_all_but { "NotAction" } else { "Action" };
         canonical.insert(name.to_owned(), set(actions.iter().map(|(_, text)| spelled(text))));
 
+        let strange = actions.iter().filter(|(_, text)| is_strange(text));
+        let strange = strange.map(|(at, text)| (at.as_str().into(), (*text).into())).collect();
+
         let resources = parse_resources(members, at, grammar, has_variables, &mut canonical)?;
         let conditions = match members.get("Condition") {
             None => Box::default(),
@@ -246,6 +256,7 @@ impl Statement {
             actions: ActionSet::of(actions.iter().map(|(_, text)| *text), is_all_but),
             resources,
             conditions,
+            strange,
         };
         Ok((statement, Value::Object(canonical)))
     }

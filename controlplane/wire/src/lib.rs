@@ -90,9 +90,9 @@ pub use lifecycle::{
     LifecycleStorageClass, PutLifecyclePolicy, StartLifecyclePolicyPreview, TransitioningImageTotal,
 };
 pub use policy::{
-    CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PutRegistryPolicy, PutRegistryPolicyStatement,
-    RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy, SetRepositoryPolicy,
-    UpdatePolicy,
+    CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PolicyWarning, PutRegistryPolicy,
+    PutRegistryPolicyStatement, RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy,
+    SetRepositoryPolicy, UpdatePolicy,
 };
 pub use policy_simulation::{
     ListRepositoryAccess, MAX_SIMULATED_DECISIONS, MAX_SIMULATED_POLICIES, PolicyDecision, PolicyEvaluation,

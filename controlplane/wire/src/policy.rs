@@ -10,6 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DateTime, ResourceTag};
 
+/// What the author of a policy should know that is valid and says less than it seems to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyWarning {
+    /// The place in the document, as a JSON pointer.
+    pub pointer: String,
+    /// What about it.
+    pub message: String,
+}
+
 /// The policy of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +30,9 @@ pub struct RepositoryPolicy {
     pub repository_name: RepositoryName,
     /// The document, as it was stored.
     pub policy_text: String,
+    /// What its author should know, in the answer to who sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PolicyWarning>,
 }
 
 /// A policy for a repository, in place of the one it has.
@@ -41,6 +54,9 @@ pub struct RegistryPolicy {
     pub registry_id: AccountId,
     /// The document, as it was stored.
     pub policy_text: String,
+    /// What its author should know, in the answer to who sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PolicyWarning>,
 }
 
 /// A policy for a registry, in place of the one it has.
@@ -64,6 +80,9 @@ pub struct RegistryPolicyStatement {
     pub sid: String,
     /// The statement, a JSON object as it was stored.
     pub statement: String,
+    /// What its author should know, in the answer to who sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PolicyWarning>,
 }
 
 /// A statement for the policy of a registry, in place of the one with the same `Sid`.
@@ -115,6 +134,9 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<DateTime>")]
     pub updated_at: Option<Timestamp>,
+    /// What its author should know, in the answer to who sets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PolicyWarning>,
 }
 
 /// A new policy.

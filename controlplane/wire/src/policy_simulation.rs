@@ -17,7 +17,8 @@ pub const MAX_SIMULATED_DECISIONS: usize = 1000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SimulatePolicy {
     /// Who: the ARN of a user, of a role, of a session of a role or of an account's root, or `*` for somebody without
-    /// credentials; the caller by default.
+    /// credentials; or the ARN of an identity provider of the account, for somebody with a token of it who asks for a role
+    /// (`sts:AssumeRoleWithWebIdentity`). The caller by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_arn: Option<String>,
     /// What for: names of actions, such as `ecr:BatchGetImage`. Actions times resources are at most 1000.
@@ -35,6 +36,12 @@ pub struct SimulatePolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10))]
     pub policy_documents: Option<Vec<String>>,
+    /// The policy of the session, which limits what the principal may do further.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_policy: Option<String>,
+    /// The claims of the token, where the principal is an identity provider: values by the name of the claim.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Vec<String>>,
     /// A repository policy in place of those that the repositories have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_policy: Option<String>,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{DateTime, ResourceTag};
+use crate::{DateTime, PolicyWarning, ResourceTag};
 
 /// The shortest longest session of a role, in seconds (IAM, `MaxSessionDuration`).
 pub const MIN_MAX_SESSION_SECONDS: u32 = 3600;
@@ -39,6 +39,9 @@ pub struct Role {
     /// When it was created.
     #[schemars(with = "DateTime")]
     pub created_at: Timestamp,
+    /// What whoever sets the trust policy should know, in the answer to that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<PolicyWarning>,
 }
 
 /// A new role.

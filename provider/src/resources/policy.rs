@@ -5,11 +5,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_model::AccountId;
 use hythe_wire::{CreatePolicy, ListPolicies, PolicyScope, UpdatePolicy};
-use tfplugin::{Attr, Diagnostics, Path, Result, Schema};
+use tfplugin::{Attr, Call, Diagnostics, Path, Result, Schema};
 
+use crate::connection::Connection;
 use crate::iam::{self, PrincipalTags};
 use crate::noun::{Api, Document, Listing, Noun, Outcome, cleared, fill, seen};
-use crate::policy;
+use crate::policy::{self, Kind};
 
 /// Manages a policy that can be attached to users, groups and roles, or limit what a user or role may do at most.
 ///
@@ -137,6 +138,12 @@ impl Noun for Policy {
 
     fn validate(config: &Self) -> Diagnostics {
         iam::check_principal_tags(&config.tags, &Path::new("tags"))
+    }
+
+    async fn plan(cx: &Call<Connection>, prior: Option<&Self>, planned: &mut Self) -> Result<Vec<Path>> {
+        let before = prior.and_then(|prior| prior.policy.as_str());
+        policy::warn(cx, Kind::Identity, &Path::new("policy"), before, &planned.policy).await;
+        Ok(Vec::new())
     }
 
     fn predict(&mut self, account: &AccountId) {

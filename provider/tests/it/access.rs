@@ -46,6 +46,18 @@ async fn a_plan_warns_of_policies_that_open_or_close_too_much() {
         ),
         (&root, "Deny", "\"ecr:SetRepositoryPolicy\"", vec!["locks you out"]),
         ("{ AWS = \"111111111111\" }", "Allow", "\"ecr:*\"", vec![]),
+        (
+            "{ AWS = \"111111111111\" }",
+            "Allow",
+            "\"ecr:GetDownloadUrlForLayers\"",
+            vec!["is `ecr:GetDownloadUrlForLayer` meant?"],
+        ),
+        (
+            &root,
+            "Deny",
+            "\"ecr:*\", Condition = { Bool = { \"aws:SecureTransport\" = \"false\" } }",
+            vec!["may lock you out"],
+        ),
     ];
     for (principal, effect, action, warnings) in cases {
         terraform
@@ -54,7 +66,13 @@ async fn a_plan_warns_of_policies_that_open_or_close_too_much() {
         let plan = terraform.run(&["plan"]).await;
         let text = folded(&plan.text);
         assert_eq!(plan.code, Some(0), "{text}");
-        for words in ["becomes public", "Everybody may delete", "locks you out"] {
+        for words in [
+            "becomes public",
+            "Everybody may delete",
+            "locks you out",
+            "may lock you out",
+            "is `ecr:GetDownloadUrlForLayer` meant?",
+        ] {
             assert_eq!(
                 text.contains(words),
                 warnings.contains(&words),

@@ -11,7 +11,7 @@ use super::policy_explain::{
 use super::repository::resource_tag;
 use crate::confirm::Confirmation;
 use crate::context::Context;
-use crate::document::DocumentArg;
+use crate::document::{DocumentArg, warn};
 use crate::error::CliError;
 use crate::human;
 use crate::table::Table;
@@ -105,6 +105,7 @@ pub(crate) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
                 resource_tags: Some(resource_tags).filter(|tags| !tags.is_empty()),
             };
             let created = context.client()?.create_policy(&request).await?.value;
+            warn(context, &created.warnings);
             context.writer.answer_text(&created, &created.arn)
         }
         PolicyCommand::List { scope } => {
@@ -134,10 +135,9 @@ pub(crate) async fn run(command: PolicyCommand, context: &Context) -> Result<(),
                 description,
                 resource_tags: None,
             };
-            show(
-                context,
-                &context.client()?.update_policy(&name, &request, None).await?.value,
-            )
+            let updated = context.client()?.update_policy(&name, &request, None).await?.value;
+            warn(context, &updated.warnings);
+            show(context, &updated)
         }
         PolicyCommand::Explain(args) => policy_explain::explain(args, context).await,
         PolicyCommand::WhoCan(args) => policy_explain::who_can(args, context).await,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `hythe policy explain`, `who-can` and `validate`: what policies come to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -20,7 +21,11 @@ pub(crate) const EXPLAIN_EXAMPLES: &str = "Examples:
   hythe policy explain team-a/web --action ecr:PutImage --principal arn:aws:iam::000000000000:user/ada
   hythe policy explain team-a/web --context aws:SourceIp=192.0.2.7 --context ecr:ImageTag=v1
   hythe policy explain team-a/web --policy draft.json          # as if this were all that you have
-  hythe policy explain arn:aws:iam::000000000000:role/ci --action sts:AssumeRole";
+  hythe policy explain team-a/web --principal arn:aws:iam::000000000000:role/ci --session-policy limit.json
+  hythe policy explain arn:aws:iam::000000000000:role/ci --action sts:AssumeRole
+  hythe policy explain arn:aws:iam::000000000000:role/ci --action sts:AssumeRoleWithWebIdentity \\
+      --principal arn:aws:iam::000000000000:oidc-provider/token.actions.githubusercontent.com \\
+      --claim aud=hythe --claim sub=repo:octo/app:ref:refs/heads/main";
 
 pub(crate) const WHO_CAN_EXAMPLES: &str = "Examples:
   hythe policy who-can team-a/web
@@ -40,7 +45,7 @@ pub struct ExplainArgs {
     /// What for; several times for several
     #[arg(long = "action", value_name = "ACTION", default_values_t = ["ecr:BatchGetImage".to_owned()])]
     actions: Vec<String>,
-    /// Who: an ARN, or `*` for somebody without credentials; yourself by default
+    /// Who: an ARN, also of an identity provider, or `*` for somebody without credentials; yourself by default
     #[arg(long, value_name = "ARN")]
     principal: Option<String>,
     /// A value of a condition key; several times for several
@@ -49,6 +54,12 @@ pub struct ExplainArgs {
     /// A policy in place of those that the principal has, from a file or `-`; several times for several
     #[arg(long = "policy", value_name = "FILE")]
     policies: Vec<PathBuf>,
+    /// The policy of the session, which limits it further, from a file or `-`
+    #[arg(long, value_name = "FILE")]
+    session_policy: Option<PathBuf>,
+    /// A claim of the token, where the principal is an identity provider; several times for several
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = key_value)]
+    claims: Vec<(String, String)>,
     /// A repository policy in place of the stored one, from a file or `-`
     #[arg(long, value_name = "FILE")]
     repository_policy: Option<PathBuf>,
@@ -133,22 +144,28 @@ pub(crate) async fn explain(args: ExplainArgs, context: &Context) -> Result<(), 
         })?;
         client.repository(&name).await?.value.repository_arn
     };
-    let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (key, value) in args.context {
-        given.entry(key).or_default().push(value);
-    }
     let read = |path: PathBuf| DocumentArg::at(path).read();
     let policies = args.policies.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let request = SimulatePolicy {
         principal_arn: args.principal,
         actions: args.actions,
         resource_arns: vec![resource],
-        context: given,
+        context: values(args.context),
+        session_policy: args.session_policy.map(read).transpose()?,
+        claims: values(args.claims),
         policy_documents: Some(policies).filter(|policies| !policies.is_empty()),
         resource_policy: args.repository_policy.map(read).transpose()?,
     };
     let answer = client.simulate_policy(&request).await?;
     context.writer.answer(&answer, || table(&answer))
+}
+
+fn values(pairs: Vec<(String, String)>) -> BTreeMap<String, Vec<String>> {
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (key, value) in pairs {
+        values.entry(key).or_default().push(value);
+    }
+    values
 }
 
 /// A block for each decision: its reason names two ARNs, which no column of a terminal is wide enough for.
@@ -226,7 +243,7 @@ struct Validated {
 #[derive(Debug, Serialize)]
 struct Warning {
     pointer: String,
-    text: &'static str,
+    text: Cow<'static, str>,
 }
 
 /// Needs no server.
@@ -263,12 +280,25 @@ fn warning(finding: PolicyFinding) -> Warning {
         PolicyFinding::Public(pointer) => (pointer, "it allows something to everybody, also without logging in"),
         PolicyFinding::EverybodyMayDelete(pointer) => (pointer, "it lets everybody delete"),
         PolicyFinding::LocksOutCaller(pointer) => (pointer, "it denies you to change the policy again"),
+        PolicyFinding::MayLockOutCaller(pointer) => (
+            pointer,
+            "it denies you to change the policy again when its conditions hold",
+        ),
         PolicyFinding::TrustsWholeIssuer(pointer) => (
             pointer,
             "it lets in whoever has a token of the identity provider: add a condition on `sub` or another claim",
         ),
+        PolicyFinding::UnknownAction(unknown) => {
+            return Warning {
+                text: unknown.to_string().into(),
+                pointer: unknown.pointer,
+            };
+        }
     };
-    Warning { pointer, text }
+    Warning {
+        pointer,
+        text: text.into(),
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -6,7 +6,7 @@ use hythe_client::wire::{PutRegistryPolicy, PutRegistryPolicyStatement};
 
 use crate::confirm::Confirmation;
 use crate::context::Context;
-use crate::document::DocumentArg;
+use crate::document::{DocumentArg, warn};
 use crate::error::CliError;
 use crate::table::Table;
 
@@ -87,6 +87,7 @@ pub(crate) async fn run(command: RegistryPolicyCommand, context: &Context) -> Re
                 force,
             };
             let policy = context.client()?.put_registry_policy(&request, None).await?.value;
+            warn(context, &policy.warnings);
             let done = format!("set the policy of registry {}", policy.registry_id);
             context.writer.answer_text(&policy, &done)
         }
@@ -123,6 +124,7 @@ async fn run_statement(command: StatementCommand, context: &Context) -> Result<(
             };
             let client = context.client()?;
             let statement = client.put_registry_policy_statement(&sid, &request, None).await?.value;
+            warn(context, &statement.warnings);
             context
                 .writer
                 .answer_text(&statement, &format!("set {}", statement.sid))

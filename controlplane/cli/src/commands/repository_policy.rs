@@ -7,7 +7,7 @@ use hythe_model::RepositoryName;
 
 use crate::confirm::Confirmation;
 use crate::context::Context;
-use crate::document::DocumentArg;
+use crate::document::{DocumentArg, warn};
 use crate::error::CliError;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -63,6 +63,7 @@ pub(crate) async fn run(command: RepositoryPolicyCommand, context: &Context) -> 
                 .set_repository_policy(&name, &request, None)
                 .await?
                 .value;
+            warn(context, &policy.warnings);
             let done = format!("set the policy of {}", policy.repository_name);
             context.writer.answer_text(&policy, &done)
         }

@@ -13,6 +13,7 @@ use super::role_session;
 use super::user::change;
 use crate::confirm::Confirmation;
 use crate::context::Context;
+use crate::document::warn;
 use crate::error::{CliError, file};
 use crate::human;
 use crate::policy_name::{POLICY_HELP, policies, policy_name, tags};
@@ -160,7 +161,9 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<(), C
                 policies: args.policies,
                 resource_tags: args.resource_tags,
             };
-            show(context, &client.create_role(&request).await?.value)
+            let created = client.create_role(&request).await?.value;
+            warn(context, &created.warnings);
+            show(context, &created)
         }
         RoleCommand::Assume(args) => role_session::run(args, context).await,
         RoleCommand::List => {
@@ -182,7 +185,9 @@ pub(crate) async fn run(command: RoleCommand, context: &Context) -> Result<(), C
                 policies: None,
                 resource_tags: tags.or(no_tags),
             };
-            show(context, &client.update_role(&args.name, &request, None).await?.value)
+            let updated = client.update_role(&args.name, &request, None).await?.value;
+            warn(context, &updated.warnings);
+            show(context, &updated)
         }
         RoleCommand::SetPolicies { name, policies } => {
             let request = UpdateRole {

@@ -3,8 +3,8 @@
 
 use http::StatusCode;
 use hythe_access::{PolicyName, kinds};
-use hythe_operations::{NewPolicy, PolicyChange, PolicyDescription, PolicyScope};
-use hythe_wire::{CreatePolicy, InRegistry, ListPolicies, Policy, PolicyPage, UpdatePolicy, path};
+use hythe_operations::{NewPolicy, PolicyChange, PolicyDescription, PolicyGrammar, PolicyScope, UnknownAction};
+use hythe_wire::{CreatePolicy, InRegistry, ListPolicies, Policy, PolicyPage, PolicyWarning, UpdatePolicy, path};
 
 use super::repository::{tag_list, tags};
 use super::{Handled, created, json};
@@ -50,7 +50,8 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreatePolicy>) -> 
     };
     let policy = context.plane.create_policy(&granted, new).await?;
     let version = policy.version;
-    created(&path::policy(policy.name.as_str()), &shape(policy), version)
+    let answer = warned(policy);
+    created(&path::policy(&answer.policy_name), &answer, version)
 }
 
 pub(crate) async fn describe(context: Context) -> Handled {
@@ -73,7 +74,9 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdatePolicy>) -> 
         tags: resource_tags.map_err(|problem| problem.at("/resourceTags"))?,
     };
     let (name, version) = (context.path("policyName")?, context.if_match()?);
-    answer(context.plane.update_policy(&granted, &name, change, version).await?)
+    let policy = context.plane.update_policy(&granted, &name, change, version).await?;
+    let version = policy.version;
+    json(StatusCode::OK, &warned(policy), version)
 }
 
 pub(crate) async fn delete(context: Context) -> Handled {
@@ -91,6 +94,14 @@ fn answer(policy: PolicyDescription) -> Handled {
     json(StatusCode::OK, &shape(policy), version)
 }
 
+fn warned(policy: PolicyDescription) -> Policy {
+    let warnings = warnings(&policy.text, PolicyGrammar::Identity);
+    Policy {
+        warnings,
+        ..shape(policy)
+    }
+}
+
 fn shape(policy: PolicyDescription) -> Policy {
     Policy {
         policy_name: policy.name.to_string(),
@@ -102,5 +113,16 @@ fn shape(policy: PolicyDescription) -> Policy {
         resource_tags: tag_list(&policy.tags),
         created_at: policy.created_at,
         updated_at: policy.updated_at,
+        warnings: Vec::new(),
     }
+}
+
+/// What whoever sets a policy should know.
+pub(super) fn warnings(text: &str, grammar: PolicyGrammar) -> Vec<PolicyWarning> {
+    let unknown = hythe_operations::Policy::parse(text, grammar).map(|policy| policy.unknown_actions());
+    let warning = |unknown: UnknownAction| PolicyWarning {
+        message: unknown.to_string(),
+        pointer: unknown.pointer,
+    };
+    unknown.unwrap_or_default().into_iter().map(warning).collect()
 }

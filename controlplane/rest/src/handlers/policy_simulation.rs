@@ -5,8 +5,8 @@ use http::StatusCode;
 use hythe_access::{Action, Principal, kinds};
 use hythe_model::RepositoryArn;
 use hythe_operations::{
-    Effect, Evaluation, Outcome, OwnedStatement, Policy, PolicyGrammar, PolicyKind, SimulatedResource, Simulation,
-    simulated_principal,
+    Effect, Evaluation, Outcome, OwnedStatement, Policy, PolicyGrammar, PolicyKind, SimulatedRequester,
+    SimulatedResource, Simulation,
 };
 use hythe_wire::{
     InRegistry, ListRepositoryAccess, MAX_SIMULATED_DECISIONS, MAX_SIMULATED_POLICIES, PolicyDecision,
@@ -24,15 +24,17 @@ pub(crate) async fn simulate(context: Context, Json(body): Json<SimulatePolicy>)
     let account = context.account(registry_id);
     let simulation = simulation(&context.caller.principal, body)?;
     // A session is that of a role (IAM, `SimulatePrincipalPolicy`).
-    match &simulation.principal {
-        Principal::User(..) => context.concerns(simulation.principal.to_string()),
-        Principal::Role(session) => context.concerns(session.role_path().to_string()),
-        Principal::Anonymous | Principal::Root(_) => {}
+    match &simulation.requester {
+        SimulatedRequester::Provider(..) | SimulatedRequester::Principal(Principal::User(..)) => {
+            context.concerns(simulation.requester.to_string());
+        }
+        SimulatedRequester::Principal(Principal::Role(session)) => context.concerns(session.role_path().to_string()),
+        SimulatedRequester::Principal(Principal::Anonymous | Principal::Root(_)) => {}
     }
     let granted = context.authorize::<kinds::SimulatePrincipalPolicy>(account).await?;
     let evaluations = context.plane.simulate_policy(&granted, &simulation).await?;
     let answer = PolicySimulation {
-        principal_arn: simulation.principal.to_string(),
+        principal_arn: simulation.requester.to_string(),
         evaluations: evaluations.into_iter().map(evaluation).collect(),
     };
     json(StatusCode::OK, &answer, None)
@@ -66,13 +68,15 @@ pub(crate) async fn access(context: Context) -> Handled {
 }
 
 fn simulation(caller: &Principal, body: SimulatePolicy) -> Result<Simulation, Problem> {
-    let principal = match &body.principal_arn {
-        None => caller.clone(),
-        Some(arn) => simulated_principal(arn).ok_or_else(|| {
-            let reason = "it must be the ARN of a user, a role, a session of a role or an account's root, or `*`";
+    let requester = match &body.principal_arn {
+        None => SimulatedRequester::Principal(caller.clone()),
+        Some(arn) => SimulatedRequester::parse(arn).ok_or_else(|| {
+            let reason = "it must be the ARN of a user, a role, a session of a role, an account's root or an identity \
+                          provider, or `*`";
             Problem::invalid_member("/principalArn", reason)
         })?,
     };
+    let claims = claims(&requester, &body)?;
     let mut resource_arns = body.resource_arns;
     if resource_arns.is_empty() {
         resource_arns.push("*".to_owned());
@@ -86,13 +90,16 @@ fn simulation(caller: &Principal, body: SimulatePolicy) -> Result<Simulation, Pr
         let place = format!("/actions/{index}");
         name.parse().map_err(|error| Problem::invalid_member(&place, error))
     };
-    let context = body.context.into_iter();
+    let context = body.context.into_iter().chain(claims);
     let documents = body.policy_documents.as_deref().map(drafts).transpose()?;
+    let session = body
+        .session_policy
+        .map(|text| draft("/sessionPolicy", &text, PolicyGrammar::Identity));
     let repository = body
         .resource_policy
         .map(|text| draft("/resourcePolicy", &text, PolicyGrammar::Repository));
     Ok(Simulation {
-        principal,
+        requester,
         actions: body.actions.iter().enumerate().map(action).collect::<Result<_, _>>()?,
         resources: resource_arns
             .iter()
@@ -103,8 +110,33 @@ fn simulation(caller: &Principal, body: SimulatePolicy) -> Result<Simulation, Pr
             .map(|(key, values)| (key.to_ascii_lowercase(), values))
             .collect(),
         identity: documents,
+        session: session.transpose()?,
         repository: repository.transpose()?,
     })
+}
+
+/// The claims as condition keys. Only who has a token of an identity provider has any, and has nothing else yet.
+fn claims(requester: &SimulatedRequester, body: &SimulatePolicy) -> Result<Vec<(String, Vec<String>)>, Problem> {
+    let SimulatedRequester::Provider(_, name) = requester else {
+        if body.claims.is_empty() {
+            return Ok(Vec::new());
+        }
+        let reason = "claims are those of a token of an identity provider: give its ARN as the principal; to ask about a \
+                      session, give what it has kept as `<host and path>:<claim>` in `context`";
+        return Err(Problem::invalid_member("/claims", reason));
+    };
+    let policies = [
+        ("/policyDocuments", body.policy_documents.is_some()),
+        ("/sessionPolicy", body.session_policy.is_some()),
+    ];
+    if let Some((place, _)) = policies.into_iter().find(|(_, is_given)| *is_given) {
+        let reason = "whoever asks for a role with a token has no policies: name the role to ask about its sessions";
+        return Err(Problem::invalid_member(place, reason));
+    }
+    let claims = body.claims.iter();
+    Ok(claims
+        .map(|(claim, values)| (format!("{name}:{claim}"), values.clone()))
+        .collect())
 }
 
 fn drafts(texts: &[String]) -> Result<Vec<Policy>, Problem> {

@@ -4,12 +4,13 @@
 use http::StatusCode;
 use hythe_access::kinds;
 use hythe_model::AccountId;
-use hythe_operations::{PolicyDocument, PolicyStatement};
+use hythe_operations::{PolicyDocument, PolicyGrammar, PolicyStatement};
 use hythe_wire::{
     InRegistry, PutRegistryPolicy, PutRegistryPolicyStatement, RegistryPolicy, RegistryPolicyStatement,
     RegistryPolicyStatementList,
 };
 
+use super::policy::warnings;
 use super::{Handled, json};
 use crate::body::Json;
 use crate::context::Context;
@@ -32,7 +33,11 @@ pub(crate) async fn put(context: Context, Json(body): Json<PutRegistryPolicy>) -
         .put_registry_policy(&granted, &body.policy_text, body.force, context.if_match()?)
         .await?;
     let version = put.version;
-    json(StatusCode::OK, &shape(account, put), Some(version))
+    let answer = RegistryPolicy {
+        warnings: warnings(&put.text, PolicyGrammar::Registry),
+        ..shape(account, put)
+    };
+    json(StatusCode::OK, &answer, Some(version))
 }
 
 pub(crate) async fn delete(context: Context) -> Handled {
@@ -86,7 +91,17 @@ pub(crate) async fn put_statement(context: Context, Json(body): Json<PutRegistry
         .put_registry_policy_statement(&granted, sid, &body.statement, body.force, version)
         .await?;
     let version = put.version();
-    json(StatusCode::OK, &shape_statement(account, put), Some(version))
+    // Places are those in the statement, as it was sent.
+    let document = format!(r#"{{"Version":"2012-10-17","Statement":{}}}"#, put.text);
+    let mut warnings = warnings(&document, PolicyGrammar::Registry);
+    for warning in &mut warnings {
+        warning.pointer = warning.pointer.replacen("/Statement", "", 1);
+    }
+    let answer = RegistryPolicyStatement {
+        warnings,
+        ..shape_statement(account, put)
+    };
+    json(StatusCode::OK, &answer, Some(version))
 }
 
 pub(crate) async fn delete_statement(context: Context) -> Handled {
@@ -105,6 +120,7 @@ fn shape(account: AccountId, document: PolicyDocument) -> RegistryPolicy {
     RegistryPolicy {
         registry_id: account,
         policy_text: document.text,
+        warnings: Vec::new(),
     }
 }
 
@@ -113,5 +129,6 @@ fn shape_statement(account: AccountId, statement: PolicyStatement) -> RegistryPo
         registry_id: account,
         sid: statement.sid,
         statement: statement.text,
+        warnings: Vec::new(),
     }
 }

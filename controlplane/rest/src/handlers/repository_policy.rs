@@ -4,9 +4,10 @@
 use http::StatusCode;
 use hythe_access::kinds;
 use hythe_model::RepositoryPath;
-use hythe_operations::PolicyDocument;
+use hythe_operations::{PolicyDocument, PolicyGrammar};
 use hythe_wire::{InRegistry, RepositoryPolicy, SetRepositoryPolicy};
 
+use super::policy::warnings;
 use super::{Handled, json};
 use crate::body::Json;
 use crate::context::Context;
@@ -33,7 +34,11 @@ pub(crate) async fn set(context: Context, Json(body): Json<SetRepositoryPolicy>)
         .set_repository_policy(&granted, &body.policy_text, body.force, context.if_match()?)
         .await?;
     let version = set.version;
-    json(StatusCode::OK, &shape(repository, set), Some(version))
+    let answer = RepositoryPolicy {
+        warnings: warnings(&set.text, PolicyGrammar::Repository),
+        ..shape(repository, set)
+    };
+    json(StatusCode::OK, &answer, Some(version))
 }
 
 pub(crate) async fn delete(context: Context) -> Handled {
@@ -54,5 +59,6 @@ fn shape(repository: RepositoryPath, document: PolicyDocument) -> RepositoryPoli
         registry_id: repository.account,
         repository_name: repository.name,
         policy_text: document.text,
+        warnings: Vec::new(),
     }
 }

@@ -4,11 +4,12 @@
 use http::StatusCode;
 use hythe_access::{RoleName, RolePath, kinds};
 use hythe_operations::{
-    AttachmentChange, NewRole, PolicyRef, RoleRecord, RoleSettings, RoleUpdate, SessionSeconds, TagReplacement,
-    TrustPolicy,
+    AttachmentChange, NewRole, PolicyGrammar, PolicyRef, RoleRecord, RoleSettings, RoleUpdate, SessionSeconds,
+    TagReplacement, TrustPolicy,
 };
 use hythe_wire::{CreateRole, InRegistry, ListQuery, Role, RolePage, UpdateRole, path};
 
+use super::policy::warnings;
 use super::principal::{
     attaching, bounding, description, names, rebounding, replacing, resource_tags, tagging, untagging,
 };
@@ -67,7 +68,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateRole>) -> Ha
     };
     let role = context.plane.create_role(&granted, new).await?;
     let version = role.version;
-    created(&path::role(role.name.as_str()), &shape(role), Some(version))
+    created(&path::role(role.name.clone().as_str()), &warned(role), Some(version))
 }
 
 pub(crate) async fn describe(context: Context) -> Handled {
@@ -119,7 +120,11 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateRole>) -> Ha
             version: replaced.version,
         });
     }
-    answer(context.plane.update_role(&name, update, version).await?)
+    let sets_trust = update.trust_policy.is_some();
+    let role = context.plane.update_role(&name, update, version).await?;
+    let version = role.version;
+    let answer = if sets_trust { warned(role) } else { shape(role) };
+    json(StatusCode::OK, &answer, Some(version))
 }
 
 pub(crate) async fn delete(context: Context) -> Handled {
@@ -183,5 +188,14 @@ fn shape(role: RoleRecord) -> Role {
         policies: names(&role.policies),
         resource_tags: tag_list(&role.tags),
         created_at: role.created_at,
+        warnings: Vec::new(),
+    }
+}
+
+/// In answer to who sets the trust policy.
+fn warned(role: RoleRecord) -> Role {
+    Role {
+        warnings: warnings(&role.trust_policy, PolicyGrammar::Trust),
+        ..shape(role)
     }
 }

@@ -388,7 +388,9 @@ fn authors_are_told_what_they_may_not_want() {
             PolicyFinding::Public(_) => "public",
             PolicyFinding::EverybodyMayDelete(_) => "delete",
             PolicyFinding::LocksOutCaller(_) => "locked",
+            PolicyFinding::MayLockOutCaller(_) => "perhaps",
             PolicyFinding::TrustsWholeIssuer(_) => "issuer",
+            PolicyFinding::UnknownAction(_) => "unknown",
         };
         findings.iter().map(name).collect::<Vec<_>>().join(" ")
     };
@@ -439,6 +441,22 @@ fn authors_are_told_what_they_may_not_want() {
             "",
         ),
         (r#"{"Effect":"Deny","Principal":"*","Action":"ecr:Batch*"}"#, ""),
+        (
+            r#"{"Effect":"Deny","Principal":"*","Action":"ecr:*","Condition":{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}}}"#,
+            "perhaps",
+        ),
+        (
+            r#"{"Effect":"Deny","Principal":{"AWS":"222222222222"},"Action":"ecr:*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}"#,
+            "",
+        ),
+        (
+            r#"{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":["ecr:GetDownloadUrlForLayers","ecr:BatchGetImage","ecr:Pull*"]}"#,
+            "unknown unknown",
+        ),
+        (
+            r#"{"Effect":"Deny","Principal":{"AWS":"222222222222"},"NotAction":"ecr:BatchGetImages"}"#,
+            "unknown",
+        ),
     ];
     for (statement, want) in cases {
         assert_eq!(found(statement, PolicyGrammar::Repository), want, "{statement}");
@@ -517,5 +535,33 @@ proptest! {
             let pretty = Policy::parse_identity(&serde_json::to_string_pretty(&document).unwrap()).unwrap();
             prop_assert_eq!(&compact, &pretty);
         }
+    }
+}
+
+#[test]
+fn actions_that_there_are_not_are_told_with_their_places() {
+    let told = |statement: &str, grammar| {
+        let findings = policy(statement, grammar).unwrap().findings(None);
+        let text = |finding: &PolicyFinding| match finding {
+            PolicyFinding::UnknownAction(unknown) => format!("{}: {unknown}", unknown.pointer),
+            other => panic!("{other:?}"),
+        };
+        findings.iter().map(text).collect::<Vec<_>>()
+    };
+    let statement = r#"{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayers","s3:Nothing"],"Resource":"*"}"#;
+    assert_eq!(
+        told(statement, PolicyGrammar::Identity),
+        [
+            "/Statement/0/Action/1: there is no action `ecr:GetDownloadUrlForLayers`, so that nothing is said by it: is \
+          `ecr:GetDownloadUrlForLayer` meant?"
+        ]
+    );
+    let statement = r#"{"Effect":"Allow","Principal":{"AWS":"111111111111"},"Action":"sts:Become"}"#;
+    assert_eq!(
+        told(statement, PolicyGrammar::Trust),
+        ["/Statement/0/Action: there is no action `sts:Become`, so that nothing is said by it"]
+    );
+    for managed in ManagedPolicy::ALL {
+        assert_eq!(managed.policy().findings(None), [], "{managed:?}");
     }
 }
