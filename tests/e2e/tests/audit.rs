@@ -15,8 +15,9 @@ use e2e::client::find;
 use e2e::image::static_busybox;
 use e2e::leftovers::query;
 use e2e::postgres::psql;
-use e2e::process::{Finished, run, wait_until};
+use e2e::process::{Daemon, Finished, run, wait_until};
 use e2e::{DockerEngine, Ledger, RegistryClient, Server, http};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn hythe(server: &Server, arguments: &[&str]) -> Result<Finished> {
@@ -218,6 +219,102 @@ fn kill_9_leaves_neither_a_change_without_a_record_nor_a_record_without_a_change
         hythe(&server, &["audit", "verify"])?.ok()?;
     }
     Ok(())
+}
+
+/// Of pulls, a crash takes the records of at most the last second.
+#[test]
+fn kill_9_takes_no_record_of_a_pull_that_is_older_than_a_second() -> Result<()> {
+    const BOUND: Duration = Duration::from_secs(1);
+    let mut server = Server::start()?;
+    server.create_repository("web")?;
+    let registry = RegistryClient::new(&server);
+    let digest = registry.push_image("web", "v1", b"something")?;
+    let mut older = 0;
+    for life in 0..3 {
+        for _ in 0..10 {
+            registry.manifest("web", &digest)?.expect(200)?;
+            older += 1;
+        }
+        // The moment is the point here, not a wait for something.
+        sleep(BOUND);
+        for _ in 0..life {
+            registry.manifest("web", &digest)?.expect(200)?;
+        }
+        server.kill9()?;
+        server.restart()?;
+        let pulls = records(&server, &["--digest", &digest, "--event", "BatchGetImage"])?;
+        // Those of the last second may be there or not.
+        let recent = life * (life + 1) / 2;
+        ensure!(
+            (older..=older + recent).contains(&pulls.len()),
+            "{} of {older} pulls, and {recent} that may be lost",
+            pulls.len()
+        );
+        hythe(&server, &["audit", "verify"])?.ok()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_follows_the_log_is_told_each_record_once() -> Result<()> {
+    const LIMIT: Duration = Duration::from_mins(1);
+    let server = Server::start()?;
+    server.create_repository("web")?;
+    let registry = RegistryClient::new(&server);
+    let follow = |name: &str, arguments: &[&str]| {
+        let log = server.scratch().join(name);
+        let mut command = server.command(arguments)?;
+        Daemon::start(name, command.env("HOME", server.scratch()), &log)
+    };
+    let mut list = follow("list", &["audit", "list", "--follow", "--repository", "web"])?;
+    let mut export = follow("export", &["audit", "export", "--follow"])?;
+    // `list` begins where the log ends: from some push on it tells all.
+    let mut pushes = 0;
+    let mut digest = String::new();
+    list.wait_until("a push is told", LIMIT, || {
+        pushes += 1;
+        let text = format!("content {pushes}");
+        let pushed = registry.push_image("web", &format!("v{pushes}"), text.as_bytes());
+        digest = pushed.unwrap_or_default();
+        let until = std::time::Instant::now() + Duration::from_secs(2);
+        while std::time::Instant::now() < until && !server_log_has(&server, "list", "PutImage") {
+            sleep(Duration::from_millis(20));
+        }
+        server_log_has(&server, "list", "PutImage")
+    })?;
+    registry.manifest("web", &digest)?.expect(200)?;
+    list.wait_until("the pull is told", LIMIT, || {
+        server_log_has(&server, "list", "BatchGetImage")
+    })?;
+    let is_exported = || {
+        let text = std::fs::read_to_string(server.scratch().join("export")).unwrap_or_default();
+        text.lines()
+            .any(|line| line.contains("BatchGetImage") && line.contains(&digest))
+    };
+    export.wait_until("the pull is exported", LIMIT, is_exported)?;
+    for follower in [&mut list, &mut export] {
+        follower.signal(Signal::INT)?;
+        wait_until("it ends", LIMIT, || {
+            follower.exit_status().is_ok_and(|status| status.is_some())
+        })?;
+    }
+    // Every record from the first on, each once, in order: a file without gaps.
+    let file = server.scratch().join("export");
+    let text = std::fs::read_to_string(&file)?;
+    let whole: Vec<&str> = text.lines().filter(|line| line.starts_with('{')).collect();
+    let numbers = whole
+        .iter()
+        .map(|line| Ok(serde_json::from_str::<Value>(line)?["integrity"]["sequence"].as_u64()))
+        .collect::<Result<Vec<_>>>()?;
+    let want: Vec<_> = (1..=whole.len() as u64).map(Some).collect();
+    ensure!(numbers == want, "{numbers:?}");
+    std::fs::write(&file, format!("{}\n", whole.join("\n")))?;
+    hythe(&server, &["audit", "verify", "--file", &file.display().to_string()])?.ok()?;
+    Ok(())
+}
+
+fn server_log_has(server: &Server, name: &str, text: &str) -> bool {
+    std::fs::read_to_string(server.scratch().join(name)).is_ok_and(|log| log.contains(text))
 }
 
 #[test]

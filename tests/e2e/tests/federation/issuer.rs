@@ -16,6 +16,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -43,7 +44,15 @@ pub struct Issuer {
     state: Arc<Mutex<State>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    authority: Option<String>,
 }
+
+/// A connection of a client: plain or TLS.
+trait Connection: Read + Write {}
+
+impl<T: Read + Write> Connection for T {}
+
+type Accept = Box<dyn Fn(TcpStream) -> Result<Box<dyn Connection>> + Send>;
 
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
@@ -61,8 +70,36 @@ pub fn now() -> i64 {
 impl Issuer {
     /// Starts an issuer with an RSA key `rsa-1`.
     pub fn start() -> Result<Self> {
+        Self::serve("http", None, Box::new(|stream| Ok(Box::new(stream))))
+    }
+
+    /// As [`Issuer::start`], over TLS with a certificate of an authority of its own.
+    pub fn start_tls() -> Result<Self> {
+        let mut authority = rcgen::CertificateParams::new(Vec::new())?;
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_key = rcgen::KeyPair::generate()?;
+        let pem = authority.self_signed(&authority_key)?.pem();
+        let authority = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate()?;
+        let own = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![own.der().clone()], key.into())?;
+        let config = Arc::new(config);
+        let accept = move |stream: TcpStream| -> Result<Box<dyn Connection>> {
+            Ok(Box::new(StreamOwned::new(
+                ServerConnection::new(Arc::clone(&config))?,
+                stream,
+            )))
+        };
+        Self::serve("https", Some(pem), Box::new(accept))
+    }
+
+    fn serve(scheme: &str, authority: Option<String>, accept: Accept) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = Arc::new(Mutex::new(State::default()));
         let is_over = Arc::new(AtomicBool::new(false));
         let thread = {
@@ -75,6 +112,10 @@ impl Issuer {
                     // A client that goes away is its own business.
                     let _ = stream
                         .map_err(Into::into)
+                        .and_then(|stream| {
+                            stream.set_read_timeout(Some(PATIENCE))?;
+                            accept(stream)
+                        })
                         .and_then(|stream| serve(stream, &url, &state));
                 }
             })
@@ -84,6 +125,7 @@ impl Issuer {
             state,
             is_over,
             thread: Some(thread),
+            authority,
         };
         issuer.add_rsa("rsa-1")?;
         Ok(issuer)
@@ -93,9 +135,14 @@ impl Issuer {
         &self.url
     }
 
+    /// The authority of its certificate, in PEM.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
     /// The name of the provider that stands for it.
     pub fn name(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").map_or("", |(_, name)| name)
     }
 
     pub fn add_rsa(&self, kid: &str) -> Result<()> {
@@ -195,9 +242,8 @@ fn sign(state: &State, kid: &str, claims: &Value) -> Result<String> {
 }
 
 /// Answers one request.
-fn serve(mut stream: TcpStream, url: &str, state: &Mutex<State>) -> Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+fn serve(stream: impl Connection, url: &str, state: &Mutex<State>) -> Result<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let target = line.split(' ').nth(1).context("no target")?.to_owned();
@@ -223,10 +269,11 @@ fn serve(mut stream: TcpStream, url: &str, state: &Mutex<State>) -> Result<()> {
     let location = location.map(|to| format!("Location: {to}\r\n")).unwrap_or_default();
     let answer = answer.to_string();
     write!(
-        stream,
+        reader.get_mut(),
         "HTTP/1.1 {status} X\r\n{location}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
         answer.len()
     )?;
+    reader.get_mut().flush()?;
     Ok(())
 }
 

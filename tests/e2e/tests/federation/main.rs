@@ -363,6 +363,90 @@ fn kubernetes_service_accounts_log_in_as_the_example_says() -> Result<()> {
     works(&kubernetes())
 }
 
+/// The documents of an issuer are fetched over TLS, with the authority that its certificate is of; and a job names role and token
+/// in the command.
+#[test]
+fn keys_are_fetched_from_an_issuer_with_a_certificate_of_its_own_authority() -> Result<()> {
+    let (server, issuer) = (Server::start()?, Issuer::start_tls()?);
+    ensure!(issuer.url().starts_with("https://"));
+    let arn = "arn:aws:iam::000000000000:role/ci";
+    let provider = format!("arn:aws:iam::000000000000:oidc-provider/{}", issuer.name());
+    let statement = json!({
+        "Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity", "Principal": { "Federated": provider },
+        "Condition": { "StringEquals": { format!("{}:sub", issuer.name()): "builder" } },
+    });
+    let trust = json!({ "Version": "2012-10-17", "Statement": statement }).to_string();
+    let role = json!({ "roleName": "ci", "assumeRolePolicyDocument": trust, "policies": ["ReadOnly"] });
+    server.api("POST", "/api/v1/roles", Some(&role))?.expect(201)?;
+    let hythe = |arguments: &[&str]| run(&mut server.command(arguments)?);
+    // Without the authority, nothing is believed.
+    hythe(&["identity-provider", "create", issuer.url(), "--client-id", "hythe"])?.ok()?;
+
+    let job = Job::new(&server, "ci")?;
+    job.bring(&issuer.token("rsa-1", &json!({ "sub": "builder", "aud": "hythe" }))?)?;
+    let token = job.path("token").display().to_string();
+    let login = || {
+        let named = [
+            "--role-arn",
+            arn,
+            "--web-identity-token-file",
+            &token,
+            "--role-session-name",
+            "run-2",
+        ];
+        let mut command = job.command(&job.program);
+        for name in [
+            "HYTHE_ROLE_ARN",
+            "HYTHE_ROLE_SESSION_NAME",
+            "HYTHE_WEB_IDENTITY_TOKEN_FILE",
+        ] {
+            command.env_remove(name);
+        }
+        run(command.args(["login", "--print-password"]).args(named))
+    };
+    let refused = login()?.refused()?;
+    ensure!(
+        refused.stderr.contains("Couldn't retrieve verification key"),
+        "{}",
+        refused.both()
+    );
+
+    let file = server.scratch().join("issuer.pem");
+    fs::write(&file, issuer.authority().context("an authority")?)?;
+    let file = file.display().to_string();
+    hythe(&["identity-provider", "update", issuer.url(), "--issuer-ca-file", &file])?.ok()?;
+    let mut password = String::new();
+    // For a few seconds the server does not ask again where it has failed.
+    wait_until("the keys are fetched", LIMIT, || {
+        let finished = login().and_then(Finished::ok);
+        finished.is_ok_and(|finished| {
+            password = finished.stdout.trim().to_owned();
+            true
+        })
+    })?;
+    let basic = http::basic("AWS", &password);
+    let who = http::request(
+        server.credentials().control_address(),
+        "GET",
+        "/api/v1/caller-identity",
+        &[("Authorization", &basic)],
+        &[],
+    )?;
+    let who = who.expect(200)?.json()?;
+    ensure!(who["arn"] == "arn:aws:sts::000000000000:assumed-role/ci/run-2", "{who}");
+
+    // An authority that the certificate is not of.
+    let other = Issuer::start_tls()?;
+    let file = server.scratch().join("other.pem");
+    fs::write(&file, other.authority().context("an authority")?)?;
+    let file = file.display().to_string();
+    hythe(&["identity-provider", "update", issuer.url(), "--issuer-ca-file", &file])?.ok()?;
+    issuer.add_rsa("rsa-2")?;
+    job.bring(&issuer.token("rsa-2", &json!({ "sub": "builder", "aud": "hythe" }))?)?;
+    login()?.refused()?;
+    Ok(())
+}
+
 /// A server with the role of an example, a repository `web` that the role may push to, and a job with a good token.
 fn with_job(example: &Example, options: ServerOptions) -> Result<(Server, Issuer, Job)> {
     let (server, issuer) = (Server::start_with(options)?, Issuer::start()?);
