@@ -274,8 +274,8 @@ fn who_follows_the_log_is_told_each_record_once() -> Result<()> {
     list.wait_until("a push is told", LIMIT, || {
         pushes += 1;
         let text = format!("content {pushes}");
-        let pushed = registry.push_image("web", &format!("v{pushes}"), text.as_bytes());
-        digest = pushed.unwrap_or_default();
+        let answer = registry.push_image("web", &format!("v{pushes}"), text.as_bytes());
+        digest = answer.unwrap_or_default();
         let until = std::time::Instant::now() + Duration::from_secs(2);
         while std::time::Instant::now() < until && !server_log_has(&server, "list", "PutImage") {
             sleep(Duration::from_millis(20));
