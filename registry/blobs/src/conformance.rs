@@ -45,6 +45,7 @@ pub async fn all(store: &dyn BlobStore) {
     placed_blobs_are_found_wherever_they_are(store).await;
     two_uploads_of_one_content_both_commit(store).await;
     an_upload_has_one_writer(store).await;
+    what_is_being_written_can_be_read(store).await;
     a_dropped_append_gives_the_upload_free(store).await;
     large_bodies_arrive_whole(store).await;
     broken_bodies_keep_what_arrived(store).await;
@@ -74,6 +75,37 @@ pub async fn placed_blobs_are_found_wherever_they_are(store: &dyn BlobStore) {
     for class in [StorageClass::Archive, StorageClass::Standard] {
         assert_eq!(store.place(&digest, class).await.unwrap(), None);
     }
+}
+
+/// Who reads behind a writer gets what is written, in order and nothing else, and is told when nobody writes.
+pub async fn what_is_being_written_can_be_read(store: &dyn BlobStore) {
+    let content = content(5 * MIB + 77);
+    let upload = UploadId::generate();
+    assert_eq!(store.read_pending(upload, 0).await.unwrap(), None);
+    let (sender, receiver) = futures::channel::mpsc::channel::<io::Result<Bytes>>(0);
+    let writing = store.append(upload, start(Sha256), Box::pin(receiver), NO_LIMIT);
+    let reading = async {
+        let mut sender = sender;
+        let mut seen = Vec::new();
+        for part in content.chunks(MIB / 2) {
+            let part = Ok(Bytes::copy_from_slice(part));
+            futures::SinkExt::send(&mut sender, part).await.unwrap();
+            while let Some(bytes) = store.read_pending(upload, seen.len() as u64).await.unwrap() {
+                assert!(bytes.len() <= crate::MAX_PENDING_BYTES);
+                seen.extend_from_slice(&bytes);
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            assert!(content.starts_with(&seen), "{} bytes", seen.len());
+        }
+        // At most what waits to be written is missing.
+        assert!(seen.len() >= 3 * MIB, "{} bytes", seen.len());
+    };
+    let (appended, ()) = futures::join!(writing, reading);
+    assert!(appended.failure.is_none(), "{appended:?}");
+    assert_eq!(store.read_pending(upload, 0).await.unwrap(), None);
+    store.abandon(upload).await.unwrap();
 }
 
 /// What was committed can be read, of any size and with either algorithm.

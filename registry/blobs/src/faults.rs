@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use hythe_model::{Digest, StorageClass, UploadId};
 use rustix::io::Errno;
@@ -230,6 +231,10 @@ impl BlobStore for FaultyBlobStore {
             failure: Some(append_error(error)),
             ..appended
         }
+    }
+
+    async fn read_pending(&self, upload: UploadId, from: u64) -> Result<Option<Bytes>, BlobError> {
+        self.inner.read_pending(upload, from).await
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {

@@ -21,20 +21,23 @@ mod sys;
 mod tests;
 mod uploads;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use hythe_model::{Digest, StorageClass, UploadId, fail_point};
 use tokio::sync::Semaphore;
 
-use crate::{AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Progress};
+use crate::{
+    AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, MAX_PENDING_BYTES, Progress,
+};
 use append::{Means, Writer};
 use archive::Moves;
 #[cfg(any(test, feature = "test-support"))]
@@ -223,6 +226,28 @@ impl BlobStore for FsBlobStore {
                 .vouch(upload, received.appended.progress.hasher.clone(), file);
         }
         received.appended
+    }
+
+    async fn read_pending(&self, upload: UploadId, from: u64) -> Result<Option<Bytes>, BlobError> {
+        let Some(written) = self.inner.uploads.written(upload) else {
+            return Ok(None);
+        };
+        let wanted = usize::try_from(written.saturating_sub(from)).unwrap_or(MAX_PENDING_BYTES);
+        if wanted == 0 {
+            return Ok(Some(Bytes::new()));
+        }
+        let read = move |inner: &Inner| {
+            let file = match File::open(inner.layout.upload(upload)) {
+                Ok(file) => file,
+                // It has become a blob, or was given up.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let mut bytes = vec![0; wanted.min(MAX_PENDING_BYTES)];
+            file.read_exact_at(&mut bytes, header::HEADER_BYTES + from)?;
+            Ok(Some(bytes.into()))
+        };
+        Ok(self.blocking(read).await??)
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {

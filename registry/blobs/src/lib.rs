@@ -25,6 +25,7 @@ pub use fs::{CHUNK_BYTES, FilePart, FsBlobStore, file_part};
 pub use hash::{HashStateError, Hasher};
 pub use inventory::{BlobIdentity, BlobInventory, StoredBlob};
 pub use store::{
-    AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, Progress, delete_blob,
+    AppendError, Appended, BlobError, BlobStore, ByteStream, CommitError, DeletionLock, MAX_PENDING_BYTES, Progress,
+    delete_blob,
 };
 pub use verify::{DamageListener, DamagedBlob, VerifyingBlobStore};

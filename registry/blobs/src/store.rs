@@ -15,6 +15,9 @@ use hythe_model::{Digest, StorageClass, UploadId};
 
 use crate::Hasher;
 
+/// The most bytes that [`BlobStore::read_pending`] answers.
+pub const MAX_PENDING_BYTES: usize = 256 * 1024;
+
 /// A body, chunk by chunk.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -135,6 +138,13 @@ pub trait BlobStore: Debug + Send + Sync {
     /// Appends a body to an upload that has come as far as `from`; the first append creates it. Whatever the
     /// store holds behind `from` is overwritten. At most `max_bytes` in all.
     async fn append(&self, upload: UploadId, from: Progress, body: ByteStream, max_bytes: u64) -> Appended;
+
+    /// Bytes behind `from` of an upload that a request of this process is writing now, as many as are there and at most
+    /// [`MAX_PENDING_BYTES`]; nobody has checked them yet. Nothing if they are still to come; `None` if nobody writes, or
+    /// the store cannot tell.
+    async fn read_pending(&self, _upload: UploadId, _from: u64) -> Result<Option<Bytes>, BlobError> {
+        Ok(None)
+    }
 
     /// Publishes the first `progress.bytes` bytes of the upload as `expected`, atomically and durably, if
     /// they hash to it, and forgets the upload. A blob that is there already stays as it is. If an earlier call

@@ -330,6 +330,10 @@ impl BlobStore for VerifyingBlobStore {
         self.inner.append(upload, from, body, max_bytes).await
     }
 
+    async fn read_pending(&self, upload: UploadId, from: u64) -> Result<Option<Bytes>, BlobError> {
+        self.inner.read_pending(upload, from).await
+    }
+
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
         // A store keeps a blob that is there. Bytes that are known to be right take the place of damaged ones.
         let is_right = progress.hasher.algorithm() == expected.algorithm() && progress.hasher.finish() == *expected;

@@ -12,6 +12,8 @@ use anyhow::Result;
 
 /// The most headers of a request.
 const MAX_HEADERS: usize = 100;
+/// How often a reply that is held looks whether it may go on.
+const HOLD_POLL: Duration = Duration::from_millis(5);
 
 /// A request, as far as it matters.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Reply {
     pub per_byte: Duration,
     /// How long the head takes.
     pub before: Duration,
+    /// After so many bytes of the body it waits until this is true.
+    pub held: Option<(usize, Arc<AtomicBool>)>,
 }
 
 impl Reply {
@@ -182,7 +186,18 @@ fn send(mut stream: TcpStream, request: &Asked, reply: &Reply, is_over: &AtomicB
         return Ok(());
     }
     if reply.per_byte.is_zero() {
-        stream.write_all(&reply.body)?;
+        let at = reply.held.as_ref().map_or(0, |(at, _)| (*at).min(reply.body.len()));
+        let (first, rest) = reply.body.split_at(at);
+        stream.write_all(first)?;
+        while let Some((_, may_go_on)) = &reply.held
+            && !may_go_on.load(Ordering::Relaxed)
+        {
+            if is_over.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            std::thread::sleep(HOLD_POLL);
+        }
+        stream.write_all(rest)?;
     } else {
         for byte in &reply.body {
             if is_over.load(Ordering::Relaxed) {

@@ -4,17 +4,20 @@
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::image::ImageRecipe;
 use e2e::process::{run, wait_until};
-use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, manifest};
+use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, digest_text, manifest};
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
 use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions, client, http};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const RULES: &str = "/api/v1/pull-through-cache-rules";
 const IMPORT_LIMIT: Duration = Duration::from_secs(40);
@@ -260,6 +263,69 @@ fn a_hundred_cold_pulls_ask_once_for_each_blob() -> Result<()> {
     imported(&server, "up/a/b", "v1")?;
     ensure!(upstream.count("/blobs/") == 2, "{:?}", upstream.asked());
     ensure!(upstream.count("GET /v2/a/b/manifests/") == 1, "{:?}", upstream.asked());
+    Ok(())
+}
+
+/// Counts what it is given, and hashes it.
+struct Counted(Arc<AtomicUsize>, Sha256);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.update(bytes);
+        self.0.fetch_add(bytes.len(), Ordering::SeqCst);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_comes_late_reads_what_has_come_while_the_rest_is_on_its_way() -> Result<()> {
+    let layer: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (shelf, name) = (Shelf::of("a/b", "v1", &layer), digest(&layer));
+    let may_go_on = Arc::new(AtomicBool::new(false));
+    let (wanted, gate) = (name.clone(), Arc::clone(&may_go_on));
+    let upstream = ScriptedUpstream::start(move |asked| Reply {
+        held: asked.target.ends_with(&wanted).then(|| (9_000_000, Arc::clone(&gate))),
+        ..shelf.reply(asked)
+    })?;
+    let server = cache(&[])?;
+    rule(&server, "up", &upstream.url(), json!({}))?;
+    RegistryClient::new(&server).manifest("up/a/b", "v1")?.expect(200)?;
+    let key = server.credentials();
+    let authorization = http::basic(&key.access_key_id, &key.secret_access_key);
+    let target = format!("/v2/up/a/b/blobs/{name}");
+    let pull = || {
+        let (address, authorization, target) = (server.registry().to_owned(), authorization.clone(), target.clone());
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let thread = std::thread::spawn(move || -> Result<String> {
+            let mut connection = http::Connection::open(&address)?;
+            connection.send_head("GET", &target, &[("Authorization", &authorization)])?;
+            let mut sink = Counted(counted, Sha256::new());
+            connection.receive_to(false, &mut sink)?.expect(200)?;
+            Ok(digest_text(&sink.1.finalize()))
+        });
+        (count, thread)
+    };
+    let (first_count, first) = pull();
+    wait_until("the first client has what has come", IMPORT_LIMIT, || {
+        first_count.load(Ordering::SeqCst) > 7_000_000
+    })?;
+    let (late_count, late) = pull();
+    // All but what may still wait to be written, and far more than is kept in memory.
+    wait_until("the late client has what is written", IMPORT_LIMIT, || {
+        late_count.load(Ordering::SeqCst) > 5_000_000
+    })?;
+    ensure!(!may_go_on.load(Ordering::SeqCst) && late_count.load(Ordering::SeqCst) < layer.len());
+    may_go_on.store(true, Ordering::SeqCst);
+    for pulled in [first, late] {
+        let got = pulled.join().map_err(|_| anyhow::anyhow!("a pull panicked"))??;
+        ensure!(got == name, "{got} came through");
+    }
+    ensure!(upstream.count(&name) == 1, "{:?}", upstream.asked());
     Ok(())
 }
 

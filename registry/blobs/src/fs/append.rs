@@ -117,6 +117,7 @@ impl Writer {
         if length > end {
             file.set_len(end)?;
         }
+        claim.note_written(from.bytes);
         fail_point("blob.append.opened");
         Ok(Self {
             means,
@@ -172,6 +173,7 @@ impl Writer {
             self.written_back = end;
         }
         self.progress.bytes = end;
+        self.claim.note_written(end);
         Ok(())
     }
 

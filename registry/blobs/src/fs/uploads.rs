@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What this process knows of uploads: who writes to one now, and which hashes it can vouch for.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hythe_model::UploadId;
@@ -21,7 +23,8 @@ pub(super) struct Uploads {
 
 #[derive(Debug, Default)]
 struct State {
-    claimed: HashSet<UploadId>,
+    /// With how many bytes are in the file.
+    claimed: HashMap<UploadId, Arc<AtomicU64>>,
     /// The hash over exactly the bytes that the file holds up to [`Hasher::bytes`], all of them written by
     /// this process. Without it a hash is only somebody's word: after a power cut the file may have lost
     /// bytes that the caller remembers, and a request that lost a race may have overwritten them.
@@ -44,21 +47,34 @@ struct Vouched {
 pub(super) struct Claim {
     uploads: Arc<Uploads>,
     upload: UploadId,
+    written: Arc<AtomicU64>,
 }
 
 impl Uploads {
     /// Claims an upload; `None` while somebody else does.
     pub(super) fn claim(self: &Arc<Self>, upload: UploadId) -> Option<Claim> {
-        let is_free = self.lock().claimed.insert(upload);
-        is_free.then(|| Claim {
+        let mut state = self.lock();
+        let Entry::Vacant(free) = state.claimed.entry(upload) else {
+            return None;
+        };
+        let written = Arc::clone(free.insert(Arc::default()));
+        drop(state);
+        Some(Claim {
             uploads: Arc::clone(self),
             upload,
+            written,
         })
+    }
+
+    /// How many bytes are in the file of an upload that somebody has now.
+    pub(super) fn written(&self, upload: UploadId) -> Option<u64> {
+        let state = self.lock();
+        Some(state.claimed.get(&upload)?.load(Ordering::Acquire))
     }
 
     /// Whether somebody has the upload now.
     pub(super) fn is_claimed(&self, upload: UploadId) -> bool {
-        self.lock().claimed.contains(&upload)
+        self.lock().claimed.contains_key(&upload)
     }
 
     /// The file of the upload, if its bytes are known to hash to this progress.
@@ -92,6 +108,13 @@ impl Uploads {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    /// Lets others read the file up to there.
+    pub(super) fn note_written(&self, bytes: u64) {
+        self.written.store(bytes, Ordering::Release);
     }
 }
 

@@ -3,18 +3,18 @@
 //!
 //! A task of its own fetches, hashes and stores; clients read beside it what came last from a window in memory. The fetch
 //! waits a little for the foremost of them: what it has read from memory need not be read back from the disk. Who is too
-//! slow for that, or came too late, waits until the blob is stored and goes on from there, so that nobody slows the fetch
-//! for long or makes it keep more. The last chunk is given out when the blob is stored.
+//! slow for that, or came too late, reads what is written so far, so that nobody slows the fetch for long or makes it keep
+//! more. The last chunk is given out when the blob is stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use hythe_blobs::ByteStream;
-use hythe_model::{Digest, RepositoryPath};
+use hythe_model::{Digest, RepositoryPath, UploadId};
 use hythe_upstream::UpstreamError;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -29,7 +29,7 @@ const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 /// How much of the window the foremost reader may have before it until the fetch waits for it, in bytes.
 const AHEAD_BYTES: u64 = 1024 * 1024;
 /// The fetch waits for readers no longer in all than it takes to receive what it has received at this rate, in bytes per
-/// second: readers that are slower go on from where the blob is stored.
+/// second: readers that are slower read from the disk.
 const PACED_BYTES_PER_SECOND: u64 = 200 * 1024 * 1024;
 /// How often a connection that broke is made anew, to go on where it broke.
 const MAX_RESUMES: u32 = 3;
@@ -51,6 +51,8 @@ pub(crate) struct Fetch {
     changes: watch::Sender<u64>,
     /// Told when the foremost reader goes on.
     taken: Notify,
+    /// As what the bytes are in the blob store until they are a blob.
+    session: OnceLock<UploadId>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +97,8 @@ impl From<Failure> for CacheError {
 enum Step {
     Chunk(Bytes),
     Wait,
+    /// What has left the window begins at this offset at most.
+    Behind(u64),
     End,
     FromStore,
     Fail(Failure),
@@ -118,6 +122,7 @@ impl Fetches {
                 state: Mutex::default(),
                 changes: watch::Sender::new(0),
                 taken: Notify::new(),
+                session: OnceLock::new(),
             }))),
         };
         drop(fetches);
@@ -246,7 +251,11 @@ impl Fetch {
         match index.and_then(|index| state.window.get(index).map(|(_, chunk)| (index, chunk))) {
             Some((index, chunk)) if is_done || index + 1 < state.window.len() => Step::Chunk(chunk.clone()),
             None if is_done => Step::FromStore,
-            Some(_) | None => Step::Wait,
+            None => match state.window.iter().find(|(offset, _)| *offset > at) {
+                Some((offset, _)) => Step::Behind(*offset),
+                None => Step::Wait,
+            },
+            Some(_) => Step::Wait,
         }
     }
 }
@@ -302,12 +311,35 @@ impl Reader {
                 Step::FromStore => {
                     self.stored = Some(open(&self.registry, &self.repository, self.digest, self.at).await?);
                 }
+                Step::Behind(end) => {
+                    if let Some(bytes) = self.pending(end).await? {
+                        self.at += bytes.len() as u64;
+                        return Ok(Some(bytes));
+                    }
+                    // Not written yet, or just about to be a blob.
+                    let changed = self.changes.changed().await;
+                    changed.map_err(|_| io::Error::other("the fetch ended without a word"))?;
+                }
                 Step::Wait => {
                     let changed = self.changes.changed().await;
                     changed.map_err(|_| io::Error::other("the fetch ended without a word"))?;
                 }
             }
         }
+    }
+}
+
+impl Reader {
+    /// What is written of the bytes before `end`, if there is any. The last chunk is never before it.
+    async fn pending(&mut self, end: u64) -> io::Result<Option<Bytes>> {
+        let Some(session) = self.fetch.session.get() else {
+            return Ok(None);
+        };
+        let read = self.registry.blobs().read_pending(*session, self.at).await;
+        let bytes = read.map_err(io::Error::other)?.unwrap_or_default();
+        let most = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let bytes = bytes.slice(..bytes.len().min(most));
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
     }
 }
 
@@ -447,7 +479,15 @@ impl Work {
             let chunk = source.next().await?;
             Ok(chunk.map(|chunk| (chunk, source)))
         }));
-        let taken = take_whole(&self.registry, &self.repository, &self.digest, body, length).await;
+        let taken = take_whole(
+            &self.registry,
+            &self.repository,
+            &self.digest,
+            body,
+            length,
+            &self.fetch.session,
+        )
+        .await;
         let error = stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (taken, error) {
             (Ok(()), _) => Ok(()),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Starting an upload: a session, a mount, or the whole blob in one request.
 
+use std::sync::OnceLock;
+
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -130,17 +132,18 @@ async fn push_whole(
     body: ByteStream,
     length: Option<u64>,
 ) -> Result<(), UploadError> {
-    take_whole(registry, target.resource(), digest, body, length).await
+    take_whole(registry, target.resource(), digest, body, length, &OnceLock::new()).await
 }
 
 /// Takes a whole blob from a stream, for whoever is permitted to put blobs into the repository: a push in one request, and
-/// what comes from upstream.
+/// what comes from upstream. Bytes that go to the blob store are there as `session` until they are a blob.
 pub(crate) async fn take_whole(
     registry: &Registry,
     repository: &RepositoryPath,
     digest: &Digest,
     body: ByteStream,
     length: Option<u64>,
+    session: &OnceLock<UploadId>,
 ) -> Result<(), UploadError> {
     let _active = registry.metrics().upload();
     let max_bytes = registry.limits().max_blob_bytes;
@@ -167,6 +170,7 @@ pub(crate) async fn take_whole(
         Gathered::Spilling(body) => {
             let id = new_session(registry, repository, digest.algorithm()).await?;
             let _writer = registry.writers().claim(id)?;
+            let id = *session.get_or_init(|| id);
             let result = spill(registry, repository, id, digest, body).await;
             if result.is_err() {
                 give_up(registry, repository, id).await;
