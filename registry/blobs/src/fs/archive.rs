@@ -176,9 +176,11 @@ impl Inner {
             self.layout.blob_in(blob, class),
         );
         let dir = to.parent().unwrap_or(&to);
-        let is_there = !self.doubtful.contains(blob) && open_sound(&to, blob)?.is_some();
-        // Held from the new name to the end of the old one: nobody on another node takes the blob away in between, or
-        // moves it the other way.
+        let is_there = !self.doubtful.contains(blob)
+            && open_sound(&to, blob)?.is_some()
+            && !self.has_newer_bytes(&from, &to, class)?;
+        // Held from the new name to the end of the old one: nobody on another node takes the blob away in between, moves
+        // it the other way, or publishes bytes that would go with the old name.
         let mut deletion = None;
         if !is_there {
             let Some(source) = BlobFile::open(&from, blob)? else {
@@ -187,7 +189,7 @@ impl Inner {
             self.layout.prepare(dir, &*self.disk)?;
             fail_point("blob.place.prepared");
             match self.name(&source, blob, class, given_up)? {
-                Some(lock) => deletion = Some(lock),
+                Some(named) => deletion = Some(named),
                 None => return Ok(open_sound(&to, blob)?.map(|file| file.size())),
             }
             fail_point("blob.place.named");
@@ -201,9 +203,9 @@ impl Inner {
         self.doubtful.remove(blob);
         fail_point("blob.place.dir_synced");
 
-        let _deletion = match deletion {
-            Some(lock) => lock,
-            None => self.lock_deletion(blob)?,
+        let (_deletion, is_copied) = match deletion {
+            Some(Named { lock, is_copied }) => (lock, is_copied),
+            None => (self.lock_deletion(blob)?, false),
         };
         let _held = self.moves.hold(blob);
         let Some(placed) = BlobFile::open(&to, blob)? else {
@@ -215,7 +217,7 @@ impl Inner {
             }
             return Ok(None); // deleted in the meantime
         };
-        if self.end_name(&from, &to, class)? {
+        if self.end_name(&from, &to, class, is_copied)? {
             fail_point("blob.place.removed");
             self.open_blobs.remove(blob);
             self.disk.sync_dir(from.parent().unwrap_or(&from))?;
@@ -224,23 +226,33 @@ impl Inner {
         Ok(Some(placed.size()))
     }
 
-    /// Takes the old name of a blob away, if it has one. The caller holds the blob's lock.
-    fn end_name(&self, from: &Path, to: &Path, class: StorageClass) -> io::Result<bool> {
-        // A push puts its bytes into the first location: they are the ones to keep if those in the archive are others,
-        // since it may have been sent to replace damaged ones.
-        let newer = inventory::identity(from)?;
-        if class == StorageClass::Archive && newer.is_some() && newer != inventory::identity(to)? {
-            match self.disk.rename(from, to) {
+    /// Takes the old name of a blob away, if it has one. The caller holds the blob's locks. `is_copied`: the bytes under
+    /// the new name were hashed a moment ago, so that no others are better.
+    fn end_name(&self, from: &Path, to: &Path, class: StorageClass, is_copied: bool) -> io::Result<bool> {
+        if !is_copied && self.has_newer_bytes(from, to, class)? {
+            return match self.disk.rename(from, to) {
                 Ok(()) => {
                     self.disk.sync_dir(to.parent().unwrap_or(to))?;
-                    return Ok(true);
+                    Ok(true)
                 }
-                // A copy, whose bytes were hashed.
-                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
-                Err(error) => return Err(error),
-            }
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => Err(io::Error::new(
+                    io::ErrorKind::WouldBlock,
+                    "somebody pushed the blob meanwhile: its new bytes have to be copied",
+                )),
+                Err(error) => Err(error),
+            };
         }
         self.disk.remove(from)
+    }
+
+    /// Whether a blob that goes to the archive has other bytes in the first location than there. A push puts its own into
+    /// the first location: they are the ones to keep, since it may have been sent to replace damaged ones.
+    fn has_newer_bytes(&self, from: &Path, to: &Path, class: StorageClass) -> io::Result<bool> {
+        if class != StorageClass::Archive {
+            return Ok(false);
+        }
+        let newer = inventory::identity(from)?;
+        Ok(newer.is_some() && newer != inventory::identity(to)?)
     }
 
     /// Marks the archive as one that is in use. The store's own mark comes last: without it, nobody looks for the other.
@@ -275,7 +287,12 @@ impl Inner {
         Ok(())
     }
 
-    fn link(&self, from: &Path, to: &Path) -> io::Result<Linked> {
+    /// Gives a blob a further name. The caller holds its lock.
+    fn link(&self, blob: &Digest, class: StorageClass) -> io::Result<Linked> {
+        let (from, to) = (
+            &*self.layout.blob_in(blob, other(class)),
+            &*self.layout.blob_in(blob, class),
+        );
         // Nobody puts the bytes aside while they get a name.
         let _publishing = self.publishing.read().unwrap_or_else(PoisonError::into_inner);
         let mut linked = self.disk.link(from, to);
@@ -283,7 +300,12 @@ impl Inner {
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
         {
-            // Damaged, or not known to be on the disk.
+            // A push came meanwhile, and its bytes are the newer ones.
+            let is_pushed = class == StorageClass::Standard && inventory::identity(to)? != inventory::identity(from)?;
+            if is_pushed && open_sound(to, blob)?.is_some() {
+                return Ok(Linked::Done);
+            }
+            // Damaged, older, or not known to be on the disk.
             self.disk.remove(to)?;
             linked = self.disk.link(from, to);
         }
@@ -308,14 +330,14 @@ impl Inner {
         blob: &Digest,
         class: StorageClass,
         given_up: &AtomicBool,
-    ) -> io::Result<Option<File>> {
+    ) -> io::Result<Option<Named>> {
         let (from, to) = (
             self.layout.blob_in(blob, other(class)),
             self.layout.blob_in(blob, class),
         );
         let lock = self.lock_deletion(blob)?;
-        match self.link(&from, &to)? {
-            Linked::Done => return Ok(Some(lock)),
+        match self.link(blob, class)? {
+            Linked::Done => return Ok(Some(Named { lock, is_copied: false })),
             Linked::Gone => return Ok(None),
             Linked::OtherDisk => drop(lock), // a copy takes its time
         }
@@ -329,7 +351,7 @@ impl Inner {
                 return Ok(None);
             }
             self.disk.rename(&temporary, &to)?;
-            Ok(Some(lock))
+            Ok(Some(Named { lock, is_copied: true }))
         });
         if !matches!(renamed, Ok(Some(_))) {
             let _ = self.disk.remove(&temporary); // else the next start does it
@@ -370,6 +392,14 @@ impl Inner {
         fail_point("blob.place.synced");
         Ok(())
     }
+}
+
+/// A blob has its new name.
+struct Named {
+    /// The blob's lock.
+    lock: File,
+    /// Whether it is a copy, whose bytes were hashed.
+    is_copied: bool,
 }
 
 /// What came of giving a file a further name.

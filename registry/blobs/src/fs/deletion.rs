@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Deleting blobs, by one process at a time.
+//! Taking names of blobs away, by one process at a time, and never while somebody publishes.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -12,15 +12,36 @@ use hythe_model::{Digest, fail_point};
 
 use super::Inner;
 
-/// How long somebody waits who wants to delete a blob, at most.
+/// How long somebody waits for a blob's lock, at most.
 const MAX_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How often he tries.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
+/// How a blob is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// To take a name away.
+    Exclusive,
+    /// To give it a name: many at a time.
+    Shared,
+}
+
 impl Inner {
+    /// Keeps everybody else, on whatever node, from giving names to the blob and from taking them away.
+    ///
+    /// It comes before `publishing`, and both before the locks of `moves`.
+    pub(super) fn lock_deletion(&self, blob: &Digest) -> io::Result<File> {
+        self.lock(blob, Mode::Exclusive)
+    }
+
+    /// Keeps everybody, on whatever node, from taking names of the blob away.
+    pub(super) fn lock_publication(&self, blob: &Digest) -> io::Result<File> {
+        self.lock(blob, Mode::Shared)
+    }
+
     /// Locks the file for all blobs whose hash begins with the same byte. The lock is the kernel's (flock(2)): it ends
     /// when the file is closed, and so never before a call that its process is in the middle of.
-    pub(super) fn lock_deletion(&self, blob: &Digest) -> io::Result<File> {
+    fn lock(&self, blob: &Digest, mode: Mode) -> io::Result<File> {
         let hex = blob.hex();
         let path = self.layout.locks().join(hex.get(..2).unwrap_or_default());
         let open = || {
@@ -40,13 +61,17 @@ impl Inner {
         };
         let start = Instant::now();
         loop {
-            match file.try_lock() {
+            let locked = match mode {
+                Mode::Exclusive => file.try_lock(),
+                Mode::Shared => file.try_lock_shared(),
+            };
+            match locked {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(error),
                 Err(TryLockError::WouldBlock) if start.elapsed() > MAX_LOCK_WAIT => {
                     return Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "somebody else deletes blobs and does not end",
+                        "somebody else deletes or moves blobs and does not end",
                     ));
                 }
                 Err(TryLockError::WouldBlock) => sleep(LOCK_POLL),

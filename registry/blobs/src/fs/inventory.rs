@@ -159,7 +159,8 @@ impl Inner {
         if let Some(root) = dir.parent() {
             self.disk.sync_dir(root)?;
         }
-        // Whoever publishes the blob now waits, so that nothing else is moved than what was looked at.
+        // Whoever publishes the blob now waits, on whatever node, so that nothing else is moved than what was looked at.
+        let lock = self.lock_deletion(blob)?;
         let publishing = self.publishing.write().unwrap_or_else(PoisonError::into_inner);
         if identity(&source)?.as_ref() != Some(expected) {
             return Ok(false);
@@ -180,7 +181,7 @@ impl Inner {
         self.quarantined.insert(*blob);
         self.disk.rename(&source, &target)?;
         self.open_blobs.remove(blob);
-        drop(publishing);
+        drop((publishing, lock));
         fail_point("blob.quarantine.renamed");
         self.disk.sync_dir(&dir)?;
         if let Some(dir) = source.parent() {

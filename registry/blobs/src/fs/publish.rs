@@ -102,14 +102,16 @@ impl Inner {
             return Err(failed(error));
         }
         fail_point("blob.publish.synced");
+        // Who moves the blob, or puts it aside, compares two files and takes one away. That may be another node.
+        let lock = self.lock_publication(expected).map_err(failed)?;
+        fail_point("blob.publish.locked");
         let publishing = self.publishing.read().unwrap_or_else(PoisonError::into_inner);
-        // Who moves the blob to the archive keeps the newer bytes.
         let held = self.moves.hold(expected);
         self.disk.rename(&path, &target).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => CommitError::UploadUnknown, // abandoned in the meantime
             _ => failed(error),
         })?;
-        drop((held, publishing));
+        drop((held, publishing, lock));
         fail_point("blob.publish.renamed");
         if self.open_blobs.get(expected).is_some() {
             // Of a file that was damaged while it was open for readers.

@@ -23,10 +23,27 @@ struct WatchedDisk {
     root: PathBuf,
     diary: Mutex<Vec<String>>,
     fails_at: Mutex<Option<(usize, io::ErrorKind)>>,
+    before: Mutex<Option<Interruption>>,
+}
+
+/// What happens once, just before the first call that its text begins with.
+struct Interruption {
+    call: &'static str,
+    happens: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Interruption {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.call)
+    }
 }
 
 impl WatchedDisk {
     fn note(&self, what: &str, path: &Path) -> io::Result<()> {
+        let now = self.before.lock().unwrap().take_if(|planned| what.starts_with(planned.call));
+        if let Some(interruption) = now {
+            (interruption.happens)();
+        }
         let mut diary = self.diary.lock().unwrap();
         let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
         let shown: Vec<_> = name
@@ -200,9 +217,10 @@ async fn a_blob_is_durable_before_it_is_acknowledged() {
         format!("rename to {dir}/ID"),
         format!("sync {dir}"),
     ];
+    let first_publishing = [&publishing[..2], &["create locks".into()], &publishing[2..]].concat();
     let new_dir = [format!("create {dir}"), "sync blobs/sha256".into()];
     let content = ["write content".to_string()];
-    assert_eq!(watched.diary(), [content.as_slice(), &new_dir, &publishing].concat());
+    assert_eq!(watched.diary(), [content.as_slice(), &new_dir, &first_publishing].concat());
 
     // Again: what another request may have published a moment ago is made durable here as well.
     push(&watched.store, CONTENT).await;
@@ -210,7 +228,7 @@ async fn a_blob_is_durable_before_it_is_acknowledged() {
     assert_eq!(watched.diary(), [content.as_slice(), &again].concat());
 
     delete_blob(&watched.store, &digest(CONTENT)).await.unwrap();
-    let deleting = ["create locks".into(), format!("remove {dir}/ID"), format!("sync {dir}")];
+    let deleting = [format!("remove {dir}/ID"), format!("sync {dir}")];
     assert_eq!(watched.diary(), deleting);
 
     // The directory is known by now.
@@ -680,6 +698,104 @@ async fn what_a_push_repairs_takes_the_place_of_damaged_bytes_in_the_archive() {
     assert!(!store.inner.layout.blob(&digest).exists());
     let reopened = FsBlobStore::open(folder.path()).unwrap();
     assert_eq!(read_all(&reopened, &digest).await, content);
+}
+
+/// How long a push beside a move is waited for, which has to wait for the move. One that does not wait needs a
+/// fraction of it, so that a fault shows.
+const NOT_WAITING: Duration = Duration::from_millis(300);
+
+/// One node moves a blob with damaged bytes; just before one of its calls, another node pushes the blob again, with good bytes.
+async fn repaired_beside_a_move(class: StorageClass, call: &'static str) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(WatchedDisk {
+        root: folder.path().into(),
+        ..WatchedDisk::default()
+    });
+    let mover = FsBlobStore::open_on(folder.path(), None, Arc::clone(&disk) as Arc<dyn Disk>).unwrap();
+    let pusher = FsBlobStore::open(folder.path()).unwrap();
+    let content = vec![9; 100_000];
+    let digest = push_content(&mover, &content).await;
+    let other = match class {
+        StorageClass::Archive => StorageClass::Standard,
+        StorageClass::Standard => StorageClass::Archive,
+    };
+    mover.place(&digest, other).await.unwrap();
+    let damaged = mover.inner.layout.blob_in(&digest, other);
+    let file = OpenOptions::new().write(true).open(&damaged).unwrap();
+    file.write_all_at(b"damage", HEADER_BYTES).unwrap();
+    pusher.distrust(&digest);
+
+    let (sender, ended) = std::sync::mpsc::channel();
+    let (begun, begin) = std::sync::mpsc::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let bytes = content.clone();
+    let push = std::thread::spawn(move || {
+        begin.recv().unwrap();
+        runtime.block_on(push_content(&pusher, &bytes));
+        // Nobody may wait for it any more.
+        let _ = sender.send(());
+    });
+    *disk.before.lock().unwrap() = Some(Interruption {
+        call,
+        happens: Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = ended.recv_timeout(NOT_WAITING);
+        }),
+    });
+    match mover.place(&digest, class).await {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.0.kind(), io::ErrorKind::WouldBlock, "{error:?}"),
+    }
+    assert!(disk.before.lock().unwrap().is_none(), "there is no call `{call}`");
+    tokio::task::spawn_blocking(|| push.join().unwrap()).await.unwrap();
+    for place in [class, other, class] {
+        let placed = FsBlobStore::open(folder.path()).unwrap();
+        assert_eq!(read_all(&placed, &digest).await, content, "{class}, before `{call}`");
+        placed.place(&digest, place).await.unwrap();
+    }
+    let files = files(&folder.path().join("archive/blobs")).len() + files(&folder.path().join("blobs")).len();
+    assert_eq!(files, 1, "{class}, before `{call}`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_beside_a_move_on_another_node_keeps_its_bytes() {
+    for call in ["link", "sync", "remove"] {
+        for class in [StorageClass::Archive, StorageClass::Standard] {
+            repaired_beside_a_move(class, call).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_are_given_and_taken_under_the_lock_of_all_nodes() {
+    let watched = Watched::open();
+    let digest = push_content(&watched.store, &[3; 100_000]).await;
+    // (the call, what does it, whether others may publish meanwhile)
+    let cases: [(&'static str, Option<StorageClass>, bool); 4] = [
+        ("link", Some(StorageClass::Archive), false),
+        ("remove", Some(StorageClass::Standard), false),
+        ("remove", Some(StorageClass::Archive), false),
+        ("rename", None, true),
+    ];
+    for (call, class, is_shared) in cases {
+        let lock = watched.store.inner.layout.locks().join(&digest.hex()[..2]);
+        *watched.disk.before.lock().unwrap() = Some(Interruption {
+            call,
+            happens: Box::new(move || {
+                let file = std::fs::File::open(lock).unwrap();
+                assert!(file.try_lock().is_err(), "{call}");
+                assert_eq!(file.try_lock_shared().is_ok(), is_shared, "{call}");
+            }),
+        });
+        match class {
+            Some(class) => drop(watched.store.place(&digest, class).await.unwrap()),
+            None => {
+                watched.store.distrust(&digest);
+                push_content(&watched.store, &[3; 100_000]).await;
+            }
+        }
+        assert!(watched.disk.before.lock().unwrap().is_none(), "{call}");
+    }
 }
 
 async fn push_content(store: &FsBlobStore, content: &[u8]) -> Digest {
