@@ -172,9 +172,9 @@ pub use repository_delete::DeleteRepositoryError;
 pub use repository_policy::{ChangeRepositoryPolicyError, PolicyDocument};
 pub use role::{MAX_ROLES_PER_ACCOUNT, RoleChange, RoleRecord};
 pub use scrub::{
-    BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, MAX_KEPT_FINDINGS, MAX_SCRUBS, NewFinding, ReferenceFacts,
-    ReferenceKind, ScrubCounts, ScrubFinding, ScrubPage, ScrubPhase, ScrubProgress, ScrubRecord, ScrubStatus,
-    StartScrubError, TagFacts, TierFacts,
+    BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, MAX_KEPT_FINDINGS, MAX_SCRUBS, ManifestTable, NewFinding,
+    ReferenceFacts, ReferenceKind, ReplicaFacts, ScrubCounts, ScrubFinding, ScrubPage, ScrubPhase, ScrubProgress,
+    ScrubRecord, ScrubStatus, StartScrubError, TagFacts, TierFacts, UpstreamTagFacts,
 };
 pub use signing_key::SigningKeyRecord;
 pub use storage_class::{Activated, ActivatingImage, Transition};

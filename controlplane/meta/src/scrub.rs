@@ -11,6 +11,6 @@ pub use run::{
 };
 pub(crate) use walk::STATEMENTS;
 pub use walk::{
-    BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, ReferenceFacts, ReferenceKind, ScrubPage, TagFacts,
-    TierFacts,
+    BlobFacts, DigestFacts, ImageFacts, ImageKey, LinkFacts, ManifestTable, ReferenceFacts, ReferenceKind,
+    ReplicaFacts, ScrubPage, TagFacts, TierFacts, UpstreamTagFacts,
 };

@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hythe_blobs::{BlobInventory as _, BlobStore as _, FsBlobStore, Hasher, Progress};
-use hythe_catalog::{BlobCatalog as _, ImageCatalog as _, NewBlob, NewImage, UploadCatalog as _, UploadState};
+use hythe_catalog::{
+    BlobCatalog as _, ImageCatalog as _, ImageRecord, NewBlob, NewImage, UploadCatalog as _, UploadState,
+};
 use hythe_meta::{NewPolicies, NewRepository, ScrubFinding, ScrubRecord, ScrubStatus, Store, StoreConfig, Transition};
 use hythe_model::{
     AccountId, Algorithm, Clock, Digest, Encryption, Manifest, ManualClock, MediaType, RepositoryPath, ResourceTags,
@@ -39,6 +41,8 @@ on_each_engine!(
     damaged_files_are_put_aside_on_request_only_and_a_push_mends_them,
     a_sample_hashes_a_part_and_still_misses_no_missing_file,
     a_scrub_that_is_stopped_or_cancelled_ends_and_is_gone_on_with,
+    a_row_that_cannot_be_read_is_a_finding_and_does_not_hide_others,
+    what_came_from_other_registries_is_checked_too,
 );
 
 const LARGE: usize = 200_000;
@@ -521,4 +525,146 @@ async fn a_scrub_that_is_stopped_or_cancelled_ends_and_is_gone_on_with(database:
         .unwrap();
     assert!(!moved, "it is cancelled");
     assert_eq!(world.verifier.metrics().completed.load(Ordering::Relaxed), 0);
+}
+
+async fn a_row_that_cannot_be_read_is_a_finding_and_does_not_hide_others(database: &Database) {
+    // (what is wrong, the table that the finding names, whether it knows the repository, what else is found)
+    let cases: &[(&str, &str, bool, &[&str])] = &[
+        (
+            "UPDATE blob SET size = -1 WHERE content IS NOT NULL",
+            "`blob`",
+            false,
+            &[],
+        ),
+        (
+            "UPDATE blob SET digest = 'sha256:none' WHERE content IS NOT NULL",
+            "`blob`",
+            false,
+            &["LINK_BROKEN"],
+        ),
+        (
+            "UPDATE repository_blob SET digest = 'none' WHERE digest IN (SELECT digest FROM blob WHERE content IS NOT NULL)",
+            "`repository_blob`",
+            true,
+            &["BLOB_UNLINKED", "REFERENCE_BROKEN"],
+        ),
+        (
+            "UPDATE image SET digest = 'a\nb' WHERE digest IN (SELECT child_digest FROM image_child)",
+            "`image`",
+            true,
+            &["REFERENCE_BROKEN", "TAG_BROKEN"],
+        ),
+        (
+            "UPDATE image_child SET child_digest = 'none'",
+            "`image_child`",
+            true,
+            &[],
+        ),
+        (
+            "UPDATE image_blob SET blob_digest = 'x' || blob_digest",
+            "`image_blob`",
+            true,
+            &["LINK_UNUSED"],
+        ),
+        ("UPDATE tag SET digest = 'none' WHERE name = 'v1'", "`tag`", true, &[]),
+        (
+            "UPDATE tag_move SET to_digest = 'none' WHERE name = 'v1'",
+            "`tag`",
+            true,
+            &[],
+        ),
+    ];
+    let engine = engine_of(database);
+    for (sql, table, has_repository, others) in cases {
+        let database = Database::open(engine).await.unwrap();
+        let world = World::new(&database).await;
+        world.execute("DELETE FROM blob_review").await;
+        world.execute(sql).await;
+        // Of what comes after it.
+        world
+            .execute("UPDATE tag_move SET to_digest = NULL WHERE name = 'all'")
+            .await;
+        let (scrub, findings) = world.scrub(true).await;
+        assert_eq!(scrub.progress.phase, hythe_meta::ScrubPhase::Replicas, "{sql}");
+        let mut kinds: Vec<_> = findings.iter().map(|found| found.finding.kind.as_str()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let mut want = [others, &["ROW_UNREADABLE", "TAG_BROKEN"][..]].concat();
+        want.sort_unstable();
+        want.dedup();
+        assert_eq!(kinds, want, "{sql}: {findings:?}");
+        let is_it =
+            |found: &&ScrubFinding| found.finding.kind == "ROW_UNREADABLE" && found.finding.detail.contains(table);
+        let found = findings
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{sql}: {findings:?}"));
+        assert_eq!(found.finding.repository.is_some(), *has_repository, "{sql}: {found:?}");
+        drop(world);
+        database.finish().await;
+    }
+}
+
+/// Manifests and tags that came through the cache, and replicas.
+async fn what_came_from_other_registries_is_checked_too(database: &Database) {
+    let cases: &[(&str, &[&str])] = &[
+        ("", &[]),
+        // The client asked for its head only, or the image was deleted here: it is asked for again.
+        ("DELETE FROM upstream_manifest", &[]),
+        ("DELETE FROM replica", &[]),
+        (
+            "UPDATE upstream_manifest SET content = BYTES('{}')",
+            &["MANIFEST_DAMAGED"],
+        ),
+        (
+            "UPDATE upstream_manifest SET media_type = 'none'",
+            &["MANIFEST_DAMAGED"],
+        ),
+        ("UPDATE upstream_manifest SET digest = 'none'", &["ROW_UNREADABLE"]),
+        ("UPDATE upstream_tag SET digest = 'none'", &["ROW_UNREADABLE"]),
+        ("UPDATE upstream_tag SET tag = '-'", &["ROW_UNREADABLE"]),
+        ("UPDATE replica SET path = 'none'", &["ROW_UNREADABLE"]),
+        ("UPDATE replica SET repository_id = 'none'", &["REFERENCE_BROKEN"]),
+        ("UPDATE upstream_tag SET repository_id = 'none'", &["TAG_BROKEN"]),
+        (
+            "UPDATE upstream_manifest SET repository_id = 'none'",
+            &["REFERENCE_BROKEN"],
+        ),
+    ];
+    let engine = engine_of(database);
+    for (sql, want) in cases {
+        let database = Database::open(engine).await.unwrap();
+        let world = World::new(&database).await;
+        // An index whose images nobody has pulled.
+        let child = json!({ "mediaType": MediaType::OCI_MANIFEST, "digest": sha256(b"elsewhere"), "size": 1 });
+        let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [child] }).to_string();
+        let manifest = ImageRecord {
+            digest: sha256(index.as_bytes()),
+            media_type: MediaType::OCI_INDEX.parse().unwrap(),
+            bytes: Bytes::from(index.into_bytes()),
+        };
+        let tag = ("latest".parse().unwrap(), manifest.digest);
+        let kept = world
+            .store
+            .keep_upstream(&world.repository, Some(tag), Some(manifest), now(), now());
+        assert!(kept.await.unwrap());
+        world
+            .execute(&format!(
+                "INSERT INTO replica (repository_id, digest, path, arrived_ms)
+                 SELECT repository_id, digest, 'eu-west-1/{}', 0 FROM image",
+                world.repository.account
+            ))
+            .await;
+        if !sql.is_empty() {
+            world.execute(sql).await;
+        }
+        let (scrub, _) = world.scrub(false).await;
+        let counts = scrub.progress.counts;
+        if sql.is_empty() {
+            assert_eq!((counts.images, counts.tags, counts.references), (3, 3, 2 + 2 + 1 + 2));
+        }
+        assert_eq!(world.kinds().await, *want, "{sql}");
+        drop(world);
+        database.finish().await;
+    }
 }

@@ -29,7 +29,7 @@ pub struct Scrub {
     pub scrub_id: String,
     /// How it does: `RUNNING`, `COMPLETE`, `CANCELLED` or `FAILED`.
     pub status: String,
-    /// What it looks at: `BLOBS`, `FILES`, `LINKS`, `IMAGES`, `DELETED_IMAGES`, `IMAGE_BLOBS`, `IMAGE_CHILDREN`, `DELETED_IMAGE_BLOBS` or `TAGS`, in this order.
+    /// What it looks at: `BLOBS`, `FILES`, `LINKS`, `IMAGES`, `DELETED_IMAGES`, `IMAGE_BLOBS`, `IMAGE_CHILDREN`, `DELETED_IMAGE_BLOBS`, `TAGS`, `UPSTREAM_MANIFESTS`, `UPSTREAM_TAGS` or `REPLICAS`, in this order.
     pub phase: String,
     /// Of how many blobs the bytes are hashed, in percent.
     pub sample: u32,
@@ -68,11 +68,11 @@ pub struct ScrubCounts {
     pub bytes: u64,
     /// Files of blobs.
     pub files: u64,
-    /// Manifests, also of images that were deleted and can be restored.
+    /// Manifests, also of images that were deleted and can be restored, and those from upstream that are no images yet.
     pub images: u64,
-    /// Links of blobs to repositories, and what images need.
+    /// Links of blobs to repositories, what images need, and by which registries replicas came.
     pub references: u64,
-    /// Tags.
+    /// Tags, also of upstreams.
     pub tags: u64,
 }
 

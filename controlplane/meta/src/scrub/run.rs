@@ -88,6 +88,12 @@ text_enum!(
         DeletedImageBlobs = "DELETED_IMAGE_BLOBS",
         /// Whether every tag points to an image, as its history says.
         Tags = "TAGS",
+        /// Whether the manifests that came from upstream and are not images yet are whole.
+        UpstreamManifests = "UPSTREAM_MANIFESTS",
+        /// Whether it can be read what tags pointed to upstream.
+        UpstreamTags = "UPSTREAM_TAGS",
+        /// Whether it can be read by which registries replicas came.
+        Replicas = "REPLICAS",
     }
 );
 
@@ -104,7 +110,10 @@ impl ScrubPhase {
             Self::ImageBlobs => Self::ImageChildren,
             Self::ImageChildren => Self::DeletedImageBlobs,
             Self::DeletedImageBlobs => Self::Tags,
-            Self::Tags => return None,
+            Self::Tags => Self::UpstreamManifests,
+            Self::UpstreamManifests => Self::UpstreamTags,
+            Self::UpstreamTags => Self::Replicas,
+            Self::Replicas => return None,
         })
     }
 }

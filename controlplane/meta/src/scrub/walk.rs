@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use hythe_model::{Digest, StorageClass};
+use hythe_model::{Digest, ReplicationPath, StorageClass, Tag};
 use jiff::Timestamp;
 
 use crate::session::{Row, Session, Value, values};
@@ -21,8 +21,9 @@ const JUST_AFTER: char = '\u{1}';
 /// Some facts, and where the next ones start.
 #[derive(Clone, Debug)]
 pub struct ScrubPage<T> {
-    /// The facts, each with the key under which it is found again.
-    pub facts: Vec<(String, T)>,
+    /// The facts, each with the key under which it is found again; of a row that does not hold what it should, what is
+    /// wrong with it.
+    pub facts: Vec<(String, Result<T, String>)>,
     /// The position of the next page; `None` if there is none.
     pub next: Option<String>,
 }
@@ -152,6 +153,43 @@ pub struct TagFacts {
     pub last_move: Option<Digest>,
 }
 
+/// Where manifests are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestTable {
+    /// Of images.
+    Image,
+    /// Of images that were deleted and can be restored.
+    DeletedImage,
+    /// Those that came from upstream and are not images yet, and are served nevertheless.
+    Upstream,
+}
+
+/// What a tag pointed to upstream. That need not be here: it is asked for when somebody pulls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTagFacts {
+    /// The key of the repository.
+    pub repository_id: String,
+    /// Its name.
+    pub name: Tag,
+    /// What it pointed to.
+    pub digest: Digest,
+    /// Whether the repository is there.
+    pub has_repository: bool,
+}
+
+/// By which registries an image came. It may be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaFacts {
+    /// The key of the repository.
+    pub repository_id: String,
+    /// The image.
+    pub digest: Digest,
+    /// The registries.
+    pub path: ReplicationPath,
+    /// Whether the repository is there.
+    pub has_repository: bool,
+}
+
 // `(SELECT 1 … LIMIT 1) IS NOT NULL` and not `EXISTS (…)`, which PostgreSQL may answer by reading all of the other table
 // first.
 const BLOBS: &str = "
@@ -226,6 +264,18 @@ const TAGS: &str = "
              WHERE m.repository_id = t.repository_id AND m.name = t.name AND m.sequence = t.version)
       FROM tag t WHERE (t.repository_id, t.name) >= ($1, $2)
      ORDER BY t.repository_id, t.name LIMIT $3";
+const UPSTREAM_MANIFESTS: &str = "
+    SELECT m.repository_id, m.digest, (SELECT 1 FROM repository r WHERE r.id = m.repository_id LIMIT 1) IS NOT NULL
+      FROM upstream_manifest m WHERE (m.repository_id, m.digest) >= ($1, $2)
+     ORDER BY m.repository_id, m.digest LIMIT $3";
+const UPSTREAM_TAGS: &str = "
+    SELECT t.repository_id, t.tag, t.digest, (SELECT 1 FROM repository r WHERE r.id = t.repository_id LIMIT 1) IS NOT NULL
+      FROM upstream_tag t WHERE (t.repository_id, t.tag) >= ($1, $2)
+     ORDER BY t.repository_id, t.tag LIMIT $3";
+const REPLICAS: &str = "
+    SELECT p.repository_id, p.digest, p.path, (SELECT 1 FROM repository r WHERE r.id = p.repository_id LIMIT 1) IS NOT NULL
+      FROM replica p WHERE (p.repository_id, p.digest) >= ($1, $2)
+     ORDER BY p.repository_id, p.digest LIMIT $3";
 
 /// For the test that none of them looks at more than its page.
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
@@ -237,6 +287,9 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("children to check", IMAGE_CHILDREN),
     ("needed blobs of deleted images to check", DELETED_IMAGE_BLOBS),
     ("tags to check", TAGS),
+    ("upstream manifests to check", UPSTREAM_MANIFESTS),
+    ("upstream tags to check", UPSTREAM_TAGS),
+    ("replicas to check", REPLICAS),
     ("scrubs", super::run::LIST),
 ];
 
@@ -250,20 +303,21 @@ const DELETED_IMAGE: &str =
     "SELECT media_type, manifest, id FROM deleted_image WHERE repository_id = $1 AND digest = $2";
 const DELETED_NEEDS: &str = "SELECT blob_digest FROM deleted_image_blob WHERE deleted_id = $1";
 const DELETED_LISTS: &str = "SELECT child_digest FROM deleted_image_child WHERE deleted_id = $1";
+const UPSTREAM_MANIFEST: &str =
+    "SELECT media_type, content FROM upstream_manifest WHERE repository_id = $1 AND digest = $2";
 const REPOSITORY: &str = "SELECT account_id, name FROM repository WHERE id = $1";
 
 impl Store {
     /// Blobs from `position` on.
     pub async fn blobs_to_check(&self, position: &str, limit: usize) -> Result<ScrubPage<BlobFacts>, StoreError> {
-        self.page_to_check(BLOBS, 1, position, limit, |row| {
-            let facts = BlobFacts {
+        self.page_to_check(BLOBS, &[0], position, limit, |row| {
+            Ok(BlobFacts {
                 digest: row.parsed(0)?,
                 size: row.size(1)?,
                 created_at: row.time(2)?,
                 content: row.optional_bytes(3)?,
                 is_held: row.bool(4)?,
-            };
-            Ok((row.text(0)?, facts))
+            })
         })
         .await
     }
@@ -299,43 +353,50 @@ impl Store {
 
     /// Links from `position` on.
     pub async fn links_to_check(&self, position: &str, limit: usize) -> Result<ScrubPage<LinkFacts>, StoreError> {
-        self.page_to_check(LINKS, 2, position, limit, |row| {
-            let facts = LinkFacts {
+        self.page_to_check(LINKS, &[0, 1], position, limit, |row| {
+            Ok(LinkFacts {
                 repository_id: row.text(0)?,
                 digest: row.parsed(1)?,
                 has_repository: row.bool(2)?,
                 has_blob: row.bool(3)?,
                 is_needed: row.bool(4)?,
                 is_in_review: row.bool(5)?,
-            };
-            Ok((key(&[row.text(0)?, row.text(1)?]), facts))
+            })
         })
         .await
     }
 
-    /// Images from `position` on: those that are there, or those that were deleted and can be restored.
+    /// Images from `position` on.
     pub async fn images_to_check(
         &self,
-        is_deleted: bool,
+        kind: ManifestTable,
         position: &str,
         limit: usize,
     ) -> Result<ScrubPage<ImageKey>, StoreError> {
-        let sql = if is_deleted { DELETED_IMAGES } else { IMAGES };
-        self.page_to_check(sql, 2, position, limit, |row| {
-            let facts = ImageKey {
+        let sql = match kind {
+            ManifestTable::Image => IMAGES,
+            ManifestTable::DeletedImage => DELETED_IMAGES,
+            ManifestTable::Upstream => UPSTREAM_MANIFESTS,
+        };
+        self.page_to_check(sql, &[0, 1], position, limit, |row| {
+            Ok(ImageKey {
                 repository_id: row.text(0)?,
                 digest: row.parsed(1)?,
                 has_repository: row.bool(2)?,
-            };
-            Ok((key(&[row.text(0)?, row.text(1)?]), facts))
+            })
         })
         .await
     }
 
-    /// An image with what is written down that it needs; `None` if it is not there.
-    pub async fn image_to_check(&self, is_deleted: bool, image: &ImageKey) -> Result<Option<ImageFacts>, StoreError> {
+    /// An image with what is written down that it needs, which of a manifest from upstream is nothing; `None` if it is
+    /// not there.
+    pub async fn image_to_check(
+        &self,
+        kind: ManifestTable,
+        image: &ImageKey,
+    ) -> Result<Option<ImageFacts>, StoreError> {
         let mut session = self.snapshot().await?;
-        let facts = image_facts(&mut session, is_deleted, image).await;
+        let facts = image_facts(&mut session, kind, image).await;
         session.end_snapshot().await?;
         facts
     }
@@ -347,41 +408,64 @@ impl Store {
         position: &str,
         limit: usize,
     ) -> Result<ScrubPage<ReferenceFacts>, StoreError> {
-        let (sql, parts) = match kind {
-            ReferenceKind::ImageBlob => (IMAGE_BLOBS, 3),
-            ReferenceKind::ImageChild => (IMAGE_CHILDREN, 3),
-            ReferenceKind::DeletedImageBlob => (DELETED_IMAGE_BLOBS, 2),
+        let (sql, key): (_, &[usize]) = match kind {
+            ReferenceKind::ImageBlob => (IMAGE_BLOBS, &[0, 1, 2]),
+            ReferenceKind::ImageChild => (IMAGE_CHILDREN, &[0, 1, 2]),
+            ReferenceKind::DeletedImageBlob => (DELETED_IMAGE_BLOBS, &[1, 2]),
         };
-        self.page_to_check(sql, parts, position, limit, move |row| {
-            let facts = ReferenceFacts {
+        self.page_to_check(sql, key, position, limit, |row| {
+            Ok(ReferenceFacts {
                 repository_id: row.text(0)?,
                 from: row.text(1)?,
                 to: row.parsed(2)?,
                 has_source: row.bool(3)?,
                 has_target: row.bool(4)?,
                 is_left_asleep: row.bool(5)?,
-            };
-            let columns: &[usize] = if parts == 3 { &[0, 1, 2] } else { &[1, 2] };
-            let parts: Vec<_> = columns
-                .iter()
-                .map(|column| row.text(*column))
-                .collect::<Result<_, _>>()?;
-            Ok((key(&parts), facts))
+            })
         })
         .await
     }
 
     /// Tags from `position` on.
     pub async fn tags_to_check(&self, position: &str, limit: usize) -> Result<ScrubPage<TagFacts>, StoreError> {
-        self.page_to_check(TAGS, 2, position, limit, |row| {
-            let facts = TagFacts {
+        self.page_to_check(TAGS, &[0, 1], position, limit, |row| {
+            Ok(TagFacts {
                 repository_id: row.text(0)?,
                 name: row.text(1)?,
                 digest: row.parsed(2)?,
                 has_image: row.bool(3)?,
                 last_move: row.optional_parsed(4)?,
-            };
-            Ok((key(&[row.text(0)?, row.text(1)?]), facts))
+            })
+        })
+        .await
+    }
+
+    /// Tags of upstreams from `position` on.
+    pub async fn upstream_tags_to_check(
+        &self,
+        position: &str,
+        limit: usize,
+    ) -> Result<ScrubPage<UpstreamTagFacts>, StoreError> {
+        self.page_to_check(UPSTREAM_TAGS, &[0, 1], position, limit, |row| {
+            Ok(UpstreamTagFacts {
+                repository_id: row.text(0)?,
+                name: row.parsed(1)?,
+                digest: row.parsed(2)?,
+                has_repository: row.bool(3)?,
+            })
+        })
+        .await
+    }
+
+    /// Replicas from `position` on.
+    pub async fn replicas_to_check(&self, position: &str, limit: usize) -> Result<ScrubPage<ReplicaFacts>, StoreError> {
+        self.page_to_check(REPLICAS, &[0, 1], position, limit, |row| {
+            Ok(ReplicaFacts {
+                repository_id: row.text(0)?,
+                digest: row.parsed(1)?,
+                path: row.parsed(2)?,
+                has_repository: row.bool(3)?,
+            })
         })
         .await
     }
@@ -395,46 +479,82 @@ impl Store {
         }
     }
 
+    /// A page of rows, whose keys are in the columns `key`. A row that cannot be read does not keep the others.
     async fn page_to_check<T>(
         &self,
         sql: &'static str,
-        parts: usize,
+        key: &[usize],
         position: &str,
         limit: usize,
-        read: impl Fn(&Row) -> Result<(String, T), StoreError>,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<ScrubPage<T>, StoreError> {
-        let given = position.split(SEPARATOR).chain(std::iter::repeat("")).take(parts);
+        let given = position.splitn(key.len(), SEPARATOR);
+        let given = given.chain(std::iter::repeat("")).take(key.len());
         let values: Vec<Value<'_>> = given.map(Value::from).chain([limit.into()]).collect();
         let rows = self.reader().await?.fetch_all(sql, &values).await?;
-        let facts = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let facts: Vec<_> = rows
+            .iter()
+            .map(|row| (key_of(row, key), read(row).map_err(cause)))
+            .collect();
         let is_last = facts.len() < limit;
         let next = facts.last().filter(|_| !is_last);
         let next = next.map(|(key, _)| format!("{key}{JUST_AFTER}"));
+        // Keys that are no text are behind all others in SQLite, and have no place that a text could name: a page of
+        // them is the last one.
+        let next = next.filter(|next| next.as_str() > position);
         Ok(ScrubPage { facts, next })
     }
 }
 
-fn key(parts: &[String]) -> String {
-    parts.join(&SEPARATOR.to_string())
+/// The key of a row, as well as it can be read.
+fn key_of(row: &Row, columns: &[usize]) -> String {
+    let part = |column: &usize| {
+        let bytes = || {
+            row.bytes(*column)
+                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        row.text(*column).or_else(|_| bytes()).unwrap_or_else(|_| "?".into())
+    };
+    columns
+        .iter()
+        .map(part)
+        .collect::<Vec<_>>()
+        .join(&SEPARATOR.to_string())
+}
+
+/// What is wrong with a row.
+fn cause(error: StoreError) -> String {
+    match error {
+        StoreError::Corrupt(cause) => cause,
+        error => error.to_string(),
+    }
 }
 
 async fn image_facts(
     session: &mut Session,
-    is_deleted: bool,
+    kind: ManifestTable,
     image: &ImageKey,
 ) -> Result<Option<ImageFacts>, StoreError> {
     let named = values![&image.repository_id, &image.digest];
-    let sql = if is_deleted { DELETED_IMAGE } else { IMAGE };
+    let sql = match kind {
+        ManifestTable::Image => IMAGE,
+        ManifestTable::DeletedImage => DELETED_IMAGE,
+        ManifestTable::Upstream => UPSTREAM_MANIFEST,
+    };
     let Some(row) = session.fetch_optional(sql, named).await? else {
         return Ok(None);
     };
-    let (blobs, children) = if is_deleted {
-        let id = row.text(2)?;
-        let blobs = session.fetch_all(DELETED_NEEDS, values![&id]).await?;
-        (blobs, session.fetch_all(DELETED_LISTS, values![&id]).await?)
-    } else {
-        let blobs = session.fetch_all(NEEDS, named).await?;
-        (blobs, session.fetch_all(LISTS, named).await?)
+    let (blobs, children) = match kind {
+        ManifestTable::Image => {
+            let blobs = session.fetch_all(NEEDS, named).await?;
+            (blobs, session.fetch_all(LISTS, named).await?)
+        }
+        ManifestTable::DeletedImage => {
+            let id = row.text(2)?;
+            let blobs = session.fetch_all(DELETED_NEEDS, values![&id]).await?;
+            (blobs, session.fetch_all(DELETED_LISTS, values![&id]).await?)
+        }
+        ManifestTable::Upstream => (Vec::new(), Vec::new()),
     };
     let digests = |rows: &[Row]| rows.iter().map(|row| row.parsed(0)).collect::<Result<_, StoreError>>();
     Ok(Some(ImageFacts {

@@ -123,6 +123,15 @@ async fn fill(database: &Database) {
                FROM n",
             account()
         ),
+        "INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts)
+         SELECT i.repository_id, i.digest, '', i.manifest, 0, 0 FROM image i JOIN n ON i.digest = 'i' || n.text"
+            .to_owned(),
+        "INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms)
+         SELECT id, 't' || n.text, '', 0 FROM repository, n WHERE name = 'web'"
+            .to_owned(),
+        "INSERT INTO replica (repository_id, digest, path, arrived_ms)
+         SELECT i.repository_id, i.digest, '', 0 FROM image i JOIN n ON i.digest = 'i' || n.text"
+            .to_owned(),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -147,7 +156,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
     let key = "00000000-0000-0000-0000-000000000000";
     for (what, sql) in AUDIT_STATEMENTS.iter().chain(PAGED_STATEMENTS).chain(SCRUB_STATEMENTS) {
         let values: &[&str] = match *what {
-            "tags" | "tag names" | "tags to check" => &[key, "t104000", "10"],
+            "tags" | "tag names" | "tags to check" | "upstream tags to check" => &[key, "t104000", "10"],
             "moves of a tag" => &[account, "web", "t", "104000", "10"],
             "referrers" => &[account, "web", &image, "i104000", "NULL", "10"],
             "images" => &[key, "i104000", "10", "0", "ANY"],
@@ -181,7 +190,9 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "needed blobs of deleted images to check" => &["x104000", "-", "10"],
             "scrubs" => &["s104000", "10"],
             "accounts" => &["104000000000", "10"],
-            "lifecycle images" | "images to check" => &[key, "i104000", "10"],
+            "lifecycle images" | "images to check" | "upstream manifests to check" | "replicas to check" => {
+                &[key, "i104000", "10"]
+            }
             "lifecycle runs" => &[key, "run", "i104000", "10"],
             "lifecycle run pages" => &[key, "4000", "10"],
             "old lifecycle runs" | "ready lifecycle runs" => &["104000", "10", "run"],

@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use hythe_meta::{BlobFacts, DigestFacts, ImageFacts, LinkFacts, ReferenceFacts, ReferenceKind, TagFacts, TierFacts};
+use hythe_meta::{
+    BlobFacts, DigestFacts, ImageFacts, LinkFacts, ReferenceFacts, ReferenceKind, ReplicaFacts, ScrubPhase, TagFacts,
+    TierFacts, UpstreamTagFacts,
+};
 use hythe_model::{Digest, Manifest, StorageClass};
 
 /// The most digests that one finding names.
@@ -37,6 +40,8 @@ pub enum FindingKind {
     ReferenceBroken,
     /// A tag points to no image, or elsewhere than its history says.
     TagBroken,
+    /// A row does not hold what it should, so that nothing else can be said about it.
+    RowUnreadable,
 }
 
 impl FindingKind {
@@ -54,6 +59,7 @@ impl FindingKind {
         Self::ReferencesDiffer,
         Self::ReferenceBroken,
         Self::TagBroken,
+        Self::RowUnreadable,
     ];
 
     /// As it is stored and shown.
@@ -72,6 +78,7 @@ impl FindingKind {
             Self::ReferencesDiffer => "REFERENCES_DIFFER",
             Self::ReferenceBroken => "REFERENCE_BROKEN",
             Self::TagBroken => "TAG_BROKEN",
+            Self::RowUnreadable => "ROW_UNREADABLE",
         }
     }
 }
@@ -202,20 +209,27 @@ pub(super) fn tag(facts: &TagFacts) -> Option<Defect> {
     Some(Defect::of_repository(kind, facts.digest, &facts.repository_id, detail))
 }
 
+/// The manifest, if it is the one of its digest. `actual` is the digest of its bytes.
+pub(super) fn manifest(
+    repository_id: &str,
+    digest: Digest,
+    actual: Digest,
+    facts: &ImageFacts,
+) -> Result<Manifest, Defect> {
+    let damaged = |detail| Defect::of_repository(FindingKind::ManifestDamaged, digest, repository_id, detail);
+    if actual != digest {
+        return Err(damaged(format!("its manifest hashes to {actual}")));
+    }
+    Manifest::parse(facts.manifest.clone(), Some(&facts.media_type))
+        .map_err(|error| damaged(format!("its manifest cannot be read: {error}")))
+}
+
 /// Compares what is written down with what the manifest says. `actual` is the digest of the manifest's bytes.
 pub(super) fn image(repository_id: &str, digest: Digest, actual: Digest, facts: &ImageFacts) -> Vec<Defect> {
     let defect = |kind, detail: String| vec![Defect::of_repository(kind, digest, repository_id, detail)];
-    if actual != digest {
-        return defect(FindingKind::ManifestDamaged, format!("its manifest hashes to {actual}"));
-    }
-    let manifest = match Manifest::parse(facts.manifest.clone(), Some(&facts.media_type)) {
+    let manifest = match manifest(repository_id, digest, actual, facts) {
         Ok(manifest) => manifest,
-        Err(error) => {
-            return defect(
-                FindingKind::ManifestDamaged,
-                format!("its manifest cannot be read: {error}"),
-            );
-        }
+        Err(damaged) => return vec![damaged],
     };
     let blobs: BTreeSet<Digest> = manifest.required_blobs().map(|blob| blob.digest).collect();
     let children: BTreeSet<Digest> = manifest.children().iter().map(|child| child.digest).collect();
@@ -246,6 +260,48 @@ pub(super) fn image(repository_id: &str, digest: Digest, actual: Digest, facts: 
 pub(super) fn stray_image(repository_id: &str, digest: Digest) -> Defect {
     let detail = "its repository is not there";
     Defect::of_repository(FindingKind::ReferenceBroken, digest, repository_id, detail)
+}
+
+/// What a tag pointed to upstream need not be here, and is asked for again then.
+pub(super) fn upstream_tag(facts: &UpstreamTagFacts) -> Option<Defect> {
+    let detail = || {
+        format!(
+            "tag `{}` of an upstream is about a repository that is not there",
+            facts.name
+        )
+    };
+    let kind = FindingKind::TagBroken;
+    (!facts.has_repository).then(|| Defect::of_repository(kind, facts.digest, &facts.repository_id, detail()))
+}
+
+pub(super) fn replica(facts: &ReplicaFacts) -> Option<Defect> {
+    let detail = || format!("it came by {} to a repository that is not there", facts.path);
+    let kind = FindingKind::ReferenceBroken;
+    (!facts.has_repository).then(|| Defect::of_repository(kind, facts.digest, &facts.repository_id, detail()))
+}
+
+/// A row that does not hold what it should. `cause` says what is wrong.
+pub(super) fn unreadable_row(phase: ScrubPhase, key: &str, cause: &str) -> Defect {
+    let (table, has_repository) = match phase {
+        ScrubPhase::Blobs | ScrubPhase::Files => ("blob", false),
+        ScrubPhase::Links => ("repository_blob", true),
+        ScrubPhase::Images => ("image", true),
+        ScrubPhase::DeletedImages => ("deleted_image", true),
+        ScrubPhase::ImageBlobs => ("image_blob", true),
+        ScrubPhase::ImageChildren => ("image_child", true),
+        ScrubPhase::DeletedImageBlobs => ("deleted_image_blob", false),
+        ScrubPhase::Tags => ("tag", true),
+        ScrubPhase::UpstreamManifests => ("upstream_manifest", true),
+        ScrubPhase::UpstreamTags => ("upstream_tag", true),
+        ScrubPhase::Replicas => ("replica", true),
+    };
+    let parts: Vec<&str> = key.split('\n').collect();
+    Defect {
+        kind: FindingKind::RowUnreadable,
+        digest: parts.last().and_then(|part| part.parse().ok()),
+        repository_id: parts.first().filter(|_| has_repository).map(|part| (*part).to_owned()),
+        detail: format!("the row `{}` of `{table}` cannot be read: {cause}", parts.join(" ")),
+    }
 }
 
 fn named(digests: &[&Digest]) -> String {

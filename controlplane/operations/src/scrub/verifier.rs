@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
-use hythe_blobs::{BlobError, BlobInventory, Hasher};
+use hythe_blobs::{BlobError, BlobIdentity, BlobInventory, Hasher};
 use hythe_meta::{
-    BlobFacts, NewFinding, ReferenceKind, ScrubPage, ScrubPhase, ScrubProgress, ScrubRecord, ScrubStatus, Store,
-    StoreError,
+    BlobFacts, ImageKey, ManifestTable, NewFinding, ReferenceKind, ScrubPage, ScrubPhase, ScrubProgress, ScrubRecord,
+    ScrubStatus, Store, StoreError,
 };
 use hythe_model::{Algorithm, Clock, Digest, fail_point};
 use jiff::SignedDuration;
@@ -274,7 +274,8 @@ impl Verifier {
             // Before the look, so that nothing else is put aside than what is looked at now.
             let digest = before.iter().find_map(|defect| defect.digest);
             let identity = match digest.filter(|_| phase == ScrubPhase::Blobs && run.record.quarantine) {
-                Some(digest) => self.blobs.identity(&digest).await?,
+                // A disk that fails is for the look to report.
+                Some(digest) => self.blobs.identity(&digest).await.unwrap_or_default(),
                 None => None,
             };
             let again = self.look(run, phase, &key, 1).await?.suspects;
@@ -291,7 +292,7 @@ impl Verifier {
             for defect in still {
                 let is_quarantined = match (&identity, defect.digest) {
                     (Some(identity), Some(digest)) if defect.kind == FindingKind::BlobDamaged => {
-                        self.blobs.quarantine(&digest, identity).await?
+                        self.put_aside(&digest, identity).await
                     }
                     _ => false,
                 };
@@ -299,6 +300,18 @@ impl Verifier {
             }
         }
         Ok(found)
+    }
+
+    /// Puts a damaged file aside; says whether it did.
+    async fn put_aside(&self, digest: &Digest, identity: &BlobIdentity) -> bool {
+        match self.blobs.quarantine(digest, identity).await {
+            Ok(is_quarantined) => is_quarantined,
+            Err(BlobError(error)) => {
+                tracing::error!(blob.digest = %digest, error = &error as &dyn std::error::Error,
+                    "cannot put a damaged file aside");
+                false
+            }
+        }
     }
 
     async fn report(&self, run: &Run, defect: Defect, is_quarantined: bool) -> Result<NewFinding, Stop> {
@@ -336,11 +349,16 @@ impl Verifier {
             ScrubPhase::Files => self.look_at_files(run, position, limit).await?,
             ScrubPhase::Links => {
                 let page = self.store.links_to_check(position, limit).await?;
-                judged(page, |facts| one(judge::link(facts)))
+                judged(phase, page, |facts| one(judge::link(facts)))
             }
-            ScrubPhase::Images | ScrubPhase::DeletedImages => {
-                let is_deleted = phase == ScrubPhase::DeletedImages;
-                self.look_at_images(run, is_deleted, position, limit).await?
+            ScrubPhase::Images => self.look_at_images(run, ManifestTable::Image, position, limit).await?,
+            ScrubPhase::DeletedImages => {
+                self.look_at_images(run, ManifestTable::DeletedImage, position, limit)
+                    .await?
+            }
+            ScrubPhase::UpstreamManifests => {
+                self.look_at_images(run, ManifestTable::Upstream, position, limit)
+                    .await?
             }
             ScrubPhase::ImageBlobs | ScrubPhase::ImageChildren | ScrubPhase::DeletedImageBlobs => {
                 let kind = match phase {
@@ -349,11 +367,20 @@ impl Verifier {
                     _ => ReferenceKind::DeletedImageBlob,
                 };
                 let page = self.store.references_to_check(kind, position, limit).await?;
-                judged(page, |facts| one(judge::reference(kind, facts)))
+                judged(phase, page, |facts| one(judge::reference(kind, facts)))
             }
-            ScrubPhase::Tags => judged(self.store.tags_to_check(position, limit).await?, |facts| {
-                one(judge::tag(facts))
-            }),
+            ScrubPhase::Tags => {
+                let page = self.store.tags_to_check(position, limit).await?;
+                judged(phase, page, |facts| one(judge::tag(facts)))
+            }
+            ScrubPhase::UpstreamTags => {
+                let page = self.store.upstream_tags_to_check(position, limit).await?;
+                judged(phase, page, |facts| one(judge::upstream_tag(facts)))
+            }
+            ScrubPhase::Replicas => {
+                let page = self.store.replicas_to_check(position, limit).await?;
+                judged(phase, page, |facts| one(judge::replica(facts)))
+            }
         })
     }
 
@@ -362,6 +389,14 @@ impl Verifier {
         let count = page.facts.len() as u64;
         let mut suspects = Vec::new();
         for (key, facts) in page.facts {
+            let facts = match facts {
+                Ok(facts) => facts,
+                Err(cause) => {
+                    let defect = judge::unreadable_row(ScrubPhase::Blobs, &key, &cause);
+                    suspects.push((key, vec![defect]));
+                    continue;
+                }
+            };
             let mut defects = Vec::new();
             if !facts.is_held {
                 let known = self.store.digest_facts(&facts.digest).await?;
@@ -455,23 +490,20 @@ impl Verifier {
     async fn look_at_files(&self, run: &mut Run, position: &str, limit: usize) -> Result<Look, Stop> {
         // A second look asks for one file: it starts at it, not after it.
         let digests: Vec<Digest> = if limit == 1 {
-            let digest: Option<Digest> = position.parse().ok();
-            match digest {
-                Some(digest) if self.blobs.identity(&digest).await?.is_some() => vec![digest],
-                _ => Vec::new(),
-            }
+            position.parse().into_iter().collect()
         } else {
             self.blobs.list(position.parse().ok().as_ref(), limit).await?
         };
         let mut suspects = Vec::new();
         for digest in &digests {
             let known = self.store.digest_facts(digest).await?;
-            let defect = judge::file(*digest, known);
-            // It may have been thrown away with its row since it was listed.
-            if let Some(defect) = defect
-                && self.blobs.identity(digest).await?.is_some()
-            {
-                suspects.push((digest.to_string(), vec![defect]));
+            if let Some(defect) = judge::file(*digest, known) {
+                // It may have been thrown away with its row since it was listed.
+                let defect = match self.blobs.identity(digest).await {
+                    Ok(found) => found.map(|_| defect),
+                    Err(BlobError(error)) => Some(unreadable(*digest, &error)),
+                };
+                suspects.extend(defect.map(|defect| (digest.to_string(), vec![defect])));
             }
             self.beat(run).await?;
         }
@@ -486,22 +518,28 @@ impl Verifier {
     async fn look_at_images(
         &self,
         run: &mut Run,
-        is_deleted: bool,
+        kind: ManifestTable,
         position: &str,
         limit: usize,
     ) -> Result<Look, Stop> {
-        let page = self.store.images_to_check(is_deleted, position, limit).await?;
+        let phase = match kind {
+            ManifestTable::Image => ScrubPhase::Images,
+            ManifestTable::DeletedImage => ScrubPhase::DeletedImages,
+            ManifestTable::Upstream => ScrubPhase::UpstreamManifests,
+        };
+        let page = self.store.images_to_check(kind, position, limit).await?;
         let count = page.facts.len() as u64;
         let mut suspects = Vec::new();
         for (key, image) in page.facts {
-            let Some(facts) = self.store.image_to_check(is_deleted, &image).await? else {
-                continue; // deleted meanwhile
+            let looked = match image {
+                Ok(image) => self.look_at_image(kind, &image).await,
+                Err(cause) => Err(StoreError::Corrupt(cause)),
             };
-            let actual = digest_of(image.digest.algorithm(), facts.manifest.clone()).await;
-            let mut defects = judge::image(&image.repository_id, image.digest, actual, &facts);
-            if !image.has_repository {
-                defects.push(judge::stray_image(&image.repository_id, image.digest));
-            }
+            let defects = match looked {
+                Ok(defects) => defects,
+                Err(StoreError::Corrupt(cause)) => vec![judge::unreadable_row(phase, &key, &cause)],
+                Err(error) => return Err(error.into()),
+            };
             if !defects.is_empty() {
                 suspects.push((key, defects));
             }
@@ -509,6 +547,25 @@ impl Verifier {
         }
         let next = page.next;
         Ok(Look { suspects, count, next })
+    }
+
+    async fn look_at_image(&self, kind: ManifestTable, image: &ImageKey) -> Result<Vec<Defect>, StoreError> {
+        let Some(facts) = self.store.image_to_check(kind, image).await? else {
+            return Ok(Vec::new()); // deleted meanwhile
+        };
+        let (repository_id, digest) = (&image.repository_id, image.digest);
+        let actual = digest_of(digest.algorithm(), facts.manifest.clone()).await;
+        let mut defects = match kind {
+            ManifestTable::Image | ManifestTable::DeletedImage => judge::image(repository_id, digest, actual, &facts),
+            ManifestTable::Upstream => judge::manifest(repository_id, digest, actual, &facts)
+                .err()
+                .into_iter()
+                .collect(),
+        };
+        if !image.has_repository {
+            defects.push(judge::stray_image(repository_id, digest));
+        }
+        Ok(defects)
     }
 }
 
@@ -520,9 +577,15 @@ fn page_length(phase: ScrubPhase) -> usize {
     }
 }
 
-fn judged<T>(page: ScrubPage<T>, judge: impl Fn(&T) -> Vec<Defect>) -> Look {
+fn judged<T>(phase: ScrubPhase, page: ScrubPage<T>, judge: impl Fn(&T) -> Vec<Defect>) -> Look {
     let count = page.facts.len() as u64;
-    let suspects = page.facts.into_iter().map(|(key, facts)| (key, judge(&facts)));
+    let suspects = page.facts.into_iter().map(|(key, facts)| {
+        let defects = match facts {
+            Ok(facts) => judge(&facts),
+            Err(cause) => vec![judge::unreadable_row(phase, &key, &cause)],
+        };
+        (key, defects)
+    });
     Look {
         suspects: suspects.filter(|(_, defects)| !defects.is_empty()).collect(),
         count,
@@ -535,11 +598,13 @@ fn count(progress: &mut ScrubProgress, phase: ScrubPhase, rows: u64) {
     let counter = match phase {
         ScrubPhase::Blobs => &mut counts.blobs,
         ScrubPhase::Files => &mut counts.files,
-        ScrubPhase::Images | ScrubPhase::DeletedImages => &mut counts.images,
-        ScrubPhase::Links | ScrubPhase::ImageBlobs | ScrubPhase::ImageChildren | ScrubPhase::DeletedImageBlobs => {
-            &mut counts.references
-        }
-        ScrubPhase::Tags => &mut counts.tags,
+        ScrubPhase::Images | ScrubPhase::DeletedImages | ScrubPhase::UpstreamManifests => &mut counts.images,
+        ScrubPhase::Links
+        | ScrubPhase::ImageBlobs
+        | ScrubPhase::ImageChildren
+        | ScrubPhase::DeletedImageBlobs
+        | ScrubPhase::Replicas => &mut counts.references,
+        ScrubPhase::Tags | ScrubPhase::UpstreamTags => &mut counts.tags,
     };
     *counter += rows;
 }
