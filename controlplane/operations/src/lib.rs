@@ -114,6 +114,7 @@ pub use lifecycle::{
     DEFAULT_LIFECYCLE_PERIOD, LifecycleCursor, LifecycleMetrics, LifecyclePolicyError, LifecyclePreview,
     LifecycleReasons, LifecycleRunError, LifecycleRunPages, LifecycleSettings, LifecycleWorker, NoLifecyclePolicy,
     PreviewError, PreviewFilter, PutLifecyclePolicyError, StartLifecyclePreviewError, StartLifecycleRunError,
+    lifecycle_items,
 };
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICY_CHARS, NewPolicy, PolicyDescription, PolicyError, PolicyKey,

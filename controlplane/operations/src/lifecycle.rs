@@ -18,7 +18,7 @@ pub use policy::{LifecyclePolicyError, NoLifecyclePolicy, PutLifecyclePolicyErro
 pub use preview::{LifecyclePreview, PreviewError, PreviewFilter, StartLifecyclePreviewError};
 pub use reason::LifecycleReasons;
 pub use run::{LifecycleRunError, LifecycleRunPages, StartLifecycleRunError};
-pub use worker::{LifecycleMetrics, LifecycleWorker};
+pub use worker::{LifecycleMetrics, LifecycleWorker, lifecycle_items};
 
 use std::sync::Arc;
 

@@ -446,6 +446,14 @@ impl LifecycleWorker {
     }
 }
 
+/// What a run of `policy` does at `now` to the images of a repository, in this order: for tests that look at what comes
+/// between evaluating and acting.
+#[must_use]
+pub fn lifecycle_items(policy: &LifecyclePolicy, rows: &[LifecycleRow], now: Timestamp) -> Vec<LifecycleItem> {
+    let evaluated = evaluate(policy, rows, now);
+    items(policy, rows, &evaluated, &evaluated.taken, false)
+}
+
 /// What is to be done, or not to be done, to the images at some places.
 fn items(
     policy: &LifecyclePolicy,

@@ -188,7 +188,8 @@ impl Door {
         let begun = self.post(&format!("/v2/{repository}/blobs/uploads/")).await?;
         match begun.status {
             StatusCode::ACCEPTED => begun.location().map(Some),
-            StatusCode::SERVICE_UNAVAILABLE => Ok(None),
+            // Somebody deletes the repository.
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_FOUND => Ok(None),
             _ => Err(format!("an upload cannot begin: {begun:?}")),
         }
     }
@@ -232,15 +233,20 @@ impl Door {
         match mounted.status {
             StatusCode::CREATED => Ok(Sent::Done),
             StatusCode::ACCEPTED => self.send_blob(&mounted.location()?, blob, Way::Single).await,
-            StatusCode::SERVICE_UNAVAILABLE => Ok(Sent::Refused),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::NOT_FOUND => Ok(Sent::Refused),
             _ => Err(format!("a mount is refused: {mounted:?}")),
         }
     }
 
-    /// Whether the manifest is stored; `None` if blobs are missing.
+    /// Whether the manifest is stored; `None` if blobs or images that it lists are missing. What refers to something has
+    /// no tag.
     pub async fn put_manifest(&self, repository: &str, image: usize, tag: &str) -> Outcome<Option<Sent>> {
-        let path = format!("/v2/{repository}/manifests/{tag}");
-        let kind = Some(MediaType::OCI_MANIFEST);
+        let reference = match IMAGE[image].subject {
+            Some(_) => IMAGE[image].digest.to_string(),
+            None => tag.to_owned(),
+        };
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        let kind = Some(IMAGE[image].media_type);
         let put = self
             .send(Method::PUT, &path, kind, IMAGE[image].manifest.clone())
             .await?;
@@ -248,18 +254,29 @@ impl Door {
             StatusCode::CREATED => Ok(Some(Sent::Done)),
             StatusCode::SERVICE_UNAVAILABLE => Ok(Some(Sent::Refused)),
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
-                if String::from_utf8_lossy(&put.body).contains("MANIFEST_BLOB_UNKNOWN") =>
+                if ["MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"]
+                    .iter()
+                    .any(|code| String::from_utf8_lossy(&put.body).contains(code)) =>
             {
                 Ok(None)
+            }
+            StatusCode::NOT_FOUND if String::from_utf8_lossy(&put.body).contains("NAME_UNKNOWN") => {
+                Ok(Some(Sent::Refused))
             }
             _ => Err(format!("a manifest is refused: {put:?}")),
         }
     }
 
-    /// Pushes an image as engines do: blobs first, of which some are mounted, then the manifest; and again what the
-    /// registry misses by then.
+    /// Pushes an image as engines do: blobs first, of which some are mounted, or what it lists, then the manifest; and
+    /// again what the registry misses by then.
     pub async fn push_image(&self, repository: &str, image: usize, tag: &str, from: &str, way: Way) -> Outcome<Sent> {
         for round in 0..ROUNDS {
+            for child in IMAGE[image].children {
+                let digest = IMAGE[*child].digest.to_string();
+                if Box::pin(self.push_image(repository, *child, &digest, from, way)).await? == Sent::Refused {
+                    return Ok(Sent::Refused);
+                }
+            }
             for (at, blob) in IMAGE[image].blobs.iter().enumerate() {
                 let sent = if from != repository && at % 2 == round % 2 {
                     self.mount(repository, from, *blob).await?

@@ -139,7 +139,7 @@ impl BlobCatalog for Gated {
         self.store.link_blob(repository, blob, now).await?;
         let late = self.late.lock().unwrap().remove(&digest);
         if let Some((upload, progress)) = late {
-            self.step("publish late").await;
+            self.publishing("publish late", &digest).await;
             let published = self.files.commit(upload, progress, &digest).await;
             published.map_err(CatalogError::store)?;
         }
@@ -219,6 +219,9 @@ impl ImageCatalog for Gated {
             .await?;
         if let Some(deleted) = &deleted {
             self.oracle.deleted(repository, deleted, deleted_at);
+            if self.bug == Some(Bug::ForgottenReferrers) {
+                self.database.execute("DELETE FROM subject_change".to_owned()).await;
+            }
         }
         Ok(deleted)
     }
@@ -279,7 +282,7 @@ impl BlobStore for Gated {
     }
 
     async fn commit(&self, upload: UploadId, progress: Progress, expected: &Digest) -> Result<u64, CommitError> {
-        self.step("publish bytes").await;
+        self.publishing("publish bytes", expected).await;
         if self.bug == Some(Bug::LateBytes) {
             let bytes = progress.bytes;
             self.late.lock().unwrap().insert(*expected, (upload, progress));
@@ -349,6 +352,17 @@ fn lock_of(blob: &Digest) -> u8 {
 }
 
 impl Gated {
+    /// A step for which nobody may be taking names of the blob away.
+    async fn publishing(&self, name: &'static str, blob: &Digest) {
+        let wants = Some(lock_of(blob));
+        self.pass
+            .step(Step {
+                wants,
+                ..Step::new(name)
+            })
+            .await;
+    }
+
     /// A step of whoever holds a lock.
     async fn keeping(&self, name: &'static str) {
         let keeps = true;

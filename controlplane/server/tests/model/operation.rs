@@ -8,17 +8,25 @@ use std::time::Duration;
 
 use http::StatusCode;
 use hythe_blobs::{BlobError, BlobInventory as _, BlobStore as _};
+use hythe_catalog::DeletedImage;
 use hythe_jobs::{Collector, CollectorSettings};
-use hythe_meta::{Deletion, DeletionReason, ImageIdentifier, RestoreImageError, Transition};
-use hythe_model::{Digest, StorageClass};
-use jiff::SignedDuration;
+use hythe_meta::{
+    BatchOutcome, ChangeRepositoryPolicyError, FinishedRun, LifecycleBatch, LifecycleKind, LifecycleOutcome,
+    LifecycleResult, LifecycleRunImage, LifecycleRunStatus, RestoreImageError, Rollback, RollbackTagError, RollbackTo,
+    StartRunError, Transition,
+};
+use hythe_model::{Digest, ImageStatus, Reference, RepositoryPath, StorageClass, Tag};
+use hythe_operations::{LifecyclePolicy, lifecycle_items};
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::contents::{BLOB, IMAGE, REPOSITORIES, TAGS, image_of, path, sha256};
+use crate::contents::{BLOB, IMAGE, REPOSITORIES, TAGS, image_of, is_related, path, sha256};
 use crate::door::{Door, Outcome, Sent, Way};
 use crate::gated::Gated;
+use crate::oracle::Contents;
 use crate::planted::Bug;
 use crate::random::Random;
+use crate::store_contents;
 use crate::turnstile::Step;
 
 /// The most of anything that a pass takes at once.
@@ -32,8 +40,23 @@ pub const COLLECTION: CollectorSettings = CollectorSettings {
     max_blobs_per_second: 0,
     concurrency: 1,
 };
-/// How many images a lifecycle rule leaves.
-const KEPT: usize = 2;
+/// Longer than a history takes until the next crash.
+const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// How many images of a run are acted on at once.
+const RUN_BATCH: usize = 2;
+/// What lifecycle policies say.
+const POLICIES: [&str; 4] = [
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":2},
+        "action":{"type":"expire"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"tagged","tagPatternList":["v*"],
+        "countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}},
+        {"rulePriority":2,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":4},
+        "action":{"type":"expire"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed",
+        "countUnit":"days","countNumber":1},"action":{"type":"expire"}}]}"#,
+    r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"sinceImagePushed",
+        "countUnit":"days","countNumber":1},"action":{"type":"transition","targetStorageClass":"archive"}}]}"#,
+];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -80,8 +103,19 @@ pub enum Operation {
         repository: &'static str,
         image: usize,
     },
-    /// A rule of a lifecycle policy takes all images but some, by what it saw a while before.
+    /// Gives a repository a lifecycle policy and asks for a run of it. Then does what the first run in the queue says, by
+    /// what it saw a while before.
     Lifecycle {
+        repository: &'static str,
+        policy: usize,
+    },
+    /// Points a tag to the image that it pointed to before.
+    RollBack {
+        repository: &'static str,
+        tag: &'static str,
+    },
+    /// Deletes a repository with everything in it, and makes it anew.
+    DeleteRepository {
         repository: &'static str,
     },
     /// Archives an image, or brings it back.
@@ -110,6 +144,8 @@ enum Kind {
     Restore,
     Purge,
     Lifecycle,
+    RollBack,
+    DeleteRepository,
     Transit,
     Move,
     Passes,
@@ -128,7 +164,9 @@ impl Operation {
             (4, Kind::GiveUp),
             (10, Kind::Restore),
             (3, Kind::Purge),
-            (3, Kind::Lifecycle),
+            (6, Kind::Lifecycle),
+            (6, Kind::RollBack),
+            (1, Kind::DeleteRepository),
             (8, Kind::Transit),
             (8, Kind::Move),
             (6, Kind::Passes),
@@ -158,7 +196,12 @@ impl Operation {
             },
             Kind::Restore => Self::Restore { repository, image },
             Kind::Purge => Self::Purge { repository, image },
-            Kind::Lifecycle => Self::Lifecycle { repository },
+            Kind::Lifecycle => Self::Lifecycle {
+                repository,
+                policy: random.below(POLICIES.len()),
+            },
+            Kind::RollBack => Self::RollBack { repository, tag },
+            Kind::DeleteRepository => Self::DeleteRepository { repository },
             Kind::Transit => Self::Transit {
                 repository,
                 image,
@@ -203,7 +246,9 @@ impl Operation {
             } => give_up(door, repository, blob, cancels).await,
             Self::Restore { repository, image } => restore(door, repository, &IMAGE[image].digest).await.map(drop),
             Self::Purge { repository, image } => purge(door, repository, &IMAGE[image].digest).await,
-            Self::Lifecycle { repository } => expire_images(door, repository).await,
+            Self::Lifecycle { repository, policy } => run_policy(door, repository, POLICIES[policy]).await,
+            Self::RollBack { repository, tag } => roll_back(door, repository, tag).await,
+            Self::DeleteRepository { repository } => delete_repository(door, repository).await,
             Self::Transit {
                 repository,
                 image,
@@ -282,8 +327,17 @@ pub async fn restore(door: &Door, name: &str, image: &Digest) -> Outcome<bool> {
             Ok(true)
         }
         Err(RestoreImageError::Unknown) if !is_promised => Ok(false),
+        // Its children were deleted and purged before it.
+        Err(RestoreImageError::ChildrenGone(gone)) if gone.iter().all(|child| is_gone(&contents, child, now)) => {
+            Ok(false)
+        }
         Err(error) => Err(format!("{name}: {image} is not restored: {error:?}")),
     }
+}
+
+fn is_gone(contents: &Contents, image: &Digest, now: Timestamp) -> bool {
+    let is_promised = contents.restorable.get(image).is_some_and(|until| *until > now);
+    !is_promised && !contents.images.contains_key(image)
 }
 
 async fn purge(door: &Door, name: &str, image: &Digest) -> Outcome<()> {
@@ -297,32 +351,145 @@ async fn purge(door: &Door, name: &str, image: &Digest) -> Outcome<()> {
     Ok(())
 }
 
-/// What a lifecycle rule does: it looks, and deletes later what it saw.
-async fn expire_images(door: &Door, name: &str) -> Outcome<()> {
+/// What a client and then a node do about a lifecycle policy: it looks, and does later what the policy makes of what it saw.
+async fn run_policy(door: &Door, name: &str, policy: &str) -> Outcome<()> {
     let (repository, gated) = (path(name), &door.gated);
-    gated.pass.step(Step::new("look at images")).await;
-    let seen = gated.oracle.contents(&repository).images;
-    let mut seen: Vec<_> = seen.into_iter().map(|(image, since)| (since, image)).collect();
-    seen.sort_unstable();
-    seen.truncate(seen.len().saturating_sub(KEPT));
-    let expired: Vec<_> = seen
-        .into_iter()
-        .map(|(_, image)| ImageIdentifier::Digest(image))
-        .collect();
-    gated.pass.step(Step::changing("expire images", &repository)).await;
-    let deletion = Deletion {
-        at: door.now(),
-        by: "lifecycle".into(),
-        reason: DeletionReason::Lifecycle {
-            rule_priority: 1,
-            policy_hash: None,
-        },
-    };
-    let deleted = gated.store.delete_images(&repository, &expired, &deletion).await;
-    let deleted = deleted.map_err(|error| format!("{name}: no images expire: {error:?}"))?;
-    for image in deleted.iter().flatten() {
-        gated.oracle.deleted(&repository, image, deletion.at);
+    let failed = |error: hythe_meta::StoreError| format!("a policy is not run: {error:?}");
+    gated.pass.step(Step::new("put policy")).await;
+    let now = door.now();
+    let never = now + SignedDuration::from_hours(24 * 365);
+    let put = gated
+        .store
+        .put_lifecycle_policy(&repository, policy, now, never, None)
+        .await;
+    match put {
+        // Somebody else was faster, or deletes the repository.
+        Err(ChangeRepositoryPolicyError::Store(error)) => return Err(failed(error)),
+        Err(_) | Ok(_) => {}
     }
+    gated.pass.step(Step::new("ask for a run")).await;
+    match gated.store.start_lifecycle_run(&repository, "me", door.now()).await {
+        Err(StartRunError::Store(error)) => return Err(failed(error)),
+        Err(_) => return Ok(()),
+        Ok(_) => {}
+    }
+    gated.pass.step(Step::new("claim a run")).await;
+    let now = door.now();
+    let claimed = gated
+        .store
+        .claim_lifecycle_run(LifecycleKind::Run, now, now + LEASE)
+        .await;
+    let Some(run) = claimed.map_err(failed)? else {
+        return Ok(());
+    };
+    let policy = LifecyclePolicy::parse(&run.document).map_err(|error| format!("a policy is none: {error}"))?;
+    gated.pass.step(Step::new("look at images")).await;
+    let evaluated_at = door.now();
+    let Some(mut snapshot) = gated.store.lifecycle_snapshot(&run.path).await.map_err(failed)? else {
+        return Ok(());
+    };
+    let rows = snapshot.next(BATCH).await.map_err(failed)?;
+    snapshot.end().await.map_err(failed)?;
+    let items = lifecycle_items(&policy, &rows, evaluated_at);
+    for items in items.chunks(RUN_BATCH) {
+        gated.pass.step(Step::changing("act", &run.path)).await;
+        let at = door.now();
+        let batch = LifecycleBatch {
+            items: items.to_vec(),
+            policy: serde_json::Value::Null,
+            images: rows.len() as u64,
+            protected: 0,
+            evaluated_at,
+            at,
+            lease_until: at + LEASE,
+        };
+        match gated.store.apply_lifecycle_batch(&run, batch).await.map_err(failed)? {
+            BatchOutcome::Done(images) => {
+                for image in images.iter().filter(|image| image.result == LifecycleResult::Done) {
+                    note_lifecycle(door, &run.path, image, at);
+                }
+            }
+            BatchOutcome::Superseded | BatchOutcome::Lost => return Ok(()),
+        }
+    }
+    gated.pass.step(Step::new("end the run")).await;
+    let finished = FinishedRun {
+        status: LifecycleRunStatus::Complete,
+        at: door.now(),
+        evaluated_at: Some(evaluated_at),
+        totals: None,
+        failure: None,
+        details: None,
+    };
+    gated
+        .store
+        .finish_lifecycle_run(&run, finished)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
+
+fn note_lifecycle(door: &Door, repository: &RepositoryPath, image: &LifecycleRunImage, at: Timestamp) {
+    let oracle = &door.gated.oracle;
+    if image.outcome == LifecycleOutcome::Archive {
+        oracle.transited(repository, &image.digest, ImageStatus::Archived);
+        return;
+    }
+    // All that it has, which are those of the evaluation, or it would have been left alone.
+    let deleted = DeletedImage {
+        digest: image.digest,
+        tags: image.tags.clone(),
+        is_image_gone: true,
+    };
+    oracle.deleted(repository, &deleted, at);
+}
+
+async fn roll_back(door: &Door, name: &str, tag: &str) -> Outcome<()> {
+    let (repository, gated) = (path(name), &door.gated);
+    gated.pass.step(Step::changing("roll back tag", &repository)).await;
+    let tag: Tag = tag.parse().map_err(|error| format!("no tag: {error}"))?;
+    let (now, contents) = (door.now(), gated.oracle.contents(&repository));
+    let is_promised = |image: &Digest| contents.restorable.get(image).is_some_and(|until| *until > now);
+    let rollback = Rollback {
+        to: RollbackTo::Previous,
+        may_restore: true,
+        at: now,
+        by: "me".into(),
+    };
+    match gated.store.roll_back_tag(&repository, &tag, rollback).await {
+        Ok(done) => {
+            let image = done.tag.digest;
+            let detail = gated.store.image_detail(&repository, &Reference::Digest(image)).await;
+            let detail = detail.map_err(|error| format!("{name}: {error:?}"))?;
+            let status = detail
+                .ok_or_else(|| format!("{name}:{tag} is rolled back to nothing"))?
+                .status;
+            gated.oracle.rolled_back(&repository, &tag, image, status);
+            if gated.bug == Some(Bug::LostRollback) {
+                let back = match done.from {
+                    Some(from) => format!("UPDATE tag SET digest = '{from}'"),
+                    None => "DELETE FROM tag".to_owned(),
+                };
+                door.execute(format!("{back} WHERE name = '{tag}' AND digest = '{image}'"))
+                    .await;
+            }
+            Ok(())
+        }
+        Err(RollbackTagError::ImageGone(image)) if is_promised(&image) => Err(format!(
+            "{name}:{tag} is not rolled back to {image}, which can be restored"
+        )),
+        Err(RollbackTagError::Store(error)) => Err(format!("{name}:{tag} is not rolled back: {error:?}")),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn delete_repository(door: &Door, name: &str) -> Outcome<()> {
+    let (repository, gated) = (path(name), &door.gated);
+    gated.pass.step(Step::changing("delete repository", &repository)).await;
+    let deleted = gated.store.delete_repository(&repository, true, None, door.now()).await;
+    deleted.map_err(|error| format!("{name} is not deleted: {error:?}"))?;
+    gated.oracle.emptied(&repository);
+    store_contents::create(&gated.store, name).await;
     Ok(())
 }
 
@@ -342,6 +509,8 @@ async fn transit(door: &Door, name: &str, image: &Digest, class: StorageClass) -
         }
         Some(Transition::Unknown) if gated.oracle.since(&repository, image).is_none() => Ok(()),
         Some(Transition::Activating) if gated.oracle.contents(&repository).hidden.contains_key(image) => Ok(()),
+        // An index lists it that is not in the archive, or what it refers to is; or it just follows something.
+        Some(_) if is_related(image) => Ok(()),
         other => Err(format!("{name}: {image} goes to {class}: {other:?}")),
     }
 }

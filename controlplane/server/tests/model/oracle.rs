@@ -9,6 +9,8 @@ use hythe_meta::RestoredImage;
 use hythe_model::{Digest, ImageStatus, RepositoryPath, Tag};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::contents::{IMAGE, image_of, referrers_of};
+
 /// For how long deleted images can be restored, as accounts have it that have decided nothing.
 const WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -22,6 +24,32 @@ pub struct Contents {
     pub restorable: BTreeMap<Digest, Timestamp>,
     /// Images that are in the archive, or on their way out of it, also such as are deleted: they come back as they were.
     pub hidden: BTreeMap<Digest, ImageStatus>,
+    /// What refers to something that was deleted or restored, and follows it a while later: it may be there or not.
+    pub loose: BTreeSet<Digest>,
+    /// Those of them that must be gone when nothing follows any more.
+    pub doomed: BTreeSet<Digest>,
+}
+
+impl Contents {
+    /// It was pushed or restored: it stays, and what refers to it may.
+    fn spare(&mut self, image: &Digest) {
+        self.doomed.remove(image);
+        for referrer in referrers_of(image) {
+            self.doomed.remove(&referrer);
+        }
+    }
+
+    /// What refers to `subject` follows it from now on.
+    fn loosen(&mut self, subject: &Digest) {
+        self.loose.extend(referrers_of(subject));
+    }
+
+    fn came_back(&mut self, image: Digest, number: usize) {
+        self.spare(&image);
+        self.images.entry(image).or_insert(number);
+        self.restorable.remove(&image);
+        self.loosen(&image);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +74,8 @@ impl Oracle {
 
     pub fn put(&self, repository: &RepositoryPath, image: Digest, tags: &[Tag]) {
         self.change(repository, |contents, number| {
+            // Referrers that went with it stay gone: it is not the one of before.
+            contents.spare(&image);
             contents.images.entry(image).or_insert(number);
             contents.restorable.remove(&image);
             contents.hidden.remove(&image);
@@ -61,6 +91,10 @@ impl Oracle {
             if deleted.is_image_gone {
                 contents.images.remove(&deleted.digest);
                 contents.restorable.insert(deleted.digest, at + WINDOW);
+                contents.loosen(&deleted.digest);
+                let going = referrers_of(&deleted.digest).filter(|image| contents.images.contains_key(image));
+                let going: Vec<Digest> = going.collect();
+                contents.doomed.extend(going);
             }
         });
     }
@@ -68,8 +102,7 @@ impl Oracle {
     pub fn restored(&self, repository: &RepositoryPath, restored: &RestoredImage) {
         self.change(repository, |contents, number| {
             for image in restored.children.iter().chain([&restored.digest]) {
-                contents.images.entry(*image).or_insert(number);
-                contents.restorable.remove(image);
+                contents.came_back(*image, number);
             }
             let back = restored.tags.iter().filter(|(_, became)| became.is_ok());
             contents
@@ -89,6 +122,45 @@ impl Oracle {
         });
     }
 
+    /// A tag points to an image that it pointed to before, which came back for that if it was gone.
+    pub fn rolled_back(&self, repository: &RepositoryPath, tag: &Tag, image: Digest, status: ImageStatus) {
+        self.change(repository, |contents, number| {
+            let children = image_of(&image).children.iter().map(|number| IMAGE[*number].digest);
+            for image in children.chain([image]) {
+                contents.came_back(image, number);
+            }
+            contents.tags.insert(tag.clone(), image);
+            if status == ImageStatus::Active {
+                contents.hidden.remove(&image);
+            } else {
+                contents.hidden.insert(image, status);
+            }
+        });
+    }
+
+    /// Everything is gone.
+    pub fn emptied(&self, repository: &RepositoryPath) {
+        self.change(repository, |contents, _| *contents = Contents::default());
+    }
+
+    /// What followed something else is there, or is not; `is_settled`: nothing follows any more. Says whether that may be.
+    pub fn followed(&self, repository: &RepositoryPath, image: Digest, is_there: bool, is_settled: bool) -> bool {
+        let is_right = !(is_there && is_settled && self.contents(repository).doomed.contains(&image));
+        self.change(repository, |contents, number| {
+            if is_there {
+                contents.images.entry(image).or_insert(number);
+                contents.restorable.remove(&image);
+            } else {
+                contents.images.remove(&image);
+            }
+            if is_settled {
+                contents.loose.remove(&image);
+                contents.doomed.remove(&image);
+            }
+        });
+        is_right
+    }
+
     pub fn purged(&self, repository: &RepositoryPath, image: &Digest) {
         self.change(repository, |contents, _| {
             contents.restorable.remove(image);
@@ -104,23 +176,8 @@ impl Oracle {
 
     /// The images of each repository.
     pub fn images(&self) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
-        self.images_that(|_, _| true)
-    }
-
-    /// The images of each repository that are not in the archive.
-    pub fn awake(&self) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
-        self.images_that(|contents, image| contents.hidden.get(image) != Some(&ImageStatus::Archived))
-    }
-
-    fn images_that(
-        &self,
-        is_wanted: impl Fn(&Contents, &Digest) -> bool,
-    ) -> BTreeMap<RepositoryPath, BTreeSet<Digest>> {
         let state = self.0.lock().unwrap();
-        let images = |contents: &Contents| {
-            let images = contents.images.keys().copied();
-            images.filter(|image| is_wanted(contents, image)).collect()
-        };
+        let images = |contents: &Contents| contents.images.keys().copied().collect();
         state
             .0
             .iter()

@@ -22,6 +22,10 @@ pub enum Bug {
     ForgottenMove,
     /// Brings an archived image back that is pushed again, and never asks for its bytes.
     LostWish,
+    /// Forgets what refers to an image that is deleted.
+    ForgottenReferrers,
+    /// Acknowledges that a tag is rolled back, and leaves it where it was.
+    LostRollback,
 }
 
 impl Bug {
@@ -35,5 +39,7 @@ impl Bug {
         Self::StaleCache,
         Self::ForgottenMove,
         Self::LostWish,
+        Self::ForgottenReferrers,
+        Self::LostRollback,
     ];
 }

@@ -82,7 +82,7 @@ async fn go(world: &mut World, random: &mut Random, is_parallel: bool, steps: us
     world.check().await?;
     // Some images stay, some are archived, the others go.
     for repository in REPOSITORIES {
-        for image in 0..IMAGE.len() {
+        for image in (0..IMAGE.len()).rev() {
             let class = StorageClass::Archive;
             let change = match random.below(10) {
                 0..5 => Operation::DeleteImage { repository, image },
@@ -104,7 +104,7 @@ async fn go(world: &mut World, random: &mut Random, is_parallel: bool, steps: us
     push_all(world, random).await?;
     world.check().await?;
     for repository in REPOSITORIES {
-        for image in 0..IMAGE.len() {
+        for image in (0..IMAGE.len()).rev() {
             world.alone(0, Operation::DeleteImage { repository, image }).await?;
         }
     }
@@ -195,7 +195,11 @@ async fn push_all(world: &mut World, random: &mut Random) -> Outcome<()> {
             for attempt in 0.. {
                 world.alone(node, push.clone()).await?;
                 let contents = world.oracle.contents(&path(repository));
-                if contents.tags.get(&tagged) == Some(&pushed.digest) {
+                let is_there = match pushed.subject {
+                    None => contents.tags.get(&tagged) == Some(&pushed.digest),
+                    Some(_) => contents.images.contains_key(&pushed.digest),
+                };
+                if is_there {
                     break;
                 }
                 if attempt == MAX_ATTEMPTS {

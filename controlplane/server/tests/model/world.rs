@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::contents::{BLOB, REPOSITORIES, image_of, needed, path};
+use crate::contents::{BLOB, REPOSITORIES, image_of, is_related, needed, path};
 use crate::door::{Door, Outcome};
 use crate::gated::Gated;
 use crate::harness::{Database, Engine};
@@ -187,6 +187,7 @@ impl World {
     pub async fn check(&self) -> Outcome<()> {
         for name in REPOSITORIES {
             let repository = path(name);
+            self.follow(&repository).await?;
             let wanted = self.oracle.contents(&repository);
             self.check_contents(&self.database.store, &repository, &wanted, "stored")
                 .await?;
@@ -196,6 +197,26 @@ impl World {
                     .runtime()
                     .spawn(async move { told(&store, &repository, &wanted).await });
                 told.await.unwrap().map_err(|what| format!("node {number}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what has become of images that follow others.
+    async fn follow(&self, repository: &RepositoryPath) -> Outcome<()> {
+        let is_settled = self.database.count("subject_change").await == 0;
+        for image in self.oracle.contents(repository).loose {
+            let reference = Reference::Digest(image);
+            let is_there = self
+                .database
+                .store
+                .image_detail(repository, &reference)
+                .await
+                .unwrap()
+                .is_some();
+            if !self.oracle.followed(repository, image, is_there, is_settled) {
+                let name = &repository.name;
+                return Err(format!("{name}: {image} stays, and what it refers to was deleted"));
             }
         }
         Ok(())
@@ -300,6 +321,9 @@ impl World {
 
     /// Nothing is there that no image needs.
     pub async fn check_no_garbage(&self) -> Outcome<()> {
+        for name in REPOSITORIES {
+            self.follow(&path(name)).await?;
+        }
         let images = self.oracle.images();
         let mut wanted = BTreeSet::new();
         let mut links = 0;
@@ -318,8 +342,16 @@ impl World {
         if found.iter().copied().collect::<BTreeSet<_>>() != files {
             return Err(format!("the files {found:?} are left instead of {files:?}"));
         }
-        let awake = self.oracle.awake();
-        let awake: BTreeSet<usize> = awake.values().flat_map(needed).collect();
+        let mut awake = BTreeSet::new();
+        for (repository, images) in &images {
+            for image in images {
+                let reference = Reference::Digest(*image);
+                let detail = self.database.store.image_detail(repository, &reference).await.unwrap();
+                if detail.is_some_and(|detail| detail.status != ImageStatus::Archived) {
+                    awake.extend(needed([image]));
+                }
+            }
+        }
         let archived = wanted.difference(&awake).filter(|number| BLOB[**number].is_file);
         for (table, rows) in [
             ("blob_tier", archived.count()),
@@ -396,6 +428,8 @@ async fn awake(store: &Store, repository: &RepositoryPath, wanted: &Contents) ->
             .unwrap();
         let status = detail.map(|detail| detail.status);
         let is_right = match wanted.hidden.get(image) {
+            // With others, which a scrub compares it with.
+            _ if is_related(image) => status.is_some(),
             None => status == Some(ImageStatus::Active),
             Some(ImageStatus::Activating) => {
                 matches!(status, Some(ImageStatus::Active | ImageStatus::Activating))
