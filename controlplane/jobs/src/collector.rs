@@ -79,7 +79,7 @@ pub struct CollectionMetrics {
     pub deleted_bytes: AtomicU64,
     /// What failed, and is tried again.
     pub failures: AtomicU64,
-    /// What waits, as it was at the end of the last pass.
+    /// What waits, as it was after the last batch that was followed by a count.
     pub gauges: CollectionGauges,
 }
 
@@ -221,6 +221,8 @@ impl Collector {
             collected.postponed += batch.reviewed.postponed;
             let totals = self.finish(batch, began).await?;
             collected.totals = sum(collected.totals, totals);
+            // A pass that is throttled takes long, and is looked at meanwhile.
+            self.measure().await?;
             let pause =
                 least_time(self.0.settings.max_blobs_per_second, reviews, count).saturating_sub(began.elapsed());
             tokio::select! {

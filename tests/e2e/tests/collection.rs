@@ -256,3 +256,106 @@ fn the_command_line_runs_a_collection_and_says_how_it_goes() -> Result<()> {
     }
     Ok(())
 }
+
+/// How a collection goes, by each of the three that tell.
+#[derive(Debug)]
+struct Told {
+    deleted: u64,
+    due: u64,
+    remaining: u64,
+}
+
+fn told_by_rest(server: &Server) -> Result<Option<Told>> {
+    let state = server
+        .api("GET", "/api/v1/garbage-collection", None)?
+        .expect(200)?
+        .json()?;
+    let number = |place: &str| state.pointer(place).and_then(serde_json::Value::as_u64);
+    let (Some(deleted), Some(due)) = (number("/totals/deletedBlobs"), number("/dueLinks")) else {
+        bail!("{state}");
+    };
+    Ok(number("/remainingSeconds").map(|remaining| Told {
+        deleted,
+        due,
+        remaining,
+    }))
+}
+
+fn metric(server: &Server, name: &str) -> Result<u64> {
+    let target = server.credentials().control_address().to_owned();
+    let text = e2e::http::request(&target, "GET", "/metrics", &[], &[])?
+        .expect(200)?
+        .text();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = value.with_context(|| format!("{name} is not in {text}"))?;
+    value.parse().with_context(|| format!("{name} is {value}"))
+}
+
+/// Waits until a collection is on its way: some blobs are gone, more of them than `than`, and others are still due.
+fn on_its_way(server: &Server, than: u64) -> Result<Told> {
+    let mut last = None;
+    let waited = wait_until("a collection is on its way", LIMIT, || {
+        last = told_by_rest(server).ok().flatten();
+        last.as_ref().is_some_and(|told| told.deleted > than && told.due > 0)
+    });
+    waited.with_context(|| format!("{last:?}"))?;
+    last.context("nothing was told")
+}
+
+#[test]
+fn a_collection_that_is_held_back_says_how_long_it_will_take_and_hurries_when_it_may() -> Result<()> {
+    /// Four batches of the collector, with a pause of eight seconds after each.
+    const BLOBS: u64 = 128;
+    let mut server = Server::start_with(ServerOptions {
+        environment: vec![
+            ("HYTHE_COLLECTION".to_owned(), "false".to_owned()),
+            ("HYTHE_COLLECTION_MAX_BLOBS_PER_SECOND".to_owned(), "4".to_owned()),
+            ("HYTHE_TEST_EXPIRY_MILLISECONDS".to_owned(), "50".to_owned()),
+        ],
+        ..ServerOptions::default()
+    })?;
+    server.create_repository("web")?;
+    let client = RegistryClient::new(&server);
+    for number in 0..BLOBS {
+        let blob = client.push_blob("web", &noise(&format!("nobody needs {number}"), 70_000))?;
+        let target = format!("/v2/web/blobs/{blob}");
+        client.call("DELETE", &target, &[], &[])?.expect(202)?;
+    }
+    process::run(&mut server.command(&["gc", "run"])?)?.ok()?;
+    let first = on_its_way(&server, 0)?;
+    ensure!(first.remaining > 0, "{first:?}");
+    // The command line and the metrics tell the same while it goes on.
+    let status = process::run(&mut server.command(&["gc", "status"])?)?.ok()?.stdout;
+    ensure!(status.contains("at most 4 blobs a second"), "{status}");
+    ensure!(
+        status
+            .lines()
+            .any(|line| line.contains("remaining time") && line.contains("about")),
+        "{status}"
+    );
+    wait_until("the metrics tell it too", LIMIT, || {
+        let told = |name: &str| metric(&server, name).unwrap_or_default();
+        let due = told("hythe_collection_links_due");
+        due > 0
+            && due < BLOBS
+            && told("hythe_collection_remaining_seconds") > 0
+            && told("hythe_collection_blobs_deleted_total") > 0
+    })?;
+    let second = on_its_way(&server, first.deleted)?;
+    ensure!(
+        second.remaining < first.remaining && second.due < first.due,
+        "{first:?}, then {second:?}"
+    );
+    ensure!(second.remaining > 0, "{second:?}");
+
+    // Without a bound it comes to its end at once, and goes on where it was.
+    server.set_variable("HYTHE_COLLECTION_MAX_BLOBS_PER_SECOND", "0");
+    server.restart()?;
+    wait_until("the collection ends", LIMIT, || {
+        told_by_rest(&server).is_ok_and(|told| told.is_some_and(|told| told.due == 0 && told.deleted == BLOBS))
+    })?;
+    let status = process::run(&mut server.command(&["gc", "status"])?)?.ok()?.stdout;
+    ensure!(status.contains("no bound"), "{status}");
+    ensure!(leftovers::blob_files(&[&server.data_folder().join("blobs")])?.is_empty());
+    Ok(())
+}
