@@ -163,6 +163,8 @@ pub struct RepositoryUsage {
     pub tags: u64,
     /// The bytes of its blobs and manifests; a blob that several images share counts once.
     pub bytes: u64,
+    /// Its images that were deleted and can still be restored.
+    pub deleted_images: u64,
 }
 
 /// A row: the record, and the key that other tables refer to.
@@ -251,7 +253,8 @@ const USAGE: &str = "
            (SELECT COUNT(*) FROM tag WHERE repository_id = r.id),
            CAST((SELECT COALESCE(SUM(b.size), 0) FROM repository_blob l JOIN blob b ON b.digest = l.digest
                   WHERE l.repository_id = r.id)
-              + (SELECT COALESCE(SUM(manifest_bytes), 0) FROM image WHERE repository_id = r.id) AS BIGINT)
+              + (SELECT COALESCE(SUM(manifest_bytes), 0) FROM image WHERE repository_id = r.id) AS BIGINT),
+           (SELECT COUNT(*) FROM deleted_image WHERE repository_id = r.id)
       FROM repository r WHERE r.account_id = $1 AND r.name = $2";
 
 /// Each create that adds a row removes up to this many that are past their time.
@@ -341,6 +344,7 @@ impl Store {
                 images: row.size(0)?,
                 tags: row.size(1)?,
                 bytes: row.size(2)?,
+                deleted_images: row.size(3)?,
             })
         };
         row.map(read).transpose()

@@ -158,6 +158,9 @@ pub struct RepositoryUsage {
     pub tag_count: u64,
     /// Bytes of all layers, configurations and manifests, each counted once.
     pub size_in_bytes: u64,
+    /// Images that were deleted and can still be restored. They go for good with the repository.
+    #[serde(default)]
+    pub restorable_image_count: u64,
 }
 
 /// How images are scanned.

@@ -395,27 +395,44 @@ async fn warn_of_images(cx: &Call<Connection>, connection: &Connection, state: &
     let usage = connection
         .ask(cx, "count images", || connection.client.repository_usage(&name))
         .await;
-    let Ok(count) = usage.map(|usage| usage.image_count) else {
+    let Ok(usage) = usage else {
         return;
     };
-    if count == 0 {
-        return;
-    }
-    let (summary, detail) = if state.force_delete.unwrap_or_default() {
-        let images = if count == 1 {
-            "1 image".to_owned()
-        } else {
-            format!("{count} images")
-        };
-        (
-            "Images will be deleted",
+    let (count, restorable) = (usage.image_count, usage.restorable_image_count);
+    let force = state.force_delete.unwrap_or_default();
+    let (summary, detail) = match (count, restorable) {
+        (0, 0) => return,
+        (0, _) => (
+            "Deleted images will be gone for good",
             format!(
-                "Repository `{name}` holds {images}, and `force_delete` is set: they will be deleted with it, and cannot be \
-                 restored."
+                "Repository `{name}` holds no images, but {} that were deleted and can still be restored. They go with it.",
+                images(restorable)
             ),
-        )
-    } else {
-        ("Repository is not empty", diagnostics::holds_images(&name, Some(count)))
+        ),
+        _ if force => {
+            let more = match restorable {
+                0 => String::new(),
+                restorable => format!(
+                    " So will {} that were deleted and can still be restored.",
+                    images(restorable)
+                ),
+            };
+            let detail = format!(
+                "Repository `{name}` holds {}, and `force_delete` is set: they will be deleted with it, and cannot be \
+                 restored.{more}",
+                images(count)
+            );
+            ("Images will be deleted", detail)
+        }
+        _ => ("Repository is not empty", diagnostics::holds_images(&name, Some(count))),
     };
     cx.warn(summary, detail);
+}
+
+fn images(count: u64) -> String {
+    if count == 1 {
+        "1 image".to_owned()
+    } else {
+        format!("{count} images")
+    }
 }

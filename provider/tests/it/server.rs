@@ -310,7 +310,9 @@ fn of_repository(world: &mut World, method: &str, name: &str, rest: &[&str], que
     };
     match (method, rest) {
         ("GET", []) => ok(repository),
-        ("GET", ["usage"]) => ok(&json!({ "imageCount": images, "tagCount": images, "sizeInBytes": images })),
+        ("GET", ["usage"]) => {
+            ok(&json!({ "imageCount": images, "tagCount": images, "sizeInBytes": images, "restorableImageCount": 0 }))
+        }
         ("PATCH", []) => {
             for (member, value) in body.as_object().unwrap() {
                 repository[member.as_str()] = value.clone();

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What every resource goes through in the acceptance tests of the Terraform provider.
 
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
+use crate::process::wait_until;
 use crate::{Server, Terraform, http};
+
+/// How long an apply may take to begin, and to end when it is interrupted.
+const INTERRUPT_LIMIT: Duration = Duration::from_mins(1);
 
 /// What changes, the text that changes, the new text, what the plan says, and which attributes it changes.
 pub type Change<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);
@@ -207,4 +216,36 @@ impl Life<'_> {
 pub fn path(parts: &[&str]) -> String {
     let parts: Vec<String> = parts.iter().map(|part| http::percent_encode(part)).collect();
     format!("/api/v1/{}", parts.join("/"))
+}
+
+/// Applies, and interrupts Terraform and its provider as a terminal does, as soon as `is_under_way` says so. Both have to
+/// end by themselves.
+pub fn interrupt_apply(terraform: &Terraform, is_under_way: impl FnMut() -> bool) -> Result<()> {
+    let mut command = terraform.command(&["apply", "-auto-approve", "-no-color", "-parallelism=4"]);
+    let output = terraform.folder().join("interrupted.log");
+    let file = std::fs::File::create(&output)?;
+    // A process group of its own, as a terminal gives it: the interrupt reaches Terraform and the provider alike.
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
+    let mut child = command.spawn()?;
+    let group = Pid::from_raw(i32::try_from(child.id())?).context("not a process id")?;
+    let begun = wait_until("the apply is under way", INTERRUPT_LIMIT, is_under_way);
+    kill_process_group(group, Signal::INT)?;
+    let ended = wait_until("Terraform ends", INTERRUPT_LIMIT, || {
+        child.try_wait().is_ok_and(|it| it.is_some())
+    });
+    if ended.is_err() {
+        kill_process_group(group, Signal::KILL)?;
+        child.wait()?;
+    }
+    let printed = std::fs::read_to_string(&output)?;
+    begun.and(ended).with_context(|| printed.clone())?;
+    ensure!(
+        !printed.contains("Plugin did not respond") && !printed.contains("panic"),
+        "{printed}"
+    );
+    Ok(())
 }

@@ -2,12 +2,13 @@
 //! Acceptance tests of lifecycle policies and images in Terraform, with the real one.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::process::wait_until;
+use e2e::proxy::SlowProxy;
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, digest};
-use e2e::terraform_life::{Life, Stage, path};
+use e2e::terraform_life::{Life, Stage, interrupt_apply, path};
 use e2e::{RegistryClient, Server, ServerOptions, Terraform};
 use serde_json::{Value, json};
 
@@ -626,5 +627,245 @@ fn it_is_said_which_image_is_not_there() -> Result<()> {
         let found = terraform.diagnostics_of_failure(&["plan"])?;
         ensure!(found.iter().any(|it| it.text.contains(words)), "{config}: {found:?}");
     }
+    Ok(())
+}
+
+/// A statement that lets everybody pull, for policies of a kind whose texts the server keeps.
+fn policy_text(actions: &[&str], resource: Option<&str>) -> String {
+    let mut statement = json!({ "Sid": "s", "Effect": "Allow", "Principal": { "AWS": "000000000000" }, "Action": actions });
+    if let Some(resource) = resource {
+        statement["Resource"] = resource.into();
+    }
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
+}
+
+/// The kinds of policies that the AWS provider has too: type, arguments, path, and the members of a request.
+fn policies() -> [(&'static str, String, String, Value); 3] {
+    let repository = "repository = \"web\"\n";
+    let pull = policy_text(&["ecr:BatchGetImage"], None);
+    let replicate = policy_text(
+        &["ecr:ReplicateImage"],
+        Some("*"),
+    );
+    [
+        (
+            "lifecycle_policy",
+            format!("{repository}policy = {KEEP_ONE_JSON:?}"),
+            path(&["repositories", "web", "lifecycle-policy"]),
+            json!({ "lifecyclePolicyText": KEEP_ONE_JSON }),
+        ),
+        (
+            "repository_policy",
+            format!("{repository}policy = {pull:?}"),
+            path(&["repositories", "web", "policy"]),
+            json!({ "policyText": pull }),
+        ),
+        (
+            "registry_policy",
+            format!("policy = {replicate:?}"),
+            path(&["registry", "policy"]),
+            json!({ "policyText": replicate }),
+        ),
+    ]
+}
+
+fn version(stage: &Stage, path: &str) -> Result<String> {
+    let answer = stage.server.api("GET", path, None)?.expect(200)?;
+    Ok(answer.header("etag").context("no ETag")?.to_owned())
+}
+
+#[test]
+fn policies_move_to_other_names() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let terraform = &stage.terraform;
+    stage.server.create_repository("web")?;
+    let all = policies();
+    let resources = |name: &str| -> String {
+        let one = |(kind, arguments, ..): &(&str, String, String, Value)| {
+            format!("resource \"hythe_{kind}\" \"{name}\" {{\n{arguments}\n}}\n")
+        };
+        all.iter().map(one).collect()
+    };
+    terraform.configure(&resources("before"))?;
+    terraform.apply_and_settle()?;
+    let versions = |stage: &Stage| {
+        all.iter()
+            .map(|(_, _, path, _)| version(stage, path))
+            .collect::<Result<Vec<_>>>()
+    };
+    let before = versions(&stage)?;
+    let moved: String = all
+        .iter()
+        .map(|(kind, ..)| format!("moved {{\n  from = hythe_{kind}.before\n  to = hythe_{kind}.after\n}}\n"))
+        .collect();
+    terraform.configure(&(resources("after") + &moved))?;
+    let plan = terraform.plan()?;
+    ensure!(plan.changes().is_empty(), "{}", plan.text);
+    terraform.apply_and_settle()?;
+    let mut addresses = terraform.addresses()?;
+    addresses.sort();
+    ensure!(
+        addresses
+            == [
+                "hythe_lifecycle_policy.after",
+                "hythe_registry_policy.after",
+                "hythe_repository_policy.after"
+            ],
+        "{addresses:?}"
+    );
+    ensure!(versions(&stage)? == before, "a move touches nothing on the server");
+    terraform.destroy()?;
+    Ok(())
+}
+
+#[test]
+fn policies_of_amazon_ecr_are_taken_over_by_moved_blocks() -> Result<()> {
+    let Some(mut stage) = Stage::set()? else { return Ok(()) };
+    stage.server.create_repository("web")?;
+    let all = policies();
+    let mut instances = Vec::new();
+    let mut configuration = String::new();
+    for (kind, arguments, path, body) in &all {
+        stage.send("PUT", path, body)?;
+        let text = body
+            .as_object()
+            .and_then(|body| body.values().next())
+            .context("no text")?;
+        let mut attributes = json!({ "id": "web", "policy": text, "registry_id": "000000000000" });
+        if *kind != "registry_policy" {
+            attributes["repository"] = "web".into();
+        }
+        instances.push(json!({
+            "mode": "managed", "type": format!("aws_ecr_{kind}"), "name": "before",
+            "provider": "provider[\"registry.terraform.io/hashicorp/aws\"]",
+            "instances": [{ "schema_version": 0, "attributes": attributes, "sensitive_attributes": [] }],
+        }));
+        configuration += &format!(
+            "resource \"hythe_{kind}\" \"after\" {{\n{arguments}\n}}
+             moved {{\n  from = aws_ecr_{kind}.before\n  to = hythe_{kind}.after\n}}\n"
+        );
+    }
+    let state = json!({ "version": 4, "terraform_version": "1.8.0", "serial": 1,
+        "lineage": "7a1c7d38-4d0e-4b0c-9d5b-0b6a1c5b2c11", "outputs": {}, "resources": instances });
+    std::fs::write(stage.terraform.folder().join("terraform.tfstate"), state.to_string())?;
+    // Terraform wants the provider that the state names to be there, and asks it for nothing but its schema: the AWS
+    // provider is not needed for it.
+    let stand_in = stage.terraform.folder().join("stand-in");
+    std::fs::create_dir(&stand_in)?;
+    let provider = e2e::binary::provider()?;
+    std::os::unix::fs::symlink(&provider, stand_in.join("terraform-provider-aws"))?;
+    let ours = provider
+        .parent()
+        .context("the provider is in no folder")?
+        .display()
+        .to_string();
+    stage.terraform.set_cli_config(&format!(
+        "provider_installation {{\n  dev_overrides {{\n    \"{}\" = \"{ours}\"\n    \"hashicorp/aws\" = \"{}\"\n  }}\n  direct {{}}\n}}\n",
+        e2e::terraform::SOURCE,
+        stand_in.display()
+    ))?;
+    let versions = |stage: &Stage| {
+        all.iter()
+            .map(|(_, _, path, _)| version(stage, path))
+            .collect::<Result<Vec<_>>>()
+    };
+    let before = versions(&stage)?;
+    stage.terraform.configure(&configuration)?;
+    stage.terraform.apply_and_settle()?;
+    let mut addresses = stage.terraform.addresses()?;
+    addresses.sort();
+    ensure!(
+        addresses
+            == [
+                "hythe_lifecycle_policy.after",
+                "hythe_registry_policy.after",
+                "hythe_repository_policy.after"
+            ],
+        "{addresses:?}"
+    );
+    ensure!(versions(&stage)? == before, "taking over touches nothing on the server");
+    stage.terraform.destroy()?;
+    for (_, _, path, _) in &all {
+        ensure!(stage.status(path)? == 404, "{path} is left");
+    }
+    Ok(())
+}
+
+/// As many policies as repositories, which are made by somebody else.
+fn many(stage: &Stage, count: usize) -> Result<Vec<String>> {
+    let names: Vec<String> = (0..count).map(|number| format!("acc/many-{number}")).collect();
+    for name in &names {
+        stage.server.create_repository(name)?;
+    }
+    stage.terraform.configure(&format!(
+        "resource \"hythe_lifecycle_policy\" \"many\" {{\n  count = {count}\n  repository = \"acc/many-${{count.index}}\"\n  {KEEP_ONE}\n}}\n"
+    ))?;
+    Ok(names)
+}
+
+/// The repositories of `names` that have a policy.
+fn with_policy(server: &Server, names: &[String]) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for name in names {
+        let path = path(&["repositories", name, "lifecycle-policy"]);
+        if server.api("GET", &path, None)?.status == 200 {
+            found.push(name.clone());
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn an_interrupt_in_mid_apply_leaves_no_policy_unrecorded() -> Result<()> {
+    const COUNT: usize = 40;
+    let Some(mut stage) = Stage::set()? else { return Ok(()) };
+    let names = many(&stage, COUNT)?;
+    // A slow line, so that the interrupt falls into calls in flight.
+    let proxy = SlowProxy::start(stage.server.credentials().control_address(), Duration::from_millis(200))?;
+    stage
+        .terraform
+        .set("HYTHE_ENDPOINT", &format!("http://{}", proxy.address()));
+    interrupt_apply(&stage.terraform, || {
+        with_policy(&stage.server, &names).is_ok_and(|found| found.len() >= 2)
+    })?;
+    let mut on_server = with_policy(&stage.server, &names)?;
+    ensure!(
+        on_server.len() < COUNT,
+        "all {COUNT} were made before the interrupt: it came too late to show anything"
+    );
+    let mut in_state: Vec<String> = stage
+        .terraform
+        .addresses()?
+        .iter()
+        .map(|line| {
+            line.replace("hythe_lifecycle_policy.many[", "acc/many-")
+                .replace(']', "")
+        })
+        .collect();
+    in_state.sort();
+    on_server.sort();
+    ensure!(
+        in_state == on_server,
+        "the server has {on_server:?}, the state {in_state:?}"
+    );
+    stage.terraform.destroy()?;
+    ensure!(with_policy(&stage.server, &names)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn two_hundred_policies_are_applied_and_planned_in_time() -> Result<()> {
+    const COUNT: usize = 200;
+    /// Many times what it takes.
+    const LIMIT: Duration = Duration::from_mins(4);
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    let names = many(&stage, COUNT)?;
+    let started = Instant::now();
+    stage.terraform.apply_and_settle()?;
+    let took = started.elapsed();
+    ensure!(took < LIMIT, "{COUNT} policies took {took:?}");
+    ensure!(with_policy(&stage.server, &names)? == names);
+    stage.terraform.destroy()?;
+    ensure!(with_policy(&stage.server, &names)?.is_empty());
     Ok(())
 }

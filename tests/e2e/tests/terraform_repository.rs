@@ -2,16 +2,13 @@
 //! Acceptance tests of `hythe_repository`: every step ends with an empty plan, every test with nothing left on the server.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use e2e::process::wait_until;
 use e2e::proxy::SlowProxy;
 use e2e::server::repository_path;
+use e2e::terraform_life::interrupt_apply;
 use e2e::{RegistryClient, Server, Terraform};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 
 const ADDRESS: &str = "hythe_repository.r";
@@ -487,6 +484,31 @@ fn a_repository_with_images_is_only_destroyed_with_force_delete() -> Result<()> 
     );
     ensure!(stage.server.repository("acc/held")?.is_some());
     stage.apply("name = \"acc/held\"\nforce_delete = true")?;
+
+    // What was deleted and can be restored goes too, and the plan says so.
+    let client = RegistryClient::new(&stage.server);
+    for tag in ["2", "3"] {
+        client.push_image("acc/held", tag, tag.as_bytes())?;
+        let target = format!("/v2/acc/held/manifests/{tag}");
+        client.call("DELETE", &target, &[], &[])?.expect(202)?;
+    }
+    let told = |words: &[&str]| -> Result<()> {
+        let plan = stage.terraform.plan_with(&["-destroy"])?.text;
+        // Terraform breaks lines.
+        let text = plan.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            ensure!(text.contains(word), "`{word}` is not in {plan}");
+        }
+        Ok(())
+    };
+    told(&[
+        "holds 1 image,",
+        "So will 2 images that were deleted and can still be restored",
+    ])?;
+    client
+        .call("DELETE", "/v2/acc/held/manifests/1", &[], &[])?
+        .expect(202)?;
+    told(&["holds no images, but 3 images that were deleted and can still be restored"])?;
     stage.end()
 }
 
@@ -530,39 +552,12 @@ fn an_interrupt_in_mid_apply_leaves_nothing_unrecorded() -> Result<()> {
     stage.terraform.configure(&format!(
         "resource \"hythe_repository\" \"many\" {{\n  count = {COUNT}\n  name = \"acc/many-${{count.index}}\"\n}}\n"
     ))?;
-    let mut command = stage
-        .terraform
-        .command(&["apply", "-auto-approve", "-no-color", "-parallelism=4"]);
-    let output = stage.terraform.folder().join("interrupted.log");
-    let file = std::fs::File::create(&output)?;
-    // A process group of its own, as a terminal gives it: the interrupt reaches Terraform and the provider alike.
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file);
-    let mut child = command.spawn()?;
-    let group = Pid::from_raw(i32::try_from(child.id())?).context("not a process id")?;
-    let begun = wait_until("the first repositories exist", Duration::from_mins(1), || {
+    interrupt_apply(&stage.terraform, || {
         stage
             .server
             .repository_names("acc/")
             .is_ok_and(|names| names.len() >= 2)
-    });
-    kill_process_group(group, Signal::INT)?;
-    let ended = wait_until("Terraform ends", Duration::from_mins(1), || {
-        child.try_wait().is_ok_and(|it| it.is_some())
-    });
-    if ended.is_err() {
-        kill_process_group(group, Signal::KILL)?;
-        child.wait()?;
-    }
-    let printed = std::fs::read_to_string(&output)?;
-    begun.and(ended).with_context(|| printed.clone())?;
-    ensure!(
-        !printed.contains("Plugin did not respond") && !printed.contains("panic"),
-        "{printed}"
-    );
+    })?;
 
     let on_server = stage.server.repository_names("acc/")?;
     ensure!(

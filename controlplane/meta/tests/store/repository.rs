@@ -325,8 +325,13 @@ async fn usage_counts_shared_blobs_once(database: &Database) {
         images: 2,
         tags: 3,
         bytes: 8 + manifests,
+        deleted_images: 0,
     };
     assert_eq!(store.repository_usage(&path("web")).await.unwrap(), Some(want));
+    let tag = hythe_model::Reference::Tag("v3".parse().unwrap());
+    store.delete_image(&path("web"), &tag, now(), "me").await.unwrap();
+    let usage = store.repository_usage(&path("web")).await.unwrap().unwrap();
+    assert_eq!((usage.images, usage.deleted_images), (1, 1));
 }
 
 async fn an_account_has_a_limit(database: &Database) {

@@ -158,6 +158,7 @@ pub(crate) async fn usage(context: Context) -> Handled {
         image_count: usage.images,
         tag_count: usage.tags,
         size_in_bytes: usage.bytes,
+        restorable_image_count: usage.deleted_images,
     };
     json(StatusCode::OK, &usage, None)
 }
