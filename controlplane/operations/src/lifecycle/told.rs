@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use hythe_access::{Facts, RequestId, Trail};
 use hythe_meta::{ClaimedRun, LifecycleRow, lifecycle_event_image};
-use hythe_model::millis;
-use hythe_rules::lifecycle::{Count, LifecyclePolicy, LifecycleRule, TagSelection};
+use hythe_model::{StorageClass, millis};
+use hythe_rules::lifecycle::{Count, LifecycleAction, LifecyclePolicy, LifecycleRule, TagSelection};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ fn rule(rule: &LifecycleRule) -> Value {
         TagSelection::Untagged => "Untagged",
         TagSelection::Tagged(_) => "Tagged",
     };
-    let mut selection = json!({ "tagStatus": tag_status });
+    let mut selection = json!({ "tagStatus": tag_status, "storageClass": class(rule.storage_class()) });
     if let Some(members) = selection.as_object_mut() {
         if let Some((name, entries)) = rule.tags().list() {
             members.insert(name.into(), json!(entries));
@@ -72,12 +72,26 @@ fn rule(rule: &LifecycleRule) -> Value {
             }
         }
     }
-    json!({
+    let mut told = json!({
         "rulePriority": rule.priority().get(),
         "description": rule.description(),
         "lifecycleEventSelection": selection,
         "action": rule.action().as_str(),
-    })
+    });
+    if rule.action() == LifecycleAction::Transition
+        && let Some(members) = told.as_object_mut()
+    {
+        members.insert("targetStorageClass".into(), class(StorageClass::Archive).into());
+    }
+    told
+}
+
+/// As prose, as all that is chosen from a list is here.
+fn class(class: StorageClass) -> &'static str {
+    match class {
+        StorageClass::Standard => "Standard",
+        StorageClass::Archive => "Archive",
+    }
 }
 
 /// ECR writes what is counted as prose here.
@@ -87,5 +101,34 @@ fn spoken(count: Count) -> &'static str {
         Count::SinceImagePushed(_) => "Since image pushed",
         Count::SinceImagePulled(_) => "Since image pulled",
         Count::SinceImageTransitioned(_) => "Since image transitioned",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_told_with_their_storage_classes() {
+        let policy = json!({ "rules": [
+            { "rulePriority": 1, "selection": { "tagStatus": "any", "countType": "sinceImagePushed", "countUnit": "days",
+                "countNumber": 30 }, "action": { "type": "transition", "targetStorageClass": "archive" } },
+            { "rulePriority": 2, "selection": { "tagStatus": "any", "storageClass": "archive",
+                "countType": "sinceImageTransitioned", "countUnit": "days", "countNumber": 100 },
+                "action": { "type": "expire" } },
+        ] });
+        let policy = LifecyclePolicy::parse(&policy.to_string()).unwrap();
+        let told: Vec<_> = policy.rules().iter().map(rule).collect();
+        assert_eq!(
+            told,
+            [
+                json!({ "rulePriority": 1, "description": null, "action": "transition", "targetStorageClass": "Archive",
+                    "lifecycleEventSelection": { "tagStatus": "Any", "storageClass": "Standard",
+                        "countType": "Since image pushed", "countNumber": 30, "countUnit": "days" } }),
+                json!({ "rulePriority": 2, "description": null, "action": "expire",
+                    "lifecycleEventSelection": { "tagStatus": "Any", "storageClass": "Archive",
+                        "countType": "Since image transitioned", "countNumber": 100, "countUnit": "days" } }),
+            ]
+        );
     }
 }

@@ -40,7 +40,11 @@ impl std::fmt::Debug for Interruption {
 
 impl WatchedDisk {
     fn note(&self, what: &str, path: &Path) -> io::Result<()> {
-        let now = self.before.lock().unwrap().take_if(|planned| what.starts_with(planned.call));
+        let now = self
+            .before
+            .lock()
+            .unwrap()
+            .take_if(|planned| what.starts_with(planned.call));
         if let Some(interruption) = now {
             (interruption.happens)();
         }
@@ -220,7 +224,10 @@ async fn a_blob_is_durable_before_it_is_acknowledged() {
     let first_publishing = [&publishing[..2], &["create locks".into()], &publishing[2..]].concat();
     let new_dir = [format!("create {dir}"), "sync blobs/sha256".into()];
     let content = ["write content".to_string()];
-    assert_eq!(watched.diary(), [content.as_slice(), &new_dir, &first_publishing].concat());
+    assert_eq!(
+        watched.diary(),
+        [content.as_slice(), &new_dir, &first_publishing].concat()
+    );
 
     // Again: what another request may have published a moment ago is made durable here as well.
     push(&watched.store, CONTENT).await;
