@@ -362,10 +362,9 @@ async fn run_policy(door: &Door, name: &str, policy: &str) -> Outcome<()> {
         .store
         .put_lifecycle_policy(&repository, policy, now, never, None)
         .await;
-    match put {
-        // Somebody else was faster, or deletes the repository.
-        Err(ChangeRepositoryPolicyError::Store(error)) => return Err(failed(error)),
-        Err(_) | Ok(_) => {}
+    // Somebody else may be faster, or delete the repository.
+    if let Err(ChangeRepositoryPolicyError::Store(error)) = put {
+        return Err(failed(error));
     }
     gated.pass.step(Step::new("ask for a run")).await;
     match gated.store.start_lifecycle_run(&repository, "me", door.now()).await {

@@ -176,9 +176,8 @@ impl Inner {
             self.layout.blob_in(blob, class),
         );
         let dir = to.parent().unwrap_or(&to);
-        let is_there = !self.doubtful.contains(blob)
-            && open_sound(&to, blob)?.is_some()
-            && !self.has_newer_bytes(&from, &to, class)?;
+        let is_there =
+            !self.doubtful.contains(blob) && open_sound(&to, blob)?.is_some() && !has_newer_bytes(&from, &to, class)?;
         // Held from the new name to the end of the old one: nobody on another node takes the blob away in between, moves
         // it the other way, or publishes bytes that would go with the old name.
         let mut deletion = None;
@@ -229,7 +228,7 @@ impl Inner {
     /// Takes the old name of a blob away, if it has one. The caller holds the blob's locks. `is_copied`: the bytes under
     /// the new name were hashed a moment ago, so that no others are better.
     fn end_name(&self, from: &Path, to: &Path, class: StorageClass, is_copied: bool) -> io::Result<bool> {
-        if !is_copied && self.has_newer_bytes(from, to, class)? {
+        if !is_copied && has_newer_bytes(from, to, class)? {
             return match self.disk.rename(from, to) {
                 Ok(()) => {
                     self.disk.sync_dir(to.parent().unwrap_or(to))?;
@@ -243,16 +242,6 @@ impl Inner {
             };
         }
         self.disk.remove(from)
-    }
-
-    /// Whether a blob that goes to the archive has other bytes in the first location than there. A push puts its own into
-    /// the first location: they are the ones to keep, since it may have been sent to replace damaged ones.
-    fn has_newer_bytes(&self, from: &Path, to: &Path, class: StorageClass) -> io::Result<bool> {
-        if class != StorageClass::Archive {
-            return Ok(false);
-        }
-        let newer = inventory::identity(from)?;
-        Ok(newer.is_some() && newer != inventory::identity(to)?)
     }
 
     /// Marks the archive as one that is in use. The store's own mark comes last: without it, nobody looks for the other.
@@ -416,6 +405,16 @@ fn other(class: StorageClass) -> StorageClass {
         StorageClass::Standard => StorageClass::Archive,
         StorageClass::Archive => StorageClass::Standard,
     }
+}
+
+/// Whether a blob that goes to the archive has other bytes in the first location than there. A push puts its own into the
+/// first location: they are the ones to keep, since it may have been sent to replace damaged ones.
+fn has_newer_bytes(from: &Path, to: &Path, class: StorageClass) -> io::Result<bool> {
+    if class != StorageClass::Archive {
+        return Ok(false);
+    }
+    let newer = inventory::identity(from)?;
+    Ok(newer.is_some() && newer != inventory::identity(to)?)
 }
 
 /// A file that is there and looks whole; a damaged one is replaced.
