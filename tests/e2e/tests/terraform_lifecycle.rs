@@ -632,7 +632,8 @@ fn it_is_said_which_image_is_not_there() -> Result<()> {
 
 /// A statement that lets everybody pull, for policies of a kind whose texts the server keeps.
 fn policy_text(actions: &[&str], resource: Option<&str>) -> String {
-    let mut statement = json!({ "Sid": "s", "Effect": "Allow", "Principal": { "AWS": "000000000000" }, "Action": actions });
+    let mut statement =
+        json!({ "Sid": "s", "Effect": "Allow", "Principal": { "AWS": "000000000000" }, "Action": actions });
     if let Some(resource) = resource {
         statement["Resource"] = resource.into();
     }
@@ -643,10 +644,7 @@ fn policy_text(actions: &[&str], resource: Option<&str>) -> String {
 fn policies() -> [(&'static str, String, String, Value); 3] {
     let repository = "repository = \"web\"\n";
     let pull = policy_text(&["ecr:BatchGetImage"], None);
-    let replicate = policy_text(
-        &["ecr:ReplicateImage"],
-        Some("*"),
-    );
+    let replicate = policy_text(&["ecr:ReplicateImage"], Some("*"));
     [
         (
             "lifecycle_policy",
@@ -694,10 +692,10 @@ fn policies_move_to_other_names() -> Result<()> {
             .collect::<Result<Vec<_>>>()
     };
     let before = versions(&stage)?;
-    let moved: String = all
-        .iter()
-        .map(|(kind, ..)| format!("moved {{\n  from = hythe_{kind}.before\n  to = hythe_{kind}.after\n}}\n"))
-        .collect();
+    let block = |(kind, ..): &(&str, String, String, Value)| {
+        format!("moved {{\n  from = hythe_{kind}.before\n  to = hythe_{kind}.after\n}}")
+    };
+    let moved = all.iter().map(block).collect::<Vec<_>>().join("\n");
     terraform.configure(&(resources("after") + &moved))?;
     let plan = terraform.plan()?;
     ensure!(plan.changes().is_empty(), "{}", plan.text);
@@ -724,7 +722,7 @@ fn policies_of_amazon_ecr_are_taken_over_by_moved_blocks() -> Result<()> {
     stage.server.create_repository("web")?;
     let all = policies();
     let mut instances = Vec::new();
-    let mut configuration = String::new();
+    let mut configuration = Vec::new();
     for (kind, arguments, path, body) in &all {
         stage.send("PUT", path, body)?;
         let text = body
@@ -740,14 +738,14 @@ fn policies_of_amazon_ecr_are_taken_over_by_moved_blocks() -> Result<()> {
             "provider": "provider[\"registry.terraform.io/hashicorp/aws\"]",
             "instances": [{ "schema_version": 0, "attributes": attributes, "sensitive_attributes": [] }],
         }));
-        configuration += &format!(
+        configuration.push(format!(
             "resource \"hythe_{kind}\" \"after\" {{\n{arguments}\n}}
-             moved {{\n  from = aws_ecr_{kind}.before\n  to = hythe_{kind}.after\n}}\n"
-        );
+             moved {{\n  from = aws_ecr_{kind}.before\n  to = hythe_{kind}.after\n}}"
+        ));
     }
-    let state = json!({ "version": 4, "terraform_version": "1.8.0", "serial": 1,
+    let recorded = json!({ "version": 4, "terraform_version": "1.8.0", "serial": 1,
         "lineage": "7a1c7d38-4d0e-4b0c-9d5b-0b6a1c5b2c11", "outputs": {}, "resources": instances });
-    std::fs::write(stage.terraform.folder().join("terraform.tfstate"), state.to_string())?;
+    std::fs::write(stage.terraform.folder().join("terraform.tfstate"), recorded.to_string())?;
     // Terraform wants the provider that the state names to be there, and asks it for nothing but its schema: the AWS
     // provider is not needed for it.
     let stand_in = stage.terraform.folder().join("stand-in");
@@ -770,7 +768,7 @@ fn policies_of_amazon_ecr_are_taken_over_by_moved_blocks() -> Result<()> {
             .collect::<Result<Vec<_>>>()
     };
     let before = versions(&stage)?;
-    stage.terraform.configure(&configuration)?;
+    stage.terraform.configure(&configuration.join("\n"))?;
     stage.terraform.apply_and_settle()?;
     let mut addresses = stage.terraform.addresses()?;
     addresses.sort();

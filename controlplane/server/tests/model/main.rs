@@ -116,11 +116,16 @@ async fn nothing_is_lost_and_nothing_is_left_on_postgres() {
 }
 
 async fn planted_faults(engine: Engine) {
+    // What comes at the end of a history finds most of them; the rest takes its time there.
+    let steps = match engine {
+        Engine::Sqlite => STEPS,
+        Engine::Postgres => STEPS / 4,
+    };
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         let mut found = None;
         for seed in 1..=PATIENCE {
-            match run(engine, seed, STEPS, Some(*bug)).await {
+            match run(engine, seed, steps, Some(*bug)).await {
                 Ok(Some(_)) => {}
                 // There is no such database here.
                 Ok(None) => return,

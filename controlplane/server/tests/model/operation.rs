@@ -45,7 +45,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 /// How many images of a run are acted on at once.
 const RUN_BATCH: usize = 2;
 /// What lifecycle policies say.
-const POLICIES: [&str; 4] = [
+pub const POLICIES: [&str; 4] = [
     r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":2},
         "action":{"type":"expire"}}]}"#,
     r#"{"rules":[{"rulePriority":1,"selection":{"tagStatus":"tagged","tagPatternList":["v*"],

@@ -8,7 +8,7 @@ use hythe_model::StorageClass;
 use crate::contents::{IMAGE, REPOSITORIES, TAGS, path};
 use crate::door::{Outcome, Way};
 use crate::harness::Engine;
-use crate::operation::Operation;
+use crate::operation::{Operation, POLICIES};
 use crate::planted::Bug;
 use crate::random::Random;
 use crate::world::World;
@@ -80,6 +80,7 @@ async fn go(world: &mut World, random: &mut Random, is_parallel: bool, steps: us
     restore_all(world, random).await?;
     push_all(world, random).await?;
     world.check().await?;
+    live_on(world, random).await?;
     // Some images stay, some are archived, the others go.
     for repository in REPOSITORIES {
         for image in (0..IMAGE.len()).rev() {
@@ -155,6 +156,31 @@ async fn happen(world: &mut World, random: &mut Random, is_parallel: bool) -> Ou
         }
     }
     Ok(())
+}
+
+/// What needs a past comes seldom in a short history: tags go back, policies run, a repository is deleted.
+async fn live_on(world: &mut World, random: &mut Random) -> Outcome<()> {
+    for repository in REPOSITORIES {
+        for tag in TAGS {
+            if random.percent(50) {
+                world.alone(0, Operation::RollBack { repository, tag }).await?;
+            }
+        }
+    }
+    world.check().await?;
+    for repository in REPOSITORIES {
+        let change = match random.below(10) {
+            0..5 => Operation::Lifecycle {
+                repository,
+                policy: random.below(POLICIES.len()),
+            },
+            5 => Operation::DeleteRepository { repository },
+            _ => continue,
+        };
+        world.alone(0, change).await?;
+    }
+    world.check().await?;
+    world.scrub().await
 }
 
 /// Everything that can be restored is.

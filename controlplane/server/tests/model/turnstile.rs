@@ -114,10 +114,13 @@ impl Turnstile {
         waiting.collect()
     }
 
-    /// Lets one go on.
+    /// Lets one go on, unless its client has gone away since it was found ready.
     pub fn release(&self, id: usize) {
         let mut state = self.state.lock().unwrap();
-        let Some(Place::Waiting(_, go)) = state.places.insert(id, Place::Running) else {
+        let Some(place) = state.places.get_mut(&id) else {
+            return;
+        };
+        let Place::Waiting(_, go) = std::mem::replace(place, Place::Running) else {
             panic!("{id} does not wait");
         };
         // Its client has gone away, and nothing of it went on without.
