@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use hythe_catalog::{BlobCatalog, Catalog, UploadCatalog};
+use hythe_catalog::ImageCatalog as _;
 use hythe_meta::{
     CreateRepositoryError, DeleteRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, RepositoryChange,
     RepositoryUsage, TagChange, UpdateRepositoryError,
