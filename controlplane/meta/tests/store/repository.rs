@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use hythe_catalog::{BlobCatalog, Catalog, UploadCatalog};
-use hythe_catalog::ImageCatalog as _;
+use hythe_catalog::{BlobCatalog, Catalog, ImageCatalog as _, UploadCatalog};
 use hythe_meta::{
     CreateRepositoryError, DeleteRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, RepositoryChange,
     RepositoryUsage, TagChange, UpdateRepositoryError,
