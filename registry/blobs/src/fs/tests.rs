@@ -733,7 +733,7 @@ async fn repaired_beside_a_move(class: StorageClass, call: &'static str) {
     pusher.distrust(&digest);
 
     let (sender, ended) = std::sync::mpsc::channel();
-    let (begun, begin) = std::sync::mpsc::channel();
+    let (starter, begin) = std::sync::mpsc::channel();
     let runtime = tokio::runtime::Handle::current();
     let bytes = content.clone();
     let push = std::thread::spawn(move || {
@@ -745,7 +745,7 @@ async fn repaired_beside_a_move(class: StorageClass, call: &'static str) {
     *disk.before.lock().unwrap() = Some(Interruption {
         call,
         happens: Box::new(move || {
-            begun.send(()).unwrap();
+            starter.send(()).unwrap();
             let _ = ended.recv_timeout(NOT_WAITING);
         }),
     });
@@ -776,7 +776,8 @@ async fn a_push_beside_a_move_on_another_node_keeps_its_bytes() {
 #[tokio::test]
 async fn names_are_given_and_taken_under_the_lock_of_all_nodes() {
     let watched = Watched::open();
-    let digest = push_content(&watched.store, &[3; 100_000]).await;
+    let content = vec![3; 100_000];
+    let digest = push_content(&watched.store, &content).await;
     // (the call, what does it, whether others may publish meanwhile)
     let cases: [(&'static str, Option<StorageClass>, bool); 4] = [
         ("link", Some(StorageClass::Archive), false),
@@ -794,12 +795,11 @@ async fn names_are_given_and_taken_under_the_lock_of_all_nodes() {
                 assert_eq!(file.try_lock_shared().is_ok(), is_shared, "{call}");
             }),
         });
-        match class {
-            Some(class) => drop(watched.store.place(&digest, class).await.unwrap()),
-            None => {
-                watched.store.distrust(&digest);
-                push_content(&watched.store, &[3; 100_000]).await;
-            }
+        if let Some(class) = class {
+            watched.store.place(&digest, class).await.unwrap();
+        } else {
+            watched.store.distrust(&digest);
+            push_content(&watched.store, &content).await;
         }
         assert!(watched.disk.before.lock().unwrap().is_none(), "{call}");
     }
