@@ -35,6 +35,8 @@ pub(crate) struct Visitor {
     pub(crate) replica: Option<ReplicationPath>,
     /// Whether it is only tried what the sender may do: a no is not counted then.
     pub(crate) is_trying: bool,
+    /// Whether what is not here may be asked for where the repository comes from.
+    pub(crate) asks_upstream: bool,
 }
 
 /// How credentials were presented.
@@ -170,6 +172,7 @@ impl Visitor {
             also: None,
             replica: None,
             is_trying: false,
+            asks_upstream: true,
         })
     }
 
@@ -192,6 +195,7 @@ impl Visitor {
             also: None,
             replica: None,
             is_trying: true,
+            asks_upstream: true,
         }
     }
 

@@ -144,23 +144,50 @@ where
     A: ActionKind<Resource = RepositoryPath>,
 {
     // Who may read a blob may ask for it, too.
-    let trying = visitor.trying_behind(&found.named.path, &[A::ACTION, Action::GetDownloadUrlForLayer]);
+    let mut trying = visitor.trying_behind(&found.named.path, &[A::ACTION, Action::GetDownloadUrlForLayer]);
     let mut missing = Missing::default();
+    // What a digest names is the same wherever it comes from: nobody elsewhere is asked for what some source has.
+    let is_by_digest = input.argument.parse::<Digest>().is_ok();
+    trying.asks_upstream = !is_by_digest;
     for source in found.sources() {
-        forget_decisions();
-        let asked = Input {
-            name: source.written,
-            argument: input.argument.clone(),
-            query: input.query.clone(),
-            headers: input.headers.clone(),
-            body: Body::empty(),
-        };
+        let asked = as_if_named(&input, source);
         match dispatch(operation, &trying, asked).await {
             Ok(response) => return Ok(response),
             Err(error) => missing.pass_over::<A>(visitor, &found.named, error)?,
         }
     }
+    if is_by_digest && visitor.registry.pull_through().is_some() {
+        trying.asks_upstream = true;
+        let mut failure = None;
+        for source in found.sources() {
+            if visitor.registry.upstream(&source.path).await?.is_none() {
+                continue;
+            }
+            let asked = as_if_named(&input, source);
+            match dispatch(operation, &trying, asked).await {
+                Ok(response) => return Ok(response),
+                // Another one may have the same.
+                Err(error) if error.absence().is_none() => failure = failure.or(Some(error)),
+                Err(error) => missing.pass_over::<A>(visitor, &found.named, error)?,
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+    }
     Err(missing.error::<A>(visitor, &found.named).await)
+}
+
+/// What is asked of a source: as if the client had named it.
+fn as_if_named(input: &Input, source: Named) -> Input {
+    forget_decisions();
+    Input {
+        name: source.written,
+        argument: input.argument.clone(),
+        query: input.query.clone(),
+        headers: input.headers.clone(),
+        body: Body::empty(),
+    }
 }
 
 /// The tags of all sources.

@@ -658,3 +658,106 @@ fn an_import_that_a_crash_cuts_off_is_begun_again() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn behind_a_virtual_repository_what_is_here_is_asked_for_first() -> Result<()> {
+    let shelf = Shelf::of("web", "v1", &vec![3; 100_000]);
+    let failing = ScriptedUpstream::start(|_| Reply::new(500, &[], "{}"))?;
+    let having = ScriptedUpstream::start({
+        let shelf = shelf.clone();
+        move |asked| shelf.reply(asked)
+    })?;
+    let server = cache(&[])?;
+    rule(&server, "hub", &failing.url(), json!({}))?;
+    rule(&server, "mirror", &having.url(), json!({}))?;
+    let sources = ["hub", "mirror", "team"].map(|prefix| json!({ "repositoryPrefix": prefix }));
+    let all = json!({ "virtualRepositoryName": "all", "sources": sources });
+    server
+        .api("POST", "/api/v1/virtual-repositories", Some(&all))?
+        .expect(201)?;
+    server.create_repository("team/web")?;
+    let here = RegistryClient::new(&server);
+    let own = here.push_image("team/web", "own", b"a layer of the team")?;
+
+    // By digest, nobody elsewhere hears of what the last source has.
+    here.pull_image("all/web", &own)?;
+    ensure!(failing.asked().is_empty(), "{:?}", failing.asked());
+    ensure!(having.asked().is_empty(), "{:?}", having.asked());
+    // What only an upstream has comes from there, also when another one fails: a digest names the same everywhere.
+    let wanted = having_digest(&shelf)?;
+    here.pull_image("all/web", &wanted)?;
+    ensure!(having.count("/blobs/") > 0, "{:?}", having.asked());
+    // By tag the order counts: what is behind a source that fails may be another image.
+    let refused = here.manifest("all/web", "own")?;
+    ensure!(refused.status >= 500, "{}", refused.status);
+    let gone = here.manifest("all/web", &digest(b"of no image"))?;
+    ensure!(gone.status == 404 || gone.status >= 500, "{}", gone.status);
+    Ok(())
+}
+
+/// The digest of the one manifest on a shelf.
+fn having_digest(shelf: &Shelf) -> Result<String> {
+    let found = shelf.0.keys().find_map(|path| path.split_once("/manifests/sha256:"));
+    Ok(format!("sha256:{}", found.context("no manifest")?.1))
+}
+
+#[test]
+fn an_upstream_that_sends_a_byte_a_second_is_cut_off() -> Result<()> {
+    let layer = vec![8_u8; 300_000];
+    let (old, new) = (
+        Shelf::of("a/b", "v1", &layer),
+        Shelf::of("a/b", "v1", b"what it is now"),
+    );
+    let trickle = |reply: Reply| Reply {
+        per_byte: Duration::from_secs(1),
+        ..reply
+    };
+    let upstream = ScriptedUpstream::start({
+        let old = old.clone();
+        move |asked| old.reply(asked)
+    })?;
+    let server = cache(&[])?;
+    rule(&server, "kept", &upstream.url(), json!({ "tagFreshnessSeconds": 0 }))?;
+    rule(&server, "cold", &upstream.url(), json!({}))?;
+    let here = RegistryClient::new(&server);
+    here.pull_image("kept/a/b", "v1")?;
+    let image = imported(&server, "kept/a/b", "v1")?;
+
+    // The tag has moved, and what it is now does not come: what is here is served, and says so.
+    upstream.answer_with(move |asked| {
+        let reply = new.reply(asked);
+        if asked.method == "GET" { trickle(reply) } else { reply }
+    });
+    let stale = here.manifest("kept/a/b", "v1")?.expect(200)?;
+    ensure!(digest(&stale.body) == image, "another image");
+    ensure!(
+        stale.header("hythe-cache") == Some("STALE"),
+        "{:?}",
+        stale.header("hythe-cache")
+    );
+    ensure!(stale.header("age").is_some(), "no age");
+
+    // A layer that nobody has: the connection is cut, and nothing stays.
+    let name = digest(&layer);
+    upstream.answer_with(move |asked| {
+        let reply = old.reply(asked);
+        if asked.target.contains("/blobs/") {
+            trickle(reply)
+        } else {
+            reply
+        }
+    });
+    here.manifest("cold/a/b", "v1")?.expect(200)?;
+    let path = format!("/v2/cold/a/b/blobs/{name}");
+    let got = here.call("GET", &path, &[], &[]);
+    let is_whole = got.as_ref().is_ok_and(|got| got.body.len() == layer.len());
+    let is_cut = got.as_ref().map_or(true, |got| got.status >= 400);
+    ensure!(is_cut && !is_whole, "{:?}", got.map(|got| (got.status, got.body.len())));
+    ensure!(
+        metric(&server, "hythe_registry_cache_failures_total")? > 0,
+        "no failure was counted"
+    );
+    let again = here.call("GET", &path, &[], &[])?;
+    ensure!(again.status >= 400, "{}", again.status);
+    Ok(())
+}

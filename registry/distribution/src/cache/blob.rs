@@ -27,6 +27,9 @@ async fn permitted(
     )>,
     CacheError,
 > {
+    if !visitor.asks_upstream {
+        return Ok(None);
+    }
     let registry = &visitor.registry;
     let Some((through, upstream)) = registry.upstream(&named.path).await? else {
         return Ok(None);

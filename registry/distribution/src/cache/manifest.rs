@@ -325,10 +325,12 @@ impl Question<'_> {
     }
 
     async fn may_import(&self) -> bool {
-        self.visitor
-            .may::<kinds::BatchImportUpstreamImage>(self.request.named)
-            .await
-            .is_some()
+        let permission = async {
+            self.visitor
+                .may::<kinds::BatchImportUpstreamImage>(self.request.named)
+                .await
+        };
+        self.visitor.asks_upstream && permission.await.is_some()
     }
 
     async fn ensure_repository(&self) -> Result<(), CacheError> {
