@@ -4,6 +4,7 @@
 //! What is to be done is rows of the metadata store (`hythe_meta`, "replication"); here they are claimed, done and ended. A
 //! task says which tag or image; what it is now is looked up here, so that doing it twice changes nothing.
 
+mod backfill;
 mod failure;
 mod send;
 mod throttle;
@@ -70,6 +71,10 @@ pub struct ReplicationMetrics {
     pub bytes: AtomicU64,
     /// The time from each change to its arrival, in all, in milliseconds.
     pub lag_millis: AtomicU64,
+    /// Tags and images that were queued by backfills.
+    pub backfill_queued: AtomicU64,
+    /// Backfills that ended.
+    pub backfills_ended: AtomicU64,
     /// What waits, as it was counted last.
     pub backlog: Mutex<Vec<ReplicationBacklog>>,
     /// For how many seconds the oldest task waits.
@@ -139,6 +144,10 @@ impl Replicator {
 
     /// Works until `stop`. What is under way then is left for the next process, which goes on where this one was.
     pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.replicate(&stop), self.backfill(&stop));
+    }
+
+    async fn replicate(&self, stop: &CancellationToken) {
         let mut running: JoinSet<()> = JoinSet::new();
         if let Err(error) = self.0.store.release_replications(None, self.now()).await {
             tracing::warn!(%error, "cannot release the replications of a process that is gone");

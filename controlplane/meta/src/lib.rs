@@ -61,6 +61,7 @@ mod store;
 mod subject_change;
 mod tag;
 mod tag_rollback;
+mod text_enum;
 mod token;
 mod upload;
 mod upstream;
@@ -98,6 +99,9 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("old lifecycle runs", lifecycle::OLD),
     ("due replications", replication::DUE),
     ("replications", replication::LIST),
+    ("due backfills", replication::DUE_BACKFILL),
+    ("backfills", replication::LIST_BACKFILLS),
+    ("images of a backfill", replication::BACKFILL_IMAGES),
 ];
 
 /// The same for scrubs.
@@ -159,10 +163,11 @@ pub use pull_time::{AddExclusionError, MAX_PULL_TIME_EXCLUSIONS, MAX_PULLS_AT_ON
 pub use registry_policy::{EditPolicy, EditedPolicy, PolicyText};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use replication::{
-    ChangeDestinationError, ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord,
-    DestinationSettings, ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, PutReplicationRulesError,
+    BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, ChangeDestinationError,
+    ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
+    ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, MAX_RUNNING_BACKFILLS, PutReplicationRulesError,
     ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationState, ReplicationTask,
-    RuleName, TaskFilter,
+    RuleName, StartBackfillError, TaskFilter,
 };
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (14, include_str!("../migrations/0014_creation_templates.sql")),
     (15, include_str!("../migrations/0015_pull_through_cache.sql")),
     (16, include_str!("../migrations/0016_replication.sql")),
+    (18, include_str!("../migrations/0018_replication_backfill.sql")),
     (19, include_str!("../migrations/0019_virtual_repositories.sql")),
     (20, include_str!("../migrations/0020_statement_times.sql")),
     (21, include_str!("../migrations/0021_trust_times.sql")),

@@ -5,6 +5,7 @@
 //! rules name (`enqueue.rs`). A task says which tag or digest of which repository; what it has become is looked up when
 //! it is sent, so that many moves of a tag are one task.
 
+mod backfill;
 mod destination;
 mod enqueue;
 mod rule;
@@ -12,6 +13,11 @@ mod status;
 mod task;
 mod upload;
 
+pub(crate) use backfill::{BACKFILL_IMAGES, DUE_BACKFILL, LIST_BACKFILLS};
+pub use backfill::{
+    BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, MAX_RUNNING_BACKFILLS,
+    StartBackfillError,
+};
 pub use destination::{
     ChangeDestinationError, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
     MAX_REPLICATION_DESTINATION_OBJECTS,

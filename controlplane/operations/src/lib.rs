@@ -39,6 +39,7 @@ mod registry;
 mod registry_policy;
 mod registry_settings;
 mod replication;
+mod replication_backfill;
 mod repository;
 mod repository_policy;
 mod resource_tags;
@@ -102,6 +103,7 @@ pub use hythe_meta::{
     TagDetail, TagMove, TagNotRestored, TagStatus, TaskFilter, Transition, UserKind, UserRecord,
     VirtualRepositoryRecord,
 };
+pub use hythe_meta::{BackfillImage, BackfillRecord, BackfillResult, BackfillStatus};
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind, UnknownAction};
@@ -138,6 +140,7 @@ pub use replication::{
     DestinationChange, DestinationCredential, DestinationError, DestinationSettingsError, ReplicationRulesError,
     ReplicationStatusError, UnknownDestination,
 };
+pub use replication_backfill::{BackfillError, BackfillReport};
 pub use repository::{
     CreateRepositoryError, DeleteRepositoryError, EncryptionError, ListRepositoriesError, NewRepositorySettings,
     RepositoryError, RepositoryUpdate, UnknownRepository, UpdateRepositoryError, check_encryption,

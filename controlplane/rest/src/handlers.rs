@@ -25,6 +25,7 @@ pub(crate) mod referrers;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;
 pub(crate) mod replication;
+pub(crate) mod replication_backfill;
 pub(crate) mod replication_destination;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;

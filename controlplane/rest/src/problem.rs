@@ -11,24 +11,25 @@ use http::{HeaderValue, StatusCode, header};
 use hythe_access::{AccessError, AuthenticationError, GateError, Throttled};
 use hythe_model::ResourceTagError;
 use hythe_operations::{
-    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, Bounded, CacheRuleError,
-    CacheRuleSettingsError, CallerIdentityError, CatalogError, CreateAccessKeyError, CreateAccountError,
-    CreateIdentityProviderError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError, CreateTokenError,
-    CreateUserTokenError, CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal, DeleteImagesError,
-    DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DeletedImageError, DeregisterExclusionError,
-    DestinationError, DestinationSettingsError, DocumentError, EncryptionError, GarbageCollectionError,
-    IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError, ListRepositoriesError, MembershipError,
-    NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError,
-    PrincipalError, ProviderSettingsError, PutAuditSettingsError, PutCacheRuleError, PutCreationTemplateError,
-    PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError, PutRegistrySettingsError,
-    PutVirtualRepositoryError, RegisterExclusionError, RegistryPolicyError, RenewTokenError, ReplicationRulesError,
-    ReplicationStatusError, RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError,
-    RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError,
-    SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError,
-    StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount,
-    UnknownCacheRule, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
-    UnknownTemplate, UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
-    UpdatePrincipalError, UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
+    AccessKeyError, AccountError, AdministratorKeyError, AssumeRoleError, AuditEventsError, BackfillError, Bounded,
+    CacheRuleError, CacheRuleSettingsError, CallerIdentityError, CatalogError, CreateAccessKeyError,
+    CreateAccountError, CreateIdentityProviderError, CreatePolicyError, CreatePrincipalError, CreateRepositoryError,
+    CreateTokenError, CreateUserTokenError, CreationTemplateError, CryptoError, DeleteImageError, DeleteImageRefusal,
+    DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DeletedImageError,
+    DeregisterExclusionError, DestinationError, DestinationSettingsError, DocumentError, EncryptionError,
+    GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError,
+    ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
+    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
+    PutCacheRuleError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
+    PutRegistrySettingsError, PutVirtualRepositoryError, RegisterExclusionError, RegistryPolicyError, RenewTokenError,
+    ReplicationRulesError, ReplicationStatusError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
+    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError,
+    RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
+    StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError,
+    TokenError, UnknownAccount, UnknownCacheRule, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
+    UnknownStatement, UnknownTag, UnknownTemplate, UnknownVirtualRepository, UpdateAccountError,
+    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
+    VirtualRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -1049,6 +1050,22 @@ impl From<ReplicationRulesError> for Problem {
     }
 }
 
+impl From<BackfillError> for Problem {
+    fn from(error: BackfillError) -> Self {
+        match &error {
+            BackfillError::Unknown(..) => Self::new(code::BACKFILL_NOT_FOUND, &error),
+            BackfillError::NotConfigured(_) => Self::invalid_member("/destination", error),
+            BackfillError::InProgress(_) => Self::new(code::BACKFILL_IN_PROGRESS, &error),
+            BackfillError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
+            BackfillError::InvalidStatus(..) => Self::new(code::BACKFILL_INVALID_STATUS, &error),
+            BackfillError::Store(_) => match error {
+                BackfillError::Store(error) => error.into(),
+                error => Self::internal(&error),
+            },
+        }
+    }
+}
+
 impl From<ReplicationStatusError> for Problem {
     fn from(error: ReplicationStatusError) -> Self {
         match error {
@@ -1369,6 +1386,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_NOT_FOUND
         | code::REPOSITORY_POLICY_NOT_FOUND
         | code::RESOURCE_NOT_FOUND
+        | code::BACKFILL_NOT_FOUND
         | code::CACHE_RULE_NOT_FOUND
         | code::TEMPLATE_NOT_FOUND
         | code::VIRTUAL_REPOSITORY_NOT_FOUND => StatusCode::NOT_FOUND,
@@ -1387,6 +1405,8 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_ALREADY_EXISTS
         | code::REPOSITORY_NOT_EMPTY
         | code::RESOURCE_ALREADY_EXISTS
+        | code::BACKFILL_IN_PROGRESS
+        | code::BACKFILL_INVALID_STATUS
         | code::CACHE_RULE_ALREADY_EXISTS
         | code::TEMPLATE_ALREADY_EXISTS
         | code::VIRTUAL_REPOSITORY_ALREADY_EXISTS

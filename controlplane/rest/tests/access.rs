@@ -68,6 +68,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{virtualRepositoryName}", "virtual")
         .replace("{runId}", key)
         .replace("{accessKeyId}", key)
+        .replace("{backfillId}", key)
         .replace("{scrubId}", key);
     let trust = json!({
         "Version": "2012-10-17",
@@ -140,6 +141,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         }),
         "UpdateReplicationDestination" => json!({ "description": "x" }),
         "PutReplicationConfiguration" => json!({ "replicationConfiguration": { "rules": [replication_rule()] } }),
+        "StartReplicationBackfill" => json!({ "destination": { "region": "eu-west-1" } }),
         "PutReplicationRule" => json!({ "rule": replication_rule() }),
         "CreateVirtualRepository" => {
             json!({ "virtualRepositoryName": "new", "sources": [{ "repositoryPrefix": "team-a" }] })
@@ -206,7 +208,7 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
         let made = world.post("/api/v1/replication-destinations", destination).await;
         made.expect(201);
     }
-    if info.path.contains("{ruleName}") {
+    if info.path.contains("{ruleName}") || info.path.contains("/backfills") {
         let rule = json!({ "rule": replication_rule() });
         let path = "/api/v1/registry/replication/rules/nightly";
         world
@@ -215,6 +217,11 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
             .send()
             .await
             .expect(200);
+    }
+    if info.path.contains("{backfillId}") {
+        let backfill = json!({ "destination": { "region": "eu-west-1" } });
+        let started = world.post("/api/v1/registry/replication/backfills", backfill).await;
+        return Some(started.expect(201).text("/replicationBackfillId"));
     }
     if info.path.contains("{virtualRepositoryName}") {
         let body = json!({ "virtualRepositoryName": "virtual", "sources": [{ "repositoryPrefix": "team-a" }] });

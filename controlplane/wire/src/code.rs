@@ -63,6 +63,12 @@ codes! {
     CACHE_RULE_ALREADY_EXISTS = "PullThroughCacheRuleAlreadyExistsException";
     /// 404: no pull through cache rule for this prefix.
     CACHE_RULE_NOT_FOUND = "PullThroughCacheRuleNotFoundException";
+    /// 409: a backfill to the destination is in progress.
+    BACKFILL_IN_PROGRESS = "ReplicationBackfillInProgressException";
+    /// 409: the backfill has ended.
+    BACKFILL_INVALID_STATUS = "ReplicationBackfillInvalidStatusException";
+    /// 404: no such backfill.
+    BACKFILL_NOT_FOUND = "ReplicationBackfillNotFoundException";
     /// 404: the registry has no policy.
     REGISTRY_POLICY_NOT_FOUND = "RegistryPolicyNotFoundException";
     /// 413: the body is too long.

@@ -103,11 +103,14 @@ pub use pull_time::{PullTimeUpdateExclusion, PullTimeUpdateExclusionPage, Regist
 pub use registry::{InRegistry, ListQuery, NoParameters, Registry};
 pub use replication::{
     CreateReplicationDestination, Enabled, FailedReplicationTasks, ImageReplicationStatus, ImageReplicationStatuses,
-    ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage, PutReplicationConfiguration,
-    PutReplicationRule, RegistryReplication, ReplicationConfiguration, ReplicationCredential, ReplicationDestination,
-    ReplicationDestinationKind, ReplicationDestinationPage, ReplicationProgress, ReplicationProgressList,
-    ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask, ReplicationTaskCount, ReplicationTaskPage,
-    RepositoryFilter, RepositoryFilterType, UpdateReplicationDestination,
+    ListReplicationBackfillResults, ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage,
+    PutReplicationConfiguration, PutReplicationRule, RegistryReplication, ReplicationBackfill, ReplicationBackfillPage,
+    ReplicationBackfillProgress, ReplicationBackfillResult, ReplicationBackfillResultStatus,
+    ReplicationBackfillResults, ReplicationBackfillStatus, ReplicationConfiguration, ReplicationCredential,
+    ReplicationDestination, ReplicationDestinationKind, ReplicationDestinationPage, ReplicationProgress,
+    ReplicationProgressList, ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask,
+    ReplicationTaskCount, ReplicationTaskPage, RepositoryFilter, RepositoryFilterType, StartReplicationBackfill,
+    UpdateReplicationDestination,
 };
 pub use repository::{
     CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,

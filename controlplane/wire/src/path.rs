@@ -94,6 +94,18 @@ pub fn replication_progress() -> String {
     format!("{}/progress", replication())
 }
 
+/// Backfills of replication.
+#[must_use]
+pub fn replication_backfills() -> String {
+    format!("{}/backfills", replication())
+}
+
+/// One backfill of replication, and what became of its images.
+#[must_use]
+pub fn replication_backfill(id: &str) -> String {
+    format!("{}/{}", replication_backfills(), segment(id))
+}
+
 /// What waits to be replicated, or was given up.
 #[must_use]
 pub fn replication_tasks() -> String {

@@ -411,6 +411,164 @@ pub struct ReplicationTaskCount {
     pub count: u64,
 }
 
+/// Brings what was there before the rules to one destination, too.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartReplicationBackfill {
+    /// Where to: a destination that rules name.
+    pub destination: ReplicationTarget,
+}
+
+/// How a backfill does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReplicationBackfillStatus {
+    /// Nothing has been queued yet.
+    Preparing,
+    /// It goes on.
+    InProgress,
+    /// All was tried.
+    Complete,
+    /// It was given up.
+    Failed,
+    /// What is under way is waited for.
+    Stopping,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+impl ReplicationBackfillStatus {
+    /// Whether it goes no further.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Stopped)
+    }
+}
+
+/// How far a backfill is. Tags count one by one, and images without a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationBackfillProgress {
+    /// How many were found; more may follow until `isTotalFinal`.
+    pub total_replication_count: u64,
+    /// How many are there.
+    pub completed_replication_count: u64,
+    /// How many were given up.
+    pub failed_replication_count: u64,
+    /// How many were not sent: gone here, moved on, or stopped.
+    pub skipped_replication_count: u64,
+    /// Whether all repositories have been looked at.
+    pub is_total_final: bool,
+}
+
+/// A backfill.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationBackfill {
+    /// The account whose images it is about.
+    pub registry_id: AccountId,
+    /// Names it.
+    pub replication_backfill_id: String,
+    /// Where to.
+    pub destination: ReplicationTarget,
+    /// How it does.
+    pub status: ReplicationBackfillStatus,
+    /// How far it is.
+    pub progress: ReplicationBackfillProgress,
+    /// Why it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// The ARN of whoever started it.
+    pub started_by: String,
+    /// When it was started.
+    #[schemars(with = "DateTime")]
+    pub started_at: Timestamp,
+    /// When it last came further.
+    #[schemars(with = "DateTime")]
+    pub updated_at: Timestamp,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// One page of backfills, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationBackfillPage {
+    /// The backfills.
+    pub backfills: Vec<ReplicationBackfill>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// What became of a tag or an image of a backfill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReplicationBackfillResultStatus {
+    /// It waits, or is being sent.
+    InProgress,
+    /// It is there.
+    Complete,
+    /// It was given up.
+    Failed,
+    /// It was not sent.
+    Skipped,
+}
+
+/// A tag or an image of a backfill.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationBackfillResult {
+    /// The repository.
+    pub repository_name: RepositoryName,
+    /// The tag, or the digest of an image without one.
+    pub reference: String,
+    /// The image.
+    pub image_digest: Digest,
+    /// What became of it.
+    pub status: ReplicationBackfillResultStatus,
+    /// Why not; beside `COMPLETE`, what it went without, such as its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+}
+
+/// Which results a list shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ListReplicationBackfillResults {
+    /// The account whose registry is meant; the caller's own by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_id: Option<AccountId>,
+    /// Only those of which this became.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_status: Option<ReplicationBackfillResultStatus>,
+    /// Entries wanted, 1 to 1000; 100 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_results: Option<u32>,
+    /// The `nextToken` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+/// A backfill, and what became of some of its images.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationBackfillResults {
+    /// The backfill.
+    pub backfill: ReplicationBackfill,
+    /// Its images, by repository and tag.
+    pub results: Vec<ReplicationBackfillResult>,
+    /// Where the next page starts; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

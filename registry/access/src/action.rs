@@ -134,6 +134,14 @@ actions! {
     DescribeRegistry("ecr", AccountId),
     /// Change where images are replicated to.
     PutReplicationConfiguration("ecr", AccountId),
+    /// Have what was there before a rule replicated, too.
+    StartReplicationBackfill("ecr", AccountId),
+    /// Stop that.
+    StopReplicationBackfill("ecr", AccountId),
+    /// List backfills.
+    ListReplicationBackfills("ecr", AccountId),
+    /// See what became of the images of a backfill.
+    DescribeReplicationBackfillResults("ecr", AccountId),
     /// Read the settings of the registry.
     GetAccountSetting("ecr", AccountId),
     /// Change the settings of the registry.

@@ -56,6 +56,7 @@ const UNUSED: &[&str] = &[
     "replication.chunk.sent",
     "replication.manifest.sent",
     "replication.deletion.sent",
+    "replication.backfill.advanced",
     // tests/pull_through_cache.rs ends the server at these, where there is an upstream.
     "cache.import.complete",
     "cache.import.stored",

@@ -25,6 +25,7 @@ pub(crate) mod pull_time_exclusion;
 pub(crate) mod registry;
 pub(crate) mod registry_policy;
 pub(crate) mod replication;
+mod replication_backfill;
 mod replication_destination;
 pub(crate) mod repository;
 pub(crate) mod repository_policy;

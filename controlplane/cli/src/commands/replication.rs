@@ -11,7 +11,7 @@ use hythe_client::wire::{
 use hythe_model::{AccountId, ParseError, Region};
 
 use super::image::find;
-use super::replication_destination;
+use super::{replication_backfill, replication_destination};
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::document::DocumentArg;
@@ -24,12 +24,13 @@ pub(crate) const EXAMPLES: &str = "Examples:
   hythe replication destination create eu --url registry.eu.example.com \\
       --username HKIA… --password-file secret
   hythe replication rule put team-a --to eu --repository-prefix team-a/
+  hythe replication backfill start eu         # what was there before the rule
   hythe replication get > replication.json && hythe replication set replication.json
   hythe replication status                    # what waits, for each destination
   hythe replication status team-a/web:1       # what became of one image
   hythe replication tasks --failed && hythe replication retry --region eu
 
-What is pushed from then on is replicated. A replica stays where it came to, unless a rule says `--replicas`.";
+What is pushed from then on is replicated; a backfill brings what was there before. A replica stays where it came to, unless a rule says `--replicas`.";
 
 /// `hythe replication …`
 #[derive(Debug, Subcommand)]
@@ -40,6 +41,9 @@ pub enum ReplicationCommand {
     /// Manage rules that stand by themselves, beside the document
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Replicate what was there before the rules
+    #[command(subcommand)]
+    Backfill(replication_backfill::BackfillCommand),
     /// Show the document with the rules of the registry
     Get,
     /// Put the document with the rules of the registry; without rules it is taken away
@@ -124,7 +128,7 @@ pub enum RuleCommand {
     },
 }
 
-fn target(text: &str) -> Result<ReplicationTarget, ParseError> {
+pub(super) fn target(text: &str) -> Result<ReplicationTarget, ParseError> {
     let (region, account) = match text.split_once('/') {
         Some((region, account)) => (region, Some(account.parse::<AccountId>()?)),
         None => (text, None),
@@ -140,6 +144,7 @@ pub(crate) async fn run(command: ReplicationCommand, context: &Context) -> Resul
     match command {
         ReplicationCommand::Destination(command) => replication_destination::run(command, context).await,
         ReplicationCommand::Rule(command) => rule(command, context).await,
+        ReplicationCommand::Backfill(command) => replication_backfill::run(command, context).await,
         ReplicationCommand::Get => {
             let document = client
                 .replication_configuration()

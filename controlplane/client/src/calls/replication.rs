@@ -4,11 +4,12 @@
 use futures::Stream;
 use hythe_model::{Digest, Region, RepositoryName};
 use hythe_wire::{
-    CreateReplicationDestination, FailedReplicationTasks, ImageReplicationStatuses, ListQuery, ListReplicationTasks,
-    NamedReplicationRule, NamedReplicationRulePage, PutReplicationConfiguration, PutReplicationRule,
-    RegistryReplication, ReplicationConfiguration, ReplicationDestination, ReplicationDestinationPage,
-    ReplicationProgressList, ReplicationRule, ReplicationTask, ReplicationTaskCount, ReplicationTaskPage,
-    UpdateReplicationDestination, path,
+    CreateReplicationDestination, FailedReplicationTasks, ImageReplicationStatuses, ListQuery,
+    ListReplicationBackfillResults, ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage,
+    PutReplicationConfiguration, PutReplicationRule, RegistryReplication, ReplicationBackfill, ReplicationBackfillPage,
+    ReplicationBackfillResult, ReplicationBackfillResults, ReplicationConfiguration, ReplicationDestination,
+    ReplicationDestinationPage, ReplicationProgressList, ReplicationRule, ReplicationTask, ReplicationTaskCount,
+    ReplicationTaskPage, StartReplicationBackfill, UpdateReplicationDestination, path,
 };
 use reqwest::Method;
 
@@ -214,6 +215,75 @@ impl Client {
     ) -> Result<ReplicationTaskCount, ClientError> {
         self.request(Method::DELETE, &path::replication_tasks())
             .query(which)
+            .json()
+            .await
+    }
+
+    /// Brings what was there before the rules to a destination.
+    pub async fn start_replication_backfill(
+        &self,
+        request: &StartReplicationBackfill,
+    ) -> Result<ReplicationBackfill, ClientError> {
+        self.request(Method::POST, &path::replication_backfills())
+            .body(request)
+            .json()
+            .await
+    }
+
+    /// One page of backfills, newest first.
+    pub async fn replication_backfills(&self, query: &ListQuery) -> Result<ReplicationBackfillPage, ClientError> {
+        self.get(&path::replication_backfills()).query(query).json().await
+    }
+
+    /// All backfills, page after page.
+    pub fn all_replication_backfills(
+        &self,
+        query: ListQuery,
+    ) -> impl Stream<Item = Result<ReplicationBackfill, ClientError>> + Send + use<> {
+        entries(self, move |client, next_token| {
+            let query = ListQuery {
+                next_token,
+                ..query.clone()
+            };
+            async move {
+                let page = client.replication_backfills(&query).await?;
+                Ok((page.backfills, page.next_token))
+            }
+        })
+    }
+
+    /// A backfill, with one page of what became of its images.
+    pub async fn replication_backfill(
+        &self,
+        id: &str,
+        query: &ListReplicationBackfillResults,
+    ) -> Result<ReplicationBackfillResults, ClientError> {
+        self.get(&path::replication_backfill(id)).query(query).json().await
+    }
+
+    /// What became of all images of a backfill, page after page.
+    pub fn all_replication_backfill_results(
+        &self,
+        id: &str,
+        query: ListReplicationBackfillResults,
+    ) -> impl Stream<Item = Result<ReplicationBackfillResult, ClientError>> + Send + use<> {
+        let id = id.to_owned();
+        entries(self, move |client, next_token| {
+            let id = id.clone();
+            let query = ListReplicationBackfillResults {
+                next_token,
+                ..query.clone()
+            };
+            async move {
+                let page = client.replication_backfill(&id, &query).await?;
+                Ok((page.results, page.next_token))
+            }
+        })
+    }
+
+    /// Has a backfill end when what is under way is done.
+    pub async fn stop_replication_backfill(&self, id: &str) -> Result<ReplicationBackfill, ClientError> {
+        self.request(Method::DELETE, &path::replication_backfill(id))
             .json()
             .await
     }

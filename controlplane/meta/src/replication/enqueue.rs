@@ -45,7 +45,7 @@ const QUEUE: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, 0, $10, 0, $10)
     ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
        SET digest = excluded.digest, path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE,
-           attempts = 0, generation = replication_task.generation + 1,
+           attempts = 0, backfill_id = NULL, generation = replication_task.generation + 1,
            due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
            created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END";
 /// An image whose tag has moved on before it was sent is not sent.
@@ -80,7 +80,7 @@ pub(crate) async fn enqueue(session: &mut Session, change: Change<'_>) -> Result
     Ok(is_queued)
 }
 
-pub(super) async fn queue(
+async fn queue(
     session: &mut Session,
     change: &Change<'_>,
     place: &RegistryPlace,

@@ -347,7 +347,7 @@ async fn claim(
     Ok(claimed)
 }
 
-const FORGET_STATUS: &str = "
+pub(super) const FORGET_STATUS: &str = "
     DELETE FROM replication_status
      WHERE repository_id = $1 AND digest = $2 AND destination = $3 AND target_account = $4 AND state = 'IN_PROGRESS'";
 

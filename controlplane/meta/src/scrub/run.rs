@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Scrubs: one row each, that a node works on, and their findings.
 
-use std::fmt;
-use std::str::FromStr;
-
-use hythe_model::{Digest, ParseError};
+use hythe_model::Digest;
 use jiff::Timestamp;
 
 use crate::session::{Row, Session, values};
+use crate::text_enum::text_enum;
 use crate::writer::Durability;
 use crate::{Store, StoreError, audit};
 
@@ -15,43 +13,6 @@ use crate::{Store, StoreError, audit};
 pub const MAX_SCRUBS: usize = 100;
 /// The most findings of one scrub that are kept. All are counted, and written to the log.
 pub const MAX_KEPT_FINDINGS: u64 = 10_000;
-
-macro_rules! text_enum {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl $name {
-            /// As it is stored and shown.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)*
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = ParseError;
-
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text {
-                    $($text => Ok(Self::$variant),)*
-                    _ => Err(ParseError::new($what, text, "it is none that this version knows")),
-                }
-            }
-        }
-    };
-}
 
 text_enum!(
     /// How a scrub does.

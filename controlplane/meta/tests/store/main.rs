@@ -12,6 +12,7 @@
 
 mod access_key;
 mod audit;
+mod backfill;
 mod cache;
 mod catalog;
 mod concurrency;

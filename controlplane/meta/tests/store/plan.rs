@@ -132,6 +132,19 @@ async fn fill(database: &Database) {
         "INSERT INTO replica (repository_id, digest, path, arrived_ms)
          SELECT i.repository_id, i.digest, '', 0 FROM image i JOIN n ON i.digest = 'i' || n.text"
             .to_owned(),
+        format!(
+            "INSERT INTO replication_backfill (id, account_id, destination, target_account, started_by, status, repository,
+                                               digest, is_walked, queued, completed, failed, skipped, due_ms, started_ms,
+                                               updated_ms)
+             SELECT 'b' || n.text, '{}', 'd' || n.text, '', '', 'IN_PROGRESS', '', '', FALSE, 0, 0, 0, 0,
+                    CAST(n.text AS BIGINT), 0, 0
+               FROM n",
+            account()
+        ),
+        "INSERT INTO replication_backfill_image (backfill_id, repository_id, repository, reference, digest, state,
+                                                 updated_ms)
+         SELECT 'b100001', '', 'r' || n.text, 't', '', 'COMPLETE', 0 FROM n"
+            .to_owned(),
         "INSERT INTO audit_anchor (sequence, hash, made_ms, mac)
          SELECT CAST(n.text AS BIGINT), '', CAST(n.text AS BIGINT), '' FROM n"
             .to_owned(),
@@ -171,6 +184,9 @@ async fn pages_look_at_nothing_else(database: &Database) {
                 &["104000", "10"]
             }
             "due replications" => &["104000", "10"],
+            "due backfills" => &["104000"],
+            "backfills" => &[account, "b104000", "10"],
+            "images of a backfill" => &["b100001", "r104000", "t", "NULL", "10"],
             "replications" => &[account, "t104000", "NULL", "NULL", "FALSE", "NULL", "10"],
             "audit events" => &[key, "-", "10"],
             "audit events of an account" => &[key, "-", "10", account],

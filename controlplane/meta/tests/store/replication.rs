@@ -29,14 +29,14 @@ fn region(name: &str) -> Region {
     name.parse().unwrap()
 }
 
-fn place(name: &str) -> RegistryPlace {
+pub fn place(name: &str) -> RegistryPlace {
     RegistryPlace {
         region: region(name),
         account: account(),
     }
 }
 
-fn rule(destinations: &[&str]) -> ReplicationRule {
+pub fn rule(destinations: &[&str]) -> ReplicationRule {
     ReplicationRule {
         destinations: destinations.iter().map(|name| place(name)).collect(),
         filters: Vec::new(),
@@ -45,7 +45,7 @@ fn rule(destinations: &[&str]) -> ReplicationRule {
     }
 }
 
-async fn destination(store: &Store, name: &str) -> DestinationRecord {
+pub async fn destination(store: &Store, name: &str) -> DestinationRecord {
     let destination = DestinationRecord {
         account: account(),
         name: region(name),
@@ -67,7 +67,7 @@ async fn destination(store: &Store, name: &str) -> DestinationRecord {
     store.create_replication_destination(&destination).await.unwrap()
 }
 
-async fn put(store: &Store, name: &str, rules: Vec<ReplicationRule>) {
+pub async fn put(store: &Store, name: &str, rules: Vec<ReplicationRule>) {
     let name = if name.is_empty() {
         RuleName::document()
     } else {
@@ -98,7 +98,7 @@ async fn waiting(store: &Store) -> Vec<ReplicationTask> {
 }
 
 /// As `destination reference`, with `-` in front of deletions.
-async fn shown(store: &Store) -> Vec<String> {
+pub async fn shown(store: &Store) -> Vec<String> {
     let show = |task: ReplicationTask| {
         let sign = if task.may_delete { "-" } else { "" };
         let reference = task.reference.to_string();
@@ -114,12 +114,12 @@ async fn shown(store: &Store) -> Vec<String> {
     shown
 }
 
-async fn claim(store: &Store, owner: &str, seconds: i64) -> Vec<ClaimedReplication> {
+pub async fn claim(store: &Store, owner: &str, seconds: i64) -> Vec<ClaimedReplication> {
     let (now, until) = (after(seconds), after(seconds + 60));
     store.claim_replications(owner, now, until, 10).await.unwrap()
 }
 
-async fn done(store: &Store, claimed: &ClaimedReplication) {
+pub async fn done(store: &Store, claimed: &ClaimedReplication) {
     let outcome = ReplicationOutcome::Done {
         sent: vec![claimed.task.digest],
         short_of: None,

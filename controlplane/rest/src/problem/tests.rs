@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hythe_access::Principal;
 use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
-use hythe_operations::{Noun, ReplicationRuleError, RollbackTagRefusal};
+use hythe_operations::{BackfillStatus, Noun, ReplicationRuleError, RollbackTagRefusal};
 
 use super::*;
 
@@ -412,6 +412,12 @@ fn every_error_has_its_status_and_code() {
         "SigningKey::Pending" => SigningKeyError::Rotate(RotateSigningKeyError::Pending),
         "SigningKey::Crypto" => SigningKeyError::Rotate(CryptoError.into()),
         "SigningKey::Store" => SigningKeyError::Rotate(corrupt().into()),
+        "Backfill::Unknown" => BackfillError::Unknown("0199".into(), path().account),
+        "Backfill::NotConfigured" => BackfillError::NotConfigured("eu/000000000000".parse().unwrap()),
+        "Backfill::InProgress" => BackfillError::InProgress("0199".into()),
+        "Backfill::LimitExceeded" => BackfillError::LimitExceeded(path().account),
+        "Backfill::InvalidStatus" => BackfillError::InvalidStatus("0199".into(), BackfillStatus::Complete),
+        "Backfill::Store" => BackfillError::Store(corrupt()),
         "Scrub::NotDefaultAccount" => ScrubError::NotDefaultAccount,
         "Scrub::Sample" => ScrubError::Sample,
         "Scrub::Unknown" => ScrubError::Unknown("0199".into()),

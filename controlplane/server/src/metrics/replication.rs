@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Debug)]
 pub(super) struct ReplicationCounts {
     counted: Arc<ReplicationMetrics>,
-    counters: [Counter; 7],
+    counters: [Counter; 9],
     lag: Counter<f64, AtomicU64>,
     waiting: Family<DestinationLabels, Gauge>,
     given_up: Family<DestinationLabels, Gauge>,
@@ -46,6 +46,8 @@ impl ReplicationCounts {
             ("blobs_sent", "Blobs that were sent"),
             ("blobs_known", "Blobs that a destination had"),
             ("sent_bytes", "Bytes of blobs that were sent"),
+            ("backfill_queued", "Tags and images that backfills queued on this node"),
+            ("backfills_ended", "Backfills that ended on this node"),
         ]) {
             registry.register(name, help, counter.clone());
         }
@@ -86,6 +88,8 @@ impl ReplicationCounts {
             &counted.blobs,
             &counted.blobs_known,
             &counted.bytes,
+            &counted.backfill_queued,
+            &counted.backfills_ended,
         ];
         for (counter, count) in self.counters.iter().zip(counts) {
             counter.inner().store(read(count), Ordering::Relaxed);

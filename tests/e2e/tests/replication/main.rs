@@ -2,6 +2,7 @@
 //! Replication between deployments on this machine, and to a registry that is not ours.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code")]
 
+mod backfill;
 mod faults;
 mod lag;
 mod world;
