@@ -116,13 +116,14 @@ async fn nothing_is_lost_and_nothing_is_left_on_postgres() {
 }
 
 async fn planted_faults(engine: Engine) {
-    // What comes at the end of a history finds most of them; the rest takes its time there.
-    let steps = match engine {
-        Engine::Sqlite => STEPS,
-        Engine::Postgres => STEPS / 4,
+    // What comes at the end of a history finds most of them. The rest would take many minutes on PostgreSQL; the oracle that
+    // finds them is the same.
+    let (steps, has_time) = match engine {
+        Engine::Sqlite => (STEPS, true),
+        Engine::Postgres => (STEPS / 4, false),
     };
     let mut missed = Vec::new();
-    for bug in Bug::ALL {
+    for bug in Bug::ALL.iter().filter(|bug| has_time || !bug.shows_late()) {
         let mut found = None;
         for seed in 1..=PATIENCE {
             match run(engine, seed, steps, Some(*bug)).await {

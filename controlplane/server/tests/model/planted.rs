@@ -42,4 +42,9 @@ impl Bug {
         Self::ForgottenReferrers,
         Self::LostRollback,
     ];
+
+    /// Whether only long histories show it: several things have to have happened to the same image before.
+    pub fn shows_late(self) -> bool {
+        matches!(self, Self::HalfRestored | Self::LostWish)
+    }
 }
