@@ -261,6 +261,24 @@ impl Server {
         })
     }
 
+    /// What a metric that counts whole things is now, the sum over its labels.
+    ///
+    /// # Errors
+    /// If the server has no such metric.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let text = http::request(self.credentials.control_address(), "GET", "/metrics", &[], &[])?
+            .expect(200)?
+            .text();
+        let samples: Vec<&str> = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+            .collect();
+        ensure!(!samples.is_empty(), "{name} is not in {text}");
+        let values = samples.iter().filter_map(|line| line.rsplit(' ').next());
+        let values = values.map(|value| value.parse::<u64>().with_context(|| format!("{name} is {value}")));
+        values.sum()
+    }
+
     /// Calls the REST API as the administrator.
     pub fn api(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response> {
         let authorization = self.credentials.basic();

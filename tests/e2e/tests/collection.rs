@@ -281,16 +281,6 @@ fn told_by_rest(server: &Server) -> Result<Option<Told>> {
     }))
 }
 
-fn metric(server: &Server, name: &str) -> Result<u64> {
-    let target = server.credentials().control_address().to_owned();
-    let text = e2e::http::request(&target, "GET", "/metrics", &[], &[])?
-        .expect(200)?
-        .text();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.with_context(|| format!("{name} is not in {text}"))?;
-    value.parse().with_context(|| format!("{name} is {value}"))
-}
-
 /// Waits until a collection is on its way: some blobs are gone, more of them than `than`, and others are still due.
 fn on_its_way(server: &Server, than: u64) -> Result<Told> {
     let mut last = None;
@@ -334,7 +324,7 @@ fn a_collection_that_is_held_back_says_how_long_it_will_take_and_hurries_when_it
         "{status}"
     );
     wait_until("the metrics tell it too", LIMIT, || {
-        let told = |name: &str| metric(&server, name).unwrap_or_default();
+        let told = |name: &str| server.metric(name).unwrap_or_default();
         let due = told("hythe_collection_links_due");
         due > 0
             && due < BLOBS

@@ -55,17 +55,6 @@ fn imported(server: &Server, repository: &str, tag: &str) -> Result<String> {
     found.context("no digest")
 }
 
-/// The sum of a counter over its labels.
-fn metric(server: &Server, name: &str) -> Result<u64> {
-    let text = http::request(server.credentials().control_address(), "GET", "/metrics", &[], &[])?.text();
-    let lines = text
-        .lines()
-        .filter(|line| line.starts_with(name) && !line.starts_with('#'));
-    Ok(lines
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum())
-}
-
 /// One image, as files of a registry.
 #[derive(Clone)]
 struct Shelf(Arc<BTreeMap<String, (String, Vec<u8>)>>);
@@ -142,12 +131,12 @@ fn an_image_of_another_hythe_comes_through_and_stays() -> Result<()> {
         head.header("docker-content-digest") == Some(wanted.as_str()),
         "{head:?}"
     );
-    ensure!(metric(&server, "hythe_registry_cache_fetches_total")? == 0);
+    ensure!(server.metric("hythe_registry_cache_fetches_total")? == 0);
     let first = here.manifest("mirror/team/web", "v1")?.expect(200)?;
     ensure!(first.header("hythe-cache") == Some("MISS"), "{first:?}");
     here.pull_image("mirror/team/web", "v1")?;
     ensure!(imported(&server, "mirror/team/web", "v1")? == wanted);
-    ensure!(metric(&server, "hythe_registry_cache_fetches_total")? == 2);
+    ensure!(server.metric("hythe_registry_cache_fetches_total")? == 2);
 
     // The tag moves.
     let second = there.push_image("team/web", "v1", &vec![8; 100_000])?;

@@ -310,26 +310,22 @@ impl Reader {
                 Step::Fail(failure) => return Err(io::Error::other(CacheError::from(failure))),
                 Step::FromStore => {
                     self.stored = Some(open(&self.registry, &self.repository, self.digest, self.at).await?);
+                    continue;
                 }
                 Step::Behind(end) => {
                     if let Some(bytes) = self.pending(end).await? {
                         self.at += bytes.len() as u64;
                         return Ok(Some(bytes));
                     }
-                    // Not written yet, or just about to be a blob.
-                    let changed = self.changes.changed().await;
-                    changed.map_err(|_| io::Error::other("the fetch ended without a word"))?;
                 }
-                Step::Wait => {
-                    let changed = self.changes.changed().await;
-                    changed.map_err(|_| io::Error::other("the fetch ended without a word"))?;
-                }
+                Step::Wait => {}
             }
+            // Not received yet, not written yet, or just about to be a blob.
+            let changed = self.changes.changed().await;
+            changed.map_err(|_| io::Error::other("the fetch ended without a word"))?;
         }
     }
-}
 
-impl Reader {
     /// What is written of the bytes before `end`, if there is any. The last chunk is never before it.
     async fn pending(&mut self, end: u64) -> io::Result<Option<Bytes>> {
         let Some(session) = self.fetch.session.get() else {

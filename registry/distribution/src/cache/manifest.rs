@@ -325,12 +325,12 @@ impl Question<'_> {
     }
 
     async fn may_import(&self) -> bool {
-        let permission = async {
-            self.visitor
+        self.visitor.asks_upstream
+            && self
+                .visitor
                 .may::<kinds::BatchImportUpstreamImage>(self.request.named)
                 .await
-        };
-        self.visitor.asks_upstream && permission.await.is_some()
+                .is_some()
     }
 
     async fn ensure_repository(&self) -> Result<(), CacheError> {

@@ -170,7 +170,8 @@ pub(crate) async fn take_whole(
         Gathered::Spilling(body) => {
             let id = new_session(registry, repository, digest.algorithm()).await?;
             let _writer = registry.writers().claim(id)?;
-            let id = *session.get_or_init(|| id);
+            // Empty until now: a body is taken once.
+            let _ = session.set(id);
             let result = spill(registry, repository, id, digest, body).await;
             if result.is_err() {
                 give_up(registry, repository, id).await;

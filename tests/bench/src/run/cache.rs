@@ -162,14 +162,7 @@ impl Pair {
     }
 
     fn fetches(&self) -> Result<u64> {
-        let address = self.server.credentials().control_address();
-        let text = http::request(address, "GET", "/metrics", &[], &[])?.text();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("hythe_registry_cache_fetches_total"));
-        Ok(lines
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-            .sum())
+        self.server.metric("hythe_registry_cache_fetches_total")
     }
 }
 
