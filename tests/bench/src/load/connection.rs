@@ -47,6 +47,31 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer with another status than it should have.
+#[derive(Debug)]
+pub struct Unexpected {
+    status: u16,
+    expected: u16,
+    retry_after: Option<Duration>,
+    body: String,
+}
+
+impl Unexpected {
+    /// How long to wait, if the server is too busy and says so (RFC 9110, section 15.6.4; RFC 6585, section 4).
+    #[must_use]
+    pub fn busy(&self) -> Option<Duration> {
+        self.retry_after.filter(|_| matches!(self.status, 429 | 503))
+    }
+}
+
+impl std::fmt::Display for Unexpected {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} instead of {}: {}", self.status, self.expected, self.body)
+    }
+}
+
+impl std::error::Error for Unexpected {}
+
 /// What a body took that nobody kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Timed {
@@ -58,14 +83,21 @@ pub struct Timed {
 
 impl Answer {
     /// Insists on a status.
-    pub fn expect(self, status: u16) -> Result<Self> {
-        ensure!(
-            self.status == status,
-            "{} instead of {status}: {}",
-            self.status,
-            String::from_utf8_lossy(self.body.get(..self.body.len().min(500)).unwrap_or_default())
-        );
-        Ok(self)
+    ///
+    /// # Errors
+    /// [`Unexpected`].
+    pub fn expect(self, status: u16) -> Result<Self, Unexpected> {
+        if self.status == status {
+            return Ok(self);
+        }
+        let body = self.body.get(..self.body.len().min(500)).unwrap_or_default();
+        let retry_after = self.header("retry-after").and_then(|seconds| seconds.parse().ok());
+        Err(Unexpected {
+            status: self.status,
+            expected: status,
+            retry_after: retry_after.map(Duration::from_secs),
+            body: String::from_utf8_lossy(body).into_owned(),
+        })
     }
 
     /// The value of a header, by its name in lower case.

@@ -13,7 +13,7 @@ use e2e::registry::OCI_MANIFEST;
 
 use super::sampler::{Operation, Shared};
 use crate::load::body::{Bodies, Random};
-use crate::load::connection::Connection;
+use crate::load::connection::{Connection, Unexpected};
 use crate::load::endpoint::Endpoint;
 use crate::load::push;
 use crate::work::image::{self, How};
@@ -25,6 +25,8 @@ const SMALL_CLASSES: u64 = 2;
 const MUCH_MIB: u64 = 4096;
 /// Between two operations: a soak is about time, not about throughput.
 const PACE: Duration = Duration::from_millis(50);
+/// The longest that a server which is too busy may ask to be left alone.
+const MAX_BUSY: Duration = Duration::from_secs(30);
 /// Beyond so many images the oldest go, so that the load stays the same.
 const MAX_IMAGES: usize = 60;
 /// Tags that move from image to image.
@@ -96,7 +98,20 @@ impl Client {
                 Ok(true) => shared.done(operation, began.elapsed()),
                 Ok(false) => {}
                 Err(_) if ending.load(Ordering::SeqCst) => return Ok(()),
-                Err(error) => return Err(error.context(format!("{operation:?} in {}", self.repository))),
+                Err(error) => {
+                    // Refused is not lost: a client of the field waits and goes on, and the soak counts how often.
+                    let busy = error.downcast_ref::<Unexpected>().and_then(Unexpected::busy);
+                    let Some(pause) = busy.filter(|pause| *pause <= MAX_BUSY) else {
+                        return Err(error.context(format!("{operation:?} in {}", self.repository)));
+                    };
+                    shared.refused();
+                    wait(pause, ending);
+                    // What was sent of a body may still lie in the old one.
+                    connection = match Connection::open(endpoint) {
+                        Err(_) if ending.load(Ordering::SeqCst) => return Ok(()),
+                        opened => opened?,
+                    };
+                }
             }
         }
         Ok(())
@@ -259,5 +274,13 @@ impl Client {
         }
         self.tags = settled;
         Ok(self.images.len())
+    }
+}
+
+/// Waits so long, or until `ending` is set.
+fn wait(pause: Duration, ending: &AtomicBool) {
+    let began = Instant::now();
+    while began.elapsed() < pause && !ending.load(Ordering::SeqCst) {
+        std::thread::sleep(PACE);
     }
 }

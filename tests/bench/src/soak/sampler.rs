@@ -26,6 +26,8 @@ const MIN_WARM_UP: f64 = 5.0;
 pub(super) const MAX_WARM_UP: f64 = 120.0;
 /// The most samples that are kept: more than a day's.
 const MAX_SAMPLES: usize = 100_000;
+/// More refusals than one in so many operations are too many.
+const MIN_DONE_EACH_REFUSED: u64 = 1000;
 const MEBIBYTE: u64 = 1024 * 1024;
 /// Folders below the store that a walk looks into at most.
 const MAX_DEPTH: usize = 8;
@@ -74,6 +76,7 @@ impl Operation {
 #[derive(Debug, Default)]
 pub struct Shared {
     counts: [AtomicU64; Operation::ALL.len()],
+    refused: AtomicU64,
     latencies: Mutex<Latencies>,
     store_mib: AtomicU64,
 }
@@ -97,6 +100,11 @@ impl Shared {
         }
     }
 
+    /// The server was too busy for an operation, and said when to come again.
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How large the store was when it was last measured, in MiB.
     #[must_use]
     pub fn store_mib(&self) -> u64 {
@@ -115,22 +123,32 @@ impl Shared {
     /// How often each was done, in words.
     #[must_use]
     pub fn summary(&self) -> String {
-        let parts: Vec<String> = self.counts().map(|(name, count)| format!("{count} {name}")).collect();
+        let refused = self.refused.load(Ordering::Relaxed);
+        let counts = self.counts().chain([("refused for a while", refused)]);
+        let parts: Vec<String> = counts.map(|(name, count)| format!("{count} {name}")).collect();
         parts.join(", ")
     }
 
     /// How often each was done.
     #[must_use]
     pub fn json(&self) -> Value {
-        let members = self.counts().map(|(name, count)| (name.to_owned(), json!(count)));
+        let refused = self.refused.load(Ordering::Relaxed);
+        let counts = self.counts().chain([("refused", refused)]);
+        let members = counts.map(|(name, count)| (name.to_owned(), json!(count)));
         Value::Object(members.collect::<Map<_, _>>())
     }
 
-    /// A soak in which something was never done proves nothing about it.
+    /// A soak in which something was never done proves nothing about it, and a server that is too busy for this load is too slow.
     pub fn insist_on_work(&self) -> Result<()> {
         for (name, count) in self.counts() {
             ensure!(count > 0, "no {name} in the whole run: it was too short");
         }
+        let done: u64 = self.counts().map(|(_, count)| count).sum();
+        let refused = self.refused.load(Ordering::Relaxed);
+        ensure!(
+            refused <= done / MIN_DONE_EACH_REFUSED,
+            "{refused} operations were refused, of {done}"
+        );
         Ok(())
     }
 }
