@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::pace::least_time;
+use crate::pace::{batch_size, least_time};
 
 /// The most links that are looked at in one transaction.
 const BATCH: usize = 32;
@@ -179,7 +179,10 @@ impl Collector {
                 deletions: abandoned,
                 ..Batch::default()
             };
-            self.finish(batch, Instant::now()).await?;
+            // Whoever pushes one of these blobs waits.
+            let at_once = CancellationToken::new();
+            at_once.cancel();
+            self.finish(batch, Instant::now(), &at_once).await?;
         }
     }
 
@@ -219,7 +222,7 @@ impl Collector {
             }
             let (reviews, count) = (batch.reviewed.reviewed, batch.deletions.len() as u64);
             collected.postponed += batch.reviewed.postponed;
-            let totals = self.finish(batch, began).await?;
+            let totals = self.finish(batch, began, stop).await?;
             collected.totals = sum(collected.totals, totals);
             // A pass that is throttled takes long, and is looked at meanwhile.
             self.measure().await?;
@@ -237,7 +240,8 @@ impl Collector {
     async fn next_batch(&self) -> Result<Batch, StoreError> {
         let Parts { store, clock, .. } = &*self.0;
         let now = clock.now();
-        let abandoned = store.take_over_deletions(&token(), now, now + LEASE, BATCH).await?;
+        let most = batch_size(self.0.settings.max_blobs_per_second, BATCH);
+        let abandoned = store.take_over_deletions(&token(), now, now + LEASE, most).await?;
         if !abandoned.is_empty() {
             fail_point("collection.deletion.taken_over");
             return Ok(Batch {
@@ -245,7 +249,7 @@ impl Collector {
                 ..Batch::default()
             });
         }
-        let due = store.lease_reviews(now, now + LEASE, BATCH).await?;
+        let due = store.lease_reviews(now, now + LEASE, most).await?;
         if due.is_empty() {
             return Ok(Batch::default());
         }
@@ -299,19 +303,36 @@ impl Collector {
         }
     }
 
-    /// Deletes bytes, and counts what was done.
-    async fn finish(&self, batch: Batch, began: Instant) -> Result<CollectionTotals, StoreError> {
+    /// Deletes bytes, one after the other if there is a bound on how many a second, and counts what was done. Once `stop`
+    /// is cancelled what is left goes at once.
+    async fn finish(
+        &self,
+        batch: Batch,
+        began: Instant,
+        stop: &CancellationToken,
+    ) -> Result<CollectionTotals, StoreError> {
         let store = &self.0.store;
+        let rate = self.0.settings.max_blobs_per_second;
         let Batch {
             reviewed,
             deletions,
             mut failures,
         } = batch;
+        let start = Instant::now();
         let tasks: Vec<_> = deletions
             .into_iter()
-            .map(|deletion| {
-                let collector = self.clone();
-                self.0.deletions.spawn(async move { collector.delete(deletion).await })
+            .zip(0_u64..)
+            .map(|(deletion, before)| {
+                let (collector, stop) = (self.clone(), stop.clone());
+                // Spread, so that those who pull meet one deletion and not all of them.
+                let turn = start + least_time(rate, before, before);
+                self.0.deletions.spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep_until(turn.into()) => {}
+                    }
+                    collector.delete(deletion).await
+                })
             })
             .collect();
         let mut gone = Vec::new();
@@ -337,8 +358,8 @@ impl Collector {
         };
         self.0.metrics.add(&totals, reviewed.postponed);
         // A batch that is not full says nothing about how fast it would go.
-        let speed = if reviewed.reviewed == BATCH as u64 {
-            let least = least_time(self.0.settings.max_blobs_per_second, totals.reviewed, totals.blobs);
+        let speed = if reviewed.reviewed == batch_size(rate, BATCH) as u64 {
+            let least = least_time(rate, totals.reviewed, totals.blobs);
             per_minute(totals.reviewed, began.elapsed().max(least))
         } else {
             0

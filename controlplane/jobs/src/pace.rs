@@ -18,6 +18,15 @@ pub(crate) fn least_time(max_per_second: u32, reviews: u64, deletions: u64) -> D
     Duration::from_secs_f64(cost / f64::from(max_per_second))
 }
 
+/// How many blobs are taken at once: no more than a second allows, since whoever pushes one of them waits until its turn has
+/// come.
+pub(crate) fn batch_size(max_per_second: u32, most: usize) -> usize {
+    match usize::try_from(max_per_second) {
+        Ok(0) | Err(_) => most,
+        Ok(rate) => rate.min(most),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +43,19 @@ mod tests {
         ];
         for (what, rate, reviews, deletions, millis) in cases {
             assert_eq!(least_time(rate, reviews, deletions).as_millis(), millis, "{what}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_a_second_for_a_turn() {
+        let cases = [
+            ("no bound", 0, 32),
+            ("fast", 200, 32),
+            ("slow", 5, 5),
+            ("slowest", 1, 1),
+        ];
+        for (what, rate, size) in cases {
+            assert_eq!(batch_size(rate, 32), size, "{what}");
         }
     }
 }

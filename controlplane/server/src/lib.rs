@@ -23,11 +23,13 @@ mod listener;
 mod logs;
 mod metrics;
 mod passes;
+mod program_pages;
 mod progress;
 mod pull_through;
 mod refusal;
 mod rest_page;
 mod serve;
+
 mod tasks;
 #[cfg(debug_assertions)]
 mod test_hooks;

@@ -36,7 +36,7 @@ use crate::pull_through;
 use crate::tls::{Certificate, TlsError};
 use crate::verified::DamagedBlobs;
 use crate::virtual_names::KnownVirtualNames;
-use crate::{ServeArgs, SystemClock, descriptors, logs, passes, tasks, verified};
+use crate::{ServeArgs, SystemClock, descriptors, logs, passes, program_pages, tasks, verified};
 
 /// How often the set of revoked tokens is read again: half of the second for which another node may accept a revoked one, so
 /// that the other half is left for the reading.
@@ -211,6 +211,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     passes::upstream::start(&background, &stop, &store, registry.as_ref());
     passes::collection::start(&background, &stop, collector, config.collection.enabled);
     passes::scrub::start(&background, &stop, verifier);
+    background.spawn(program_pages::release_when_idle(stop.clone()));
 
     let grace = Duration::from_secs(config.limits.drain_seconds);
     let serving = TaskTracker::new();

@@ -29,7 +29,7 @@ use crate::work::fill::Amount;
 use crate::work::image::{Layers, MEBIBYTE};
 
 /// After its start a server is left alone for so long before its idle memory is looked at.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(5);
 
 /// What a run measures.
 #[derive(Clone, Debug)]
