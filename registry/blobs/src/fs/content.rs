@@ -16,13 +16,11 @@ use hythe_model::Digest;
 
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
 use super::mapping::Mapping;
+use super::page_cache::{PIECE_BYTES, bring_in};
 
 /// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
 pub const CHUNK_BYTES: usize = 128 * 1024;
-/// How far the kernel is asked to read ahead, in bytes, when a reader comes to a part that is not in memory.
-/// Half-way through, it is asked for as much again.
-const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The most bytes of one chunk that the kernel sends from the file.
 const MAPPED_CHUNK_BYTES: u64 = 1024 * 1024;
 /// The least bytes for which that is worth it.
@@ -108,13 +106,13 @@ impl BlobFile {
         }
     }
 
-    /// Reads, and waits for the disk.
-    fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        read_ahead(&self.file, HEADER_BYTES + at);
+    /// Reads, and waits for the disk. Brings in what lies at `wanted` first; answers up to where that is, too.
+    fn read(&self, buffer: &mut [u8], at: u64, wanted: u64) -> io::Result<(usize, u64)> {
+        let end = bring_in(&self.file, HEADER_BYTES + wanted, HEADER_BYTES + self.size) - HEADER_BYTES;
         loop {
             match self.file.read_at(buffer, HEADER_BYTES + at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                result => return result.map(|read| (read, end)),
             }
         }
     }
@@ -178,16 +176,6 @@ fn read_without_waiting(_file: &File, _buffer: &mut [u8], _offset: u64) -> io::R
     Err(io::ErrorKind::Unsupported.into())
 }
 
-#[cfg(target_os = "linux")]
-fn read_ahead(file: &File, offset: u64) {
-    // A hint: many readers share the descriptor, so the kernel cannot tell that each of them is sequential.
-    let length = std::num::NonZeroU64::new(READ_AHEAD_BYTES);
-    let _ = rustix::fs::fadvise(file, offset, length, rustix::fs::Advice::WillNeed);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn read_ahead(_file: &File, _offset: u64) {}
-
 /// How the chunks of a stream are handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -224,7 +212,7 @@ struct Reading {
     form: Form,
     at: u64,
     end: u64,
-    /// Behind the start of this, the kernel is asked for more than up to its end. Empty until something had to be waited for.
+    /// Behind the start of this, what follows its end is brought in. Empty until something had to be waited for.
     ahead: Range<u64>,
 }
 
@@ -251,14 +239,17 @@ impl Reading {
         };
         if read.is_none() {
             let file = Arc::clone(file);
+            let wanted = if wants_more { self.ahead.end } else { at };
             let result = tokio::task::spawn_blocking(move || {
-                let read = file.read(buffer.space(), at);
+                let read = file.read(buffer.space(), at, wanted);
                 (buffer, read)
             });
-            let (returned, count) = result.await.map_err(io::Error::other)?;
+            let (returned, result) = result.await.map_err(io::Error::other)?;
             buffer = returned;
-            read = Some(count?);
-            self.ahead = at + READ_AHEAD_BYTES / 2..at + READ_AHEAD_BYTES;
+            let (count, end) = result?;
+            read = Some(count);
+            // Half of a piece before its end the next one is asked for.
+            self.ahead = end.saturating_sub(PIECE_BYTES / 2)..end;
         }
         let read = read.unwrap_or_default();
         if read == 0 {
