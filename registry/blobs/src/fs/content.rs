@@ -16,7 +16,7 @@ use hythe_model::Digest;
 
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
 use super::mapping::Mapping;
-use super::page_cache::{PIECE_BYTES, bring_in};
+use super::page_cache::{PIECE_BYTES, bring_in, piece_end};
 
 /// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
@@ -106,15 +106,26 @@ impl BlobFile {
         }
     }
 
-    /// Reads, and waits for the disk. Brings in what lies at `wanted` first; answers up to where that is, too.
-    fn read(&self, buffer: &mut [u8], at: u64, wanted: u64) -> io::Result<(usize, u64)> {
-        let end = bring_in(&self.file, HEADER_BYTES + wanted, HEADER_BYTES + self.size) - HEADER_BYTES;
+    /// Reads, and waits for the disk.
+    fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.bring_in(at);
         loop {
             match self.file.read_at(buffer, HEADER_BYTES + at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map(|read| (read, end)),
+                result => return result,
             }
         }
+    }
+
+    /// Brings the piece that `at` lies in into the page cache, and waits for the disk.
+    fn bring_in(&self, at: u64) {
+        bring_in(&self.file, HEADER_BYTES + at, HEADER_BYTES + self.size);
+    }
+
+    /// The piece that `at` lies in, without what belongs to the header.
+    fn piece(&self, at: u64) -> Range<u64> {
+        let end = piece_end(HEADER_BYTES + at, HEADER_BYTES + self.size) - HEADER_BYTES;
+        end.saturating_sub(PIECE_BYTES)..end
     }
 
     /// Whether these bytes are in memory, as far as a few looks tell.
@@ -212,7 +223,7 @@ struct Reading {
     form: Form,
     at: u64,
     end: u64,
-    /// Behind the start of this, what follows its end is brought in. Empty until something had to be waited for.
+    /// The last piece that was brought in, or is being so: who comes to it needs the next. Empty until something had to be waited for.
     ahead: Range<u64>,
 }
 
@@ -221,8 +232,9 @@ impl Reading {
         if self.at >= self.end {
             return Ok(None);
         }
-        let file = &self.file;
         let at = self.at;
+        self.look_ahead();
+        let file = &self.file;
         if self.form == Form::MayBeMapped
             && let Some(bytes) = MappedChunk::next(file, at, self.end)
         {
@@ -231,25 +243,17 @@ impl Reading {
         }
         let left = usize::try_from(self.end - at).unwrap_or(CHUNK_BYTES);
         let mut buffer = self.buffers.take(left.min(CHUNK_BYTES));
-        let wants_more = !self.ahead.is_empty() && at >= self.ahead.start && self.ahead.end < self.end;
-        let mut read = if wants_more {
-            None
-        } else {
-            file.try_read(buffer.space(), at)?
-        };
+        let mut read = file.try_read(buffer.space(), at)?;
         if read.is_none() {
             let file = Arc::clone(file);
-            let wanted = if wants_more { self.ahead.end } else { at };
+            self.ahead = file.piece(at);
             let result = tokio::task::spawn_blocking(move || {
-                let read = file.read(buffer.space(), at, wanted);
+                let read = file.read(buffer.space(), at);
                 (buffer, read)
             });
-            let (returned, result) = result.await.map_err(io::Error::other)?;
+            let (returned, count) = result.await.map_err(io::Error::other)?;
             buffer = returned;
-            let (count, end) = result?;
-            read = Some(count);
-            // Half of a piece before its end the next one is asked for.
-            self.ahead = end.saturating_sub(PIECE_BYTES / 2)..end;
+            read = Some(count?);
         }
         let read = read.unwrap_or_default();
         if read == 0 {
@@ -260,6 +264,17 @@ impl Reading {
         }
         self.at += read as u64;
         Ok(Some((buffer.into_bytes(read), self)))
+    }
+
+    /// Has the next piece brought in while this one is sent, once something had to be waited for.
+    fn look_ahead(&mut self) {
+        let next = self.ahead.end;
+        if self.ahead.is_empty() || self.at < self.ahead.start || next >= self.end {
+            return;
+        }
+        self.ahead = self.file.piece(next);
+        let file = Arc::clone(&self.file);
+        drop(tokio::task::spawn_blocking(move || file.bring_in(next)));
     }
 }
 

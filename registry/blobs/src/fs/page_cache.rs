@@ -12,18 +12,20 @@ pub(super) const PIECE_BYTES: u64 = 2 * 1024 * 1024;
 const HINTED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Brings the piece of a file that `offset` lies in into the page cache, and waits for that; where the kernel does not do so, it is asked to
-/// read ahead. `length` is that of the file. Answers up to where.
+/// read ahead. `length` is that of the file.
 ///
 /// Whatever fails is told to who reads.
-pub(super) fn bring_in(file: &File, offset: u64, length: u64) -> u64 {
+pub(super) fn bring_in(file: &File, offset: u64, length: u64) {
     let start = offset - offset % PIECE_BYTES;
-    let end = length.min(start + PIECE_BYTES);
-    let piece = usize::try_from(end.saturating_sub(start)).unwrap_or_default();
-    if piece > 0 && sys::fill_cache(file, start, piece).is_ok() {
-        return end;
+    let piece = usize::try_from(piece_end(offset, length).saturating_sub(start)).unwrap_or_default();
+    if piece > 0 && sys::fill_cache(file, start, piece).is_err() {
+        hint(file, offset);
     }
-    hint(file, offset);
-    length.min(offset + HINTED_BYTES)
+}
+
+/// Where the piece ends that `offset` lies in.
+pub(super) fn piece_end(offset: u64, length: u64) -> u64 {
+    length.min(offset - offset % PIECE_BYTES + PIECE_BYTES)
 }
 
 #[cfg(target_os = "linux")]
@@ -39,34 +41,43 @@ fn hint(_file: &File, _offset: u64) {}
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
 
-    use super::{HINTED_BYTES, PIECE_BYTES, bring_in};
+    use super::{PIECE_BYTES, bring_in, piece_end};
 
     #[test]
-    fn a_piece_is_brought_in_up_to_the_end_of_the_file() {
-        let mut file = tempfile::tempfile().unwrap();
+    fn a_piece_ends_with_the_next_one_or_the_file() {
         let length = PIECE_BYTES * 2 + 5000;
-        file.write_all(&vec![7; usize::try_from(length).unwrap()]).unwrap();
         let cases = [
             ("the first", 0, PIECE_BYTES),
             ("in its middle", 4096 + 17, PIECE_BYTES),
             ("the next", PIECE_BYTES, 2 * PIECE_BYTES),
             ("the last", 2 * PIECE_BYTES + 4999, length),
+            ("behind it", length, length),
         ];
         for (what, offset, end) in cases {
-            let up_to = bring_in(&file, offset, length);
-            // Where the kernel only takes hints.
-            let hinted = length.min(offset + HINTED_BYTES);
-            assert!(up_to == end || up_to == hinted, "{what}: {up_to}");
+            assert_eq!(piece_end(offset, length), end, "{what}");
         }
-        assert_eq!(bring_in(&file, length, length), length);
+    }
+
+    #[test]
+    fn bytes_stay_what_they_are() {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..=250).cycle().take(5_000_000).collect();
+        file.write_all(&bytes).unwrap();
+        for offset in [0, 4097, PIECE_BYTES, 4_999_999, 5_000_000] {
+            bring_in(&file, offset, 5_000_000);
+        }
+        let mut read = vec![0; bytes.len()];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == bytes);
     }
 
     #[test]
     fn a_file_that_has_become_shorter_ends_nobody() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
-        assert_eq!(bring_in(&file, 0, PIECE_BYTES), PIECE_BYTES);
-        assert_eq!(bring_in(&file, PIECE_BYTES, 3 * PIECE_BYTES), 3 * PIECE_BYTES);
+        bring_in(&file, 0, PIECE_BYTES);
+        bring_in(&file, PIECE_BYTES, 3 * PIECE_BYTES);
     }
 }

@@ -18,7 +18,7 @@ use super::Inner;
 use super::content::BlobFile;
 use super::disk::is_full;
 use super::header::{HEADER_BYTES, Header};
-use super::page_cache::bring_in;
+use super::page_cache::{bring_in, piece_end};
 use super::uploads::Claim;
 use crate::{CommitError, Hasher, Progress};
 
@@ -139,7 +139,8 @@ impl Inner {
         let warm = move || {
             let mut at = 0;
             while at < length.min(MAX_WARM_BYTES) {
-                at = bring_in(&file, at, length);
+                bring_in(&file, at, length);
+                at = piece_end(at, length);
             }
             drop(permit);
         };
