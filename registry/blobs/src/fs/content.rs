@@ -16,11 +16,13 @@ use hythe_model::Digest;
 
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
 use super::mapping::Mapping;
-use super::page_cache::{PIECE_BYTES, bring_in, piece_end};
+use super::page_cache::{bring_in, piece_end};
 
 /// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
 pub const CHUNK_BYTES: usize = 128 * 1024;
+/// How far pieces are brought in before a reader who had to wait comes to them, in bytes.
+const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The most bytes of one chunk that the kernel sends from the file.
 const MAPPED_CHUNK_BYTES: u64 = 1024 * 1024;
 /// The least bytes for which that is worth it.
@@ -122,10 +124,9 @@ impl BlobFile {
         bring_in(&self.file, HEADER_BYTES + at, HEADER_BYTES + self.size);
     }
 
-    /// The piece that `at` lies in, without what belongs to the header.
-    fn piece(&self, at: u64) -> Range<u64> {
-        let end = piece_end(HEADER_BYTES + at, HEADER_BYTES + self.size) - HEADER_BYTES;
-        end.saturating_sub(PIECE_BYTES)..end
+    /// Where the piece ends that `at` lies in.
+    fn piece_end(&self, at: u64) -> u64 {
+        piece_end(HEADER_BYTES + at, HEADER_BYTES + self.size) - HEADER_BYTES
     }
 
     /// Whether these bytes are in memory, as far as a few looks tell.
@@ -211,7 +212,7 @@ pub(super) fn stream(
         form,
         at: bytes.start,
         end,
-        ahead: 0..0,
+        ahead: None,
     };
     futures::stream::try_unfold(reading, Reading::next)
 }
@@ -223,8 +224,8 @@ struct Reading {
     form: Form,
     at: u64,
     end: u64,
-    /// The last piece that was brought in, or is being so: who comes to it needs the next. Empty until something had to be waited for.
-    ahead: Range<u64>,
+    /// Up to where pieces were brought in, or are being so; nothing until something had to be waited for.
+    ahead: Option<u64>,
 }
 
 impl Reading {
@@ -246,11 +247,12 @@ impl Reading {
         let mut read = file.try_read(buffer.space(), at)?;
         if read.is_none() {
             let file = Arc::clone(file);
-            self.ahead = file.piece(at);
+            self.ahead = self.ahead.max(Some(file.piece_end(at)));
             let result = tokio::task::spawn_blocking(move || {
                 let read = file.read(buffer.space(), at);
                 (buffer, read)
             });
+            self.look_ahead();
             let (returned, count) = result.await.map_err(io::Error::other)?;
             buffer = returned;
             read = Some(count?);
@@ -266,15 +268,16 @@ impl Reading {
         Ok(Some((buffer.into_bytes(read), self)))
     }
 
-    /// Has the next piece brought in while this one is sent, once something had to be waited for.
+    /// Has the next pieces brought in while this one is sent, once something had to be waited for.
     fn look_ahead(&mut self) {
-        let next = self.ahead.end;
-        if self.ahead.is_empty() || self.at < self.ahead.start || next >= self.end {
-            return;
+        let Some(mut ahead) = self.ahead else { return };
+        let far = self.end.min(self.at + READ_AHEAD_BYTES);
+        while ahead < far {
+            let (file, next) = (Arc::clone(&self.file), ahead);
+            drop(tokio::task::spawn_blocking(move || file.bring_in(next)));
+            ahead = self.file.piece_end(next);
         }
-        self.ahead = self.file.piece(next);
-        let file = Arc::clone(&self.file);
-        drop(tokio::task::spawn_blocking(move || file.bring_in(next)));
+        self.ahead = Some(ahead);
     }
 }
 

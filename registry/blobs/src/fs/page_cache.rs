@@ -3,6 +3,8 @@
 
 use std::fs::File;
 
+use tokio::sync::Semaphore;
+
 use super::sys;
 
 /// How much is brought in at once, in bytes: what most processors have as a large page. The kernel has begun to read
@@ -10,15 +12,18 @@ use super::sys;
 pub(super) const PIECE_BYTES: u64 = 2 * 1024 * 1024;
 /// How much is asked for by a hint, in bytes.
 const HINTED_BYTES: u64 = 4 * 1024 * 1024;
+/// How many pieces are brought in at once in this process. Each counts as its memory meanwhile.
+static FILLING: Semaphore = Semaphore::const_new(16);
 
-/// Brings the piece of a file that `offset` lies in into the page cache, and waits for that; where the kernel does not do so, it is asked to
-/// read ahead. `length` is that of the file.
+/// Brings the piece of a file that `offset` lies in into the page cache, and waits for that; where the kernel does not do so, or too many
+/// others wait already, it is asked to read ahead. `length` is that of the file.
 ///
 /// Whatever fails is told to who reads.
 pub(super) fn bring_in(file: &File, offset: u64, length: u64) {
     let start = offset - offset % PIECE_BYTES;
     let piece = usize::try_from(piece_end(offset, length).saturating_sub(start)).unwrap_or_default();
-    if piece > 0 && sys::fill_cache(file, start, piece).is_err() {
+    let turn = FILLING.try_acquire();
+    if piece > 0 && (turn.is_err() || sys::fill_cache(file, start, piece).is_err()) {
         hint(file, offset);
     }
 }
