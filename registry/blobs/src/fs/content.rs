@@ -22,7 +22,7 @@ use super::page_cache::{bring_in, piece_end};
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
 pub const CHUNK_BYTES: usize = 128 * 1024;
 /// How far pieces are brought in before a reader who had to wait comes to them, in bytes.
-const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
+const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
 /// The most bytes of one chunk that the kernel sends from the file.
 const MAPPED_CHUNK_BYTES: u64 = 1024 * 1024;
 /// The least bytes for which that is worth it.
