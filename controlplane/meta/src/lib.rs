@@ -65,6 +65,7 @@ mod text_enum;
 mod token;
 mod upload;
 mod upstream;
+mod upstream_referrers;
 mod user;
 mod virtual_repository;
 mod writer;
@@ -102,6 +103,7 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("due backfills", replication::DUE_BACKFILL),
     ("backfills", replication::LIST_BACKFILLS),
     ("images of a backfill", replication::BACKFILL_IMAGES),
+    ("old referrers of upstreams", upstream_referrers::EXPIRE),
 ];
 
 /// The same for scrubs.
@@ -189,6 +191,7 @@ pub use tag::{TagDetail, TagMove};
 pub use tag_rollback::{Rollback, RollbackTagError, RollbackTo, RolledBackTag};
 pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
 pub use upstream::{UpstreamImport, UpstreamTagRecord};
+pub use upstream_referrers::{MAX_UPSTREAM_SUBJECTS, UpstreamReferrersRecord};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};
 pub use virtual_repository::{
     ChangeVirtualRepositoryError, CreateVirtualRepositoryError, MAX_VIRTUAL_REPOSITORIES_PER_ACCOUNT, NameOverlap,

@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (19, include_str!("../migrations/0019_virtual_repositories.sql")),
     (20, include_str!("../migrations/0020_statement_times.sql")),
     (21, include_str!("../migrations/0021_trust_times.sql")),
+    (22, include_str!("../migrations/0022_upstream_referrers.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hythe_access::{Granted, Secret, kinds};
+use hythe_catalog::{CatalogError, Referrer};
 use hythe_meta::{CacheRuleRecord, ChangeCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential, StoreError};
-use hythe_model::{AccountId, RegistryUrl, RepositoryName, RepositoryPath, RepositoryPrefix, Tag};
+use hythe_model::{AccountId, Digest, RegistryUrl, RepositoryName, RepositoryPath, RepositoryPrefix, Tag};
 
 use crate::{ControlPlane, CryptoError, Page};
 
@@ -146,6 +147,19 @@ pub struct CacheRuleChange {
 pub trait UpstreamProbe: std::fmt::Debug + Send + Sync {
     /// Whether `upstream` is there and takes the credential; if not, why.
     async fn probe(&self, upstream: &RegistryUrl, credential: Option<&UpstreamCredential>) -> Result<(), String>;
+}
+
+/// Tells what refers to an image in the registry that a repository comes from.
+#[async_trait]
+pub trait UpstreamReferrers: std::fmt::Debug + Send + Sync {
+    /// The referrers by digest, each once; none if the repository comes from nowhere. They are asked for there if that is due and
+    /// `granted` says that the caller may.
+    async fn list(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        granted: Option<&Granted<kinds::BatchImportUpstreamImage>>,
+    ) -> Result<Vec<Referrer>, CatalogError>;
 }
 
 /// A rule in use: with its secret.
@@ -327,7 +341,8 @@ impl ControlPlane {
         Ok((record, failure))
     }
 
-    /// Lets the upstream be asked at the next pull of a tag, or of all tags of a repository; says how many that are.
+    /// Lets the upstream be asked at the next pull of a tag, or of all tags of a repository, and about what refers to their images;
+    /// says how many tags that are.
     #[tracing::instrument(name = "cache_rule.refresh", skip_all, fields(repository.name = %granted.resource().name))]
     pub async fn refresh_upstream(
         &self,
@@ -338,6 +353,8 @@ impl ControlPlane {
         if self.upstream_rule(path).await?.is_none() {
             return Err(CacheRuleError::NotCovered(path.name.clone(), path.account.clone()));
         }
+        // First what refers to images: which are meant by a tag is in its row.
+        self.store().forget_upstream_referrers(path, tag).await?;
         Ok(self.store().forget_upstream_tags(path, tag).await?)
     }
 

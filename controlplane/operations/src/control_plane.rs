@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use hythe_meta::Store;
 use hythe_model::{AccountId, Clock, Region, RepositoryArn, RepositoryPath};
 
-use crate::cache_rule::{UpstreamProbe, UpstreamRule};
+use crate::cache_rule::{UpstreamProbe, UpstreamReferrers, UpstreamRule};
 use crate::gate::Fresh;
 use crate::web_identity::{IssuerDocuments, Issuers, NoDocuments};
 use crate::{AccessGate, AuditQueue, CollectionSettings, LifecycleSettings, VirtualNames};
@@ -27,6 +27,7 @@ struct Parts {
     virtual_names: VirtualNames,
     upstreams: Fresh<AccountId, Arc<[Arc<UpstreamRule>]>>,
     upstream_probe: OnceLock<Arc<dyn UpstreamProbe>>,
+    upstream_referrers: OnceLock<Arc<dyn UpstreamReferrers>>,
 }
 
 impl ControlPlane {
@@ -45,6 +46,7 @@ impl ControlPlane {
             virtual_names,
             upstreams: Fresh::new(),
             upstream_probe: OnceLock::new(),
+            upstream_referrers: OnceLock::new(),
         };
         Self(Arc::new(parts), Arc::new(Issuers::new(Arc::new(NoDocuments))))
     }
@@ -102,6 +104,15 @@ impl ControlPlane {
     /// Says by which means other registries are asked whether they can be used. The first word stays.
     pub fn set_upstream_probe(&self, probe: Arc<dyn UpstreamProbe>) {
         let _ = self.0.upstream_probe.set(probe);
+    }
+
+    /// Says who knows what refers to images in other registries. The first word stays.
+    pub fn set_upstream_referrers(&self, referrers: Arc<dyn UpstreamReferrers>) {
+        let _ = self.0.upstream_referrers.set(referrers);
+    }
+
+    pub(crate) fn upstream_referrers(&self) -> Option<&dyn UpstreamReferrers> {
+        self.0.upstream_referrers.get().map(|referrers| &**referrers)
     }
 
     pub(crate) fn upstream_probe(&self) -> Option<&dyn UpstreamProbe> {

@@ -69,7 +69,7 @@ pub use authorization_token::{
 pub use cache_rule::{
     CacheRuleChange, CacheRuleError, CacheRuleSettingsError, MAX_TAG_FRESHNESS_SECONDS, NewCacheRule,
     PutCacheRuleError, UPSTREAM_REGISTRIES, USUAL_TAG_FRESHNESS_SECONDS, UnknownCacheRule, UpstreamCredential,
-    UpstreamProbe, UpstreamRule,
+    UpstreamProbe, UpstreamReferrers, UpstreamRule,
 };
 pub use caller_identity::{CallerIdentity, CallerIdentityError};
 pub use control_plane::{AddressStyle, ControlPlane, Page, RegistryAddress, Settings};

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hythe_access::Caller;
-use hythe_catalog::{CatalogError, ImageRecord};
-use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamTag};
+use hythe_access::{Caller, Granted, kinds};
+use hythe_catalog::{CatalogError, ImageRecord, Referrer};
+use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamReferrers, UpstreamTag};
 use hythe_meta::Store;
-use hythe_model::{Clock, CreationTrigger, Digest, RegistryUrl, RepositoryPath, Tag, UploadId};
+use hythe_model::{Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryPath, Tag, UploadId};
 use hythe_operations::{ControlPlane, UpstreamCredential, UpstreamProbe, UpstreamRule};
 use hythe_upstream::{Credential, Outgoing, Remote};
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,8 @@ use crate::creation::refused_or_failed;
 const FETCH_LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// For how long a process may import an image without saying that it still does.
 const IMPORT_LEASE: SignedDuration = SignedDuration::from_mins(2);
+/// For how long it is kept what referred to an image upstream, after that was asked last.
+const REFERRERS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// The most registries whose tokens are remembered.
 const MAX_REMOTES: usize = 1024;
 
@@ -45,10 +47,15 @@ pub(crate) fn connect(
     outgoing: Outgoing,
 ) {
     plane.set_upstream_probe(Arc::new(Probe(outgoing.clone())));
-    if let Some(registry) = registry {
-        let through = Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing);
-        registry.set_pull_through(Arc::new(through));
-    }
+    let through = Arc::new(Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing));
+    let referrers: Arc<dyn hythe_operations::UpstreamReferrers> = match registry {
+        Some(registry) => {
+            registry.set_pull_through(through);
+            Arc::new(Asking(registry.clone()))
+        }
+        None => Arc::new(Remembering(through)),
+    };
+    plane.set_upstream_referrers(referrers);
 }
 
 impl Through {
@@ -160,6 +167,32 @@ impl PullThrough for Through {
         Ok(self.store.upstream_tags_of(repository, digest).await?)
     }
 
+    async fn referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+    ) -> Result<Option<UpstreamReferrers>, CatalogError> {
+        let found = self.store.upstream_referrers(repository, subject).await?;
+        Ok(found.map(|found| UpstreamReferrers {
+            referrers: found.referrers.into_iter().map(referrer).collect(),
+            validated_at: found.validated_at,
+        }))
+    }
+
+    async fn keep_referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        referrers: &[Referrer],
+    ) -> Result<bool, CatalogError> {
+        let (now, until) = (self.clock.now(), self.until(REFERRERS_KEPT));
+        let descriptors: Vec<_> = referrers.iter().map(descriptor).collect();
+        let kept = self
+            .store
+            .keep_upstream_referrers(repository, subject, &descriptors, now, until);
+        Ok(kept.await?)
+    }
+
     async fn claim_import(&self) -> Result<Option<Import>, CatalogError> {
         let (now, until) = (self.clock.now(), self.until(IMPORT_LEASE));
         let claimed = self.store.claim_upstream_import(now, until).await?;
@@ -209,5 +242,63 @@ impl UpstreamProbe for Probe {
     async fn probe(&self, upstream: &RegistryUrl, credential: Option<&UpstreamCredential>) -> Result<(), String> {
         let remote = Remote::new(self.0.clone(), upstream.clone(), credential.map(told));
         remote.ping().await.map_err(|error| error.to_string())
+    }
+}
+
+/// Knows referrers of other registries by way of the data plane, which asks there.
+#[derive(Debug)]
+struct Asking(Registry);
+
+#[async_trait]
+impl hythe_operations::UpstreamReferrers for Asking {
+    async fn list(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        granted: Option<&Granted<kinds::BatchImportUpstreamImage>>,
+    ) -> Result<Vec<Referrer>, CatalogError> {
+        self.0.upstream_referrers(repository, subject, granted).await
+    }
+}
+
+/// Knows of them what processes with a data plane have written down.
+#[derive(Debug)]
+struct Remembering(Arc<Through>);
+
+#[async_trait]
+impl hythe_operations::UpstreamReferrers for Remembering {
+    async fn list(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        _granted: Option<&Granted<kinds::BatchImportUpstreamImage>>,
+    ) -> Result<Vec<Referrer>, CatalogError> {
+        if self.0.upstream(repository).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let found = self.0.referrers(repository, subject).await?;
+        Ok(found.map(|found| found.referrers).unwrap_or_default())
+    }
+}
+
+fn referrer(descriptor: Descriptor) -> Referrer {
+    Referrer {
+        digest: descriptor.digest,
+        media_type: descriptor.media_type,
+        size: descriptor.size,
+        artifact_type: descriptor.artifact_type,
+        annotations: descriptor.annotations,
+    }
+}
+
+fn descriptor(referrer: &Referrer) -> Descriptor {
+    Descriptor {
+        media_type: referrer.media_type.clone(),
+        digest: referrer.digest,
+        size: referrer.size,
+        urls: Vec::new(),
+        annotations: referrer.annotations.clone(),
+        artifact_type: referrer.artifact_type.clone(),
+        platform: None,
     }
 }

@@ -571,6 +571,7 @@ fn start_passes(
         async move { plane.gate().refresh().await }
     });
     passes::retention::start(background, stop, store, clock, expiry_period());
+    passes::upstream::start_forgetting(background, stop, store, clock, expiry_period());
     let (store, blobs, clock) = (store.clone(), Arc::clone(blobs), Arc::clone(clock));
     tasks::every(background, stop, "upload.expire", expiry_period(), move || {
         let (store, blobs, clock) = (store.clone(), Arc::clone(&blobs), Arc::clone(&clock));

@@ -17,6 +17,7 @@ pub mod conformance;
 mod error;
 mod image;
 mod memory;
+mod referrers;
 mod upload;
 
 use std::fmt::Debug;
@@ -31,6 +32,7 @@ pub use image::{
     Referrer, ReplicaOutcome,
 };
 pub use memory::MemoryCatalog;
+pub use referrers::referrers_with;
 pub use upload::{UploadCatalog, UploadRecord, UploadState};
 
 /// Everything the data plane asks of the metadata store.

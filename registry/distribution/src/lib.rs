@@ -45,7 +45,7 @@ mod turns;
 mod upload;
 mod virtual_repository;
 
-pub use cache::{Import, PullThrough, Upstream, UpstreamTag};
+pub use cache::{Import, PullThrough, Upstream, UpstreamReferrers, UpstreamTag};
 pub use creation::{CreationError, RepositoryCreator};
 pub use limits::Limits;
 pub use metrics::Metrics;

@@ -42,6 +42,7 @@ pub struct Counters {
     pub(crate) blobs_mounted: Counter,
     virtual_reads: Family<OutcomeLabels, Counter>,
     cache_answers: Family<CacheLabels, Counter>,
+    cache_referrer_lists: Family<CacheLabels, Counter>,
     pub(crate) cache_questions: Counter,
     pub(crate) cache_fetches: Counter,
     pub(crate) cache_bytes: Counter<u64, AtomicU64>,
@@ -118,6 +119,18 @@ struct CacheLabels {
     answer: &'static str,
 }
 
+impl CacheLabels {
+    fn of(note: Note) -> Self {
+        let answer = match note {
+            Note::Miss => "miss",
+            Note::Hit(_) => "hit",
+            Note::Revalidated => "revalidated",
+            Note::Stale(..) => "stale",
+        };
+        Self { answer }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
     action: &'static str,
@@ -156,6 +169,7 @@ impl Metrics {
             blobs_mounted: Counter::default(),
             virtual_reads: Family::default(),
             cache_answers: Family::default(),
+            cache_referrer_lists: Family::default(),
             cache_questions: Counter::default(),
             cache_fetches: Counter::default(),
             cache_bytes: Counter::default(),
@@ -232,8 +246,13 @@ impl Metrics {
             self.cache_answers.clone(),
         );
         registry.register(
+            "cache_referrer_lists",
+            "Lists of referrers of repositories that come from another registry, by how what that one has came about",
+            self.cache_referrer_lists.clone(),
+        );
+        registry.register(
             "cache_questions",
-            "Requests for manifests to other registries",
+            "Questions about manifests and referrers to other registries",
             self.cache_questions.clone(),
         );
         registry.register(
@@ -248,7 +267,7 @@ impl Metrics {
         );
         registry.register(
             "cache_failures",
-            "Manifests and blobs that did not come from another registry",
+            "Manifests, blobs and lists of referrers that did not come from another registry",
             self.cache_failures.clone(),
         );
         registry.register(
@@ -274,15 +293,14 @@ impl Metrics {
         self.virtual_reads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
-    /// Counts an answer about a repository that comes from another registry.
+    /// Counts an answer about a manifest of a repository that comes from another registry.
     pub(crate) fn cached(&self, note: Note) {
-        let answer = match note {
-            Note::Miss => "miss",
-            Note::Hit(_) => "hit",
-            Note::Revalidated => "revalidated",
-            Note::Stale(..) => "stale",
-        };
-        self.cache_answers.get_or_create(&CacheLabels { answer }).inc();
+        self.cache_answers.get_or_create(&CacheLabels::of(note)).inc();
+    }
+
+    /// The same of a list of referrers.
+    pub(crate) fn cached_referrers(&self, note: Note) {
+        self.cache_referrer_lists.get_or_create(&CacheLabels::of(note)).inc();
     }
 
     pub(crate) fn deny(&self, action: Action) {

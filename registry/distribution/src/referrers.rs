@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use axum::response::{IntoResponse, Response};
 use http::header;
 use hythe_access::{Granted, Trail, kinds};
-use hythe_catalog::{CatalogError, Referrer};
+use hythe_catalog::{CatalogError, Referrer, referrers_with};
 use hythe_model::{Digest, MediaType};
 use serde::Serialize;
 
-use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
+use crate::cache::{self, Note};
 use crate::input::{Input, InputError};
 use crate::oci_error::OciError;
 use crate::paging::{Page, PageRequest, next_link};
@@ -50,6 +50,8 @@ pub(crate) struct Wish {
     pub(crate) filter: Option<String>,
     pub(crate) after: Option<Digest>,
     pub(crate) limit: usize,
+    /// Whether the client wants the upstream to be asked (`Cache-Control: no-cache`).
+    is_fresh_wanted: bool,
 }
 
 impl Wish {
@@ -66,11 +68,13 @@ impl Wish {
             filter: input.parameter("artifactType").filter(|text| !text.is_empty()),
             after: after.map_err(InputError::Digest)?,
             limit: request.limit,
+            is_fresh_wanted: cache::wants_fresh(&input.headers),
         })
     }
 
-    /// The answer with this page.
-    pub(crate) fn shape(&self, named: &Named, page: &Page<Referrer>) -> Response {
+    /// The answer with this page; `note`: how what another registry has came about, if it is one repository that comes from
+    /// there.
+    pub(crate) fn shape(&self, named: &Named, page: &Page<Referrer>, note: Option<Note>) -> Response {
         let manifests = page.items.iter().map(describe).collect();
         let index = Index {
             schema_version: 2,
@@ -78,6 +82,9 @@ impl Wish {
             manifests,
         };
         let mut answer = Answer::json(MediaType::OCI_INDEX, &index);
+        if let Some(note) = note {
+            answer = note.tell(answer);
+        }
         if self.filter.is_some() {
             answer = answer.with(OCI_FILTERS_APPLIED, "artifactType");
         }
@@ -98,18 +105,25 @@ pub(crate) async fn list(visitor: &Visitor, input: Input) -> Result<Response, Oc
     let named = visitor.repository(&input.name)?;
     let wish = Wish::from_input(&input)?;
     let granted = visitor.permit::<kinds::BatchGetImage>(&named).await?;
-    let page = list_referrers(&visitor.registry, &granted, &wish).await?;
-    Ok(wish.shape(&named, &page))
+    let (page, note) = list_referrers(visitor, &granted, &named, &wish).await?;
+    Ok(wish.shape(&named, &page, note))
 }
 
 #[tracing::instrument(name = "referrers.list", level = "debug", skip_all, fields(
     account.id = %granted.resource().account, repository.name = %granted.resource().name, manifest.digest = %wish.subject))]
 pub(crate) async fn list_referrers(
-    registry: &Registry,
+    visitor: &Visitor,
     granted: &Granted<kinds::BatchGetImage>,
+    named: &Named,
     wish: &Wish,
-) -> Result<Page<Referrer>, CatalogError> {
+) -> Result<(Page<Referrer>, Option<Note>), CatalogError> {
     let (repository, subject, filter) = (granted.resource(), &wish.subject, wish.filter.as_deref());
+    let listed = cache::listed(visitor, granted, named, subject, wish.is_fresh_wanted).await?;
+    let (elsewhere, note) = match listed {
+        Some(listed) => (listed.referrers, Some(listed.note)),
+        None => (Vec::new(), None),
+    };
+    let catalog = visitor.registry.catalog();
     let mut after = wish.after;
     let mut page = Page {
         items: Vec::new(),
@@ -117,17 +131,23 @@ pub(crate) async fn list_referrers(
     };
     let mut page_bytes: usize = 0;
     loop {
-        let portion = registry
-            .catalog()
-            .referrers(repository, subject, filter, after.as_ref(), PORTION_ITEMS)
-            .await?;
+        let portion = referrers_with(
+            catalog,
+            repository,
+            subject,
+            &elsewhere,
+            filter,
+            after.as_ref(),
+            PORTION_ITEMS,
+        );
+        let portion = portion.await?;
         let is_last = portion.len() < PORTION_ITEMS;
         for referrer in portion {
             page_bytes += weight(&referrer);
             let is_full = page.items.len() >= wish.limit || (page_bytes > MAX_PAGE_BYTES && !page.items.is_empty());
             if is_full {
                 page.has_more = true;
-                return Ok(page);
+                return Ok((page, note));
             }
             after = Some(referrer.digest);
             page.items.push(referrer);
@@ -136,7 +156,7 @@ pub(crate) async fn list_referrers(
             break;
         }
     }
-    Ok(page)
+    Ok((page, note))
 }
 
 /// About how many bytes a referrer takes in the answer.

@@ -232,7 +232,7 @@ async fn list_all_referrers(visitor: &Visitor, input: Input, found: &Found) -> R
         match permitted::<kinds::BatchGetImage>(&trying, &source).await {
             Ok(granted) => {
                 missing.was_permitted = true;
-                let page = list_referrers(&visitor.registry, &granted, &wish).await?;
+                let (page, _) = list_referrers(&trying, &granted, &source, &wish).await?;
                 merged.add(page, wish.limit);
             }
             Err(error) => missing.pass_over::<kinds::BatchGetImage>(visitor, &found.named, error)?,
@@ -244,7 +244,7 @@ async fn list_all_referrers(visitor: &Visitor, input: Input, found: &Found) -> R
         visitor.permit::<kinds::BatchGetImage>(&found.named).await?;
     }
     forget_denials();
-    Ok(wish.shape(&found.named, &merged.page()))
+    Ok(wish.shape(&found.named, &merged.page(), None))
 }
 
 /// Refuses a change to who may change repositories of this name; others learn nothing.

@@ -13,6 +13,8 @@ use crate::remote::{Ask, Remote, read_all};
 const MAX_PAGES: usize = 16;
 /// The most referrers that are told of.
 const MAX_REFERRERS: usize = 2048;
+/// From this many bytes on no further page is read.
+const ENOUGH_BYTES: usize = MAX_MANIFEST_BYTES;
 
 #[derive(Deserialize)]
 struct Index {
@@ -24,7 +26,7 @@ impl Remote {
     /// What refers to `digest`, from the registry's list or from the tag that stands for it where there is no list.
     pub async fn referrers(&self, repository: &str, digest: &Digest) -> Result<Vec<Descriptor>, UpstreamError> {
         let mut url = self.url(&format!("{repository}/referrers/{digest}"))?;
-        let mut found = Vec::new();
+        let (mut found, mut bytes_read) = (Vec::new(), 0);
         for page in 0..MAX_PAGES {
             let response = match self.ask(Ask::read(Method::GET, url.clone(), repository)).await {
                 Ok(response) => response,
@@ -38,11 +40,13 @@ impl Remote {
                 .and_then(next_page);
             let next = next.and_then(|next| url.join(next).ok());
             let bytes = read_all(response, MAX_MANIFEST_BYTES, "a list of referrers").await?;
+            bytes_read += bytes.len();
             found.extend(parse(&bytes)?);
             found.truncate(MAX_REFERRERS);
+            let is_enough = found.len() >= MAX_REFERRERS || bytes_read >= ENOUGH_BYTES;
             match next {
                 // A next page elsewhere is no page of this list.
-                Some(next) if next.origin() == url.origin() && found.len() < MAX_REFERRERS => url = next,
+                Some(next) if next.origin() == url.origin() && !is_enough => url = next,
                 _ => break,
             }
         }

@@ -57,7 +57,7 @@ const UNUSED: &[&str] = &[
     "replication.manifest.sent",
     "replication.deletion.sent",
     "replication.backfill.advanced",
-    // tests/pull_through_cache.rs ends the server at these, where there is an upstream.
+    // tests/pull_through_cache ends the server at these, where there is an upstream.
     "cache.import.complete",
     "cache.import.stored",
     // The other database: see the test with `POSTGRES_POINTS`.

@@ -129,6 +129,9 @@ async fn fill(database: &Database) {
         "INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms)
          SELECT id, 't' || n.text, '', 0 FROM repository, n WHERE name = 'web'"
             .to_owned(),
+        "INSERT INTO upstream_referrers (repository_id, subject, content, validated_ms, expires_ms)
+         SELECT id, 's' || n.text, '[]', 0, CAST(n.text AS BIGINT) FROM repository, n WHERE name = 'web'"
+            .to_owned(),
         "INSERT INTO replica (repository_id, digest, path, arrived_ms)
          SELECT i.repository_id, i.digest, '', 0 FROM image i JOIN n ON i.digest = 'i' || n.text"
             .to_owned(),
@@ -180,9 +183,11 @@ async fn pages_look_at_nothing_else(database: &Database) {
             "deleted images" => &[key, "104000", "d104000", "10"],
             "subjects to follow" => &["104000", "105000", "10"],
             "sources of a blob" => &[&blob, account, "10"],
-            "deleted images to purge" | "expired uploads" | "due lifecycle policies" | "due reviews" => {
-                &["104000", "10"]
-            }
+            "deleted images to purge"
+            | "expired uploads"
+            | "due lifecycle policies"
+            | "due reviews"
+            | "old referrers of upstreams" => &["104000", "10"],
             "due replications" => &["104000", "10"],
             "due backfills" => &["104000"],
             "backfills" => &[account, "b104000", "10"],

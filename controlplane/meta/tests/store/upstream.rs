@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use hythe_catalog::ImageRecord;
 use hythe_meta::{
-    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential,
+    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, MAX_UPSTREAM_SUBJECTS,
+    SealedCredential,
 };
-use hythe_model::{Algorithm, Digest, MediaType, RepositoryPrefix, Tag};
+use hythe_model::{Algorithm, Descriptor, Digest, MediaType, RepositoryPrefix, Tag};
 
 use crate::contents::{account, after, new_repository, now, path};
 use crate::harness::{Database, on_each_engine};
@@ -16,6 +17,8 @@ on_each_engine!(
     what_is_known_of_an_upstream_goes_with_the_repository,
     an_import_is_given_to_one_at_a_time,
     a_blob_is_fetched_by_one_owner_at_a_time,
+    referrers_are_known_until_they_are_old,
+    of_a_repository_only_so_many_subjects_are_known,
 );
 
 fn prefix(text: &str) -> RepositoryPrefix {
@@ -203,4 +206,95 @@ async fn a_blob_is_fetched_by_one_owner_at_a_time(database: &Database) {
     assert!(!claim("a", 60).await, "only its own can be ended");
     store.end_upstream_fetch(&path, &digest(1), "b").await.unwrap();
     assert!(claim("a", 60).await);
+}
+
+fn signature(byte: u8) -> Descriptor {
+    let text = format!(
+        r#"{{ "mediaType": "{}", "digest": "{}", "size": 7, "artifactType": "application/\u0000", "annotations": {{ "a": "ü" }} }}"#,
+        MediaType::OCI_MANIFEST,
+        digest(byte)
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn referrers_are_known_until_they_are_old(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    let keep = |subject, referrers: Vec<Descriptor>, at| {
+        let path = path.clone();
+        async move {
+            store
+                .keep_upstream_referrers(&path, &digest(subject), &referrers, after(at), after(at + 100))
+                .await
+                .unwrap()
+        }
+    };
+    let known = |subject| {
+        let path = path.clone();
+        async move { store.upstream_referrers(&path, &digest(subject)).await.unwrap() }
+    };
+    assert!(!keep(1, vec![signature(9)], 0).await, "there is no such repository");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert!(keep(1, vec![signature(9)], 0).await);
+    let found = known(1).await.unwrap();
+    assert_eq!((found.referrers, found.validated_at), (vec![signature(9)], now()));
+    assert!(
+        !keep(2, Vec::new(), 0).await,
+        "nobody has heard of it, and nothing refers to it"
+    );
+    assert_eq!(known(2).await, None);
+    store
+        .keep_upstream(&path, Some((tag(), digest(3))), Some(manifest(3)), now(), after(5))
+        .await
+        .unwrap();
+    assert!(keep(3, Vec::new(), 1).await, "it is here");
+    assert!(keep(1, Vec::new(), 2).await, "what was known changes");
+    assert_eq!(known(1).await.unwrap().referrers, []);
+
+    // Asked again by its tag, and all of them.
+    let forget = |tag: Option<Tag>| {
+        let path = path.clone();
+        async move { store.forget_upstream_referrers(&path, tag.as_ref()).await.unwrap() }
+    };
+    assert_eq!(forget(Some("v2".parse().unwrap())).await, 0);
+    assert_eq!(forget(Some(tag())).await, 1);
+    assert_eq!(known(3).await.unwrap().validated_at, jiff::Timestamp::UNIX_EPOCH);
+    assert_eq!(known(1).await.unwrap().validated_at, after(2));
+    assert_eq!(forget(None).await, 2);
+
+    assert_eq!(store.expire_upstream_referrers(after(100), 10).await.unwrap(), 0);
+    assert_eq!(store.expire_upstream_referrers(after(101), 10).await.unwrap(), 1);
+    assert_eq!(known(3).await, None);
+    assert_eq!(store.expire_upstream_referrers(after(500), 0).await.unwrap(), 0);
+    assert!(known(1).await.is_some());
+
+    // What cannot be read is asked for again.
+    database.execute("UPDATE upstream_referrers SET content = 'none'").await;
+    assert_eq!(known(1).await, None);
+    assert!(keep(1, vec![signature(9)], 3).await);
+    store.delete_repository(&path, true, None, now()).await.unwrap();
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert_eq!(known(1).await, None, "it went with the repository");
+}
+
+async fn of_a_repository_only_so_many_subjects_are_known(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    store.create_repository(new_repository("hub/other")).await.unwrap();
+    database
+        .execute(format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MAX_UPSTREAM_SUBJECTS})
+             INSERT INTO upstream_referrers (repository_id, subject, content, validated_ms, expires_ms)
+             SELECT r.id, 's' || CAST(n.i AS TEXT), '[]', 1, n.i FROM repository r, n"
+        ))
+        .await;
+    let kept = store
+        .keep_upstream_referrers(&path, &digest(1), &[signature(2)], now(), after(1))
+        .await;
+    assert!(kept.unwrap());
+    assert!(store.upstream_referrers(&path, &digest(1)).await.unwrap().is_some());
+    // The oldest one of this repository is gone, and nothing else.
+    let gone = store.expire_upstream_referrers(now(), 3 * MAX_UPSTREAM_SUBJECTS).await;
+    assert_eq!(gone.unwrap(), 2 * MAX_UPSTREAM_SUBJECTS - 1);
 }

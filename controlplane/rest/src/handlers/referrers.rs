@@ -23,6 +23,11 @@ pub(crate) async fn list(context: Context) -> Handled {
         ));
     }
     let granted = context.authorize::<kinds::BatchGetImage>(repository.clone()).await?;
+    // Who may not gets what is known.
+    let import = context
+        .authorize::<kinds::BatchImportUpstreamImage>(repository.clone())
+        .await;
+    let import = import.ok();
     let filters = [kind.unwrap_or_default()];
     let page = context.page(
         query.max_results,
@@ -32,7 +37,14 @@ pub(crate) async fn list(context: Context) -> Handled {
     )?;
     let found = context
         .plane
-        .referrers(&granted, &context.digest()?, kind, page.after()?, page.limit)
+        .referrers(
+            &granted,
+            import.as_ref(),
+            &context.digest()?,
+            kind,
+            page.after()?,
+            page.limit,
+        )
         .await?;
     let referrers = found.items.into_iter().map(|referrer| Referrer {
         digest: referrer.digest,

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes images of manifests that came from other registries.
+//! Makes images of manifests that came from other registries, and forgets what is old of what is known of those.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hythe_catalog::CatalogError;
 use hythe_distribution::Registry;
-use hythe_meta::Store;
+use hythe_meta::{Store, StoreError};
+use hythe_model::Clock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::tasks;
+
 /// How often it is looked what is due.
 const PERIOD: Duration = Duration::from_secs(2);
+/// The most lists of referrers that are forgotten in one transaction.
+const BATCH: usize = 100;
 /// How many images one process brings at once.
 const WORKERS: usize = 2;
 /// The most that one pass brings before it looks whether the server stops.
@@ -42,6 +48,30 @@ pub(crate) fn start(background: &TaskTracker, stop: &CancellationToken, store: &
             }
         });
     }
+}
+
+/// Starts the pass that forgets lists of referrers about which nobody has asked for long.
+pub(crate) fn start_forgetting(
+    background: &TaskTracker,
+    stop: &CancellationToken,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    period: Duration,
+) {
+    let (store, clock, stopped) = (store.clone(), Arc::clone(clock), stop.clone());
+    tasks::every(background, stop, "upstream.referrers", period, move || {
+        let (store, clock, stopped) = (store.clone(), Arc::clone(&clock), stopped.clone());
+        async move { forget(&store, &*clock, &stopped).await }
+    });
+}
+
+async fn forget(store: &Store, clock: &dyn Clock, stopped: &CancellationToken) -> Result<(), StoreError> {
+    for _ in 0..MAX_STEPS {
+        if stopped.is_cancelled() || store.expire_upstream_referrers(clock.now(), BATCH).await? < BATCH {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn pass(registry: &Registry) -> Result<(), CatalogError> {

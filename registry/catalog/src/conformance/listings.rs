@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::Referrer;
+use crate::{Referrer, referrers_with};
 
 /// Runs every case of this module.
 pub async fn all(fixture: &dyn Fixture) {
@@ -12,6 +12,7 @@ pub async fn all(fixture: &dyn Fixture) {
     tags_are_listed_by_bytes(fixture).await;
     referrers_are_listed_with_what_clients_filter_by(fixture).await;
     referrers_page_by_digest(fixture).await;
+    referrers_from_elsewhere_stand_between_those_of_the_catalog(fixture).await;
 }
 
 /// Repositories exist or not, and page by name within their account.
@@ -221,5 +222,62 @@ pub async fn referrers_page_by_digest(fixture: &dyn Fixture) {
             assert!(listed.len() <= want.len(), "the list does not end");
         }
         assert_eq!(listed, want);
+    }
+}
+
+/// Referrers that another registry tells of are listed with those of the catalog: each once, what is in the catalog counts, and
+/// the filter applies to what comes of that.
+pub async fn referrers_from_elsewhere_stand_between_those_of_the_catalog(fixture: &dyn Fixture) {
+    let (catalog, repository) = (fixture.catalog(), repository(fixture).await);
+    let (config, subject) = (linked_blob(fixture, &repository).await, new_blob().digest);
+    for n in 0..6 {
+        let mut image = manifest(&[config]);
+        image["subject"] = descriptor(MediaType::OCI_MANIFEST, &subject);
+        image["artifactType"] = if n % 2 == 0 {
+            "application/even"
+        } else {
+            "application/odd"
+        }
+        .into();
+        put(fixture, &repository, &image, &[]).await.unwrap();
+    }
+    let own = catalog.referrers(&repository, &subject, None, None, 100).await.unwrap();
+    let mut others: Vec<_> = (0..4).map(|_| own[0].clone()).collect();
+    for (n, other) in others.iter_mut().enumerate() {
+        other.digest = new_blob().digest;
+        other.artifact_type = (n % 2 == 0).then(|| "application/even".to_owned());
+    }
+    // One that is here is said to be of another type.
+    others.extend(own.iter().skip(1).step_by(2).map(|referrer| Referrer {
+        artifact_type: Some("application/forged".into()),
+        ..referrer.clone()
+    }));
+    others.sort_by_key(|referrer| referrer.digest);
+    let mut merged: BTreeMap<_, _> = others.iter().map(|other| (other.digest, other.clone())).collect();
+    merged.extend(own.iter().map(|referrer| (referrer.digest, referrer.clone())));
+    for kind in [
+        None,
+        Some("application/even"),
+        Some("application/forged"),
+        Some("application/odd"),
+    ] {
+        let want: Vec<_> = merged
+            .values()
+            .filter(|referrer| kind.is_none() || referrer.artifact_type.as_deref() == kind)
+            .cloned()
+            .collect();
+        for limit in [1, 2, 3, 100] {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page = referrers_with(&*catalog, &repository, &subject, &others, kind, after.as_ref(), limit);
+                let page = page.await.unwrap();
+                assert!(page.len() <= limit);
+                let Some(last) = page.last() else { break };
+                after = Some(last.digest);
+                listed.extend(page);
+                assert!(listed.len() <= want.len(), "the list does not end");
+            }
+            assert_eq!(listed, want, "{kind:?} {limit}");
+        }
     }
 }

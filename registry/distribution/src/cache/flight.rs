@@ -5,34 +5,29 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use hythe_model::{Reference, RepositoryPath};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
+
+use super::trouble::About;
 
 /// How long somebody waits for whoever asks already.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 /// From how many on those are forgotten that nobody holds.
 const TIDY_FROM: usize = 256;
 
-type Key = (RepositoryPath, Reference);
-
-/// Who asks about which image.
+/// Who asks about what.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Flights(Mutex<HashMap<About, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Flights {
-    /// Waits until nobody else asks about the image; `None` if that takes too long.
-    pub(crate) async fn enter(
-        &self,
-        repository: &RepositoryPath,
-        reference: &Reference,
-    ) -> Option<OwnedMutexGuard<()>> {
+    /// Waits until nobody else asks about the same; `None` if that takes too long.
+    pub(crate) async fn enter(&self, about: About) -> Option<OwnedMutexGuard<()>> {
         let lock = {
             let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if flights.len() >= TIDY_FROM {
                 flights.retain(|_, lock| lock.strong_count() > 0);
             }
-            let entry = flights.entry((repository.clone(), reference.clone())).or_default();
+            let entry = flights.entry(about).or_default();
             let lock = entry.upgrade().unwrap_or_default();
             *entry = Arc::downgrade(&lock);
             lock

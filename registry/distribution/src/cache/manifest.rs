@@ -12,13 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::trouble::About;
-use super::{CacheError, Note, PullThrough, Upstream, UpstreamTag, label};
+use super::{CacheError, Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, UpstreamTag, label};
 use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
 
-/// How long an upstream may take to say whether a tag has moved, when there is something to serve without it.
-const REVALIDATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long after a pull the import begins: the client pulls its layers first, and those need not be fetched then.
 const IMPORT_DELAY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -103,13 +101,7 @@ impl Question<'_> {
         if let Some(error) = self.trouble() {
             return none_or(error);
         }
-        let Some(_flight) = self
-            .registry
-            .cache()
-            .flights
-            .enter(self.repository, self.request.reference)
-            .await
-        else {
+        let Some(_flight) = self.registry.cache().flights.enter(self.about()).await else {
             return Err(CacheError::Upstream(UpstreamError::Timeout("others ask already")));
         };
         // Whoever was first may have brought it.
@@ -140,13 +132,7 @@ impl Question<'_> {
         if let Some(error) = self.trouble() {
             return known.stale_or(error);
         }
-        let Some(_flight) = self
-            .registry
-            .cache()
-            .flights
-            .enter(self.repository, self.request.reference)
-            .await
-        else {
+        let Some(_flight) = self.registry.cache().flights.enter(self.about()).await else {
             return known.stale_or(UpstreamError::Timeout("others ask already"));
         };
         // Whoever was first may have asked for us, too.

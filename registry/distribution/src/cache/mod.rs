@@ -17,6 +17,7 @@ mod fetch;
 mod flight;
 mod import;
 mod manifest;
+mod referrers;
 mod trouble;
 
 use std::fmt::{self, Debug};
@@ -24,8 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::{HeaderMap, header};
 use hythe_access::Caller;
-use hythe_catalog::{CatalogError, ImageRecord};
+use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_model::{Digest, RepositoryPath, Tag};
 use hythe_upstream::{Remote, UpstreamError};
 use jiff::Timestamp;
@@ -37,9 +39,12 @@ use crate::response::Answer;
 
 pub(crate) use blob::{cold_blob, cold_size};
 pub(crate) use manifest::{Found, Request, find};
+pub(crate) use referrers::listed;
 
 /// The most blobs that one process fetches at once.
 pub(crate) const MAX_FETCHES: usize = 32;
+/// How long an upstream may take when there is something to serve without it.
+const REVALIDATION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Where a repository comes from.
 #[derive(Debug)]
@@ -63,6 +68,15 @@ pub struct UpstreamTag {
     pub validated_at: Timestamp,
     /// The manifest, if it is not an image yet.
     pub manifest: Option<ImageRecord>,
+}
+
+/// What referred to an image upstream when that was last asked.
+#[derive(Clone, Debug)]
+pub struct UpstreamReferrers {
+    /// The referrers, by digest, each once.
+    pub referrers: Vec<Referrer>,
+    /// When that was.
+    pub validated_at: Timestamp,
 }
 
 /// A manifest to be made an image of.
@@ -112,6 +126,21 @@ pub trait PullThrough: Debug + Send + Sync {
 
     /// The tags that point to an image upstream.
     async fn tags_of(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, CatalogError>;
+
+    /// What is known of the referrers of an image.
+    async fn referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+    ) -> Result<Option<UpstreamReferrers>, CatalogError>;
+
+    /// Records what refers to an image. False without such a repository, and if nothing refers to an image that is not here.
+    async fn keep_referrers(
+        &self,
+        repository: &RepositoryPath,
+        subject: &Digest,
+        referrers: &[Referrer],
+    ) -> Result<bool, CatalogError>;
 
     /// A manifest that is due, which nobody else is given for a while.
     async fn claim_import(&self) -> Result<Option<Import>, CatalogError>;
@@ -226,6 +255,18 @@ impl Note {
             ),
         }
     }
+}
+
+/// Whether the client wants no answer from memory (RFC 9111, section 5.2.1.4; `Pragma` is what those of old say).
+pub(crate) fn wants_fresh(headers: &HeaderMap) -> bool {
+    let values = headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .chain(headers.get_all(header::PRAGMA));
+    values.filter_map(|value| value.to_str().ok()).any(|text| {
+        let mut parts = text.split(',').map(str::trim);
+        parts.any(|part| part.eq_ignore_ascii_case("no-cache"))
+    })
 }
 
 impl fmt::Display for Note {

@@ -20,7 +20,7 @@ const LIMITED_FOR: Duration = Duration::from_secs(30);
 /// The most that is remembered.
 const MAX_ENTRIES: usize = 10_000;
 
-/// What went wrong.
+/// What is asked about, and what goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum About {
     /// All that comes by a rule.
@@ -29,6 +29,8 @@ pub(crate) enum About {
     Manifest(RepositoryPath, Reference),
     /// A blob.
     Blob(RepositoryPath, Digest),
+    /// What refers to an image.
+    Referrers(RepositoryPath, Digest),
 }
 
 /// What went wrong lately, by what it is about.

@@ -121,7 +121,7 @@ async fn get_manifest(
             named,
             reference,
             is_head,
-            is_fresh_wanted: wants_fresh(headers),
+            is_fresh_wanted: cache::wants_fresh(headers),
         };
         match cache::find(visitor, granted, request, stored.clone()).await? {
             None => stored,
@@ -178,18 +178,6 @@ fn vary(stored: &ImageRecord) -> &'static str {
     } else {
         "Accept"
     }
-}
-
-/// Whether the client wants no answer from memory (RFC 9111, section 5.2.1.4; `Pragma` is what those of old say).
-fn wants_fresh(headers: &HeaderMap) -> bool {
-    let values = headers
-        .get_all(header::CACHE_CONTROL)
-        .iter()
-        .chain(headers.get_all(header::PRAGMA));
-    values.filter_map(|value| value.to_str().ok()).any(|text| {
-        let mut parts = text.split(',').map(str::trim);
-        parts.any(|part| part.eq_ignore_ascii_case("no-cache"))
-    })
 }
 
 impl Pulled {

@@ -3,6 +3,8 @@
 //! should not.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
+mod referrers;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Command;
@@ -743,7 +745,7 @@ fn an_upstream_that_sends_a_byte_a_second_is_cut_off() -> Result<()> {
     let is_cut = got.as_ref().map_or(true, |got| got.status >= 400);
     ensure!(is_cut && !is_whole, "{:?}", got.map(|got| (got.status, got.body.len())));
     ensure!(
-        metric(&server, "hythe_registry_cache_failures_total")? > 0,
+        server.metric("hythe_registry_cache_failures_total")? > 0,
         "no failure was counted"
     );
     let again = here.call("GET", &path, &[], &[])?;
