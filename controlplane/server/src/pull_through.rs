@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use hythe_access::{Caller, Granted, kinds};
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamReferrers, UpstreamTag};
-use hythe_meta::Store;
+use hythe_meta::{Store, StoreError};
 use hythe_model::{Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryPath, Tag, UploadId};
 use hythe_operations::{ControlPlane, UpstreamCredential, UpstreamProbe, UpstreamRule};
-use hythe_upstream::{Credential, Outgoing, Remote};
+use hythe_upstream::{Credential, Outgoing, PullStep, Remote};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::creation::refused_or_failed;
@@ -36,18 +36,30 @@ struct Through {
     /// By rule, with the version that each is made for.
     remotes: Mutex<HashMap<String, (i64, Arc<Remote>)>>,
     owner: String,
+    /// The id of the deployment: random, and the same on all nodes.
+    deployment: String,
 }
 
+/// The name of the setting with the id of the deployment.
+const DEPLOYMENT_ID: &str = "deployment-id";
+
 /// Lets repositories come from other registries.
-pub(crate) fn connect(
+pub(crate) async fn connect(
     registry: Option<&Registry>,
     plane: &ControlPlane,
     store: &Store,
     clock: &Arc<dyn Clock>,
     outgoing: Outgoing,
-) {
+) -> Result<(), StoreError> {
+    let deployment = if let Some(id) = store.setting(DEPLOYMENT_ID).await? {
+        id
+    } else {
+        let new = UploadId::generate().to_string();
+        store.put_setting_if_absent(DEPLOYMENT_ID, &new).await?
+    };
     plane.set_upstream_probe(Arc::new(Probe(outgoing.clone())));
-    let through = Arc::new(Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing));
+    let through = Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing, deployment);
+    let through = Arc::new(through);
     let referrers: Arc<dyn hythe_operations::UpstreamReferrers> = match registry {
         Some(registry) => {
             registry.set_pull_through(through);
@@ -56,10 +68,11 @@ pub(crate) fn connect(
         None => Arc::new(Remembering(through)),
     };
     plane.set_upstream_referrers(referrers);
+    Ok(())
 }
 
 impl Through {
-    fn new(plane: ControlPlane, store: Store, clock: Arc<dyn Clock>, outgoing: Outgoing) -> Self {
+    fn new(plane: ControlPlane, store: Store, clock: Arc<dyn Clock>, outgoing: Outgoing, deployment: String) -> Self {
         Self {
             plane,
             store,
@@ -67,6 +80,7 @@ impl Through {
             outgoing,
             remotes: Mutex::default(),
             owner: UploadId::generate().to_string(),
+            deployment,
         }
     }
 
@@ -93,6 +107,7 @@ impl Through {
             repository: name,
             rule: key,
             freshness: Duration::from_secs(record.tag_freshness_seconds),
+            step: PullStep::of(&self.deployment, repository),
         }))
     }
 

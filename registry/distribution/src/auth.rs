@@ -12,6 +12,7 @@ use hythe_access::{
     RequestContext, Resource, Secret, TokenScope, authorize, authorize_replica, authorize_shared, kinds,
 };
 use hythe_model::{REPLICATION_HEADER, RegistryPlace, ReplicationPath, RepositoryPath};
+use hythe_upstream::{PULL_PATH_HEADER, PullPath};
 
 use crate::account::{Named, Site};
 use crate::audit::user_agent;
@@ -37,6 +38,8 @@ pub(crate) struct Visitor {
     pub(crate) is_trying: bool,
     /// Whether what is not here may be asked for where the repository comes from.
     pub(crate) asks_upstream: bool,
+    /// Of a question of another registry that has images from here: by which repositories it came.
+    pub(crate) pull_path: PullPath,
 }
 
 /// How credentials were presented.
@@ -173,6 +176,7 @@ impl Visitor {
             replica: None,
             is_trying: false,
             asks_upstream: true,
+            pull_path: PullPath::default(),
         })
     }
 
@@ -196,6 +200,7 @@ impl Visitor {
             replica: None,
             is_trying: true,
             asks_upstream: true,
+            pull_path: self.pull_path.clone(),
         }
     }
 
@@ -209,6 +214,15 @@ impl Visitor {
         if let Some(value) = headers.get(REPLICATION_HEADER) {
             let text = value.to_str().unwrap_or_default();
             self.replica = Some(text.parse().map_err(InputError::Replica)?);
+        }
+        Ok(self)
+    }
+
+    /// Takes note of what the request says about other registries that asked before, if it is such a question.
+    pub(crate) fn of_question(mut self, headers: &HeaderMap) -> Result<Self, InputError> {
+        if let Some(value) = headers.get(PULL_PATH_HEADER) {
+            let text = value.to_str().unwrap_or_default();
+            self.pull_path = text.parse().map_err(InputError::PullPath)?;
         }
         Ok(self)
     }

@@ -54,6 +54,8 @@ pub(crate) enum InputError {
     TooManyScopes(usize),
     #[error(transparent)]
     Replica(ParseError),
+    #[error(transparent)]
+    PullPath(ParseError),
     #[error("the image has come by the registry `{0}` already")]
     ReplicaLoop(RegistryPlace),
 }

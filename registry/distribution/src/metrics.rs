@@ -47,6 +47,7 @@ pub struct Counters {
     pub(crate) cache_fetches: Counter,
     pub(crate) cache_bytes: Counter<u64, AtomicU64>,
     pub(crate) cache_failures: Counter,
+    pub(crate) cache_loops: Counter,
     pub(crate) cache_imports: Counter,
     denied: Family<ActionLabels, Counter>,
     taken: Family<BoundLabels, Gauge>,
@@ -174,6 +175,7 @@ impl Metrics {
             cache_fetches: Counter::default(),
             cache_bytes: Counter::default(),
             cache_failures: Counter::default(),
+            cache_loops: Counter::default(),
             cache_imports: Counter::default(),
             denied: Family::default(),
             taken: Family::default(),
@@ -269,6 +271,11 @@ impl Metrics {
             "cache_failures",
             "Manifests, blobs and lists of referrers that did not come from another registry",
             self.cache_failures.clone(),
+        );
+        registry.register(
+            "cache_loops",
+            "Questions that came by this registry before, or by too many, and were not passed on to another one",
+            self.cache_loops.clone(),
         );
         registry.register(
             "cache_imports",

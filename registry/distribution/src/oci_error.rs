@@ -387,9 +387,11 @@ impl From<InputError> for OciError {
             InputError::UploadUnknown(_) => (StatusCode::NOT_FOUND, Code::BlobUploadUnknown),
             InputError::ContentRange(_) => (StatusCode::BAD_REQUEST, Code::BlobUploadInvalid),
             InputError::LengthMismatch { .. } => (StatusCode::BAD_REQUEST, Code::SizeInvalid),
-            InputError::PageSize(_) | InputError::GrantType | InputError::TooManyScopes(_) | InputError::Replica(_) => {
-                (StatusCode::BAD_REQUEST, Code::Unsupported)
-            }
+            InputError::PageSize(_)
+            | InputError::GrantType
+            | InputError::TooManyScopes(_)
+            | InputError::Replica(_)
+            | InputError::PullPath(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
             InputError::ReplicaLoop(_) => (StatusCode::CONFLICT, Code::Denied),
         };
         Self::new(status, code, error)
@@ -446,6 +448,8 @@ impl From<CacheError> for OciError {
     fn from(error: CacheError) -> Self {
         match error {
             CacheError::RepositoryUnknown(repository) => Self::repository_unknown(&repository),
+            // What is asked for is not here, as far as anybody can say.
+            CacheError::Path(_) => Self::new(StatusCode::NOT_FOUND, Code::ManifestUnknown, error),
             CacheError::BlobUnknown(_) => Self::new(StatusCode::NOT_FOUND, Code::BlobUnknown, error),
             CacheError::Upstream(ref cause) => Self::of_upstream(cause, &error),
             CacheError::Storage(_) => Self::internal(&error),

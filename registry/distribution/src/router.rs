@@ -164,7 +164,7 @@ async fn run(
     note_named(&site, &input.name);
     let visitor = Visitor::identify(registry, site, &input.headers, &input.name, connection, route.action).await;
     let visitor = visitor.inspect_err(|_| note_agent(&input.headers))?;
-    let mut visitor = visitor.of_replica(&input.headers)?;
+    let mut visitor = visitor.of_replica(&input.headers)?.of_question(&input.headers)?;
     Trail::note(|facts| facts.set_caller(&visitor.caller));
     // What needs no action is about logging in.
     let action = route.action.unwrap_or(Action::GetAuthorizationToken);

@@ -2,7 +2,7 @@
 //! One other registry, with what it is asked as.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::challenge::Challenge;
 use crate::rate_limit::retry_after;
 use crate::token::Tokens;
-use crate::{Outgoing, RateLimit, UpstreamError};
+use crate::{Outgoing, PULL_PATH_HEADER, PullPath, RateLimit, UpstreamError};
 
 /// How long it may take until the head of an answer is there.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -61,15 +61,15 @@ impl Access {
     }
 }
 
-/// One other registry. It remembers tokens, and the limit that the registry spoke of last.
-#[derive(Debug)]
+/// One other registry. It remembers tokens, and the limit that the registry spoke of last; clones share both.
+#[derive(Clone, Debug)]
 pub struct Remote {
     pub(crate) outgoing: Outgoing,
     pub(crate) registry: RegistryUrl,
     pub(crate) credential: Option<Credential>,
     pub(crate) headers: HeaderMap,
-    pub(crate) tokens: Tokens,
-    rate_limit: Mutex<Option<RateLimit>>,
+    pub(crate) tokens: Arc<Tokens>,
+    rate_limit: Arc<Mutex<Option<RateLimit>>>,
 }
 
 /// A request, before it is known with which authorization it is sent.
@@ -112,8 +112,8 @@ impl Remote {
             registry,
             credential,
             headers: HeaderMap::new(),
-            tokens: Tokens::default(),
-            rate_limit: Mutex::new(None),
+            tokens: Arc::default(),
+            rate_limit: Arc::default(),
         }
     }
 
@@ -122,6 +122,16 @@ impl Remote {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
+    }
+
+    /// Tells the registry with each request by which repositories the question came.
+    #[must_use]
+    pub fn asked_along(self, path: &PullPath) -> Self {
+        match HeaderValue::from_str(&path.to_string()) {
+            Ok(value) if !path.is_empty() => self.with_header(HeaderName::from_static(PULL_PATH_HEADER), value),
+            // Its digits and commas always are a value.
+            Ok(_) | Err(_) => self,
+        }
     }
 
     /// Where it is.

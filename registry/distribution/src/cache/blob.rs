@@ -10,7 +10,7 @@ use hythe_upstream::UpstreamError;
 
 use super::fetch::read;
 use super::trouble::About;
-use super::{CacheError, PullThrough, Upstream};
+use super::{CacheError, PullThrough, Upstream, refuse_to_pass_on};
 use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
@@ -39,9 +39,16 @@ async fn permitted(
         return Ok(None);
     }
     // ECR tells those who may not import that there is nothing.
-    match visitor.may::<kinds::BatchImportUpstreamImage>(named).await {
-        Some(granted) => Ok(Some((through, upstream, granted))),
-        None => Ok(None),
+    let Some(granted) = visitor.may::<kinds::BatchImportUpstreamImage>(named).await else {
+        return Ok(None);
+    };
+    match upstream.asked_along(&visitor.pull_path) {
+        Ok(upstream) => Ok(Some((through, upstream, granted))),
+        // Whoever asks has it from here, and it is not here.
+        Err(error) => {
+            refuse_to_pass_on(registry, &named.path, error);
+            Ok(None)
+        }
     }
 }
 

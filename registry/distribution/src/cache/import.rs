@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use hythe_access::{Facts, Trail};
 use hythe_catalog::{CatalogError, ImageRecord, NewImage, PutImageError};
 use hythe_model::{Manifest, ManifestKind, Reference, RepositoryPath, Tag, fail_point};
-use hythe_upstream::UpstreamError;
+use hythe_upstream::{PullPath, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::fetch::Failure;
@@ -76,6 +76,8 @@ impl Registry {
             through.put_off_import(&import, again_at, None).await?;
             return Ok(true);
         }
+        // Nobody asked before this repository does.
+        let upstream = upstream.asked_along(&PullPath::default()).unwrap_or(upstream);
         let work = Work {
             registry: self,
             through,

@@ -7,12 +7,14 @@ use std::time::Duration;
 use hythe_access::{Granted, kinds};
 use hythe_catalog::ImageRecord;
 use hythe_model::{Digest, Manifest, MediaType, Reference, RepositoryPath, Tag};
-use hythe_upstream::{RemoteHead, RemoteManifest, UpstreamError};
+use hythe_upstream::{PullPathError, RemoteHead, RemoteManifest, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
 use super::trouble::About;
-use super::{CacheError, Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, UpstreamTag, label};
+use super::{
+    CacheError, Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, UpstreamTag, label, path_label, refuse_to_pass_on,
+};
 use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
@@ -57,6 +59,7 @@ pub(crate) async fn find(
         repository: granted.resource(),
         request,
         through,
+        along: upstream.asked_along(&visitor.pull_path),
         upstream,
     };
     let found = match request.reference {
@@ -81,6 +84,8 @@ struct Question<'q> {
     request: Request<'q>,
     through: Arc<dyn PullThrough>,
     upstream: Arc<Upstream>,
+    /// The upstream as it is asked, unless the question would go round.
+    along: Result<Arc<Upstream>, PullPathError>,
 }
 
 /// What is here of a tag.
@@ -98,12 +103,13 @@ impl Question<'_> {
         if !self.may_import().await {
             return Ok(None);
         }
+        self.asked_as()?;
         if let Some(error) = self.trouble() {
             return none_or(error);
         }
-        let Some(_flight) = self.registry.cache().flights.enter(self.about()).await else {
-            return Err(CacheError::Upstream(UpstreamError::Timeout("others ask already")));
-        };
+        let flights = &self.registry.cache().flights;
+        let entered = flights.enter(self.about(), &self.visitor.pull_path).await;
+        let _flight = entered.map_err(CacheError::Upstream)?;
         // Whoever was first may have brought it.
         if let Some(image) = self.here(digest).await? {
             return Ok(Some(Found::Image(image, Note::Hit(Duration::ZERO))));
@@ -129,11 +135,19 @@ impl Question<'_> {
         if !self.may_import().await {
             return Ok(known.stale("the caller may not ask it"));
         }
+        if let Err(error) = self.asked_as() {
+            return match known.stale(path_label(error)) {
+                Some(found) => Ok(Some(found)),
+                None => Err(error.into()),
+            };
+        }
         if let Some(error) = self.trouble() {
             return known.stale_or(error);
         }
-        let Some(_flight) = self.registry.cache().flights.enter(self.about()).await else {
-            return known.stale_or(UpstreamError::Timeout("others ask already"));
+        let flights = &self.registry.cache().flights;
+        let _flight = match flights.enter(self.about(), &self.visitor.pull_path).await {
+            Ok(flight) => flight,
+            Err(error) => return known.stale_or(error),
         };
         // Whoever was first may have asked for us, too.
         let state = self.through.tag(self.repository, tag).await?;
@@ -166,10 +180,11 @@ impl Question<'_> {
     /// Asks the upstream what a tag points to, and for the manifest if that is not here.
     async fn ask(&self, tag: &Tag, known: &Known, local: Option<&ImageRecord>) -> Result<Found, CacheError> {
         if known.image.is_some() || self.request.is_head {
+            let upstream = self.asked_as()?;
             let head = self.asked(
-                self.upstream
+                upstream
                     .remote
-                    .head_manifest(&self.upstream.repository, self.request.reference),
+                    .head_manifest(&upstream.repository, self.request.reference),
             );
             let head = head.await?;
             if let (Some(digest), Some(image)) = (head.digest, &known.image)
@@ -212,7 +227,8 @@ impl Question<'_> {
 
     /// Fetches the manifest, and keeps it.
     async fn fetch(&self, tag: Option<(&Tag, Option<&ImageRecord>)>) -> Result<Found, CacheError> {
-        let (remote, name) = (&self.upstream.remote, &self.upstream.repository);
+        let upstream = self.asked_as()?;
+        let (remote, name) = (&upstream.remote, &upstream.repository);
         if tag.is_none() && self.request.is_head {
             let head = self.asked(remote.head_manifest(name, self.request.reference)).await?;
             if let (Reference::Digest(digest), Some(media_type), Some(size)) =
@@ -310,6 +326,13 @@ impl Question<'_> {
         Ok(self.registry.catalog().image(self.repository, &reference).await?)
     }
 
+    /// The upstream, if it may be asked without end.
+    fn asked_as(&self) -> Result<&Upstream, PullPathError> {
+        self.along
+            .as_deref()
+            .map_err(|error| refuse_to_pass_on(self.registry, self.repository, *error))
+    }
+
     async fn may_import(&self) -> bool {
         self.visitor.asks_upstream
             && self
@@ -356,6 +379,10 @@ impl Question<'_> {
         if *error != UpstreamError::NotFound {
             tracing::warn!(repository.name = %self.repository.name, manifest.reference = %self.request.reference,
                 upstream = %self.upstream.remote.registry(), error = %error, "an upstream did not answer as it should");
+        }
+        // What is absent for another registry that asks by way of this one may be there for those who ask here.
+        if *error == UpstreamError::NotFound && !self.visitor.pull_path.is_empty() {
+            return;
         }
         self.registry.cache().troubles.note(&self.upstream, self.about(), error);
     }

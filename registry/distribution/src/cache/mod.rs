@@ -29,11 +29,12 @@ use http::{HeaderMap, header};
 use hythe_access::Caller;
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_model::{Digest, RepositoryPath, Tag};
-use hythe_upstream::{Remote, UpstreamError};
+use hythe_upstream::{PullPath, PullPathError, PullStep, Remote, UpstreamError};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::Registry;
 use crate::creation::CreationError;
 use crate::response::Answer;
 
@@ -57,6 +58,22 @@ pub struct Upstream {
     pub rule: String,
     /// For how long an answer about a tag counts.
     pub freshness: Duration,
+    /// What the repository here is called in the path of a question.
+    pub step: PullStep,
+}
+
+impl Upstream {
+    /// The same, asked on behalf of a question that came by `path`.
+    pub(crate) fn asked_along(&self, path: &PullPath) -> Result<Arc<Self>, PullPathError> {
+        let path = path.then(self.step)?;
+        Ok(Arc::new(Self {
+            remote: Arc::new(Remote::clone(&self.remote).asked_along(&path)),
+            repository: self.repository.clone(),
+            rule: self.rule.clone(),
+            freshness: self.freshness,
+            step: self.step,
+        }))
+    }
 }
 
 /// What a tag pointed to upstream when it was last asked.
@@ -194,6 +211,9 @@ pub(crate) enum CacheError {
     /// The upstream has none, or the caller may not ask there.
     #[error("the blob `{0}` does not exist in the repository")]
     BlobUnknown(Digest),
+    /// The question came from another registry, and would go round.
+    #[error("the image comes from another registry, and {}", path_label(*.0))]
+    Path(#[from] PullPathError),
     /// The upstream failed.
     #[error("the image comes from another registry, and {}", label(.0))]
     Upstream(#[source] UpstreamError),
@@ -224,6 +244,21 @@ pub(crate) fn label(error: &UpstreamError) -> &'static str {
         UpstreamError::Invalid(_) => "what that one sends is not valid",
         UpstreamError::Blocked(_) => "that one may not be reached from here",
     }
+}
+
+/// What a client is told of a question that is not passed on, in a few words.
+pub(crate) fn path_label(error: PullPathError) -> &'static str {
+    match error {
+        PullPathError::Loop => "that one asked for it",
+        PullPathError::TooLong => "too many registries stand one behind the other",
+    }
+}
+
+/// Notes that a question is not passed on.
+fn refuse_to_pass_on(registry: &Registry, repository: &RepositoryPath, error: PullPathError) -> PullPathError {
+    registry.metrics().cache_loops.inc();
+    tracing::warn!(repository.name = %repository.name, error = %error, "a question of another registry is not passed on");
+    error
 }
 
 /// How an answer came about, for its headers.

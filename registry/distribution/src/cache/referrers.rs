@@ -10,12 +10,12 @@ use std::time::Duration;
 use hythe_access::{Caller, Granted, kinds};
 use hythe_catalog::{CatalogError, Referrer};
 use hythe_model::{Descriptor, Digest, RepositoryPath};
-use hythe_upstream::UpstreamError;
+use hythe_upstream::{PullPath, UpstreamError};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::trouble::About;
-use super::{Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, label};
+use super::{Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, label, path_label, refuse_to_pass_on};
 use crate::Registry;
 use crate::account::Named;
 use crate::auth::Visitor;
@@ -48,8 +48,13 @@ pub(crate) async fn listed(
     is_fresh_wanted: bool,
 ) -> Result<Option<Listed>, CatalogError> {
     let registry = &visitor.registry;
-    let Some(question) = Question::new(registry, granted.resource(), subject, is_fresh_wanted).await? else {
+    let Some(question) = Question::new(registry, granted.resource(), subject).await? else {
         return Ok(None);
+    };
+    let question = Question {
+        is_fresh_wanted,
+        path: visitor.pull_path.clone(),
+        ..question
     };
     let known = question.known().await?;
     let listed = match known.fresh(is_fresh_wanted) {
@@ -74,7 +79,7 @@ impl Registry {
         subject: &Digest,
         granted: Option<&Granted<kinds::BatchImportUpstreamImage>>,
     ) -> Result<Vec<Referrer>, CatalogError> {
-        let Some(question) = Question::new(self, repository, subject, false).await? else {
+        let Some(question) = Question::new(self, repository, subject).await? else {
             return Ok(Vec::new());
         };
         let listed = match question.known().await?.fresh(false) {
@@ -94,6 +99,8 @@ struct Question<'q> {
     repository: &'q RepositoryPath,
     subject: &'q Digest,
     is_fresh_wanted: bool,
+    /// By which other registries it came.
+    path: PullPath,
     through: Arc<dyn PullThrough>,
     upstream: Arc<Upstream>,
 }
@@ -113,14 +120,14 @@ impl Question<'_> {
         registry: &'q Registry,
         repository: &'q RepositoryPath,
         subject: &'q Digest,
-        is_fresh_wanted: bool,
     ) -> Result<Option<Question<'q>>, CatalogError> {
         let found = registry.upstream(repository).await?;
         Ok(found.map(|(through, upstream)| Question {
             registry,
             repository,
             subject,
-            is_fresh_wanted,
+            is_fresh_wanted: false,
+            path: PullPath::default(),
             through,
             upstream,
         }))
@@ -145,12 +152,20 @@ impl Question<'_> {
         if !may_ask {
             return Ok(known.stale("the caller may not ask it"));
         }
+        let upstream = match self.upstream.asked_along(&self.path) {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                let error = refuse_to_pass_on(self.registry, self.repository, error);
+                return Ok(known.stale(path_label(error)));
+            }
+        };
         let asked_at = self.registry.now();
         if let Some(error) = self.trouble() {
             return Ok(known.without(&error));
         }
-        let Some(_flight) = self.registry.cache().flights.enter(self.about()).await else {
-            return Ok(known.without(&UpstreamError::Timeout("others ask already")));
+        let _flight = match self.registry.cache().flights.enter(self.about(), &self.path).await {
+            Ok(flight) => flight,
+            Err(error) => return Ok(known.without(&error)),
         };
         // Whoever was first may have asked for us, too.
         let known = self.known().await?;
@@ -169,7 +184,7 @@ impl Question<'_> {
             FIRST_TIMEOUT
         };
         self.registry.metrics().cache_questions.inc();
-        let asked = self.upstream.remote.referrers(&self.upstream.repository, self.subject);
+        let asked = upstream.remote.referrers(&upstream.repository, self.subject);
         let answer = timeout(limit, asked).await;
         match answer.unwrap_or_else(|_| Err(UpstreamError::Timeout("no list of referrers in time"))) {
             Ok(descriptors) => self.keep(&known, descriptors, creator).await,
@@ -233,6 +248,10 @@ impl Question<'_> {
         if *error != UpstreamError::NotFound {
             tracing::warn!(repository.name = %self.repository.name, manifest.digest = %self.subject,
                 upstream = %self.upstream.remote.registry(), error = %error, "an upstream did not list referrers");
+        }
+        // As with manifests: it may be there for those who ask here.
+        if *error == UpstreamError::NotFound && !self.path.is_empty() {
+            return;
         }
         self.registry.cache().troubles.note(&self.upstream, self.about(), error);
     }

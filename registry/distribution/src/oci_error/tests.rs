@@ -8,6 +8,7 @@ use hythe_blobs::{BlobError, HashStateError};
 use hythe_catalog::MAX_TAGS_PER_IMAGE;
 use hythe_formats::{SignatureError, SignerError};
 use hythe_model::{AccountId, ParseError, Reference, UploadId};
+use hythe_upstream::PullPathError;
 
 use super::*;
 
@@ -67,6 +68,7 @@ fn input_errors() -> Vec<InputError> {
         InputError::GrantType,
         InputError::TooManyScopes(100),
         InputError::Replica(parse_error()),
+        InputError::PullPath(parse_error()),
         InputError::ReplicaLoop("eu/000000000000".parse().unwrap()),
     ]
 }
@@ -230,6 +232,8 @@ fn every_error_has_a_status_a_code_and_a_message() {
     let cache = [
         CacheError::RepositoryUnknown(repository()),
         CacheError::BlobUnknown(digest()),
+        CacheError::Path(PullPathError::Loop),
+        CacheError::Path(PullPathError::TooLong),
         CacheError::Storage("SECRET".into()),
         CacheError::Full,
         CacheError::Busy,

@@ -3,6 +3,7 @@
 //! should not.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
+mod chains;
 mod referrers;
 
 use std::collections::BTreeMap;
