@@ -14,7 +14,6 @@ mod inventory;
 mod layout;
 mod mapping;
 mod open_blobs;
-mod page_cache;
 mod publish;
 mod stale;
 mod sys;

@@ -16,13 +16,13 @@ use hythe_model::Digest;
 
 use super::header::{HEADER_BYTES, Header, HeaderError, USED_BYTES};
 use super::mapping::Mapping;
-use super::page_cache::{bring_in, piece_end};
 
 /// The most bytes of one chunk that is copied. A connection over HTTP/1 queues as much, so that two to three of these wait
 /// for each slow reader: what waits for all of them has to stay in the processor's cache, or is fetched from memory again.
 pub const CHUNK_BYTES: usize = 128 * 1024;
-/// How far pieces are brought in before a reader who had to wait comes to them, in bytes.
-const READ_AHEAD_BYTES: u64 = 8 * 1024 * 1024;
+/// How far the kernel is asked to read ahead, in bytes, when a reader comes to a part that is not in memory.
+/// Half-way through, it is asked for as much again.
+const READ_AHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// The most bytes of one chunk that the kernel sends from the file.
 const MAPPED_CHUNK_BYTES: u64 = 1024 * 1024;
 /// The least bytes for which that is worth it.
@@ -110,23 +110,13 @@ impl BlobFile {
 
     /// Reads, and waits for the disk.
     fn read(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        self.bring_in(at);
+        read_ahead(&self.file, HEADER_BYTES + at);
         loop {
             match self.file.read_at(buffer, HEADER_BYTES + at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
         }
-    }
-
-    /// Brings the piece that `at` lies in into the page cache, and waits for the disk.
-    fn bring_in(&self, at: u64) {
-        bring_in(&self.file, HEADER_BYTES + at, HEADER_BYTES + self.size);
-    }
-
-    /// Where the piece ends that `at` lies in.
-    fn piece_end(&self, at: u64) -> u64 {
-        piece_end(HEADER_BYTES + at, HEADER_BYTES + self.size) - HEADER_BYTES
     }
 
     /// Whether these bytes are in memory, as far as a few looks tell.
@@ -188,6 +178,16 @@ fn read_without_waiting(_file: &File, _buffer: &mut [u8], _offset: u64) -> io::R
     Err(io::ErrorKind::Unsupported.into())
 }
 
+#[cfg(target_os = "linux")]
+fn read_ahead(file: &File, offset: u64) {
+    // A hint: many readers share the descriptor, so the kernel cannot tell that each of them is sequential.
+    let length = std::num::NonZeroU64::new(READ_AHEAD_BYTES);
+    let _ = rustix::fs::fadvise(file, offset, length, rustix::fs::Advice::WillNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_ahead(_file: &File, _offset: u64) {}
+
 /// How the chunks of a stream are handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -212,7 +212,7 @@ pub(super) fn stream(
         form,
         at: bytes.start,
         end,
-        ahead: None,
+        ahead: 0..0,
     };
     futures::stream::try_unfold(reading, Reading::next)
 }
@@ -224,8 +224,8 @@ struct Reading {
     form: Form,
     at: u64,
     end: u64,
-    /// Up to where pieces were brought in, or are being so; nothing until something had to be waited for.
-    ahead: Option<u64>,
+    /// Behind the start of this, the kernel is asked for more than up to its end. Empty until something had to be waited for.
+    ahead: Range<u64>,
 }
 
 impl Reading {
@@ -233,9 +233,8 @@ impl Reading {
         if self.at >= self.end {
             return Ok(None);
         }
-        let at = self.at;
-        self.look_ahead();
         let file = &self.file;
+        let at = self.at;
         if self.form == Form::MayBeMapped
             && let Some(bytes) = MappedChunk::next(file, at, self.end)
         {
@@ -244,18 +243,22 @@ impl Reading {
         }
         let left = usize::try_from(self.end - at).unwrap_or(CHUNK_BYTES);
         let mut buffer = self.buffers.take(left.min(CHUNK_BYTES));
-        let mut read = file.try_read(buffer.space(), at)?;
+        let wants_more = !self.ahead.is_empty() && at >= self.ahead.start && self.ahead.end < self.end;
+        let mut read = if wants_more {
+            None
+        } else {
+            file.try_read(buffer.space(), at)?
+        };
         if read.is_none() {
             let file = Arc::clone(file);
-            self.ahead = self.ahead.max(Some(file.piece_end(at)));
             let result = tokio::task::spawn_blocking(move || {
                 let read = file.read(buffer.space(), at);
                 (buffer, read)
             });
-            self.look_ahead();
             let (returned, count) = result.await.map_err(io::Error::other)?;
             buffer = returned;
             read = Some(count?);
+            self.ahead = at + READ_AHEAD_BYTES / 2..at + READ_AHEAD_BYTES;
         }
         let read = read.unwrap_or_default();
         if read == 0 {
@@ -266,18 +269,6 @@ impl Reading {
         }
         self.at += read as u64;
         Ok(Some((buffer.into_bytes(read), self)))
-    }
-
-    /// Has the next pieces brought in while this one is sent, once something had to be waited for.
-    fn look_ahead(&mut self) {
-        let Some(mut ahead) = self.ahead else { return };
-        let far = self.end.min(self.at + READ_AHEAD_BYTES);
-        while ahead < far {
-            let (file, next) = (Arc::clone(&self.file), ahead);
-            drop(tokio::task::spawn_blocking(move || file.bring_in(next)));
-            ahead = self.file.piece_end(next);
-        }
-        self.ahead = Some(ahead);
     }
 }
 

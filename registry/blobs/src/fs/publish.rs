@@ -18,7 +18,6 @@ use super::Inner;
 use super::content::BlobFile;
 use super::disk::is_full;
 use super::header::{HEADER_BYTES, Header};
-use super::page_cache::{bring_in, piece_end};
 use super::uploads::Claim;
 use crate::{CommitError, Hasher, Progress};
 
@@ -27,6 +26,8 @@ const REHASH_BYTES: usize = 1024 * 1024;
 /// How much of a new blob is brought into the page cache, in bytes. More would cost large pushes what writing past
 /// the cache saves.
 const MAX_WARM_BYTES: u64 = 16 * 1024 * 1024;
+/// How many bytes are asked for at a time: the kernel takes no more of one hint than its read-ahead allows.
+const WARM_STEP_BYTES: u64 = 1024 * 1024;
 /// The most blobs that are remembered as doubtful.
 const MAX_DOUBTFUL: usize = 1024;
 
@@ -131,21 +132,26 @@ impl Inner {
     /// Brings the beginning of a new blob into the page cache, past which it was written: who pushes is often
     /// followed by who pulls. One at a time, on a thread that nobody waits for; only a hint, so that it is left out
     /// while another one is under way.
+    #[cfg(target_os = "linux")]
     fn warm(&self, file: Arc<File>, bytes: u64) {
         let Ok(permit) = Arc::clone(&self.warming).try_acquire_owned() else {
             return;
         };
-        let length = bytes + HEADER_BYTES;
-        let warm = move || {
+        let end = bytes.min(MAX_WARM_BYTES) + HEADER_BYTES;
+        let advise = move || {
             let mut at = 0;
-            while at < length.min(MAX_WARM_BYTES) {
-                bring_in(&file, at, length);
-                at = piece_end(at, length);
+            while at < end {
+                let length = std::num::NonZeroU64::new(WARM_STEP_BYTES);
+                let _ = rustix::fs::fadvise(&file, at, length, rustix::fs::Advice::WillNeed);
+                at += WARM_STEP_BYTES;
             }
             drop(permit);
         };
-        drop(tokio::task::spawn_blocking(warm));
+        drop(tokio::task::spawn_blocking(advise));
     }
+
+    #[cfg(not(target_os = "linux"))]
+    fn warm(&self, _file: Arc<File>, _bytes: u64) {}
 
     /// An earlier request may have published the bytes, and come no further. The progress says what they were.
     fn join(&self, progress: &Progress, expected: &Digest) -> Result<u64, CommitError> {
