@@ -187,8 +187,8 @@ async fn pages_look_at_nothing_else(database: &Database) {
             | "expired uploads"
             | "due lifecycle policies"
             | "due reviews"
+            | "due replications"
             | "old referrers of upstreams" => &["104000", "10"],
-            "due replications" => &["104000", "10"],
             "due backfills" => &["104000"],
             "backfills" => &[account, "b104000", "10"],
             "images of a backfill" => &["b100001", "r104000", "t", "NULL", "10"],
