@@ -188,6 +188,8 @@ impl Session {
 
     /// The advisory database comes over the network: without it advisories are not checked, and that is said.
     fn deny(&mut self) -> Result<()> {
+        // What is looked at are the dependencies for every system, of which a build fetches only those for its own.
+        show(&mut cargo(&["fetch", "--quiet", "--locked"]))?;
         show(&mut cargo(&[
             "deny",
             "--offline",
