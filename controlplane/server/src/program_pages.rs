@@ -111,7 +111,7 @@ fn clean_mappings(table: &str, program: &str) -> Vec<Mapping> {
     for line in table.lines() {
         if let Some(mapping) = Mapping::of(line) {
             let is_program = line.strip_suffix(program).is_some_and(|rest| rest.ends_with(' '));
-            current = Some(mapping).filter(|_| is_program && is_read_only(line));
+            current = (is_program && is_read_only(line)).then_some(mapping);
         } else if let Some(private) = line.strip_prefix("Anonymous:") {
             found.extend(current.take().filter(|_| private.trim() == "0 kB"));
         }

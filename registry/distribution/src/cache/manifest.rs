@@ -59,7 +59,6 @@ pub(crate) async fn find(
         repository: granted.resource(),
         request,
         through,
-        along: upstream.asked_along(&visitor.pull_path),
         upstream,
     };
     let found = match request.reference {
@@ -84,8 +83,6 @@ struct Question<'q> {
     request: Request<'q>,
     through: Arc<dyn PullThrough>,
     upstream: Arc<Upstream>,
-    /// The upstream as it is asked, unless the question would go round.
-    along: Result<Arc<Upstream>, PullPathError>,
 }
 
 /// What is here of a tag.
@@ -326,11 +323,10 @@ impl Question<'_> {
         Ok(self.registry.catalog().image(self.repository, &reference).await?)
     }
 
-    /// The upstream, if it may be asked without end.
-    fn asked_as(&self) -> Result<&Upstream, PullPathError> {
-        self.along
-            .as_deref()
-            .map_err(|error| refuse_to_pass_on(self.registry, self.repository, *error))
+    /// The upstream as it is asked, unless the question would go round.
+    fn asked_as(&self) -> Result<Arc<Upstream>, PullPathError> {
+        let asked = self.upstream.asked_along(&self.visitor.pull_path);
+        asked.map_err(|error| refuse_to_pass_on(self.registry, self.repository, error))
     }
 
     async fn may_import(&self) -> bool {
