@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Two deployments: what is pushed to the one is pulled from the other.
+# Two deployments: what is pushed to the one is pulled from the other, from repositories with the same settings and tags.
 #
 # Each has its own provider configuration. The first one's is taken from the environment (HYTHE_ENDPOINT and so on); the
 # second one's comes from variables. If both are on one machine, start the first with `--outgoing-allow 127.0.0.0/8`.
@@ -43,7 +43,8 @@ provider "hythe" {
   password = var.there.secret_access_key
 }
 
-# There: somebody who may bring images and nothing else, and what new repositories are like.
+# There: somebody who may bring images and what their repositories are like, and nothing else; and what new ones are like
+# at first.
 
 resource "hythe_policy" "replicator" {
   provider = hythe.there
@@ -51,8 +52,13 @@ resource "hythe_policy" "replicator" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      Effect   = "Allow"
-      Action   = ["ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository"]
+      Effect = "Allow"
+      Action = [
+        "ecr:GetAuthorizationToken", "ecr:ReplicateImage", "ecr:CreateRepository",
+        # What the rule brings beside images:
+        "ecr:DescribeRepositories", "ecr:PutImageTagMutability", "ecr:PutImageScanningConfiguration",
+        "ecr:TagResource", "ecr:UntagResource",
+      ]
       Resource = "*"
     }]
   })
@@ -88,13 +94,16 @@ resource "hythe_repository_creation_template" "replicas" {
 # Here: the repository, where its images go, and the rule.
 
 resource "hythe_repository" "web" {
-  name         = "team-a/web"
-  force_delete = true
+  name                 = "team-a/web"
+  image_tag_mutability = "IMMUTABLE"
+  force_delete         = true
+  tags                 = { team = "team-a" }
 }
 
 resource "hythe_replication_destination" "there" {
   name                = nonsensitive(var.there.region)
   endpoint            = nonsensitive(var.there.registry)
+  control_endpoint    = nonsensitive(var.there.endpoint)
   username            = hythe_access_key.replicator.access_key_id
   password_wo         = var.replicator_secret
   password_wo_version = 1
@@ -103,9 +112,10 @@ resource "hythe_replication_destination" "there" {
 }
 
 resource "hythe_replication_rule" "team_a" {
-  name              = "team-a"
-  destination       = [{ region = hythe_replication_destination.there.name, registry_id = hythe_repository.web.registry_id }]
-  repository_filter = [{ filter = "team-a/" }]
+  name                = "team-a"
+  destination         = [{ region = hythe_replication_destination.there.name, registry_id = hythe_repository.web.registry_id }]
+  repository_filter   = [{ filter = "team-a/" }]
+  replicated_settings = ["REPOSITORY_SETTINGS", "RESOURCE_TAGS"]
 }
 
 output "push_to" {

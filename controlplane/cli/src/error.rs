@@ -103,6 +103,9 @@ pub(crate) enum CliError {
     /// A scrub could not go on.
     #[error("the scrub could not go on: {0}")]
     ScrubFailed(String),
+    /// A mirror is not up to date.
+    #[error("the mirror is not up to date: {0}")]
+    MirrorBehind(String),
     /// There is no home folder to write to.
     #[error("no home folder is known")]
     NoHome,

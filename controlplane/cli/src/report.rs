@@ -64,6 +64,12 @@ pub(crate) fn report(error: &CliError) -> Report {
             FAILED,
             Some("the log of the server has more; start another one when it is mended"),
         ),
+        CliError::MirrorBehind(_) => (
+            FAILED,
+            Some(
+                "`hythe pull-through-cache mirror-run show` says what could not be fetched; the next run tries it again",
+            ),
+        ),
         CliError::NoHome => (FAILED, Some("set HOME, or HYTHE_CONFIG_FILE and DOCKER_CONFIG")),
         CliError::Output(source) if source.kind() == ErrorKind::BrokenPipe => {
             return Report {

@@ -9,8 +9,10 @@
 //! Absent on purpose: when passes run, which the server decides; HTTP; permissions.
 
 mod collector;
+mod mirror;
 mod pace;
 mod replication;
 
 pub use collector::{CollectError, Collected, CollectionGauges, CollectionMetrics, Collector, CollectorSettings};
+pub use mirror::{MirrorHost, MirrorMetrics, MirrorRefusal, MirrorSource, Mirrorer};
 pub use replication::{OpenPassword, ReplicationMetrics, Replicator, ReplicatorSettings};

@@ -7,20 +7,25 @@
 mod backfill;
 mod failure;
 mod send;
+mod settings;
 mod throttle;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hythe_blobs::BlobStore;
-use hythe_meta::{ClaimedReplication, DestinationRecord, ReplicationBacklog, ReplicationOutcome, Store, StoreError};
+use hythe_meta::{
+    ClaimedReplication, DestinationRecord, ReplicationBacklog, ReplicationOutcome, ReplicationSubject, Store,
+    StoreError,
+};
 use hythe_model::{AccountId, Clock, Region, fail_point};
 use hythe_upstream::{Outgoing, Remote};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -35,7 +40,7 @@ const RENEWAL: Duration = Duration::from_secs(20);
 /// How many destinations, as each is spoken to, are remembered with their logins.
 const MAX_REMOTES: usize = 256;
 /// How often what waits is counted.
-const COUNT_PERIOD: SignedDuration = SignedDuration::from_secs(5);
+const COUNT_PERIOD: Duration = Duration::from_secs(5);
 
 /// Opens the passwords of destinations.
 pub trait OpenPassword: Debug + Send + Sync {
@@ -69,6 +74,8 @@ pub struct ReplicationMetrics {
     pub blobs_known: AtomicU64,
     /// Bytes of blobs that were sent.
     pub bytes: AtomicU64,
+    /// Settings, policies and sets of resource tags that were changed at a destination.
+    pub settings: AtomicU64,
     /// The time from each change to its arrival, in all, in milliseconds.
     pub lag_millis: AtomicU64,
     /// Tags and images that were queued by backfills.
@@ -99,6 +106,8 @@ struct Parts {
     remotes: Mutex<HashMap<RemoteKey, Arc<Remote>>>,
     throttles: Mutex<HashMap<(AccountId, Region), Arc<Throttle>>>,
     locks: BlobLocks,
+    /// The tasks that this process works on: when its clock jumps, their claims look as if they had ended.
+    running: Mutex<HashSet<String>>,
 }
 
 /// A destination in one state, and what is said to it about where images come from.
@@ -133,6 +142,7 @@ impl Replicator {
             remotes: Mutex::default(),
             throttles: Mutex::default(),
             locks: BlobLocks::default(),
+            running: Mutex::default(),
         }))
     }
 
@@ -152,22 +162,26 @@ impl Replicator {
         if let Err(error) = self.0.store.release_replications(None, self.now()).await {
             tracing::warn!(%error, "cannot release the replications of a process that is gone");
         }
-        let mut counted_at = Timestamp::UNIX_EPOCH;
+        let mut counted_at: Option<Instant> = None;
         loop {
             let free = self.0.settings.concurrency.saturating_sub(running.len());
             if free > 0 {
                 match self.claim(free).await {
                     Ok(claimed) => {
-                        for claimed in claimed {
+                        for (claimed, running_task) in claimed.into_iter().filter_map(|claimed| self.start(claimed)) {
                             let this = self.clone();
-                            running.spawn(async move { this.work(claimed).await });
+                            running.spawn(async move {
+                                this.work(claimed).await;
+                                drop(running_task);
+                            });
                         }
                     }
                     Err(error) => tracing::warn!(%error, "cannot look for replications; the next pass tries again"),
                 }
             }
-            if self.now().duration_since(counted_at) >= COUNT_PERIOD {
-                counted_at = self.now();
+            if counted_at.is_none_or(|at| at.elapsed() >= COUNT_PERIOD) {
+                counted_at = Some(Instant::now());
+                self.recall().await;
                 self.count().await;
             }
             tokio::select! {
@@ -190,13 +204,37 @@ impl Replicator {
         self.0.store.claim_replications(&self.0.owner, now, until, limit).await
     }
 
+    /// Takes note that a task is worked on; `None` if it is already.
+    fn start(&self, claimed: ClaimedReplication) -> Option<(ClaimedReplication, Running)> {
+        let id = claimed.task.id.clone();
+        let mut tasks = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.insert(id.clone()).then(|| {
+            let replicator = self.clone();
+            (claimed, Running { replicator, id })
+        })
+    }
+
+    /// Has what waits for longer than anything does be tried now: it was put off by a clock that was ahead.
+    async fn recall(&self) {
+        let now = self.now();
+        let latest = now.checked_add(failure::LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+        if let Err(error) = self.0.store.recall_replications(now, latest).await {
+            tracing::debug!(%error, "cannot look for replications that wait too long");
+        }
+    }
+
     /// Does a task, keeps the claim meanwhile, and takes note of how it went.
     #[tracing::instrument(name = "replication.send", skip_all, fields(
         account.id = %claimed.task.repository.account, repository.name = %claimed.task.repository.name,
-        image.reference = %claimed.task.reference, destination = %claimed.task.place))]
+        image.reference = %claimed.task.subject, destination = %claimed.task.place))]
     async fn work(&self, claimed: ClaimedReplication) {
         fail_point("replication.task.claimed");
-        let sending = self.send(&claimed);
+        let sending = async {
+            match &claimed.task.subject {
+                ReplicationSubject::Image { reference, digest } => self.send(&claimed, reference, digest).await,
+                ReplicationSubject::Settings => self.send_settings(&claimed).await,
+            }
+        };
         tokio::pin!(sending);
         let sent = loop {
             tokio::select! {
@@ -225,6 +263,9 @@ impl Replicator {
         let (store, destination) = (&self.0.store, &claimed.destination);
         let open_at = failure::open_at(&outcome, destination, self.now());
         store.end_replication(claimed, outcome, self.now()).await?;
+        if claimed.task.subject == ReplicationSubject::Settings {
+            return Ok(()); // says nothing about whether images can be sent
+        }
         let (account, name) = (&destination.account, &destination.name);
         if open_at.is_some() || destination.failures > 0 {
             store
@@ -237,7 +278,7 @@ impl Replicator {
     fn count_outcome(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome) {
         let metrics = &self.0.metrics;
         match outcome {
-            ReplicationOutcome::Done { .. } => {
+            ReplicationOutcome::Done { .. } | ReplicationOutcome::Absent => {
                 let lag = self.now().duration_since(claimed.task.created_at).as_millis();
                 add(&metrics.lag_millis, u64::try_from(lag).unwrap_or(0));
                 add(&metrics.done, 1);
@@ -279,6 +320,20 @@ impl Replicator {
 
     fn now(&self) -> Timestamp {
         self.0.clock.now()
+    }
+}
+
+/// A task is worked on for as long as there is this.
+#[derive(Debug)]
+struct Running {
+    replicator: Replicator,
+    id: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut tasks = self.replicator.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.remove(&self.id);
     }
 }
 

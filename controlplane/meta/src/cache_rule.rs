@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rules that say which repositories come from another registry.
 
-use hythe_model::{AccountId, RegistryUrl, RepositoryPrefix};
+use hythe_model::{AccountId, MirrorSettings, RegistryUrl, RepositoryName, RepositoryPrefix};
 use jiff::Timestamp;
 
 use crate::repository_policy::new_version;
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
-use crate::{Store, StoreError};
+use crate::{MirrorRecord, Store, StoreError, mirror};
 
 /// The most rules of one account (ECR, "Service quotas": pull through cache rules per registry).
 pub const MAX_CACHE_RULES_PER_ACCOUNT: usize = 50;
@@ -29,6 +29,8 @@ pub struct CacheRuleRecord {
     pub credential: Option<SealedCredential>,
     /// For how long an answer about a tag counts.
     pub tag_freshness_seconds: u64,
+    /// What comes without a pull, if something does.
+    pub mirror: Option<MirrorRecord>,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -50,6 +52,17 @@ impl std::fmt::Debug for SealedCredential {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("SealedCredential(…)")
     }
+}
+
+/// What can be changed about a rule, with the values that it has from then on.
+#[derive(Clone, Debug)]
+pub struct CacheRuleUpdate {
+    /// Who asks there.
+    pub credential: Option<SealedCredential>,
+    /// For how long an answer about a tag counts.
+    pub tag_freshness_seconds: u64,
+    /// What comes without a pull: `None` leaves it as it is.
+    pub mirror: Option<Option<MirrorSettings>>,
 }
 
 /// Why a rule was not created.
@@ -100,7 +113,24 @@ impl CacheRuleRecord {
             created_at: row.time(8)?,
             updated_at: row.time(9)?,
             version: row.int(10)?,
+            mirror: MirrorRecord::read(row, 11)?,
         })
+    }
+
+    /// What a repository of the other registry is called here; `None` if it does not come by the rule.
+    #[must_use]
+    pub fn name_here(&self, name_there: &str) -> Option<RepositoryName> {
+        let below = if self.upstream_prefix.is_root() {
+            name_there
+        } else {
+            name_there
+                .strip_prefix(self.upstream_prefix.as_str())?
+                .strip_prefix('/')?
+        };
+        if self.prefix.is_root() {
+            return below.parse().ok();
+        }
+        format!("{}/{below}", self.prefix).parse().ok()
     }
 }
 
@@ -109,14 +139,19 @@ const INSERT: &str = "
     INSERT INTO pull_through_cache_rule (account_id, prefix, upstream_url, upstream_registry, upstream_prefix, username,
                                          sealed_token, tag_freshness_seconds, created_ms, updated_ms, version)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-const SELECT: &str = "
-    SELECT account_id, prefix, upstream_url, upstream_registry, upstream_prefix, username, sealed_token,
-           tag_freshness_seconds, created_ms, updated_ms, version
-      FROM pull_through_cache_rule WHERE account_id = $1 AND prefix = $2";
-const LIST: &str = "
-    SELECT account_id, prefix, upstream_url, upstream_registry, upstream_prefix, username, sealed_token,
-           tag_freshness_seconds, created_ms, updated_ms, version
-      FROM pull_through_cache_rule WHERE account_id = $1 AND prefix > $2 ORDER BY prefix LIMIT $3";
+macro_rules! columns {
+    () => {
+        "SELECT r.account_id, r.prefix, r.upstream_url, r.upstream_registry, r.upstream_prefix, r.username, r.sealed_token,
+                r.tag_freshness_seconds, r.created_ms, r.updated_ms, r.version, m.settings, m.set_ms, m.due_ms, m.succeeded_ms
+           FROM pull_through_cache_rule r LEFT JOIN mirror m ON m.account_id = r.account_id AND m.prefix = r.prefix"
+    };
+}
+
+const SELECT: &str = concat!(columns!(), " WHERE r.account_id = $1 AND r.prefix = $2");
+const LIST: &str = concat!(
+    columns!(),
+    " WHERE r.account_id = $1 AND r.prefix > $2 ORDER BY r.prefix LIMIT $3"
+);
 const DELETE: &str = "DELETE FROM pull_through_cache_rule WHERE account_id = $1 AND prefix = $2";
 
 impl Store {
@@ -136,6 +171,9 @@ impl Store {
                     ..rule.clone()
                 };
                 insert(session, &rule).await?;
+                if let Some(mirror) = &rule.mirror {
+                    mirror::put(session, &rule.account, &rule.prefix, &mirror.settings, mirror.set_at).await?;
+                }
                 Ok(rule)
             })
         })
@@ -164,39 +202,49 @@ impl Store {
         rows.iter().map(CacheRuleRecord::read).collect()
     }
 
-    /// Replaces what can be changed about a rule, credential and freshness, if its version is the expected one.
+    /// Replaces what can be changed about a rule, if its version is the expected one. A run of a mirror that is changed ends;
+    /// with another mirror or credential a run is due at once.
     pub async fn update_cache_rule(
         &self,
         account: &AccountId,
         prefix: &RepositoryPrefix,
-        change: (Option<SealedCredential>, u64),
+        update: CacheRuleUpdate,
         updated_at: Timestamp,
         expected_version: i64,
     ) -> Result<CacheRuleRecord, ChangeCacheRuleError> {
-        let input = (account.clone(), prefix.clone(), change, updated_at, expected_version);
+        let input = (account.clone(), prefix.clone(), update, updated_at, expected_version);
         self.write(
             Durability::Full,
             input,
-            |session, (account, prefix, (credential, freshness), updated_at, expected_version)| {
+            |session, (account, prefix, update, updated_at, expected_version)| {
                 Box::pin(async move {
                     let found = expected(session, account, prefix, Some(*expected_version)).await?;
+                    let is_same_credential = found.credential == update.credential;
                     let rule = CacheRuleRecord {
-                        credential: credential.clone(),
-                        tag_freshness_seconds: *freshness,
+                        credential: update.credential.clone(),
+                        tag_freshness_seconds: update.tag_freshness_seconds,
                         updated_at: *updated_at,
                         version: new_version(),
                         ..found
                     };
                     session.execute(DELETE, values![account, prefix.as_str()]).await?;
                     insert(session, &rule).await?;
-                    Ok(rule)
+                    match &update.mirror {
+                        Some(Some(settings)) => mirror::put(session, account, prefix, settings, *updated_at).await?,
+                        Some(None) => mirror::remove(session, account, prefix, *updated_at).await?,
+                        None if !is_same_credential => mirror::hasten(session, account, prefix, *updated_at).await?,
+                        None => {}
+                    }
+                    let rule = find(session, account, prefix).await?;
+                    rule.ok_or(ChangeCacheRuleError::Unknown)
                 })
             },
         )
         .await
     }
 
-    /// Deletes a rule, if it is of the expected version; returns what was deleted. What was cached stays.
+    /// Deletes a rule, if it is of the expected version, with its mirror and all runs of that; returns what was deleted. What was
+    /// cached stays.
     pub async fn delete_cache_rule(
         &self,
         account: &AccountId,
@@ -210,6 +258,7 @@ impl Store {
                 Box::pin(async move {
                     let found = expected(session, account, prefix, *expected_version).await?;
                     session.execute(DELETE, values![account, prefix.as_str()]).await?;
+                    mirror::forget(session, account, prefix).await?;
                     Ok(found)
                 })
             },

@@ -39,6 +39,7 @@ mod image_detail;
 mod image_restore;
 mod lifecycle;
 mod migration;
+mod mirror;
 mod policy;
 mod postgres;
 mod principal;
@@ -51,6 +52,7 @@ mod repository_delete;
 mod repository_policy;
 mod review;
 mod role;
+mod schedule;
 mod scrub;
 mod session;
 mod setting;
@@ -124,7 +126,8 @@ pub use audit::{
 pub use blob_tier::{BlobMove, TierCounts};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use cache_rule::{
-    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential,
+    CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT,
+    SealedCredential,
 };
 pub use collection::{
     BlobDeletion, CollectionBacklog, CollectionRules, CollectionRun, CollectionTotals, DueReview, MAX_COUNTED_REVIEWS,
@@ -154,6 +157,11 @@ pub use lifecycle::{
     LifecycleRunRecord, LifecycleRunStatus, LifecycleSnapshot, LifecycleTotals, LifecycleVerdict, RuleTotals,
     StartPreviewError, StartRunError, lifecycle_event_image,
 };
+pub use mirror::{
+    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind, MirrorProgress,
+    MirrorRecord, MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest,
+    StartMirrorRunError,
+};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICIES_PER_ACCOUNT, PolicyChange, PolicyRecord, UpdatePolicyError,
 };
@@ -168,8 +176,8 @@ pub use replication::{
     BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, ChangeDestinationError,
     ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
     ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, MAX_RUNNING_BACKFILLS, PutReplicationRulesError,
-    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationState, ReplicationTask,
-    RuleName, StartBackfillError, TaskFilter,
+    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationState, ReplicationSubject,
+    ReplicationTask, RepositoryReplicationStatus, RuleName, StartBackfillError, TaskFilter,
 };
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,

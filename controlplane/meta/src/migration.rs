@@ -31,6 +31,8 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (20, include_str!("../migrations/0020_statement_times.sql")),
     (21, include_str!("../migrations/0021_trust_times.sql")),
     (22, include_str!("../migrations/0022_upstream_referrers.sql")),
+    (23, include_str!("../migrations/0023_replicated_settings.sql")),
+    (24, include_str!("../migrations/0024_mirrors.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

@@ -6,9 +6,11 @@
 //! it is sent, so that many moves of a tag are one task.
 
 mod backfill;
+mod deletion;
 mod destination;
 mod enqueue;
 mod rule;
+mod settings;
 mod status;
 mod task;
 mod upload;
@@ -18,16 +20,20 @@ pub use backfill::{
     BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, MAX_RUNNING_BACKFILLS,
     StartBackfillError,
 };
+pub(crate) use deletion::enqueue_deletion;
 pub use destination::{
     ChangeDestinationError, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
     MAX_REPLICATION_DESTINATION_OBJECTS,
 };
 pub(crate) use enqueue::{Change, enqueue, enqueue_present, pushed};
 pub use rule::{PutReplicationRulesError, ReplicationRules, RuleName};
+pub use settings::RepositoryReplicationStatus;
+pub(crate) use settings::enqueue_settings;
 pub(crate) use status::FORGET_IMAGE;
 pub use status::{ImageReplicationStatus, ReplicationState};
 pub use task::{
-    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationTask, TaskFilter,
+    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationSubject,
+    ReplicationTask, TaskFilter,
 };
 
 pub(crate) use task::{DUE, LIST};

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use hythe_access::Trail;
 use hythe_catalog::{Catalog, CatalogError};
 use hythe_model::{
-    AccountId, Encryption, ExclusionFilter, RepositoryName, RepositoryPath, RepositoryPrefix, ResourceTagError,
-    ResourceTags, TagMutability, TagMutabilityMode,
+    AccountId, Encryption, ExclusionFilter, ReplicatedSetting, ReplicationPath, RepositoryName, RepositoryPath,
+    RepositoryPrefix, ResourceTagError, ResourceTags, TagMutability, TagMutabilityMode,
 };
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::cache::{Fact, Known};
 use crate::session::{Row, Session, corrupt, values};
 use crate::virtual_repository::virtual_owner;
 use crate::writer::Durability;
-use crate::{PolicyDocument, Store, StoreError, lifecycle, repository_policy};
+use crate::{PolicyDocument, Store, StoreError, lifecycle, replication, repository_policy};
 
 /// Reads the resource tags of a repository.
 pub(crate) fn read_tags(row: &Row, column: usize) -> Result<ResourceTags, StoreError> {
@@ -323,13 +323,25 @@ impl Store {
         path: &RepositoryPath,
         change: RepositoryChange,
         expected_version: Option<i64>,
+        now: Timestamp,
     ) -> Result<RepositoryRecord, UpdateRepositoryError> {
-        self.write(
-            Durability::Full,
-            (path.clone(), change, expected_version),
-            |session, (path, change, expected_version)| Box::pin(update(session, path, change, *expected_version)),
-        )
-        .await
+        let updated = self
+            .write(
+                Durability::Full,
+                (path.clone(), change, expected_version, Trail::replica(), now),
+                |session, (path, change, expected_version, replica, now)| {
+                    Box::pin(update(
+                        session,
+                        path,
+                        change,
+                        *expected_version,
+                        (replica.as_ref(), *now),
+                    ))
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(updated)
     }
 
     /// What a repository holds; `None` if there is none.
@@ -457,6 +469,7 @@ async fn update(
     path: &RepositoryPath,
     change: &RepositoryChange,
     expected_version: Option<i64>,
+    (replica, now): (Option<&ReplicationPath>, Timestamp),
 ) -> Result<RepositoryRecord, UpdateRepositoryError> {
     let Some(Found { id, mut record }) = find(session, path).await? else {
         return Err(UpdateRepositoryError::Unknown);
@@ -464,6 +477,7 @@ async fn update(
     if expected_version.is_some_and(|expected| expected != record.version) {
         return Err(UpdateRepositoryError::VersionMismatch);
     }
+    let before = record.clone();
     if let Some(mutability) = &change.tag_mutability {
         record.tag_mutability = mutability.clone();
     }
@@ -479,6 +493,7 @@ async fn update(
         Some(TagChange::Remove(keys)) => record.tags = record.tags.without(keys),
         None => {}
     }
+    let changed = changed_settings(&before, &record);
     let mode = record.tag_mutability.mode().as_str();
     let filters = filters_json(&record.tag_mutability)?;
     let tags = serde_json::to_string(record.tags.as_map()).map_err(StoreError::from)?;
@@ -486,7 +501,23 @@ async fn update(
     let values = values![&id, mode, filters, scan_on_push, tags, allow_sparse_indexes];
     let row = session.fetch_one(UPDATE, values).await?;
     record.version = row.int(0)?;
+    replication::enqueue_settings(session, &id, path, &changed, replica, now).await?;
     Ok(record)
+}
+
+fn changed_settings(before: &RepositoryRecord, after: &RepositoryRecord) -> Vec<ReplicatedSetting> {
+    let settings = |record: &RepositoryRecord| {
+        let mutability = record.tag_mutability.clone();
+        (mutability, record.scan_on_push, record.allow_sparse_indexes)
+    };
+    let mut changed = Vec::new();
+    if settings(before) != settings(after) {
+        changed.push(ReplicatedSetting::RepositorySettings);
+    }
+    if before.tags != after.tags {
+        changed.push(ReplicatedSetting::ResourceTags);
+    }
+    changed
 }
 
 const EXISTS: &str = "SELECT version FROM repository WHERE account_id = $1 AND name = $2";

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deleting a repository with everything in it.
 
-use hythe_model::RepositoryPath;
+use hythe_access::Trail;
+use hythe_model::{ReplicationPath, RepositoryPath};
 use jiff::Timestamp;
 
 use crate::cache::Fact;
 use crate::repository::{Found, find};
 use crate::session::{Session, values};
 use crate::writer::Durability;
-use crate::{RepositoryRecord, Store, StoreError, blob_tier, review};
+use crate::{RepositoryRecord, Store, StoreError, blob_tier, replication, review};
 
 /// Why a repository was not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +56,23 @@ impl Store {
         expected_version: Option<i64>,
         now: Timestamp,
     ) -> Result<RepositoryRecord, DeleteRepositoryError> {
-        self.write(
-            Durability::Full,
-            (path.clone(), force, expected_version, now),
-            |session, (path, force, expected_version, now)| {
-                Box::pin(delete(session, path, *force, *expected_version, *now))
-            },
-        )
-        .await
+        let deleted = self
+            .write(
+                Durability::Full,
+                (path.clone(), force, expected_version, Trail::replica(), now),
+                |session, (path, force, expected_version, replica, now)| {
+                    Box::pin(delete(
+                        session,
+                        path,
+                        *force,
+                        *expected_version,
+                        (replica.as_ref(), *now),
+                    ))
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(deleted)
     }
 }
 
@@ -71,7 +81,7 @@ async fn delete(
     path: &RepositoryPath,
     force: bool,
     expected_version: Option<i64>,
-    now: Timestamp,
+    (replica, now): (Option<&ReplicationPath>, Timestamp),
 ) -> Result<RepositoryRecord, DeleteRepositoryError> {
     let Some(Found { id, record }) = find(session, path).await? else {
         return Err(DeleteRepositoryError::Unknown);
@@ -85,6 +95,7 @@ async fn delete(
             return Err(DeleteRepositoryError::NotEmpty(images));
         }
     }
+    replication::enqueue_deletion(session, &id, path, replica, now).await?;
     review::repository(session, &id, now).await?;
     review::deleted_images(session, &id, now).await?;
     blob_tier::queue_shared_of_repository(session, &id, now).await?;

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use hythe_model::{AccountId, RepositoryName, RepositoryPath, ResourceTags};
+use hythe_access::Trail;
+use hythe_model::{AccountId, ReplicatedSetting, RepositoryName, RepositoryPath, ResourceTags};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::repository::{find_id, read_tags};
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, replication};
 
 /// A policy, as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ const PUT: &str = "
     ON CONFLICT (repository_id) DO UPDATE
        SET document = excluded.document, updated_ms = excluded.updated_ms, version = excluded.version";
 const DELETE: &str = "DELETE FROM repository_policy WHERE repository_id = $1";
+/// What goes to destinations when a policy changes.
+const CHANGED: &[ReplicatedSetting] = &[ReplicatedSetting::RepositoryPolicy];
 
 impl Store {
     /// The policy of a repository; `None` too if there is no such repository.
@@ -130,18 +133,24 @@ impl Store {
         expected_version: Option<i64>,
     ) -> Result<PolicyDocument, ChangeRepositoryPolicyError> {
         let document = PolicyDocument::new(text, updated_at);
-        self.write(
-            Durability::Full,
-            (path.clone(), document, expected_version),
-            |session, (path, document, expected_version)| {
-                Box::pin(async move {
-                    let (id, _) = expected(session, path, *expected_version).await?;
-                    put(session, &id, document).await?;
-                    Ok(document.clone())
-                })
-            },
-        )
-        .await
+        let set = self
+            .write(
+                Durability::Full,
+                (path.clone(), document, expected_version, Trail::replica(), updated_at),
+                |session, (path, document, expected_version, replica, now)| {
+                    Box::pin(async move {
+                        let (id, before) = expected(session, path, *expected_version).await?;
+                        put(session, &id, document).await?;
+                        if before.is_none_or(|before| before.text != document.text) {
+                            replication::enqueue_settings(session, &id, path, CHANGED, replica.as_ref(), *now).await?;
+                        }
+                        Ok::<_, ChangeRepositoryPolicyError>(document.clone())
+                    })
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(set)
     }
 
     /// Deletes the policy of a repository, if it is of the expected version; returns what was deleted.
@@ -149,20 +158,25 @@ impl Store {
         &self,
         path: &RepositoryPath,
         expected_version: Option<i64>,
+        now: Timestamp,
     ) -> Result<PolicyDocument, ChangeRepositoryPolicyError> {
-        self.write(
-            Durability::Full,
-            (path.clone(), expected_version),
-            |session, (path, expected_version)| {
-                Box::pin(async move {
-                    let (id, found) = expected(session, path, *expected_version).await?;
-                    let found = found.ok_or(ChangeRepositoryPolicyError::Absent)?;
-                    session.execute(DELETE, values![&id]).await?;
-                    Ok(found)
-                })
-            },
-        )
-        .await
+        let deleted = self
+            .write(
+                Durability::Full,
+                (path.clone(), expected_version, Trail::replica(), now),
+                |session, (path, expected_version, replica, now)| {
+                    Box::pin(async move {
+                        let (id, found) = expected(session, path, *expected_version).await?;
+                        let found = found.ok_or(ChangeRepositoryPolicyError::Absent)?;
+                        session.execute(DELETE, values![&id]).await?;
+                        replication::enqueue_settings(session, &id, path, CHANGED, replica.as_ref(), *now).await?;
+                        Ok::<_, ChangeRepositoryPolicyError>(found)
+                    })
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(deleted)
     }
 }
 

@@ -43,9 +43,15 @@ const SELECT_MANIFEST: &str = "
     SELECT m.media_type, m.content
       FROM repository r JOIN upstream_manifest m ON m.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND m.digest = $3";
+/// Without those that are there already, and those that somebody has set or deleted here since the upstream was asked.
 const TAGS_OF: &str = "
     SELECT t.tag FROM repository r JOIN upstream_tag t ON t.repository_id = r.id
-     WHERE r.account_id = $1 AND r.name = $2 AND t.digest = $3 ORDER BY t.tag LIMIT $4";
+     WHERE r.account_id = $1 AND r.name = $2 AND t.digest = $3
+       AND NOT EXISTS (SELECT 1 FROM tag x
+                        WHERE x.repository_id = t.repository_id AND x.name = t.tag AND x.digest = t.digest)
+       AND NOT EXISTS (SELECT 1 FROM tag_move m
+                        WHERE m.repository_id = t.repository_id AND m.name = t.tag AND m.moved_ms > t.validated_ms)
+     ORDER BY t.tag LIMIT $4";
 const PUT_TAG: &str = "
     INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms) VALUES ($1, $2, $3, $4)
     ON CONFLICT (repository_id, tag) DO UPDATE SET digest = excluded.digest, validated_ms = excluded.validated_ms";
@@ -53,6 +59,11 @@ const PUT_MANIFEST: &str = "
     INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts)
     VALUES ($1, $2, $3, $4, $5, 0)
     ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms, attempts = 0";
+const PUT_MANIFEST_OF_RUN: &str = "
+    INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts, mirror_run_id)
+    VALUES ($1, $2, $3, $4, $5, 0, $6)
+    ON CONFLICT (repository_id, digest) DO UPDATE
+       SET due_ms = excluded.due_ms, attempts = 0, error = NULL, mirror_run_id = excluded.mirror_run_id";
 const FORGET_TAG: &str = "
     UPDATE upstream_tag SET validated_ms = 0
      WHERE tag = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
@@ -157,7 +168,7 @@ impl Store {
                     return Ok(false);
                 };
                 if let Some((tag, digest)) = tag {
-                    session.execute(PUT_TAG, values![&id, tag, digest, *now]).await?;
+                    put_tag(session, &id, tag, digest, *now).await?;
                 }
                 if let Some(manifest) = manifest {
                     put_manifest(session, &id, manifest, *due).await?;
@@ -181,7 +192,8 @@ impl Store {
         Ok(rows.len() as u64)
     }
 
-    /// The tags that pointed to an image upstream when they were last asked.
+    /// The tags that pointed to an image upstream when they were last asked, and are not to be left where they are here: at
+    /// most 100 of them.
     pub async fn upstream_tags_of(&self, path: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
         let values = values![&path.account, &path.name, digest, MAX_TAGS];
         let rows = self.point(TAGS_OF, values).await?;
@@ -279,6 +291,38 @@ impl Store {
             .await
             .map(drop)
     }
+}
+
+pub(crate) async fn put_tag(
+    session: &mut Session,
+    repository_id: &str,
+    tag: &Tag,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    session
+        .execute(PUT_TAG, values![repository_id, tag, digest, now])
+        .await?;
+    Ok(())
+}
+
+/// As a manifest that a client has pulled, and for a run of a mirror, which waits for it.
+pub(crate) async fn put_manifest_of_run(
+    session: &mut Session,
+    repository_id: &str,
+    manifest: &ImageRecord,
+    run_id: &str,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    let values = values![
+        repository_id,
+        &manifest.digest,
+        &manifest.media_type,
+        &*manifest.bytes,
+        due,
+        run_id
+    ];
+    session.execute(PUT_MANIFEST_OF_RUN, values).await.map(drop)
 }
 
 async fn put_manifest(

@@ -9,8 +9,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hythe_access::{Granted, Secret, kinds};
 use hythe_catalog::{CatalogError, Referrer};
-use hythe_meta::{CacheRuleRecord, ChangeCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, SealedCredential, StoreError};
-use hythe_model::{AccountId, Digest, RegistryUrl, RepositoryName, RepositoryPath, RepositoryPrefix, Tag};
+use hythe_meta::{
+    CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, MirrorRecord,
+    SealedCredential, StoreError,
+};
+use hythe_model::{
+    AccountId, Digest, MirrorSettings, MirrorSettingsError, RegistryUrl, RepositoryName, RepositoryPath,
+    RepositoryPrefix, Tag,
+};
 
 use crate::{ControlPlane, CryptoError, Page};
 
@@ -57,6 +63,14 @@ pub enum CacheRuleSettingsError {
     /// Too long.
     #[error("it must be at most {MAX_TAG_FRESHNESS_SECONDS}")]
     TagFreshness,
+    /// A number of a mirror that is out of its bounds.
+    #[error(transparent)]
+    Mirror(#[from] MirrorSettingsError),
+    /// A repository that cannot come by the rule.
+    #[error(
+        "each name must be that of a repository at the other registry, and begin with upstreamRepositoryPrefix and `/` unless that is ROOT"
+    )]
+    MirrorRepository,
 }
 
 /// Why a rule was not created or not changed.
@@ -74,7 +88,9 @@ pub enum PutCacheRuleError {
     #[error(transparent)]
     Unknown(#[from] UnknownCacheRule),
     /// The request changes nothing.
-    #[error("the request changes nothing: give credential, removeCredential or tagFreshnessSeconds")]
+    #[error(
+        "the request changes nothing: give credential, removeCredential, tagFreshnessSeconds, mirror or removeMirror"
+    )]
     Nothing,
     /// The rule has changed since the version that the request names.
     #[error("the pull through cache rule has changed since you read it: read it again and decide anew")]
@@ -131,6 +147,8 @@ pub struct NewCacheRule {
     pub credential: Option<UpstreamCredential>,
     /// For how long an answer about a tag counts.
     pub tag_freshness_seconds: Option<u64>,
+    /// What comes without a pull.
+    pub mirror: Option<MirrorSettings>,
 }
 
 /// Changes of a rule; what is absent stays as it is.
@@ -140,6 +158,8 @@ pub struct CacheRuleChange {
     pub credential: Option<Option<UpstreamCredential>>,
     /// For how long an answer about a tag counts.
     pub tag_freshness_seconds: Option<u64>,
+    /// What comes without a pull; `Some(None)` lets nothing come so.
+    pub mirror: Option<Option<MirrorSettings>>,
 }
 
 /// Asks another registry whether it can be used.
@@ -224,10 +244,14 @@ impl ControlPlane {
             upstream_registry: new.upstream_registry,
             upstream_prefix,
             tag_freshness_seconds: freshness,
+            mirror: new.mirror.map(|settings| MirrorRecord::new(settings, now)),
             created_at: now,
             updated_at: now,
             version: 0,
         };
+        if let Some(mirror) = &rule.mirror {
+            check_mirror(&rule, &mirror.settings)?;
+        }
         let created = self.store().create_cache_rule(&rule).await;
         self.upstreams().clear();
         created.map_err(|error| match error {
@@ -272,7 +296,7 @@ impl ControlPlane {
         expected_version: Option<i64>,
     ) -> Result<CacheRuleRecord, PutCacheRuleError> {
         let account = granted.resource();
-        if change.credential.is_none() && change.tag_freshness_seconds.is_none() {
+        if change.credential.is_none() && change.tag_freshness_seconds.is_none() && change.mirror.is_none() {
             return Err(PutCacheRuleError::Nothing);
         }
         let unknown = || UnknownCacheRule(prefix.clone(), account.clone());
@@ -281,15 +305,23 @@ impl ControlPlane {
             if expected_version.is_some_and(|version| version != found.version) {
                 break;
             }
+            if let Some(Some(settings)) = &change.mirror {
+                check_mirror(&found, settings)?;
+            }
             let credential = match change.credential.clone() {
                 Some(credential) => self.sealed_credential(account, prefix, credential)?,
                 None => found.credential,
             };
             let freshness = checked_freshness(change.tag_freshness_seconds.unwrap_or(found.tag_freshness_seconds))?;
+            let update = CacheRuleUpdate {
+                credential,
+                tag_freshness_seconds: freshness,
+                mirror: change.mirror.clone(),
+            };
             let now = self.stored_now();
             let updated = self
                 .store()
-                .update_cache_rule(account, prefix, (credential, freshness), now, found.version)
+                .update_cache_rule(account, prefix, update, now, found.version)
                 .await;
             self.upstreams().clear();
             match updated {
@@ -358,6 +390,16 @@ impl ControlPlane {
         Ok(self.store().forget_upstream_tags(path, tag).await?)
     }
 
+    /// A rule with its secret, as it is stored now. One whose secret cannot be read is asked without.
+    pub async fn stored_upstream_rule(
+        &self,
+        account: &AccountId,
+        prefix: &RepositoryPrefix,
+    ) -> Result<Option<UpstreamRule>, StoreError> {
+        let found = self.store().cache_rule(account, prefix).await?;
+        Ok(found.map(|record| self.usable(record)))
+    }
+
     /// The rule that a repository comes by, if that can be said without asking the store.
     #[must_use]
     pub fn remembered_upstream(&self, path: &RepositoryPath) -> Option<Option<Arc<UpstreamRule>>> {
@@ -377,12 +419,7 @@ impl ControlPlane {
                     .await?;
                 let mut rules = Vec::with_capacity(found.len());
                 for record in found {
-                    // One whose secret cannot be read is asked without, and says so when it is validated.
-                    let rule = self.unsealed(record).unwrap_or_else(|record| UpstreamRule {
-                        record: *record,
-                        credential: None,
-                    });
-                    rules.push(Arc::new(rule));
+                    rules.push(Arc::new(self.usable(record)));
                 }
                 let rules: Arc<[Arc<UpstreamRule>]> = rules.into();
                 self.upstreams()
@@ -425,6 +462,14 @@ impl ControlPlane {
         }))
     }
 
+    /// The rule with its secret. One whose secret cannot be read is asked without, and says so when it is validated.
+    fn usable(&self, record: CacheRuleRecord) -> UpstreamRule {
+        self.unsealed(record).unwrap_or_else(|record| UpstreamRule {
+            record: *record,
+            credential: None,
+        })
+    }
+
     /// The rule with its secret, or itself if that was not sealed here.
     fn unsealed(&self, record: CacheRuleRecord) -> Result<UpstreamRule, Box<CacheRuleRecord>> {
         let credential = match &record.credential {
@@ -451,6 +496,14 @@ fn seal_id(account: &AccountId, prefix: &RepositoryPrefix) -> String {
     format!("pull-through-cache-rule/{account}/{prefix}")
 }
 
+fn check_mirror(rule: &CacheRuleRecord, settings: &MirrorSettings) -> Result<(), CacheRuleSettingsError> {
+    settings.check()?;
+    if settings.named().all(|name| rule.name_here(name).is_some()) {
+        return Ok(());
+    }
+    Err(CacheRuleSettingsError::MirrorRepository)
+}
+
 fn checked_freshness(seconds: u64) -> Result<u64, CacheRuleSettingsError> {
     if seconds > MAX_TAG_FRESHNESS_SECONDS {
         return Err(CacheRuleSettingsError::TagFreshness);
@@ -474,6 +527,7 @@ mod tests {
                 upstream_prefix: upstream_prefix.parse().unwrap(),
                 credential: None,
                 tag_freshness_seconds: 0,
+                mirror: None,
                 created_at: Timestamp::UNIX_EPOCH,
                 updated_at: Timestamp::UNIX_EPOCH,
                 version: 0,
@@ -504,12 +558,26 @@ mod tests {
             let name: RepositoryName = name.parse().unwrap();
             let found = rule_for(&rules, &name).and_then(|rule| rule.name_upstream(&name));
             assert_eq!(found.as_deref(), wanted, "{name}");
+            // And back.
+            let back = wanted
+                .zip(rule_for(&rules, &name))
+                .map(|(there, rule)| rule.record.name_here(there));
+            assert_eq!(back, wanted.map(|_| Some(name)));
         }
         let root = [rule("ROOT", "ROOT"), rule("team-a", "ROOT")];
         for (name, wanted) in [("my-app/image1", "my-app/image1"), ("team-a/x", "x")] {
             let name: RepositoryName = name.parse().unwrap();
             let found = rule_for(&root, &name).and_then(|rule| rule.name_upstream(&name));
             assert_eq!(found.as_deref(), Some(wanted), "{name}");
+        }
+        for (there, wanted) in [
+            ("team-a", None),
+            ("other/x", None),
+            ("team-a/X", None),
+            ("team-a/x", Some("team-a/x")),
+        ] {
+            let here = rule("team-a", "team-a").record.name_here(there);
+            assert_eq!(here.as_ref().map(RepositoryName::as_str), wanted, "{there}");
         }
     }
 }

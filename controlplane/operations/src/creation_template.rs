@@ -270,11 +270,7 @@ impl ControlPlane {
         path: &RepositoryPath,
         trigger: CreationTrigger,
     ) -> Result<bool, CreateFromTemplateError> {
-        let templates = self
-            .store()
-            .creation_templates(&path.account, None, MAX_CREATION_TEMPLATES_PER_ACCOUNT)
-            .await?;
-        let template = best_template(templates, &path.name, trigger);
+        let template = self.template_of(path, trigger).await?;
         let needs_template = trigger == CreationTrigger::CreateOnPush && !self.settings().create_on_push;
         if template.is_none() && needs_template {
             return Ok(false);
@@ -293,20 +289,51 @@ impl ControlPlane {
                 return Ok(false);
             }
         }
-        let new = self.new_repository(path, &settings).await;
-        let new = new.map_err(|error| match (error, &prefix) {
-            (TemplateUseError::Settings(error), Some(prefix)) => {
-                CreateFromTemplateError::Settings(prefix.clone(), error)
-            }
+        let trail = self.creation_trail(caller, path, trigger, prefix.as_ref());
+        self.create_by_template(path, prefix, &settings, trail).await?;
+        Ok(true)
+    }
+
+    /// Creates a repository for a mirror, as a first pull through the cache would. Nobody asks: whoever set the mirror had the
+    /// right to let repositories come.
+    pub async fn create_mirrored_repository(&self, path: &RepositoryPath) -> Result<(), CreateFromTemplateError> {
+        let template = self.template_of(path, CreationTrigger::PullThroughCache).await?;
+        let prefix = template.as_ref().map(|template| template.prefix.clone());
+        let settings = template.map(|template| template.settings).unwrap_or_default();
+        let trail = self.service_trail("CreateRepository", &path.account, Some(&path.name));
+        self.create_by_template(path, prefix, &settings, trail).await
+    }
+
+    async fn template_of(
+        &self,
+        path: &RepositoryPath,
+        trigger: CreationTrigger,
+    ) -> Result<Option<CreationTemplateRecord>, StoreError> {
+        let templates = self
+            .store()
+            .creation_templates(&path.account, None, MAX_CREATION_TEMPLATES_PER_ACCOUNT)
+            .await?;
+        Ok(best_template(templates, &path.name, trigger))
+    }
+
+    async fn create_by_template(
+        &self,
+        path: &RepositoryPath,
+        prefix: Option<RepositoryPrefix>,
+        settings: &CreationTemplateSettings,
+        trail: Trail,
+    ) -> Result<(), CreateFromTemplateError> {
+        let new = self.new_repository(path, settings).await;
+        let new = new.map_err(|error| match (error, prefix) {
+            (TemplateUseError::Settings(error), Some(prefix)) => CreateFromTemplateError::Settings(prefix, error),
             (TemplateUseError::Settings(error), None) => StoreError::Corrupt(error.to_string()).into(),
             (TemplateUseError::Store(error), _) => error.into(),
         })?;
-        let trail = self.creation_trail(caller, path, trigger, prefix.as_ref());
         let created = Box::pin(trail.follow(self.store().create_repository(new))).await;
         self.gate().forget_policies();
         match created {
             // Somebody else needed it at the same time.
-            Ok(_) | Err(hythe_meta::CreateRepositoryError::AlreadyExists) => Ok(true),
+            Ok(_) | Err(hythe_meta::CreateRepositoryError::AlreadyExists) => Ok(()),
             Err(hythe_meta::CreateRepositoryError::LimitExceeded(limit)) => {
                 Err(CreateRepositoryError::LimitExceeded(path.account.clone(), limit).into())
             }

@@ -8,6 +8,7 @@
 //! - No operation without a `Granted`, but those about the caller itself: [`ControlPlane::caller_identity`],
 //!   [`ControlPlane::revoke_token`] (own tokens), [`ControlPlane::open_web_identity_session`], where the token is the proof; and [`ControlPlane::repositories`] and
 //!   [`ControlPlane::create_repository_for`], which ask the gate themselves.
+//!   What the server does by itself, [`ControlPlane::create_mirrored_repository`], asks nobody.
 //! - An operation does not reveal whether something exists before the gate has said yes.
 //! - Secrets of access keys are stored sealed; tokens are not stored at all.
 //!
@@ -28,6 +29,7 @@ mod group;
 mod identity_provider;
 mod image;
 mod lifecycle;
+mod mirror;
 mod policy;
 mod policy_document;
 mod policy_simulation;
@@ -97,13 +99,14 @@ pub use hythe_meta::{
     LifecycleKind, LifecycleOutcome, LifecyclePolicyRecord, LifecyclePreviewImage, LifecycleResult, LifecycleRunImage,
     LifecycleRunRecord, LifecycleRunStatus, LifecycleTotals, LifecycleVerdict, MAX_IMAGES_PER_DELETION, NameOverlap,
     PolicyChange, PolicyDocument, PolicyRef, PullTimeExclusion, PutAuditSettingsError, RegistrySettings,
-    ReplicationBacklog, ReplicationRules, ReplicationState, ReplicationTask, RepositoryRecord, RepositoryUsage,
-    RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord, RollbackTagError as RollbackTagRefusal,
-    RollbackTo, RolledBackTag, RuleName, ScrubCounts, ScrubFinding, ScrubPhase, ScrubRecord, ScrubStatus, StoreError,
-    TagDetail, TagMove, TagNotRestored, TagStatus, TaskFilter, Transition, UserKind, UserRecord,
-    VirtualRepositoryRecord,
+    ReplicationBacklog, ReplicationRules, ReplicationState, ReplicationSubject, ReplicationTask, RepositoryRecord,
+    RepositoryReplicationStatus, RepositoryUsage, RestoreImageError as RestoreImageRefusal, RestoredImage, RoleRecord,
+    RollbackTagError as RollbackTagRefusal, RollbackTo, RolledBackTag, RuleName, ScrubCounts, ScrubFinding, ScrubPhase,
+    ScrubRecord, ScrubStatus, StoreError, TagDetail, TagMove, TagNotRestored, TagStatus, TaskFilter, Transition,
+    UserKind, UserRecord, VirtualRepositoryRecord,
 };
 pub use hythe_meta::{BackfillImage, BackfillRecord, BackfillResult, BackfillStatus};
+pub use hythe_meta::{MirrorRecord, MirrorRunNote, MirrorRunRecord};
 pub use hythe_rules::lifecycle::{LifecyclePolicy, LifecyclePolicyError as InvalidLifecyclePolicy};
 pub use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
 pub use hythe_rules::{Effect, ManagedPolicy, Policy, PolicyGrammar, PolicyKind, UnknownAction};
@@ -118,6 +121,7 @@ pub use lifecycle::{
     PreviewError, PreviewFilter, PutLifecyclePolicyError, StartLifecyclePreviewError, StartLifecycleRunError,
     lifecycle_items,
 };
+pub use mirror::{MirrorRunError, MirrorRunReport};
 pub use policy::{
     CreatePolicyError, DeletePolicyError, MAX_POLICY_CHARS, NewPolicy, PolicyDescription, PolicyError, PolicyKey,
     PolicyScope, UnknownPolicy, UpdatePolicyError,

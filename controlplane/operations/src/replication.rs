@@ -4,8 +4,8 @@
 use hythe_access::{Granted, Secret, kinds};
 use hythe_meta::{
     ChangeDestinationError, DestinationKind, DestinationRecord, DestinationSettings, ImageReplicationStatus,
-    MAX_REPLICATION_DESTINATION_OBJECTS, ReplicationBacklog, ReplicationRules, ReplicationTask, RuleName, StoreError,
-    TaskFilter,
+    MAX_REPLICATION_DESTINATION_OBJECTS, ReplicationBacklog, ReplicationRules, ReplicationTask,
+    RepositoryReplicationStatus, RuleName, StoreError, TaskFilter,
 };
 use hythe_model::{
     AccountId, Digest, ParseError, Reference, Region, RegistryPlace, RegistryUrl, RepositoryPath, RepositoryPrefix,
@@ -46,6 +46,12 @@ pub enum DestinationSettingsError {
     /// The prefix is none.
     #[error(transparent)]
     Prefix(ParseError),
+    /// The address of the control plane is none.
+    #[error(transparent)]
+    ControlEndpoint(ParseError),
+    /// Another registry has no control plane that could be spoken to.
+    #[error("a control plane is for destinations of kind HYTHE only")]
+    ControlEndpointOfOther,
     /// Another deployment of Hythe has the same names.
     #[error("a prefix is for destinations of kind OCI only")]
     PrefixOfHythe,
@@ -71,6 +77,11 @@ pub enum DestinationError {
     /// Rules name it.
     #[error("replication rules name the destination '{0}': change these first")]
     InUse(Region),
+    /// Rules bring settings there.
+    #[error(
+        "replication rules bring settings of repositories to the destination '{0}', for which its control plane must be known: change these first"
+    )]
+    NeedsControlPlane(Region),
     /// The request changes nothing.
     #[error("the request changes nothing: give at least one setting")]
     Nothing,
@@ -97,6 +108,11 @@ pub enum ReplicationRulesError {
     /// A rule names a destination that is not set up.
     #[error("the replication destination '{0}' does not exist: create it first")]
     UnknownDestination(Region),
+    /// A rule brings settings to a destination whose control plane is not known.
+    #[error(
+        "settings of repositories go to the control plane of another deployment: the destination '{0}' must be of kind HYTHE and have a `controlEndpoint`"
+    )]
+    NoControlPlane(Region),
     /// A rule is wrong. The number is its place in the document, from 0.
     #[error("{0}")]
     Rule(ReplicationRuleError, Option<usize>),
@@ -142,6 +158,8 @@ pub struct DestinationCredential {
 pub struct DestinationChange {
     /// Where its registry is.
     pub endpoint: Option<String>,
+    /// Where its control plane is.
+    pub control_endpoint: Option<String>,
     /// What it is for.
     pub description: Option<String>,
     /// Who logs in there.
@@ -166,6 +184,7 @@ impl ControlPlane {
         let bare = DestinationSettings {
             kind,
             endpoint: String::new(),
+            control_endpoint: None,
             description: None,
             username: None,
             sealed_password: None,
@@ -390,6 +409,18 @@ impl ControlPlane {
         Ok(found)
     }
 
+    /// What became of the settings of a repository at each destination.
+    #[tracing::instrument(name = "repository.replication_status", skip_all, fields(
+        account.id = %granted.resource().account, repository.name = %granted.resource().name))]
+    pub async fn repository_replication_status(
+        &self,
+        granted: &Granted<kinds::DescribeRepositories>,
+    ) -> Result<Vec<RepositoryReplicationStatus>, ReplicationStatusError> {
+        let path: &RepositoryPath = granted.resource();
+        let found = self.store().settings_replication_status(path).await?;
+        Ok(found.ok_or_else(|| UnknownRepository(path.clone()))?)
+    }
+
     /// What waits for each destination.
     #[tracing::instrument(name = "replication.progress", skip_all, fields(account.id = %granted.resource()))]
     pub async fn replication_progress(
@@ -459,6 +490,9 @@ impl ControlPlane {
             hythe_meta::PutReplicationRulesError::UnknownDestination(region) => {
                 ReplicationRulesError::UnknownDestination(region)
             }
+            hythe_meta::PutReplicationRulesError::NoControlPlane(region) => {
+                ReplicationRulesError::NoControlPlane(region)
+            }
             hythe_meta::PutReplicationRulesError::Rule(error) => ReplicationRulesError::Rule(error, None),
             hythe_meta::PutReplicationRulesError::LimitExceeded => {
                 ReplicationRulesError::LimitExceeded(account.clone())
@@ -486,6 +520,17 @@ impl ControlPlane {
             let endpoint = endpoint.trim_end_matches('/');
             let parsed: RegistryUrl = endpoint.parse().map_err(DestinationSettingsError::Endpoint)?;
             settings.endpoint = parsed.to_string();
+        }
+        settings.control_endpoint = text(settings.control_endpoint, change.control_endpoint);
+        if let Some(endpoint) = &settings.control_endpoint {
+            if settings.kind != DestinationKind::Hythe {
+                return Err(DestinationSettingsError::ControlEndpointOfOther.into());
+            }
+            let parsed: RegistryUrl = endpoint
+                .trim_end_matches('/')
+                .parse()
+                .map_err(DestinationSettingsError::ControlEndpoint)?;
+            settings.control_endpoint = Some(parsed.to_string());
         }
         settings.description = text(settings.description, change.description);
         let is_too_long = |text: &String| text.chars().count() > MAX_DESTINATION_DESCRIPTION_CHARS;
@@ -535,6 +580,7 @@ fn destination_error(error: ChangeDestinationError, name: &Region, account: &Acc
     match error {
         ChangeDestinationError::Unknown => UnknownDestination(name.clone(), account.clone()).into(),
         ChangeDestinationError::InUse => DestinationError::InUse(name.clone()),
+        ChangeDestinationError::NeedsControlPlane => DestinationError::NeedsControlPlane(name.clone()),
         ChangeDestinationError::VersionMismatch => DestinationError::VersionMismatch,
         ChangeDestinationError::Store(error) => error.into(),
     }

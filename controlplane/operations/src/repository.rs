@@ -321,7 +321,7 @@ impl ControlPlane {
             tags: None,
         };
         self.store()
-            .update_repository(&path, change, expected_version)
+            .update_repository(&path, change, expected_version, self.stored_now())
             .await
             .map_err(|error| match error {
                 hythe_meta::UpdateRepositoryError::Unknown => UnknownRepository(path.clone()).into(),

@@ -131,7 +131,8 @@ impl ControlPlane {
         expected_version: Option<i64>,
     ) -> Result<PolicyDocument, RepositoryPolicyError> {
         let path = granted.resource();
-        let deleted = self.store().delete_repository_policy(path, expected_version).await;
+        let now = self.stored_now();
+        let deleted = self.store().delete_repository_policy(path, expected_version, now).await;
         self.gate().forget_policies();
         deleted.map_err(|error| match error {
             ChangeRepositoryPolicyError::UnknownRepository => UnknownRepository(path.clone()).into(),

@@ -114,7 +114,11 @@ impl ControlPlane {
             tags: Some(tags),
             ..RepositoryChange::default()
         };
-        let changed = self.store().update_repository(path, change, expected_version).await;
+        let now = self.stored_now();
+        let changed = self
+            .store()
+            .update_repository(path, change, expected_version, now)
+            .await;
         self.gate().forget_policies();
         changed.map_err(|error| match error {
             hythe_meta::UpdateRepositoryError::Unknown => UnknownRepository(path.clone()).into(),

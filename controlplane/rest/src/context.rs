@@ -14,7 +14,9 @@ use http::{HeaderMap, Uri, header};
 use hythe_access::{
     Action, ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_shared,
 };
-use hythe_model::{AccountId, Digest, ParseError, RepositoryName, RepositoryPath, Tag};
+use hythe_model::{
+    AccountId, Digest, ParseError, REPLICATION_HEADER, ReplicationPath, RepositoryName, RepositoryPath, Tag,
+};
 use hythe_operations::{ControlPlane, PolicyRef};
 use hythe_wire::{IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_CHARS, ResourceTag, code};
 use serde::de::DeserializeOwned;
@@ -88,6 +90,7 @@ impl FromRequestParts<Shared> for Context {
             headers: parts.headers.clone(),
         };
         context.refuse_preconditions()?;
+        context.note_replica()?;
         Ok(context)
     }
 }
@@ -331,6 +334,17 @@ impl Context {
                 "it must be one header of visible ASCII characters",
             )),
         }
+    }
+
+    /// Takes note of what the request says about where the change comes from, if another deployment sends it on.
+    fn note_replica(&self) -> Result<(), Problem> {
+        if let Some(text) = self.header(REPLICATION_HEADER)? {
+            let path: ReplicationPath = text
+                .parse()
+                .map_err(|error| Problem::invalid("Hythe-Replication", error))?;
+            hythe_access::Trail::note(|facts| facts.replica = Some(path));
+        }
+        Ok(())
     }
 
     /// A precondition that would not be looked at must not be passed over: the client relies on it.

@@ -16,6 +16,7 @@ pub(crate) mod image;
 pub(crate) mod lifecycle_policy;
 pub(crate) mod lifecycle_preview;
 pub(crate) mod lifecycle_run;
+pub(crate) mod mirror;
 pub(crate) mod openapi;
 pub(crate) mod policy;
 pub(crate) mod policy_simulation;

@@ -18,18 +18,18 @@ use hythe_operations::{
     DeleteImagesError, DeletePolicyError, DeletePrincipalError, DeleteRepositoryError, DeletedImageError,
     DeregisterExclusionError, DestinationError, DestinationSettingsError, DocumentError, EncryptionError,
     GarbageCollectionError, IdentityProviderError, ImageError, LifecyclePolicyError, LifecycleRunError,
-    ListRepositoriesError, MembershipError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy, NoRepositoryPolicy,
-    OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError, PutAuditSettingsError,
-    PutCacheRuleError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError, PutRegistryPolicyError,
-    PutRegistrySettingsError, PutVirtualRepositoryError, RegisterExclusionError, RegistryPolicyError, RenewTokenError,
-    ReplicationRulesError, ReplicationStatusError, RepositoryAccessError, RepositoryError, RepositoryPolicyError,
-    ResourceTagsError, RestoreImageError, RestoreImageRefusal, RevokeTokenError, RollbackTagError,
-    RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError,
-    StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError,
-    TokenError, UnknownAccount, UnknownCacheRule, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository,
-    UnknownStatement, UnknownTag, UnknownTemplate, UnknownVirtualRepository, UpdateAccountError,
-    UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError, UpdateRepositoryError,
-    VirtualRepositoryError, WebIdentityError,
+    ListRepositoriesError, MembershipError, MirrorRunError, NoImageThen, NoLifecyclePolicy, NoRegistryPolicy,
+    NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
+    PutAuditSettingsError, PutCacheRuleError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError,
+    PutRegistryPolicyError, PutRegistrySettingsError, PutVirtualRepositoryError, RegisterExclusionError,
+    RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError, RepositoryAccessError,
+    RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
+    RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
+    SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError,
+    StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownCacheRule, UnknownImage,
+    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate,
+    UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError,
+    UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -1008,11 +1008,15 @@ impl From<DestinationError> for Problem {
             DestinationError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
             DestinationError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
             DestinationError::InUse(_) => Self::new(code::DELETE_CONFLICT, &error),
+            DestinationError::NeedsControlPlane(_) => Self::invalid_member("/controlEndpoint", error),
             DestinationError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
             DestinationError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
             DestinationError::Settings(error) => {
                 let place = match &error {
                     DestinationSettingsError::Endpoint(_) => "/endpoint",
+                    DestinationSettingsError::ControlEndpoint(_) | DestinationSettingsError::ControlEndpointOfOther => {
+                        "/controlEndpoint"
+                    }
                     DestinationSettingsError::Description => "/description",
                     DestinationSettingsError::Credential => "/credential",
                     DestinationSettingsError::Prefix(_) | DestinationSettingsError::PrefixOfHythe => {
@@ -1032,7 +1036,9 @@ impl From<ReplicationRulesError> for Problem {
     fn from(error: ReplicationRulesError) -> Self {
         match &error {
             ReplicationRulesError::Unknown(..) => Self::new(code::RESOURCE_NOT_FOUND, &error),
-            ReplicationRulesError::UnknownDestination(_) => Self::new(code::INVALID_PARAMETER, &error),
+            ReplicationRulesError::UnknownDestination(_) | ReplicationRulesError::NoControlPlane(_) => {
+                Self::new(code::INVALID_PARAMETER, &error)
+            }
             ReplicationRulesError::Rule(_, number) => {
                 let problem = Self::new(code::INVALID_PARAMETER, &error);
                 match number {
@@ -1110,13 +1116,33 @@ impl From<PutCacheRuleError> for Problem {
 
 impl From<CacheRuleSettingsError> for Problem {
     fn from(error: CacheRuleSettingsError) -> Self {
+        use hythe_model::MirrorSettingsError as Mirror;
         let pointer = match error {
             CacheRuleSettingsError::UpstreamRegistry => "/upstreamRegistry",
             CacheRuleSettingsError::UpstreamPrefix => "/upstreamRepositoryPrefix",
             CacheRuleSettingsError::Credential => "/credential",
             CacheRuleSettingsError::TagFreshness => "/tagFreshnessSeconds",
+            CacheRuleSettingsError::Mirror(Mirror::Interval) => "/mirror/intervalMinutes",
+            CacheRuleSettingsError::Mirror(Mirror::Repositories) | CacheRuleSettingsError::MirrorRepository => {
+                "/mirror/repositories"
+            }
+            CacheRuleSettingsError::Mirror(Mirror::Tags) => "/mirror/tags",
+            CacheRuleSettingsError::Mirror(Mirror::ExcludeTags) => "/mirror/excludeTags",
+            CacheRuleSettingsError::Mirror(Mirror::NewestTags) => "/mirror/newestTags",
         };
         Self::invalid_member(pointer, error)
+    }
+}
+
+impl From<MirrorRunError> for Problem {
+    fn from(error: MirrorRunError) -> Self {
+        match error {
+            MirrorRunError::UnknownRule(error) => error.into(),
+            MirrorRunError::NotConfigured(_) => Self::new(code::INVALID_PARAMETER, &error),
+            MirrorRunError::Running(_) => Self::new(code::MIRROR_RUN_IN_PROGRESS, &error),
+            MirrorRunError::Unknown(..) => Self::new(code::MIRROR_RUN_NOT_FOUND, &error),
+            MirrorRunError::Store(error) => error.into(),
+        }
     }
 }
 
@@ -1387,6 +1413,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_POLICY_NOT_FOUND
         | code::RESOURCE_NOT_FOUND
         | code::BACKFILL_NOT_FOUND
+        | code::MIRROR_RUN_NOT_FOUND
         | code::CACHE_RULE_NOT_FOUND
         | code::TEMPLATE_NOT_FOUND
         | code::VIRTUAL_REPOSITORY_NOT_FOUND => StatusCode::NOT_FOUND,
@@ -1406,6 +1433,7 @@ pub(crate) fn status_of(code: &str) -> StatusCode {
         | code::REPOSITORY_NOT_EMPTY
         | code::RESOURCE_ALREADY_EXISTS
         | code::BACKFILL_IN_PROGRESS
+        | code::MIRROR_RUN_IN_PROGRESS
         | code::BACKFILL_INVALID_STATUS
         | code::CACHE_RULE_ALREADY_EXISTS
         | code::TEMPLATE_ALREADY_EXISTS

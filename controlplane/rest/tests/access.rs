@@ -69,6 +69,7 @@ fn example(info: &OperationInfo, digest: &str, key: &str, token: &str) -> (Strin
         .replace("{runId}", key)
         .replace("{accessKeyId}", key)
         .replace("{backfillId}", key)
+        .replace("{mirrorRunId}", key)
         .replace("{scrubId}", key);
     let trust = json!({
         "Version": "2012-10-17",
@@ -194,8 +195,16 @@ async fn prepare(world: &World, info: &OperationInfo, digest: &str) -> Option<St
         world.post("/api/v1/roles", role).await.expect(201);
     }
     if info.path.contains("/pull-through-cache-rules/") || info.name == "RefreshPullThroughCache" {
-        let rule = json!({ "ecrRepositoryPrefix": "team-a", "upstreamRegistryUrl": "registry.example.com" });
+        let rule = json!({
+            "ecrRepositoryPrefix": "team-a", "upstreamRegistryUrl": "registry.example.com",
+            "mirror": { "intervalMinutes": 60, "repositories": ["library/alpine"] },
+        });
         world.post("/api/v1/pull-through-cache-rules", rule).await.expect(201);
+        if info.path.ends_with("{mirrorRunId}") {
+            let path = "/api/v1/pull-through-cache-rules/team-a/mirror-runs";
+            let run = world.call(&world.root, "POST", path).send().await;
+            return Some(run.expect(201).text("/mirrorRunId"));
+        }
     } else if info.path.contains("{prefix}") {
         let template = json!({ "prefix": "team-a", "appliedFor": ["CREATE_ON_PUSH"] });
         world

@@ -52,6 +52,29 @@ async fn a_rule_is_created_described_changed_listed_and_deleted() {
         .header("if-match", created.header("etag"));
     let stale = stale.json(&json!({ "tagFreshnessSeconds": 1 })).send().await;
     stale.expect_code(412, "PreconditionFailedException");
+    let mirror = json!({ "intervalMinutes": 60, "repositories": ["team/web"], "removeVanished": false });
+    let changed = change(json!({ "mirror": mirror })).await.expect(200).json();
+    assert_eq!(changed["mirror"], mirror);
+    assert_eq!(changed["mirrorStatus"], json!({ "nextRunAt": "2026-11-01T00:00:00Z" }));
+    let run = world
+        .call(&world.root, "POST", &format!("{path}/mirror-runs"))
+        .send()
+        .await;
+    let run = run.expect(201).json();
+    let shown = world
+        .get(&format!("{path}/mirror-runs/{}", run["mirrorRunId"].as_str().unwrap()))
+        .await
+        .json();
+    assert_eq!((&shown["mirrorRun"], &shown["notes"]), (&run, &json!([])));
+    let second = world
+        .call(&world.root, "POST", &format!("{path}/mirror-runs"))
+        .send()
+        .await;
+    second.expect_code(409, "MirrorRunInProgressException");
+    let changed = change(json!({ "removeMirror": true })).await.expect(200).json();
+    assert_eq!(changed.get("mirror"), None);
+    let runs = world.get(&format!("{path}/mirror-runs")).await.json();
+    assert_eq!(runs["mirrorRuns"][0]["status"], "CANCELLED");
     let page = world.get(RULES).await.json();
     assert_eq!(page["pullThroughCacheRules"].as_array().unwrap().len(), 1);
     world.call(&world.root, "DELETE", &path).send().await.expect(200);

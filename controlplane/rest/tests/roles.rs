@@ -243,7 +243,8 @@ async fn from_another_account_both_sides_must_allow() {
         refused.ends_with("because no identity-based policy allows the ecr:PutImage action"),
         "{refused}"
     );
-    world.store.delete_repository_policy(&shared, None).await.unwrap();
+    let now = world.clock.now();
+    world.store.delete_repository_policy(&shared, None, now).await.unwrap();
     world.clock.advance_seconds(1);
     assert_ne!(may_pull(&world, &puller, &shared).await, "");
 

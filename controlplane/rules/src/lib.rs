@@ -3,7 +3,8 @@
 //!
 //! [`decide`] is the one place on both planes that says whether a request is allowed, and [`explain`] says why. Policies
 //! are parsed when they are stored ([`Policy`]), so that nothing which cannot be understood is ever evaluated.
-//! [`lifecycle`] says which images of a repository go and which stay, [`replication`] where they go besides.
+//! [`lifecycle`] says which images of a repository go and which stay, [`replication`] where they go besides,
+//! [`mirror`] which come from elsewhere.
 //!
 //! Invariants:
 //! - [`decide`] is total: every request against every set of policies has an answer, without a panic.
@@ -26,6 +27,7 @@ mod json;
 mod key;
 pub mod lifecycle;
 mod managed;
+pub mod mirror;
 mod policy;
 mod principal;
 pub mod replication;

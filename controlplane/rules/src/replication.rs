@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hythe_model::{RegistryPlace, ReplicationPath, RepositoryName};
+use hythe_model::{RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryName};
 use serde::{Deserialize, Serialize};
 
 /// The most rules of the document (ECR API, `ReplicationRuleList`).
@@ -18,6 +18,15 @@ pub const MAX_NAMED_REPLICATION_RULES: usize = 100;
 pub const MAX_REPLICATION_DESTINATIONS: usize = 25;
 /// The most filters of a rule (ECR API, `RepositoryFilterList`).
 pub const MAX_REPOSITORY_FILTERS: usize = 100;
+
+/// What rules want brought to one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether deletions go there too.
+    pub deletes: bool,
+    /// What of the repository goes there beside its images.
+    pub settings: BTreeSet<ReplicatedSetting>,
+}
 
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -34,6 +43,9 @@ pub struct ReplicationRule {
     /// Whether replicas go there too, rather than only what was pushed here.
     #[serde(default)]
     pub chains: bool,
+    /// What of repositories goes there beside their images.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settings: BTreeSet<ReplicatedSetting>,
 }
 
 /// What is wrong with rules. The texts are ECR's where ECR has one.
@@ -102,22 +114,23 @@ pub fn check_destinations<'r>(
     Ok(())
 }
 
-/// Where what happens in `repository` goes, and whether deletions do. `path`: by which registries the image came, if it is
-/// a replica.
+/// Where what happens in `repository` goes, and what of it. `path`: by which registries it came, if it is a replica.
 #[must_use]
 pub fn targets<'r>(
     rules: impl IntoIterator<Item = &'r ReplicationRule>,
     repository: &RepositoryName,
     path: Option<&ReplicationPath>,
-) -> BTreeMap<&'r RegistryPlace, bool> {
-    let mut targets = BTreeMap::new();
+) -> BTreeMap<&'r RegistryPlace, Wanted> {
+    let mut targets: BTreeMap<_, Wanted> = BTreeMap::new();
     for rule in rules {
         if !rule.covers(repository) || (path.is_some() && !rule.chains) {
             continue;
         }
         for destination in &rule.destinations {
             if !path.is_some_and(|path| path.contains(destination)) {
-                *targets.entry(destination).or_default() |= rule.deletes;
+                let wanted = targets.entry(destination).or_default();
+                wanted.deletes |= rule.deletes;
+                wanted.settings.extend(&rule.settings);
             }
         }
     }
@@ -162,6 +175,11 @@ mod tests {
             filters: words(1).into_iter().map(Into::into).collect(),
             deletes: words(2).contains(&"deletes"),
             chains: words(2).contains(&"chains"),
+            settings: if words(2).contains(&"tags") {
+                [ReplicatedSetting::ResourceTags].into()
+            } else {
+                BTreeSet::new()
+            },
         }
     }
 
@@ -171,8 +189,8 @@ mod tests {
 
     #[test]
     fn images_go_where_rules_say() {
-        // What it shows, rules, repository, path, destinations (with + if deletions go there).
-        let cases: [(&str, &[&str], &str, &str, &str); 10] = [
+        // What it shows, rules, repository, path, destinations (with + if deletions go there, and * if resource tags do).
+        let cases: [(&str, &[&str], &str, &str, &str); 12] = [
             ("no filter is for all", &["eu"], "team/web", "", "eu"),
             ("a filter is a prefix", &["eu; prod"], "production/web", "", "eu"),
             ("another name stays", &["eu; prod"], "team/prod", "", ""),
@@ -201,6 +219,20 @@ mod tests {
                 "eu",
             ),
             ("rings end", &["eu us; ; chains"], "web", "asia eu", "us"),
+            (
+                "one of two rules brings settings",
+                &["eu us", "eu; prod; tags", "us; test; tags"],
+                "prod/web",
+                "",
+                "eu* us",
+            ),
+            (
+                "settings of replicas go on by a chain",
+                &["eu us; ; tags", "us; ; chains tags"],
+                "web",
+                "asia",
+                "us*",
+            ),
         ];
         for (what, rules, repository, path, want) in cases {
             let rules: Vec<_> = rules.iter().map(|text| rule(text)).collect();
@@ -214,7 +246,11 @@ mod tests {
             let found = targets(&rules, &repository.parse().unwrap(), path.as_ref());
             let found: Vec<_> = found
                 .into_iter()
-                .map(|(place, deletes)| format!("{}{}", place.region, if deletes { "+" } else { "" }))
+                .map(|(place, wanted)| {
+                    let deletes = if wanted.deletes { "+" } else { "" };
+                    let settings = if wanted.settings.is_empty() { "" } else { "*" };
+                    format!("{}{deletes}{settings}", place.region)
+                })
                 .collect();
             assert_eq!(found.join(" "), want, "{what}");
         }
@@ -251,6 +287,12 @@ mod tests {
         assert_eq!(
             serde_json::from_str::<ReplicationRule>(&stored).unwrap(),
             rule("eu us; prod; deletes")
+        );
+        let stored = serde_json::to_string(&rule("eu; ; tags")).unwrap();
+        assert!(stored.ends_with(r#","settings":["RESOURCE_TAGS"]}"#), "{stored}");
+        assert_eq!(
+            serde_json::from_str::<ReplicationRule>(&stored).unwrap(),
+            rule("eu; ; tags")
         );
     }
 }

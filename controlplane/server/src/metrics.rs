@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hythe_jobs::{CollectionMetrics, ReplicationMetrics};
+use hythe_jobs::{CollectionMetrics, MirrorMetrics, ReplicationMetrics};
 use hythe_meta::{CacheStats, ImageCounts};
 use hythe_operations::{AbuseCounts, AuditQueue, LifecycleMetrics, ScrubMetrics};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,6 +24,7 @@ use self::collection::CollectionCounts;
 use self::lifecycle::LifecycleCounts;
 use self::replication::ReplicationCounts;
 use crate::listener::ConnectionMetrics;
+use crate::passes::mirror::MirrorCounts;
 use crate::passes::scrub::ScrubCounts;
 use crate::verified::DamagedBlobs;
 
@@ -39,6 +40,7 @@ pub struct Metrics {
     lifecycle: Option<LifecycleCounts>,
     replication: Option<ReplicationCounts>,
     collection: Option<CollectionCounts>,
+    mirrors: Option<MirrorCounts>,
     scrub: Option<ScrubCounts>,
 }
 
@@ -139,6 +141,7 @@ impl Metrics {
             lifecycle: None,
             replication: None,
             collection: None,
+            mirrors: None,
             scrub: None,
             abuse,
             images,
@@ -213,6 +216,11 @@ impl Metrics {
         self.collection = Some(CollectionCounts::register(&mut self.registry, counted));
     }
 
+    /// Adds the counts of mirrors.
+    pub fn add_mirrors(&mut self, counted: &Arc<MirrorMetrics>) {
+        self.mirrors = Some(MirrorCounts::register(&mut self.registry, counted));
+    }
+
     /// Adds the counts of scrubs.
     pub fn add_scrub(&mut self, counted: &Arc<ScrubMetrics>) {
         self.scrub = Some(ScrubCounts::register(&mut self.registry, counted));
@@ -277,6 +285,9 @@ impl Metrics {
             counts.take();
         }
         if let Some(counts) = &self.collection {
+            counts.take();
+        }
+        if let Some(counts) = &self.mirrors {
             counts.take();
         }
         if let Some(counts) = &self.scrub {

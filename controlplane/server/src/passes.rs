@@ -4,6 +4,7 @@
 pub(crate) mod archive;
 pub(crate) mod collection;
 pub(crate) mod lifecycle;
+pub mod mirror;
 pub(crate) mod pull_times;
 pub(crate) mod replication;
 pub(crate) mod retention;

@@ -6,13 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hythe_access::{Caller, Granted, kinds};
+use hythe_access::{Caller, Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamReferrers, UpstreamTag};
+use hythe_jobs::{MirrorHost, MirrorRefusal, MirrorSource};
 use hythe_meta::{Store, StoreError};
-use hythe_model::{Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryPath, Tag, UploadId};
-use hythe_operations::{ControlPlane, UpstreamCredential, UpstreamProbe, UpstreamRule};
-use hythe_upstream::{Credential, Outgoing, PullStep, Remote};
+use hythe_model::{
+    AccountId, Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryName, RepositoryPath,
+    RepositoryPrefix, Tag, UploadId,
+};
+use hythe_operations::{
+    ControlPlane, CreateFromTemplateError, CreateRepositoryError, UpstreamCredential, UpstreamProbe, UpstreamRule,
+};
+use hythe_upstream::{Credential, Outgoing, PullPath, PullStep, Remote, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::creation::refused_or_failed;
@@ -43,14 +49,14 @@ struct Through {
 /// The name of the setting with the id of the deployment.
 const DEPLOYMENT_ID: &str = "deployment-id";
 
-/// Lets repositories come from other registries.
+/// Lets repositories come from other registries. A process that serves the registry is also where mirrors can be worked on.
 pub(crate) async fn connect(
     registry: Option<&Registry>,
     plane: &ControlPlane,
     store: &Store,
     clock: &Arc<dyn Clock>,
     outgoing: Outgoing,
-) -> Result<(), StoreError> {
+) -> Result<Option<Arc<dyn MirrorHost>>, StoreError> {
     let deployment = if let Some(id) = store.setting(DEPLOYMENT_ID).await? {
         id
     } else {
@@ -60,15 +66,17 @@ pub(crate) async fn connect(
     plane.set_upstream_probe(Arc::new(Probe(outgoing.clone())));
     let through = Through::new(plane.clone(), store.clone(), Arc::clone(clock), outgoing, deployment);
     let through = Arc::new(through);
-    let referrers: Arc<dyn hythe_operations::UpstreamReferrers> = match registry {
-        Some(registry) => {
-            registry.set_pull_through(through);
-            Arc::new(Asking(registry.clone()))
-        }
-        None => Arc::new(Remembering(through)),
+    let Some(registry) = registry else {
+        plane.set_upstream_referrers(Arc::new(Remembering(through)));
+        return Ok(None);
     };
-    plane.set_upstream_referrers(referrers);
-    Ok(())
+    registry.set_pull_through(Arc::clone(&through) as Arc<dyn PullThrough>);
+    plane.set_upstream_referrers(Arc::new(Asking(registry.clone())));
+    let host = Host {
+        registry: registry.clone(),
+        through,
+    };
+    Ok(Some(Arc::new(host)))
 }
 
 impl Through {
@@ -87,6 +95,18 @@ impl Through {
     /// The rule as the data plane has it. One registry is one value while its rule stays, so that tokens are used again.
     fn upstream_of(&self, rule: &UpstreamRule, repository: &RepositoryPath) -> Option<Arc<Upstream>> {
         let name = rule.name_upstream(&repository.name)?;
+        let (remote, key) = self.remote_of(rule);
+        Some(Arc::new(Upstream {
+            remote,
+            repository: name,
+            rule: key,
+            freshness: Duration::from_secs(rule.record.tag_freshness_seconds),
+            step: PullStep::of(&self.deployment, repository),
+        }))
+    }
+
+    /// The registry of a rule, and what names the rule.
+    fn remote_of(&self, rule: &UpstreamRule) -> (Arc<Remote>, String) {
         let record = &rule.record;
         let key = format!("{}/{}", record.account, record.prefix);
         let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,13 +122,7 @@ impl Through {
             remotes.insert(key.clone(), (record.version, Arc::clone(&remote)));
             remote
         };
-        Some(Arc::new(Upstream {
-            remote,
-            repository: name,
-            rule: key,
-            freshness: Duration::from_secs(record.tag_freshness_seconds),
-            step: PullStep::of(&self.deployment, repository),
-        }))
+        (remote, key)
     }
 
     fn until(&self, lease: SignedDuration) -> Timestamp {
@@ -245,6 +259,78 @@ impl PullThrough for Through {
 
     async fn end_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError> {
         Ok(self.store.end_upstream_fetch(repository, digest, &self.owner).await?)
+    }
+}
+
+/// What mirrors ask rules, rows and the data plane for.
+#[derive(Debug)]
+struct Host {
+    registry: Registry,
+    through: Arc<Through>,
+}
+
+#[async_trait]
+impl MirrorHost for Host {
+    async fn source(&self, account: &AccountId, prefix: &RepositoryPrefix) -> Result<Option<MirrorSource>, StoreError> {
+        let rule = self.through.plane.stored_upstream_rule(account, prefix).await?;
+        Ok(rule.and_then(|rule| {
+            let settings = rule.record.mirror.as_ref()?.settings.clone();
+            let (remote, rule) = self.through.remote_of(&rule);
+            Some(MirrorSource { remote, settings, rule })
+        }))
+    }
+
+    async fn name_here(
+        &self,
+        account: &AccountId,
+        prefix: &RepositoryPrefix,
+        name_there: &str,
+    ) -> Result<Option<RepositoryName>, StoreError> {
+        let plane = &self.through.plane;
+        let Some(rule) = plane.stored_upstream_rule(account, prefix).await? else {
+            return Ok(None);
+        };
+        let Some(name) = rule.record.name_here(name_there) else {
+            return Ok(None);
+        };
+        let path = RepositoryPath {
+            account: account.clone(),
+            name,
+        };
+        let found = plane.upstream_rule(&path).await?;
+        let is_for_it = found.is_some_and(|found| found.record.prefix == *prefix);
+        Ok(is_for_it.then_some(path.name))
+    }
+
+    fn on_behalf_of(&self, repository: &RepositoryPath, remote: &Remote) -> Remote {
+        let step = PullStep::of(&self.through.deployment, repository);
+        let remote = remote.clone();
+        match PullPath::default().then(step) {
+            Ok(path) => remote.asked_along(&path),
+            // The first step never is one too many.
+            Err(_) => remote,
+        }
+    }
+
+    async fn create_repository(&self, repository: &RepositoryPath) -> Result<(), MirrorRefusal> {
+        let created = self.through.plane.create_mirrored_repository(repository).await;
+        created.map_err(|error| match error {
+            CreateFromTemplateError::Store(error)
+            | CreateFromTemplateError::Create(CreateRepositoryError::Store(error)) => MirrorRefusal::Store(error),
+            error => MirrorRefusal::Refused(error.to_string()),
+        })
+    }
+
+    fn trouble(&self, rule: &str) -> Option<UpstreamError> {
+        self.registry.upstream_trouble(rule)
+    }
+
+    fn note(&self, rule: &str, error: &UpstreamError) {
+        self.registry.note_upstream_trouble(rule, error);
+    }
+
+    fn trail(&self, event: &'static str, account: &AccountId, repository: Option<&RepositoryName>) -> Trail {
+        self.through.plane.service_trail(event, account, repository)
     }
 }
 

@@ -183,9 +183,12 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_damaged_blobs(&damaged);
     metrics.add_scrub(verifier.metrics());
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
-    pull_through::connect(registry.as_ref(), &plane, &store, &clock, outgoing)
+    let mirrors = pull_through::connect(registry.as_ref(), &plane, &store, &clock, outgoing)
         .await
         .map_err(hythe_operations::BootstrapError::from)?;
+    if let Some(host) = mirrors {
+        metrics.add_mirrors(&passes::mirror::start(&background, &stop, &store, &clock, host));
+    }
     metrics.add_audit(&audit);
     let period = LIFECYCLE_PERIOD.min(expiry_period());
     metrics.add_lifecycle(&passes::lifecycle::start(&background, &stop, &plane, period));

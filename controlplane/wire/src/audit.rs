@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The audit log.
 
-use hythe_model::{AccountId, Digest, RepositoryName, Tag};
+use hythe_model::{AccountId, Digest, Region, RepositoryName, Tag};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,8 +63,8 @@ pub struct ListAuditEvents {
     pub next_token: Option<String>,
 }
 
-/// The record of one request; the fields are `CloudTrail`'s, and `operation`, `httpStatus`, `decision`, `imageDigest`,
-/// `imageTag`, `tagMoves` and `integrity` beside them.
+/// The record of one request; the fields are `CloudTrail`'s, and `operation`, `httpStatus`, `decision`,
+/// `replication`, `imageDigest`, `imageTag`, `tagMoves` and `integrity` beside them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEvent {
@@ -118,6 +118,9 @@ pub struct AuditEvent {
     pub http_status: Option<u16>,
     /// Whether it was allowed.
     pub decision: AuditDecision,
+    /// Whence this was replicated here, if that is what the request was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<AuditReplication>,
     /// The image or the layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<Digest>,
@@ -200,6 +203,27 @@ pub struct AuditDecision {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Whence something was replicated here, as the sender says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReplication {
+    /// The registry where it was pushed or changed.
+    pub source: AuditRegistry,
+    /// The registries that it came by, in order.
+    #[serde(default)]
+    pub via: Vec<AuditRegistry>,
+}
+
+/// A registry of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRegistry {
+    /// The deployment.
+    pub region: Region,
+    /// The account there.
+    pub registry_id: AccountId,
 }
 
 /// A tag that was moved.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rules that say which repositories come from another registry.
 
-use hythe_model::{AccountId, RegistryUrl, RepositoryName, RepositoryPrefix, Tag};
+use hythe_model::{AccountId, MirrorSettings, RegistryUrl, RepositoryName, RepositoryPrefix, Tag};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,12 +29,31 @@ pub struct PullThroughCacheRule {
     pub credential: Option<PullThroughCacheUser>,
     /// For how many seconds an answer about a tag counts before the other registry is asked again.
     pub tag_freshness_seconds: u64,
+    /// What comes without a pull, and how often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorSettings>,
+    /// How the mirror does, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror_status: Option<MirrorStatus>,
     /// When it was created.
     #[schemars(with = "DateTime")]
     pub created_at: Timestamp,
     /// When it was last changed.
     #[schemars(with = "DateTime")]
     pub updated_at: Timestamp,
+}
+
+/// How a mirror does.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MirrorStatus {
+    /// When the next run is due.
+    #[schemars(with = "DateTime")]
+    pub next_run_at: Timestamp,
+    /// When the last run ended that brought everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub succeeded_at: Option<Timestamp>,
 }
 
 /// Who asks another registry.
@@ -78,6 +97,9 @@ pub struct CreatePullThroughCacheRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 31_536_000))]
     pub tag_freshness_seconds: Option<u64>,
+    /// What comes without a pull, and how often; nothing by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorSettings>,
 }
 
 /// Changes of a rule; what is absent stays as it is.
@@ -94,6 +116,12 @@ pub struct UpdatePullThroughCacheRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 31_536_000))]
     pub tag_freshness_seconds: Option<u64>,
+    /// What comes without a pull from now on, in place of what there is. A run that goes on is cancelled, and another one starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorSettings>,
+    /// Whether nothing comes without a pull any more; not together with `mirror`. What came stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remove_mirror: bool,
 }
 
 /// A page of rules.

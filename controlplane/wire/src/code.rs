@@ -63,6 +63,10 @@ codes! {
     CACHE_RULE_ALREADY_EXISTS = "PullThroughCacheRuleAlreadyExistsException";
     /// 404: no pull through cache rule for this prefix.
     CACHE_RULE_NOT_FOUND = "PullThroughCacheRuleNotFoundException";
+    /// 409: a run of the mirror is running.
+    MIRROR_RUN_IN_PROGRESS = "MirrorRunInProgressException";
+    /// 404: no such run.
+    MIRROR_RUN_NOT_FOUND = "MirrorRunNotFoundException";
     /// 409: a backfill to the destination is in progress.
     BACKFILL_IN_PROGRESS = "ReplicationBackfillInProgressException";
     /// 409: the backfill has ended.

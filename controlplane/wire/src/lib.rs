@@ -27,6 +27,7 @@ mod group;
 mod identity_provider;
 mod image;
 mod lifecycle;
+mod mirror;
 pub mod path;
 mod policy;
 mod policy_simulation;
@@ -49,17 +50,18 @@ mod virtual_repository;
 pub use access_key::{AccessKey, AccessKeyPage, AccessKeyStatus, CreateAccessKey, CreatedAccessKey, UpdateAccessKey};
 pub use account::{Account, AccountPage, AccountStatus, CloseAccount, CreateAccount, ListAccounts, UpdateAccount};
 pub use audit::{
-    AuditDecision, AuditEvent, AuditEventPage, AuditFinding, AuditIntegrity, AuditPosition, AuditResource,
-    AuditSettings, AuditTagMove, AuditVerification, ListAuditEvents, UserIdentity, VerifyAudit,
+    AuditDecision, AuditEvent, AuditEventPage, AuditFinding, AuditIntegrity, AuditPosition, AuditRegistry,
+    AuditReplication, AuditResource, AuditSettings, AuditTagMove, AuditVerification, ListAuditEvents, UserIdentity,
+    VerifyAudit,
 };
 pub use authorization_token::{
     AuthorizationToken, CreateAuthorizationToken, MAX_TOKEN_SECONDS, MIN_TOKEN_SECONDS, RenewAuthorizationToken,
     RenewedAuthorizationToken, RevokedAuthorizationToken, TOKEN_USER_NAME, TokenScopeEntry,
 };
 pub use cache_rule::{
-    CreatePullThroughCacheRule, PullThroughCacheCredential, PullThroughCacheRule, PullThroughCacheRulePage,
-    PullThroughCacheRuleValidation, PullThroughCacheUser, RefreshPullThroughCache, RefreshedPullThroughCache,
-    UpdatePullThroughCacheRule,
+    CreatePullThroughCacheRule, MirrorStatus, PullThroughCacheCredential, PullThroughCacheRule,
+    PullThroughCacheRulePage, PullThroughCacheRuleValidation, PullThroughCacheUser, RefreshPullThroughCache,
+    RefreshedPullThroughCache, UpdatePullThroughCacheRule,
 };
 pub use caller::CallerIdentity;
 pub use creation_template::{
@@ -89,6 +91,7 @@ pub use lifecycle::{
     LifecycleRunImage, LifecycleRunPage, LifecycleRunResult, LifecycleRunStatus, LifecycleRunTrigger,
     LifecycleStorageClass, PutLifecyclePolicy, StartLifecyclePolicyPreview, TransitioningImageTotal,
 };
+pub use mirror::{MirrorRun, MirrorRunCounts, MirrorRunNote, MirrorRunPage, MirrorRunReport};
 pub use policy::{
     CreatePolicy, ListPolicies, Policy, PolicyPage, PolicyScope, PolicyWarning, PutRegistryPolicy,
     PutRegistryPolicyStatement, RegistryPolicy, RegistryPolicyStatement, RegistryPolicyStatementList, RepositoryPolicy,
@@ -109,8 +112,8 @@ pub use replication::{
     ReplicationBackfillResults, ReplicationBackfillStatus, ReplicationConfiguration, ReplicationCredential,
     ReplicationDestination, ReplicationDestinationKind, ReplicationDestinationPage, ReplicationProgress,
     ReplicationProgressList, ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask,
-    ReplicationTaskCount, ReplicationTaskPage, RepositoryFilter, RepositoryFilterType, StartReplicationBackfill,
-    UpdateReplicationDestination,
+    ReplicationTaskCount, ReplicationTaskPage, ReplicationTaskSubject, RepositoryFilter, RepositoryFilterType,
+    RepositoryReplicationStatus, RepositoryReplicationStatuses, StartReplicationBackfill, UpdateReplicationDestination,
 };
 pub use repository::{
     CreateRepository, DeleteRepository, EncryptionConfiguration, ExclusionFilterType, ImageScanningConfiguration,

@@ -124,6 +124,12 @@ pub fn image_replication_status(name: &RepositoryName, digest: &Digest) -> Strin
     format!("{}/replication-status", image(name, digest))
 }
 
+/// What became of the settings of a repository at each destination.
+#[must_use]
+pub fn repository_replication_status(name: &RepositoryName) -> String {
+    format!("{}/replication-status", repository(name))
+}
+
 /// The virtual repositories: `GET` lists, `POST` creates.
 #[must_use]
 pub fn virtual_repositories() -> String {
@@ -152,6 +158,18 @@ pub fn pull_through_cache_rule(prefix: &RepositoryPrefix) -> String {
 #[must_use]
 pub fn pull_through_cache_rule_validation(prefix: &RepositoryPrefix) -> String {
     format!("{}/validation", pull_through_cache_rule(prefix))
+}
+
+/// `POST` starts a run of the mirror of a rule, `GET` lists them.
+#[must_use]
+pub fn mirror_runs(prefix: &RepositoryPrefix) -> String {
+    format!("{}/mirror-runs", pull_through_cache_rule(prefix))
+}
+
+/// One such run.
+#[must_use]
+pub fn mirror_run(prefix: &RepositoryPrefix, id: &str) -> String {
+    format!("{}/{}", mirror_runs(prefix), segment(id))
 }
 
 /// `POST` lets the upstream of a repository be asked at the next pull.

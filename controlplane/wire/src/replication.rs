@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replication: destinations, rules, and how it goes.
 
-use hythe_model::{AccountId, Digest, Region, RepositoryName};
+use hythe_model::{AccountId, Digest, Region, ReplicatedSetting, RepositoryName};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct ReplicationDestination {
     pub kind: ReplicationDestinationKind,
     /// Where its registry is.
     pub endpoint: String,
+    /// Where its control plane is, for kind `HYTHE`: settings of repositories go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_endpoint: Option<String>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
@@ -75,6 +78,10 @@ pub struct CreateReplicationDestination {
     /// Where its registry is, such as `registry.example.com`; with `http://` only in networks that the operator allows.
     #[schemars(length(min = 1, max = 255))]
     pub endpoint: String,
+    /// Where its control plane is, written likewise, for kind `HYTHE`; needed by rules with `replicatedSettings`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub control_endpoint: Option<String>,
     /// What it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -100,6 +107,10 @@ pub struct UpdateReplicationDestination {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub endpoint: Option<String>,
+    /// Where its control plane is; an empty text takes it away, if no rule needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub control_endpoint: Option<String>,
     /// What it is for; an empty text takes it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -185,6 +196,11 @@ pub struct ReplicationRule {
     /// Whether images go on that were replicated here themselves; not by default. Never back to where they came by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica_replication: Option<Enabled>,
+    /// What of repositories goes there beside their images; nothing by default, as in ECR. Only to destinations of kind
+    /// `HYTHE` with a `controlEndpoint`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub replicated_settings: Vec<ReplicatedSetting>,
 }
 
 /// The document with the rules of a registry.
@@ -295,6 +311,39 @@ pub struct ImageReplicationStatuses {
     pub replication_statuses: Vec<ImageReplicationStatus>,
 }
 
+/// What became of the settings of a repository at one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryReplicationStatus {
+    /// The name of the destination.
+    pub region: Region,
+    /// The account there.
+    pub registry_id: AccountId,
+    /// How far they have come.
+    pub status: ReplicationStatus,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_reason: Option<String>,
+    /// Since when.
+    #[schemars(with = "DateTime")]
+    pub updated_at: Timestamp,
+}
+
+/// What became of the settings of a repository at each destination.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryReplicationStatuses {
+    /// The account of the repository.
+    pub registry_id: AccountId,
+    /// The repository.
+    pub repository_name: RepositoryName,
+    /// What became of its settings; none where nothing was to be brought yet.
+    pub replication_statuses: Vec<RepositoryReplicationStatus>,
+}
+
 /// What waits for one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -321,7 +370,17 @@ pub struct ReplicationProgressList {
     pub destinations: Vec<ReplicationProgress>,
 }
 
-/// A tag or an image that is to be brought to a destination.
+/// What of a repository is to be brought to a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReplicationTaskSubject {
+    /// A tag, or an image without one.
+    Image,
+    /// The settings of the repository.
+    Settings,
+}
+
+/// A tag, an image, or the settings of a repository, that is to be brought to a destination.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicationTask {
@@ -329,10 +388,14 @@ pub struct ReplicationTask {
     pub task_id: String,
     /// The repository.
     pub repository_name: RepositoryName,
-    /// The tag, or the digest of an image without one.
-    pub reference: String,
-    /// The image that it was about last.
-    pub image_digest: Digest,
+    /// What of the repository.
+    pub subject: ReplicationTaskSubject,
+    /// The tag, or the digest of an image without one; absent of settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The image that it was about last; absent of settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<Digest>,
     /// The name of the destination.
     pub region: Region,
     /// The account there.

@@ -6,6 +6,18 @@ resource "hythe_pull_through_cache_rule" "k8s" {
   upstream_registry_url = "registry.k8s.io"
 }
 
+# Fetched twice a day, before anybody pulls it.
+resource "hythe_pull_through_cache_rule" "quay" {
+  ecr_repository_prefix = "quay"
+  upstream_registry_url = "quay.io"
+  mirror = {
+    interval_minutes = 720
+    repositories     = ["prometheus/prometheus", "prometheus/alertmanager"]
+    exclude_tags     = ["*-rc*"]
+    newest_tags      = 3
+  }
+}
+
 variable "hub_token" {
   type      = string
   ephemeral = true

@@ -6,6 +6,9 @@ resource "hythe_replication_destination" "eu" {
   endpoint = "registry.eu.example.com"
   username = "HYTHEEXAMPLEKEY"
 
+  # For rules that bring settings of repositories.
+  control_endpoint = "control.eu.example.com"
+
   # Neither in the plan nor in the state; raise the version to send another one.
   password_wo         = var.replicator_secret
   password_wo_version = 1

@@ -4,9 +4,9 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_client::wire::Secret;
-use hythe_model::{AccountId, RegistryUrl, RepositoryPrefix};
+use hythe_model::{AccountId, MirrorSettings, NamePattern, ParseError, RegistryUrl, RepositoryPrefix, TagPattern};
 use hythe_wire::{CreatePullThroughCacheRule, ListQuery, PullThroughCacheCredential, UpdatePullThroughCacheRule, code};
-use tfplugin::{Attr, Diagnostics, Path, Result, Schema};
+use tfplugin::{Attr, Diagnostics, Object, Path, Result, Schema, Set};
 
 use crate::argument::{invalid, parsed, parses};
 use crate::noun::{Api, Listing, Noun, Outcome, fill};
@@ -27,9 +27,36 @@ const KINDS: [&str; 9] = [
 const USUAL_FRESHNESS: u64 = 86_400;
 const MAX_FRESHNESS: u64 = 31_536_000;
 
+/// What comes without a pull, and how often.
+#[derive(Clone, Debug, PartialEq, Object)]
+pub struct MirrorModel {
+    /// How many minutes lie between two runs, give or take a tenth: 1 to 43200 (30 days).
+    #[tf(required)]
+    pub interval_minutes: Attr<u64>,
+    /// Which repositories, as the other registry names them: 1 to 100 names, and patterns in which `*` stands for any characters.
+    /// For patterns the other registry must list its repositories.
+    #[tf(required)]
+    pub repositories: Attr<Set<String>>,
+    /// Which tags: up to 50 patterns. Without it, all.
+    #[tf(optional)]
+    pub tags: Attr<Set<String>>,
+    /// Which tags not, whatever `tags` says: up to 50 patterns.
+    #[tf(optional)]
+    pub exclude_tags: Attr<Set<String>>,
+    /// Of the tags that are versions, such as `1.10`, only so many of each repository: the highest ones. Tags that are no versions
+    /// come besides. Without it, all.
+    #[tf(optional)]
+    pub newest_tags: Attr<u64>,
+    /// Whether tags that came from the other registry are removed here when they are gone there.
+    #[tf(optional, default = false)]
+    pub remove_vanished: Attr<bool>,
+}
+
 /// Manages a pull-through cache rule: repositories below a prefix come from another registry, and what was pulled is kept.
 ///
-/// The credential can be set, changed and removed in place. Its token is in neither plan nor state: raise
+/// With `mirror`, images come on a schedule, too, before anybody pulls them.
+///
+/// Credential and mirror can be set, changed and removed in place. Its token is in neither plan nor state: raise
 /// `access_token_wo_version` to send another one.
 #[derive(Clone, Debug, Default, Schema)]
 pub struct PullThroughCacheRule {
@@ -59,6 +86,9 @@ pub struct PullThroughCacheRule {
     /// For how many seconds an answer about a tag counts before the other registry is asked again.
     #[tf(optional, default = USUAL_FRESHNESS)]
     pub tag_freshness_seconds: Attr<u64>,
+    /// What comes without a pull, and how often; without, nothing.
+    #[tf(optional)]
+    pub mirror: Attr<MirrorModel>,
     /// The registry whose repositories are meant: the 12 digits of its account.
     #[tf(computed, stable)]
     pub registry_id: Attr<String>,
@@ -83,6 +113,84 @@ fn registry(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The patterns of a set, sorted: their order means nothing.
+fn patterns<P: std::str::FromStr<Err = ParseError> + Ord>(name: &str, written: &Attr<Set<String>>) -> Result<Vec<P>> {
+    let mut patterns = Vec::new();
+    for text in written.known().into_iter().flatten() {
+        let pattern = text.parse::<P>();
+        patterns.push(pattern.map_err(|error| invalid(Path::new("mirror").attribute(name), error.to_string()))?);
+    }
+    patterns.sort();
+    Ok(patterns)
+}
+
+/// What the server says of patterns, where `written` was there before: it does not tell an empty set from none.
+fn observed_patterns<P: ToString>(written: Option<&Attr<Set<String>>>, server: &[P]) -> Attr<Set<String>> {
+    if server.is_empty() && written.is_none_or(|written| written.known().is_none()) {
+        return Attr::Null;
+    }
+    Attr::Known(server.iter().map(ToString::to_string).collect())
+}
+
+impl MirrorModel {
+    fn observed(written: Option<&Self>, server: &MirrorSettings) -> Self {
+        Self {
+            interval_minutes: server.interval_minutes.into(),
+            repositories: Attr::Known(server.repositories.iter().map(ToString::to_string).collect()),
+            tags: observed_patterns(written.map(|it| &it.tags), &server.tags),
+            exclude_tags: observed_patterns(written.map(|it| &it.exclude_tags), &server.exclude_tags),
+            newest_tags: server.newest_tags.into(),
+            remove_vanished: server.remove_vanished.into(),
+        }
+    }
+
+    fn settings(&self) -> Result<MirrorSettings> {
+        Ok(MirrorSettings {
+            interval_minutes: *self.interval_minutes.required("interval_minutes")?,
+            repositories: patterns::<NamePattern>("repositories", &self.repositories)?,
+            tags: patterns::<TagPattern>("tags", &self.tags)?,
+            exclude_tags: patterns::<TagPattern>("exclude_tags", &self.exclude_tags)?,
+            newest_tags: self.newest_tags.known().copied(),
+            remove_vanished: self.remove_vanished.known().copied().unwrap_or_default(),
+        })
+    }
+
+    fn is_settled(&self) -> bool {
+        let is_set = |set: &Attr<Set<String>>| !set.is_unknown();
+        self.interval_minutes.known().is_some()
+            && self.repositories.known().is_some()
+            && is_set(&self.tags)
+            && is_set(&self.exclude_tags)
+            && !self.newest_tags.is_unknown()
+    }
+
+    /// What the server would say about it, at the attribute that it is about.
+    fn check(&self) -> Diagnostics {
+        use hythe_model::MirrorSettingsError as Wrong;
+        let mut diagnostics = Diagnostics::default();
+        let at = |name: &str| Path::new("mirror").attribute(name);
+        if !self.is_settled() {
+            return diagnostics;
+        }
+        match self.settings() {
+            Err(error) => diagnostics.extend(error),
+            Ok(settings) => {
+                if let Err(error) = settings.check() {
+                    let name = match error {
+                        Wrong::Interval => "interval_minutes",
+                        Wrong::Repositories => "repositories",
+                        Wrong::Tags => "tags",
+                        Wrong::ExcludeTags => "exclude_tags",
+                        Wrong::NewestTags => "newest_tags",
+                    };
+                    diagnostics.push(invalid(at(name), format!("{error}.")));
+                }
+            }
+        }
+        diagnostics
+    }
+}
+
 impl PullThroughCacheRule {
     fn observed(mut self, server: hythe_wire::PullThroughCacheRule) -> Self {
         self.ecr_repository_prefix = server.ecr_repository_prefix.to_string().into();
@@ -91,6 +199,10 @@ impl PullThroughCacheRule {
         self.upstream_registry = server.upstream_registry.into();
         self.username = server.credential.map(|credential| credential.username).into();
         self.tag_freshness_seconds = server.tag_freshness_seconds.into();
+        self.mirror = match &server.mirror {
+            Some(mirror) => Attr::Known(MirrorModel::observed(self.mirror.known(), mirror)),
+            None => Attr::Null,
+        };
         self.registry_id = server.registry_id.to_string().into();
         self.created_at = server.created_at.to_string().into();
         self.updated_at = server.updated_at.to_string().into();
@@ -133,6 +245,7 @@ impl Noun for PullThroughCacheRule {
             upstream_repository_prefix: Some(parsed("upstream_repository_prefix", &self.upstream_repository_prefix)?),
             credential: self.credential(&config)?,
             tag_freshness_seconds: self.tag_freshness_seconds.known().copied(),
+            mirror: self.mirror.known().map(MirrorModel::settings).transpose()?,
         };
         let made = api
             .send_once(|| api.client().create_pull_through_cache_rule(&request))
@@ -152,6 +265,10 @@ impl Noun for PullThroughCacheRule {
         }
         if self.tag_freshness_seconds != prior.tag_freshness_seconds {
             request.tag_freshness_seconds = self.tag_freshness_seconds.known().copied();
+        }
+        if self.mirror != prior.mirror {
+            request.mirror = self.mirror.known().map(MirrorModel::settings).transpose()?;
+            request.remove_mirror = request.mirror.is_none();
         }
         if request == UpdatePullThroughCacheRule::default() {
             return self.fetch(api).await;
@@ -188,6 +305,9 @@ impl Noun for PullThroughCacheRule {
         {
             let place = Path::new("tag_freshness_seconds");
             diagnostics.push(invalid(place, format!("It must be at most {MAX_FRESHNESS}.")));
+        }
+        if let Some(mirror) = config.mirror.known() {
+            diagnostics.extend(mirror.check());
         }
         if config.ecr_repository_prefix.as_str() == Some("ROOT")
             && config

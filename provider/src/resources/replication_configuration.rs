@@ -3,12 +3,13 @@
 
 use futures::StreamExt as _;
 use hythe_client::Client;
-use hythe_model::AccountId;
+use hythe_model::{AccountId, ReplicatedSetting};
 use hythe_wire::{RegistryReplication, ReplicationConfiguration as Document};
 use tfplugin::{Attr, Object, Result, Schema, Set};
 
 use super::replication_rule::{
-    DestinationModel, FilterModel, destination, enabled, filter, filters_of, is_enabled, targets_of,
+    DestinationModel, FilterModel, destination, enabled, filter, filters_of, is_enabled, settings, settings_of,
+    targets_of,
 };
 use crate::noun::{Api, Listing, Noun, Outcome, fill};
 
@@ -27,6 +28,10 @@ pub struct RuleModel {
     /// Whether images go on that were replicated here themselves.
     #[tf(optional, default = false)]
     pub replica_replication: Attr<bool>,
+    /// What of the repositories goes there beside their images; nothing if it is left out. The destinations need a
+    /// `control_endpoint`.
+    #[tf(optional, one_of = ReplicatedSetting::ALL.map(ReplicatedSetting::as_str))]
+    pub replicated_settings: Attr<Set<String>>,
 }
 
 /// Manages the document with the replication rules of the registry.
@@ -65,6 +70,10 @@ impl ReplicationConfiguration {
                 repository_filter,
                 delete_replication: is_enabled(rule.delete_replication),
                 replica_replication: is_enabled(rule.replica_replication),
+                replicated_settings: settings(
+                    before.get(number).map(|before| &before.replicated_settings),
+                    &rule.replicated_settings,
+                ),
             }
         });
         self.rule = Attr::Known(rules.collect());
@@ -87,6 +96,7 @@ impl ReplicationConfiguration {
                 repository_filters: filters_of(filters)?,
                 delete_replication: enabled(&rule.delete_replication),
                 replica_replication: enabled(&rule.replica_replication),
+                replicated_settings: settings_of(&rule.replicated_settings),
             })
         };
         let rules = self.rule.required("rule")?;

@@ -32,6 +32,9 @@ pub struct ReplicationDestination {
     /// server allows.
     #[tf(required, validate = parses::<RegistryUrl>, equal = same_registry)]
     pub endpoint: Attr<String>,
+    /// Where its control plane is, written likewise, for kind `HYTHE`. Rules with `replicated_settings` need it.
+    #[tf(optional, validate = parses::<RegistryUrl>, equal = same_registry)]
+    pub control_endpoint: Attr<String>,
     /// What it is for, up to 256 characters.
     #[tf(optional)]
     pub description: Attr<String>,
@@ -81,9 +84,17 @@ impl ReplicationDestination {
             ReplicationDestinationKind::Oci => OCI.into(),
         };
         // Another way to write the same stays as it is.
-        let is_same = |written: &String| same_registry(written, &server.endpoint);
-        if !self.endpoint.known().is_some_and(is_same) {
+        let is_same = |written: &String, server: &str| same_registry(written, server);
+        if !self.endpoint.known().is_some_and(|it| is_same(it, &server.endpoint)) {
             self.endpoint = server.endpoint.into();
+        }
+        let control = server.control_endpoint;
+        let written = self.control_endpoint.known();
+        if !written
+            .zip(control.as_ref())
+            .is_some_and(|(it, server)| is_same(it, server))
+        {
+            self.control_endpoint = control.into();
         }
         self.description = server.description.into();
         self.username = server.username.into();
@@ -125,6 +136,7 @@ impl Noun for ReplicationDestination {
                 _ => ReplicationDestinationKind::Hythe,
             },
             endpoint: self.endpoint.required("endpoint")?.clone(),
+            control_endpoint: self.control_endpoint.known().cloned(),
             description: self.description.known().cloned(),
             credential: self.credential(&config),
             repository_prefix: self.repository_prefix.known().cloned(),
@@ -141,6 +153,7 @@ impl Noun for ReplicationDestination {
         let is_new = self.username != prior.username || self.password_wo_version != prior.password_wo_version;
         let request = UpdateReplicationDestination {
             endpoint: cleared(&prior.endpoint, &self.endpoint),
+            control_endpoint: cleared(&prior.control_endpoint, &self.control_endpoint),
             description: cleared(&prior.description, &self.description),
             credential: is_new.then(|| self.credential(&config)),
             repository_prefix: cleared(&prior.repository_prefix, &self.repository_prefix),
@@ -187,6 +200,12 @@ impl Noun for ReplicationDestination {
             diagnostics.push(invalid(
                 Path::new("repository_prefix"),
                 "It is for destinations of kind `OCI` only.",
+            ));
+        }
+        if config.kind.as_str() == Some(OCI) && config.control_endpoint.known().is_some() {
+            diagnostics.push(invalid(
+                Path::new("control_endpoint"),
+                "It is for destinations of kind `HYTHE` only.",
             ));
         }
         diagnostics

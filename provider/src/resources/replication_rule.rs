@@ -3,7 +3,7 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
-use hythe_model::{AccountId, Region};
+use hythe_model::{AccountId, Region, ReplicatedSetting};
 use hythe_wire::{Enabled, ListQuery, NamedReplicationRule, ReplicationTarget, RepositoryFilterType};
 use tfplugin::{Attr, Object, Result, Schema, Set};
 
@@ -53,6 +53,10 @@ pub struct ReplicationRule {
     /// Whether images go on that were replicated here themselves.
     #[tf(optional, default = false)]
     pub replica_replication: Attr<bool>,
+    /// What of the repositories goes there beside their images; nothing if it is left out. The destinations need a
+    /// `control_endpoint`.
+    #[tf(optional, one_of = ReplicatedSetting::ALL.map(ReplicatedSetting::as_str))]
+    pub replicated_settings: Attr<Set<String>>,
     /// The registry: the 12 digits of its account.
     #[tf(computed, stable)]
     pub registry_id: Attr<String>,
@@ -107,6 +111,21 @@ pub(super) fn is_enabled(member: Option<Enabled>) -> Attr<bool> {
     member.is_some_and(|it| it.enabled).into()
 }
 
+pub(super) fn settings_of(names: &Attr<Set<String>>) -> Vec<ReplicatedSetting> {
+    let names = names.known().map_or(&[][..], |names| &names[..]);
+    let is_named = |setting: &ReplicatedSetting| names.iter().any(|name| name == setting.as_str());
+    ReplicatedSetting::ALL.into_iter().filter(is_named).collect()
+}
+
+/// What the server says, in place of what was there before: the server does not tell an empty set from none.
+pub(super) fn settings(before: Option<&Attr<Set<String>>>, settings: &[ReplicatedSetting]) -> Attr<Set<String>> {
+    let was_empty_set = before.and_then(Attr::known).is_some_and(|before| before.is_empty());
+    if settings.is_empty() && !was_empty_set {
+        return Attr::Null;
+    }
+    Attr::Known(settings.iter().map(|setting| setting.as_str().to_owned()).collect())
+}
+
 impl ReplicationRule {
     fn observed(mut self, server: NamedReplicationRule) -> Self {
         let rule = server.rule;
@@ -124,6 +143,7 @@ impl ReplicationRule {
         }
         self.delete_replication = is_enabled(rule.delete_replication);
         self.replica_replication = is_enabled(rule.replica_replication);
+        self.replicated_settings = settings(Some(&self.replicated_settings), &rule.replicated_settings);
         self.registry_id = server.registry_id.to_string().into();
         self.updated_at = server.updated_at.to_string().into();
         self
@@ -151,6 +171,7 @@ impl Noun for ReplicationRule {
             repository_filters: filters_of(filters)?,
             delete_replication: enabled(&self.delete_replication),
             replica_replication: enabled(&self.replica_replication),
+            replicated_settings: settings_of(&self.replicated_settings),
         };
         let put = api
             .send(|| api.client().put_replication_rule(name, &rule, None))

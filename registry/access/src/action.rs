@@ -178,6 +178,10 @@ actions! {
     ValidatePullThroughCacheRule("ecr", AccountId),
     /// Let images come from another registry no more.
     DeletePullThroughCacheRule("ecr", AccountId),
+    /// Let a mirror fetch from another registry now.
+    StartMirrorRun("ecr", AccountId),
+    /// List and describe what mirrors have fetched.
+    DescribeMirrorRuns("ecr", AccountId),
     /// Create a user.
     CreateUser("iam", AccountId),
     /// List and describe users.

@@ -17,7 +17,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use hythe_model::{AccountId, Digest, Tag};
+use hythe_model::{AccountId, Digest, ReplicationPath, Tag};
 use jiff::Timestamp;
 
 use crate::{Action, Caller, Decision, Grounds, Resource};
@@ -179,6 +179,12 @@ impl Trail {
         CURRENT.try_with(Clone::clone).ok().flatten()
     }
 
+    /// By which registries what this request brings was replicated here, if it is one that says so.
+    #[must_use]
+    pub fn replica() -> Option<ReplicationPath> {
+        Self::current()?.add(|facts| facts.replica.clone())
+    }
+
     /// Adds to what is known of the request that this is a part of, if it is one.
     pub fn note(add: impl FnOnce(&mut Facts)) {
         let _ = CURRENT.try_with(|trail| {
@@ -325,6 +331,8 @@ pub struct Facts {
     pub account: Option<AccountId>,
     /// The repository as the client wrote it.
     pub repository: Option<Arc<str>>,
+    /// By which registries what the request brings was replicated here, if it says so.
+    pub replica: Option<ReplicationPath>,
     /// The tag that was named.
     pub tag: Option<Tag>,
     /// The digest that was named or found.

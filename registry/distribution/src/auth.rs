@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
     AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, ReplicaStep,
-    RequestContext, Resource, Secret, TokenScope, authorize, authorize_replica, authorize_shared, kinds,
+    RequestContext, Resource, Secret, TokenScope, Trail, authorize, authorize_replica, authorize_shared, kinds,
 };
 use hythe_model::{REPLICATION_HEADER, RegistryPlace, ReplicationPath, RepositoryPath};
 use hythe_upstream::{PULL_PATH_HEADER, PullPath};
@@ -213,7 +213,9 @@ impl Visitor {
     pub(crate) fn of_replica(mut self, headers: &HeaderMap) -> Result<Self, InputError> {
         if let Some(value) = headers.get(REPLICATION_HEADER) {
             let text = value.to_str().unwrap_or_default();
-            self.replica = Some(text.parse().map_err(InputError::Replica)?);
+            let path: ReplicationPath = text.parse().map_err(InputError::Replica)?;
+            Trail::note(|facts| facts.replica = Some(path.clone()));
+            self.replica = Some(path);
         }
         Ok(self)
     }

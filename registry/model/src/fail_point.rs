@@ -50,14 +50,15 @@ mod armed {
         fn reach(&self, name: &str) {
             // Held while the file is written, so that names come one after the other.
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let armed = read_to_string(self.path.join("armed")).unwrap_or_default();
             if let Ok(mut reached) = File::options()
                 .create(true)
                 .append(true)
                 .open(self.path.join("reached"))
             {
-                let _ = writeln!(reached, "{name}"); // a test that needs it finds it missing
+                // A test that needs the line finds it missing.
+                let _ = writeln!(reached, "{name}{}", if armed.is_empty() { "" } else { " armed" });
             }
-            let armed = read_to_string(self.path.join("armed")).unwrap_or_default();
             if seen.0 != armed {
                 *seen = (armed, 0);
             }
@@ -84,7 +85,7 @@ pub fn arm_fail_point(name: &str, pass: u64) {
 }
 
 /// Lets a test see and arm fail points through a folder: each name that is reached becomes a line of the file
-/// `reached` there, and a file `armed` that holds `NAME:PASS` ends the process the `PASS`-th time (from 1, since
+/// `reached` there (with ` armed` behind it while any is), and a file `armed` that holds `NAME:PASS` ends the process the `PASS`-th time (from 1, since
 /// the file is there) that the point is reached. Without effect in an optimised build.
 pub fn follow_fail_points(folder: &std::path::Path) {
     #[cfg(debug_assertions)]

@@ -22,6 +22,7 @@ mod fail_point;
 mod issuer;
 mod manifest;
 mod media_type;
+mod mirror;
 mod missing_sync;
 mod mutability;
 mod object;
@@ -49,12 +50,18 @@ pub use fail_point::{arm_fail_point, fail_point, follow_fail_points};
 pub use issuer::{IssuerUrl, ProviderName};
 pub use manifest::{Descriptor, MAX_MANIFEST_BYTES, Manifest, ManifestError, ManifestKind};
 pub use media_type::MediaType;
+pub use mirror::{
+    MAX_MIRROR_NEWEST_TAGS, MAX_MIRROR_REPOSITORIES, MAX_MIRROR_TAG_PATTERNS, MIRROR_INTERVAL_MINUTES, MirrorSettings,
+    MirrorSettingsError, TagPattern, UPSTREAM_IMPORTER,
+};
 pub use missing_sync::Sync;
 pub use mutability::{ExclusionFilter, MAX_EXCLUSION_FILTERS, TagMutability, TagMutabilityMode};
 pub use prefix::{CreationTrigger, RepositoryPrefix};
 pub use reference::Reference;
 pub use registry_url::RegistryUrl;
-pub use replication::{MAX_REPLICATION_HOPS, REFUSED_TAGS_HEADER, REPLICATION_HEADER, RegistryPlace, ReplicationPath};
+pub use replication::{
+    MAX_REPLICATION_HOPS, REFUSED_TAGS_HEADER, REPLICATION_HEADER, RegistryPlace, ReplicatedSetting, ReplicationPath,
+};
 pub use repository::{RepositoryName, RepositoryPath};
 pub use resource_tag::{MAX_RESOURCE_TAGS, ResourceTagError, ResourceTags};
 pub use storage_class::{ImageStatus, StorageClass};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::parsed_text;
+use crate::text::{matches_wildcards, parsed_text};
 use crate::{ParseError, Tag};
 
 /// The most exclusion filters of one repository (ECR API, `ImageTagMutabilityExclusionFilters`).
@@ -92,21 +92,7 @@ impl ExclusionFilter {
     /// Whether the whole of `tag` matches.
     #[must_use]
     pub fn matches(&self, tag: &Tag) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| tag.as_str().strip_prefix(first)) else {
-            return false;
-        };
-        let mut parts: Vec<&str> = parts.collect();
-        let Some(last) = parts.pop() else {
-            return rest.is_empty(); // no wildcard at all
-        };
-        for part in parts {
-            match rest.find(part) {
-                Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        matches_wildcards(&self.0, tag.as_str())
     }
 }
 

@@ -4,6 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{AccountId, ParseError, Region};
 
 /// The header by which one deployment tells another that an image is a replica, and by which registries it came.
@@ -103,6 +106,42 @@ impl FromStr for ReplicationPath {
     }
 }
 
+/// What of a repository goes to destinations beside its images (ECR replicates none of it). Encryption does not: it is
+/// fixed when a repository is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReplicatedSetting {
+    /// What can be changed about it: tag mutability with its exclusions, scan on push, sparse indexes.
+    RepositorySettings,
+    /// Its policy.
+    RepositoryPolicy,
+    /// Its lifecycle policy.
+    LifecyclePolicy,
+    /// Its resource tags.
+    ResourceTags,
+}
+
+impl ReplicatedSetting {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [
+        Self::RepositorySettings,
+        Self::RepositoryPolicy,
+        Self::LifecyclePolicy,
+        Self::ResourceTags,
+    ];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RepositorySettings => "REPOSITORY_SETTINGS",
+            Self::RepositoryPolicy => "REPOSITORY_POLICY",
+            Self::LifecyclePolicy => "LIFECYCLE_POLICY",
+            Self::ResourceTags => "RESOURCE_TAGS",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +167,14 @@ mod tests {
             if let Ok(path) = path {
                 assert_eq!(path.to_string().parse::<ReplicationPath>().unwrap(), path);
             }
+        }
+    }
+
+    #[test]
+    fn settings_have_the_names_that_they_are_stored_with() {
+        for setting in ReplicatedSetting::ALL {
+            let stored = serde_json::to_string(&setting).unwrap();
+            assert_eq!(stored, format!("{:?}", setting.as_str()));
         }
     }
 

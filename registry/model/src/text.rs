@@ -1,6 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What all parsed texts have in common: conversion, display, serde and JSON schema.
 
+/// Whether the whole of `text` matches `pattern`, in which `*` stands for any characters.
+pub(crate) fn matches_wildcards(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else {
+        return rest.is_empty(); // no wildcard at all
+    };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
 /// Implements the conversions of a newtype over `Arc<str>` that has a `check(&str) -> Result<(), ParseError>`.
 macro_rules! parsed_text {
     ($type:ident, $what:literal, $pattern:expr) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::parsed_text;
+use crate::text::{matches_wildcards, parsed_text};
 use crate::{ParseError, RepositoryName, RepositoryPrefix};
 
 /// The most sources of one virtual repository.
@@ -43,21 +43,7 @@ impl NamePattern {
     /// Whether the whole of `text` matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-            return false;
-        };
-        let mut parts: Vec<&str> = parts.collect();
-        let Some(last) = parts.pop() else {
-            return rest.is_empty(); // no wildcard at all
-        };
-        for part in parts {
-            match rest.find(part) {
-                Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        matches_wildcards(&self.0, text)
     }
 }
 

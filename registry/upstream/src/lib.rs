@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Other registries, from the side of a client: upstreams of a pull-through cache and destinations of replication.
+//! Other registries, from the side of a client: upstreams of a pull-through cache, and destinations of replication with the
+//! control planes beside them.
 //!
 //! Whoever may make a rule names the host, and need not be who operates the server. Invariants:
 //! - A connection goes only to an address that [`Reach`] allows. The address is checked where the connection is made,
@@ -15,7 +16,9 @@
 
 mod blob;
 mod challenge;
+mod control;
 mod error;
+mod list;
 mod manifest;
 mod network;
 mod outgoing;
@@ -28,7 +31,9 @@ mod remote;
 mod token;
 
 pub use blob::RemoteBlob;
+pub use control::{ControlAnswer, RemoteControl};
 pub use error::UpstreamError;
+pub use list::MAX_LISTED_TAGS;
 pub use manifest::{RemoteHead, RemoteManifest};
 pub use network::Network;
 pub use outgoing::{Outgoing, certificates};

@@ -73,7 +73,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Descriptor>, UpstreamError> {
 }
 
 /// The target of `<…>; rel="next"`.
-fn next_page(link: &str) -> Option<&str> {
+pub(crate) fn next_page(link: &str) -> Option<&str> {
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
     rest.contains("rel=\"next\"").then_some(target)
 }

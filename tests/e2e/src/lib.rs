@@ -33,6 +33,7 @@ pub mod registry;
 pub mod server;
 pub mod terraform;
 pub mod terraform_life;
+pub mod test_clock;
 pub mod upstream;
 
 pub use control_recorder::ControlRecorder;
@@ -45,4 +46,5 @@ pub use recorder::Recorder;
 pub use registry::RegistryClient;
 pub use server::{Server, ServerOptions};
 pub use terraform::Terraform;
+pub use test_clock::TestClock;
 pub use upstream::ScriptedUpstream;

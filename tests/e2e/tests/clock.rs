@@ -2,7 +2,6 @@
 //! A clock that jumps: forward past every expiry, and back to before what was written. Nothing acknowledged is lost, order
 //! is kept, and everybody can go on.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use e2e::oracle::{self, Scope};
 use e2e::process::wait_until;
 use e2e::recorder::Way;
 use e2e::registry::{digest, with_query};
-use e2e::{Ledger, Recorder, RegistryClient, Server, ServerOptions, http, leftovers};
+use e2e::{Ledger, Recorder, RegistryClient, Server, ServerOptions, TestClock, http, leftovers};
 use serde_json::json;
 
 const HOUR: i64 = 3600;
@@ -24,16 +23,14 @@ struct TimeMachine {
     server: Server,
     ledger: Arc<Ledger>,
     recorder: Recorder,
-    file: PathBuf,
-    _folder: tempfile::TempDir,
+    clock: TestClock,
 }
 
 impl TimeMachine {
     fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("offset");
+        let clock = TestClock::new()?;
         let environment = vec![
-            ("HYTHE_TEST_CLOCK_OFFSET_FILE".to_owned(), file.display().to_string()),
+            clock.variable(),
             ("HYTHE_TEST_EXPIRY_MILLISECONDS".to_owned(), "100".to_owned()),
         ];
         let server = Server::start_with(ServerOptions {
@@ -47,17 +44,13 @@ impl TimeMachine {
             server,
             ledger,
             recorder,
-            file,
-            _folder: folder,
+            clock,
         })
     }
 
     /// The server's clock jumps to so many seconds from now.
     fn jump(&self, seconds: i64) -> Result<()> {
-        // In one step: it never reads half a number.
-        let next = self.file.with_extension("next");
-        std::fs::write(&next, seconds.to_string())?;
-        Ok(std::fs::rename(next, &self.file)?)
+        self.clock.jump(seconds)
     }
 
     fn examine(&self) -> Result<()> {

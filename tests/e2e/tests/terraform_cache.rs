@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pull-through cache rules, with the real Terraform and a pull through one.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use e2e::process::wait_until;
 use e2e::terraform_life::{Life, Stage, path};
 use e2e::{RegistryClient, Server, ServerOptions, Terraform};
 use serde_json::json;
@@ -21,7 +24,13 @@ fn a_rule_lives() -> Result<()> {
              username = \"somebody\"
              access_token_wo = \"the-first-token-of-all\"
              access_token_wo_version = 1
-             tag_freshness_seconds = 60",
+             tag_freshness_seconds = 60
+             mirror = {
+               interval_minutes = 720
+               repositories = [\"library/alpine\", \"library/py*\"]
+               exclude_tags = [\"*-rc*\"]
+               newest_tags = 3
+             }",
         shown: &[
             ("registry_id", json!("000000000000")),
             ("tag_freshness_seconds", json!(60)),
@@ -34,6 +43,20 @@ fn a_rule_lives() -> Result<()> {
                 "tag_freshness_seconds = 120",
                 "update",
                 &["tag_freshness_seconds", "updated_at"],
+            ),
+            (
+                "the interval",
+                "interval_minutes = 720",
+                "interval_minutes = 60",
+                "update",
+                &["mirror", "updated_at"],
+            ),
+            (
+                "which tags come",
+                "newest_tags = 3",
+                "tags = [\"3*\"]\nremove_vanished = true",
+                "update",
+                &["mirror", "updated_at"],
             ),
             (
                 "the token",
@@ -70,6 +93,12 @@ fn a_rule_lives() -> Result<()> {
                 "PATCH",
                 json!({ "tagFreshnessSeconds": 5 }),
                 &["tag_freshness_seconds", "updated_at"],
+            ),
+            (
+                "the mirror",
+                "PATCH",
+                json!({ "removeMirror": true }),
+                &["mirror", "updated_at"],
             ),
             (
                 "the credential",
@@ -134,6 +163,8 @@ fn what_terraform_makes_is_pulled_through() -> Result<()> {
     let upstream = Server::start()?;
     upstream.create_repository("library/web")?;
     RegistryClient::new(&upstream).push_image("library/web", "1", b"from upstream")?;
+    upstream.create_repository("library/mirrored")?;
+    RegistryClient::new(&upstream).push_image("library/mirrored", "1", b"without a pull")?;
     let server = Server::start_with(ServerOptions {
         arguments: ["--outgoing-allow", "127.0.0.0/8"].map(Into::into).into(),
         ..ServerOptions::default()
@@ -149,12 +180,20 @@ fn what_terraform_makes_is_pulled_through() -> Result<()> {
   username                = \"{}\"
   access_token_wo         = \"{}\"
   access_token_wo_version = 1
+  mirror = {{
+    interval_minutes = 60
+    repositories     = [\"library/mirrored\"]
+    remove_vanished  = true
+  }}
 }}
 data \"hythe_pull_through_cache_rule\" \"hub\" {{
   ecr_repository_prefix = hythe_pull_through_cache_rule.hub.ecr_repository_prefix
 }}
 output \"user\" {{
   value = data.hythe_pull_through_cache_rule.hub.username
+}}
+output \"mirrored\" {{
+  value = data.hythe_pull_through_cache_rule.hub.mirror.repositories
 }}
 ",
         upstream.registry(),
@@ -163,6 +202,11 @@ output \"user\" {{
     ))?;
     terraform.apply_and_settle()?;
     ensure!(terraform.output("user")? == json!(key.access_key_id));
+    ensure!(terraform.output("mirrored")? == json!(["library/mirrored"]));
+    let tag = "/api/v1/repositories/hub%2Flibrary%2Fmirrored/tags/1";
+    wait_until("the mirror has fetched", Duration::from_mins(1), || {
+        server.api("GET", tag, None).is_ok_and(|answer| answer.status == 200)
+    })?;
     ensure!(
         !terraform.state_text()?.contains(&key.secret_access_key),
         "it is in the state"
@@ -190,6 +234,24 @@ fn mistakes_are_found_by_validate() -> Result<()> {
             "quay.io",
             "access_token_wo = \"secret-without-user\"",
             "username",
+        ),
+        (
+            "hub",
+            "quay.io",
+            "mirror = {\n interval_minutes = 0\n repositories = [\"a/b\"]\n}",
+            "interval_minutes",
+        ),
+        (
+            "hub",
+            "quay.io",
+            "mirror = {\n interval_minutes = 60\n repositories = []\n}",
+            "repositories",
+        ),
+        (
+            "hub",
+            "quay.io",
+            "mirror = {\n interval_minutes = 60\n repositories = [\"a/b\"]\n exclude_tags = [\"a b\"]\n}",
+            "exclude_tags",
         ),
         (
             "hub",

@@ -11,8 +11,8 @@ use e2e::{RegistryClient, Server, ServerOptions, Terraform};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_mins(1);
-const DESTINATIONS: &str = "resource \"hythe_replication_destination\" \"eu\" {\n  name = \"eu\"\n  endpoint = \"registry.eu.example.com\"\n}\n
-resource \"hythe_replication_destination\" \"us\" {\n  name = \"us\"\n  endpoint = \"registry.us.example.com\"\n}\n";
+const DESTINATIONS: &str = "resource \"hythe_replication_destination\" \"eu\" {\n  name = \"eu\"\n  endpoint = \"registry.eu.example.com\"\n  control_endpoint = \"control.eu.example.com\"\n}\n
+resource \"hythe_replication_destination\" \"us\" {\n  name = \"us\"\n  endpoint = \"registry.us.example.com\"\n  control_endpoint = \"control.us.example.com\"\n}\n";
 
 #[test]
 fn a_destination_lives() -> Result<()> {
@@ -72,6 +72,33 @@ fn a_destination_lives() -> Result<()> {
 }
 
 #[test]
+fn a_destination_with_a_control_plane_lives() -> Result<()> {
+    Life {
+        kind: "replication_destination",
+        basic: "name = \"eu\"\nendpoint = \"registry.example.com\"",
+        full: "name = \"eu\"
+             endpoint = \"registry.example.com\"
+             control_endpoint = \"control.example.com\"",
+        shown: &[("kind", json!("HYTHE"))],
+        changes: &[(
+            "the control plane",
+            "control.example.com",
+            "control.example.com:8443",
+            "update",
+            &["control_endpoint", "updated_at"],
+        )],
+        same: &[(
+            "control_endpoint = \"control.example.com\"",
+            "control_endpoint = \"https://control.example.com\"",
+        )],
+        path: &path(&["replication-destinations", "eu"]),
+        id: "eu",
+        ..Life::default()
+    }
+    .run()
+}
+
+#[test]
 fn a_rule_lives() -> Result<()> {
     Life {
         kind: "replication_rule",
@@ -80,6 +107,7 @@ fn a_rule_lives() -> Result<()> {
         full: "name = \"team-a\"
              destination = [{ region = hythe_replication_destination.eu.name, registry_id = \"000000000000\" }, { region = hythe_replication_destination.us.name, registry_id = \"000000000000\" }]
              repository_filter = [{ filter = \"team-a/\" }]
+             replicated_settings = [\"RESOURCE_TAGS\", \"LIFECYCLE_POLICY\"]
              delete_replication = true",
         shown: &[("registry_id", json!("000000000000")), ("replica_replication", json!(false))],
         changes: &[
@@ -90,6 +118,13 @@ fn a_rule_lives() -> Result<()> {
                 "",
                 "update",
                 &["delete_replication", "updated_at"],
+            ),
+            (
+                "settings",
+                "\"RESOURCE_TAGS\", ",
+                "\"REPOSITORY_POLICY\", ",
+                "update",
+                &["replicated_settings", "updated_at"],
             ),
         ],
         path: &path(&["registry", "replication", "rules", "team-a"]),
@@ -107,7 +142,7 @@ fn the_document_lives() -> Result<()> {
             "{DESTINATIONS}
 resource \"hythe_replication_configuration\" \"this\" {{
   rule = [
-    {{ destination = [{{ region = hythe_replication_destination.eu.name, registry_id = \"000000000000\" }}], repository_filter = [{{ filter = \"{filter}\" }}] }},
+    {{ destination = [{{ region = hythe_replication_destination.eu.name, registry_id = \"000000000000\" }}], repository_filter = [{{ filter = \"{filter}\" }}], replicated_settings = [\"REPOSITORY_SETTINGS\"] }},
     {{ destination = [{{ region = hythe_replication_destination.us.name, registry_id = \"000000000000\" }}], delete_replication = true }},
   ]
 }}
@@ -137,6 +172,8 @@ output \"rules\" {{
         .json()?;
     let filter = stored.pointer("/replicationConfiguration/rules/0/repositoryFilters/0/filter");
     ensure!(filter == Some(&json!("test")), "{stored}");
+    let settings = stored.pointer("/replicationConfiguration/rules/0/replicatedSettings");
+    ensure!(settings == Some(&json!(["REPOSITORY_SETTINGS"])), "{stored}");
     stage.terraform.destroy()?;
     let stored = stage
         .server
@@ -185,6 +222,14 @@ fn what_is_pushed_to_one_deployment_is_pulled_from_the_other() -> Result<()> {
             .is_ok_and(|answer| answer.status == 200)
     })?;
     remote.pull_image("team-a/web", &image)?;
+    wait_until("the repository is there as it is here", LIMIT, || {
+        there.repository("team-a/web").is_ok_and(|found| {
+            found.is_some_and(|it| {
+                it.get("imageTagMutability") == Some(&json!("IMMUTABLE"))
+                    && it.pointer("/tags/0/Value") == Some(&json!("team-a"))
+            })
+        })
+    })?;
     terraform.destroy()?;
     Ok(())
 }

@@ -55,9 +55,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "registry/model",
             "registry/blobs",
+            "registry/access",
             "registry/catalog",
             "registry/upstream",
+            "controlplane/rules",
             "controlplane/meta",
+            "controlplane/wire",
         ],
     ),
     (

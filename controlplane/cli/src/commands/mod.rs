@@ -18,6 +18,7 @@ mod lifecycle_run;
 pub(crate) mod login;
 pub(crate) mod login_identity;
 pub(crate) mod logout;
+mod mirror_run;
 pub(crate) mod policy;
 pub(crate) mod policy_explain;
 pub(crate) mod pull_through_cache;

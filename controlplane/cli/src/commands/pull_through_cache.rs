@@ -9,8 +9,10 @@ use hythe_client::wire::{
     CreatePullThroughCacheRule, ListQuery, PullThroughCacheCredential, PullThroughCacheRule, PullThroughCacheRulePage,
     RefreshPullThroughCache, Secret, UpdatePullThroughCacheRule,
 };
-use hythe_model::{RegistryUrl, RepositoryName, RepositoryPrefix, Tag};
+use hythe_model::{MirrorSettings, NamePattern, RegistryUrl, RepositoryName, RepositoryPrefix, Tag, TagPattern};
+use jiff::Timestamp;
 
+use super::mirror_run::{self, MirrorRunCommand};
 use crate::confirm::Confirmation;
 use crate::context::Context;
 use crate::document::DocumentArg;
@@ -25,6 +27,9 @@ pub(crate) const EXAMPLES: &str = "Examples:
   hythe pull-through-cache validate ghcr
   hythe pull-through-cache update ghcr --tag-freshness 3600
   hythe pull-through-cache refresh hub/library/alpine 3
+  hythe pull-through-cache update hub --mirror library/alpine --mirror 'team/*' --mirror-every 60 --mirror-newest 5
+  hythe pull-through-cache mirror-run start hub --wait
+  hythe pull-through-cache mirror-run list hub
   hythe pull-through-cache delete hub --yes
 
 Whoever pulls needs the right to import (ecr:BatchImportUpstreamImage) and, at the first pull, to create the repository.";
@@ -50,6 +55,8 @@ pub enum PullThroughCacheCommand {
         /// For how many seconds an answer about a tag counts; a day by default
         #[arg(long, value_name = "SECONDS")]
         tag_freshness: Option<u64>,
+        #[command(flatten)]
+        mirror: MirrorArgs,
     },
     /// List rules
     #[command(visible_alias = "ls")]
@@ -60,7 +67,7 @@ pub enum PullThroughCacheCommand {
         /// The prefix
         prefix: RepositoryPrefix,
     },
-    /// Change who asks the other registry, or how often
+    /// Change who asks the other registry, how often, or what comes without a pull
     Update {
         /// The prefix
         prefix: RepositoryPrefix,
@@ -72,6 +79,11 @@ pub enum PullThroughCacheCommand {
         /// For how many seconds an answer about a tag counts
         #[arg(long, value_name = "SECONDS")]
         tag_freshness: Option<u64>,
+        #[command(flatten)]
+        mirror: MirrorArgs,
+        /// Let nothing come without a pull any more; what came stays
+        #[arg(long, conflicts_with = "mirror")]
+        no_mirror: bool,
     },
     /// Delete a rule; what came by it stays
     #[command(visible_alias = "rm")]
@@ -93,6 +105,46 @@ pub enum PullThroughCacheCommand {
         /// The tag; all tags if absent
         tag: Option<Tag>,
     },
+    /// What comes without a pull: start runs of a mirror, and see what they have fetched
+    #[command(subcommand, visible_alias = "mirror-runs")]
+    MirrorRun(MirrorRunCommand),
+}
+
+/// What comes without a pull. Together they are the whole mirror: what is not given is as it is without.
+#[derive(Args, Debug)]
+pub struct MirrorArgs {
+    /// Fetch this repository on a schedule, by its name at the other registry; `*` stands for any characters. Can be repeated
+    #[arg(long, value_name = "REPOSITORY", requires = "mirror_every")]
+    mirror: Vec<NamePattern>,
+    /// Fetch every so many minutes, give or take a tenth: 1 to 43200
+    #[arg(long, value_name = "MINUTES", requires = "mirror")]
+    mirror_every: Option<u64>,
+    /// Fetch only tags like this; `*` stands for any characters. Can be repeated; without, all tags
+    #[arg(long, value_name = "TAG", requires = "mirror")]
+    mirror_tag: Vec<TagPattern>,
+    /// Do not fetch tags like this. Can be repeated
+    #[arg(long, value_name = "TAG", requires = "mirror")]
+    mirror_exclude: Vec<TagPattern>,
+    /// Of tags that are versions, fetch only so many of the highest of each repository
+    #[arg(long, value_name = "COUNT", requires = "mirror")]
+    mirror_newest: Option<u64>,
+    /// Remove tags that came from the other registry when they are gone there
+    #[arg(long, requires = "mirror")]
+    mirror_remove_vanished: bool,
+}
+
+impl MirrorArgs {
+    fn read(self) -> Option<MirrorSettings> {
+        let interval_minutes = self.mirror_every?;
+        Some(MirrorSettings {
+            interval_minutes,
+            repositories: self.mirror,
+            tags: self.mirror_tag,
+            exclude_tags: self.mirror_exclude,
+            newest_tags: self.mirror_newest,
+            remove_vanished: self.mirror_remove_vanished,
+        })
+    }
 }
 
 /// Who asks the other registry.
@@ -129,6 +181,7 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
             upstream_registry,
             credential,
             tag_freshness,
+            mirror,
         } => {
             let request = CreatePullThroughCacheRule {
                 ecr_repository_prefix: prefix,
@@ -137,6 +190,7 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
                 upstream_repository_prefix: upstream_prefix,
                 credential: credential.read()?,
                 tag_freshness_seconds: tag_freshness,
+                mirror: mirror.read(),
             };
             show(context, &client.create_pull_through_cache_rule(&request).await?.value)
         }
@@ -156,10 +210,14 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
                         rule.upstream_registry_url.to_string(),
                         rule.upstream_repository_prefix.to_string(),
                         user(rule),
+                        mirror(rule),
                         human::age(context.now(), rule.created_at),
                     ]
                 });
-                Table::list(["PREFIX", "UPSTREAM", "UPSTREAM PREFIX", "USER", "CREATED"], rows)
+                Table::list(
+                    ["PREFIX", "UPSTREAM", "UPSTREAM PREFIX", "USER", "MIRROR", "CREATED"],
+                    rows,
+                )
             })
         }
         PullThroughCacheCommand::Show { prefix } => {
@@ -170,11 +228,15 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
             credential,
             no_credential,
             tag_freshness,
+            mirror,
+            no_mirror,
         } => {
             let request = UpdatePullThroughCacheRule {
                 credential: credential.read()?,
                 remove_credential: no_credential,
                 tag_freshness_seconds: tag_freshness,
+                mirror: mirror.read(),
+                remove_mirror: no_mirror,
             };
             let updated = client.update_pull_through_cache_rule(&prefix, &request, None).await?;
             show(context, &updated.value)
@@ -199,7 +261,14 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
             let text = format!("{} tags will be asked about at their next pull", answer.refreshed_tags);
             context.writer.answer_text(&answer, &text)
         }
+        PullThroughCacheCommand::MirrorRun(command) => mirror_run::run(command, context).await,
     }
+}
+
+/// How often something comes without a pull.
+fn mirror(rule: &PullThroughCacheRule) -> String {
+    let minutes = |mirror: &MirrorSettings| format!("every {} min", mirror.interval_minutes);
+    rule.mirror.as_ref().map_or_else(String::new, minutes)
 }
 
 fn user(rule: &PullThroughCacheRule) -> String {
@@ -210,6 +279,11 @@ fn user(rule: &PullThroughCacheRule) -> String {
 
 fn show(context: &Context, rule: &PullThroughCacheRule) -> Result<(), CliError> {
     context.writer.answer(rule, || {
+        let mirror_of =
+            |shown: &dyn Fn(&MirrorSettings) -> String| rule.mirror.as_ref().map_or_else(String::new, shown);
+        let vanished = |mirror: &MirrorSettings| if mirror.remove_vanished { "removed" } else { "kept" }.to_owned();
+        let status = rule.mirror_status.as_ref();
+        let time = |at: Option<Timestamp>| at.map_or_else(String::new, |at| at.to_string());
         Table::fields([
             ("prefix", rule.ecr_repository_prefix.to_string()),
             ("upstream", rule.upstream_registry_url.to_string()),
@@ -219,6 +293,21 @@ fn show(context: &Context, rule: &PullThroughCacheRule) -> Result<(), CliError> 
             ("tag freshness", format!("{} s", rule.tag_freshness_seconds)),
             ("created", rule.created_at.to_string()),
             ("updated", rule.updated_at.to_string()),
+            ("mirror", mirror(rule)),
+            ("repositories", mirror_of(&|it| joined(&it.repositories))),
+            ("tags", mirror_of(&|it| joined(&it.tags))),
+            ("excluded tags", mirror_of(&|it| joined(&it.exclude_tags))),
+            (
+                "newest tags",
+                mirror_of(&|it| it.newest_tags.map_or_else(String::new, |count| count.to_string())),
+            ),
+            ("vanished tags", mirror_of(&vanished)),
+            ("next run", time(status.map(|status| status.next_run_at))),
+            ("up to date at", time(status.and_then(|status| status.succeeded_at))),
         ])
     })
+}
+
+fn joined<T: AsRef<str>>(patterns: &[T]) -> String {
+    patterns.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ")
 }

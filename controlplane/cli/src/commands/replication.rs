@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `hythe replication …`.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hythe_client::wire::{
     Enabled, FailedReplicationTasks, ListQuery, ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage,
-    ReplicationConfiguration, ReplicationRule, ReplicationTarget, ReplicationTaskPage, RepositoryFilter,
-    RepositoryFilterType,
+    ReplicationConfiguration, ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTaskPage,
+    RepositoryFilter, RepositoryFilterType,
 };
-use hythe_model::{AccountId, ParseError, Region};
+use hythe_model::{AccountId, ParseError, Region, ReplicatedSetting, RepositoryName};
 
 use super::image::find;
 use super::{replication_backfill, replication_destination};
@@ -28,6 +28,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   hythe replication get > replication.json && hythe replication set replication.json
   hythe replication status                    # what waits, for each destination
   hythe replication status team-a/web:1       # what became of one image
+  hythe replication settings team-a/web       # what became of settings, with `rule put --settings`
   hythe replication tasks --failed && hythe replication retry --region eu
 
 What is pushed from then on is replicated; a backfill brings what was there before. A replica stays where it came to, unless a rule says `--replicas`.";
@@ -55,6 +56,11 @@ pub enum ReplicationCommand {
     Status {
         /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`
         image: Option<ImageName>,
+    },
+    /// Show what became of the settings of a repository at each destination
+    Settings {
+        /// The repository
+        repository: RepositoryName,
     },
     /// List what waits, and what was given up
     Tasks {
@@ -109,6 +115,9 @@ pub enum RuleCommand {
         /// Let images go on that were replicated here themselves
         #[arg(long)]
         replicas: bool,
+        /// Bring this of the repositories, too; several with commas. The destination needs `--control-url`
+        #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+        settings: Vec<Setting>,
     },
     /// List rules
     #[command(visible_alias = "ls")]
@@ -126,6 +135,30 @@ pub enum RuleCommand {
         #[command(flatten)]
         confirmation: Confirmation,
     },
+}
+
+/// What of repositories goes to a destination beside their images.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Setting {
+    /// Tag mutability with its exclusions, scan on push, sparse indexes
+    RepositorySettings,
+    /// The policies of repositories
+    RepositoryPolicy,
+    /// Their lifecycle policies
+    LifecyclePolicy,
+    /// Their resource tags
+    ResourceTags,
+}
+
+impl From<Setting> for ReplicatedSetting {
+    fn from(setting: Setting) -> Self {
+        match setting {
+            Setting::RepositorySettings => Self::RepositorySettings,
+            Setting::RepositoryPolicy => Self::RepositoryPolicy,
+            Setting::LifecyclePolicy => Self::LifecyclePolicy,
+            Setting::ResourceTags => Self::ResourceTags,
+        }
+    }
 }
 
 pub(super) fn target(text: &str) -> Result<ReplicationTarget, ParseError> {
@@ -167,6 +200,7 @@ pub(crate) async fn run(command: ReplicationCommand, context: &Context) -> Resul
         }
         ReplicationCommand::Status { image: None } => progress(context).await,
         ReplicationCommand::Status { image: Some(image) } => status(image, context).await,
+        ReplicationCommand::Settings { repository } => settings_status(&repository, context).await,
         ReplicationCommand::Tasks { failed, region } => tasks(failed, region, context).await,
         ReplicationCommand::Retry { which } => {
             let done = client.retry_replication_tasks(&which.into()).await?;
@@ -201,6 +235,7 @@ async fn rule(command: RuleCommand, context: &Context) -> Result<(), CliError> {
             prefixes,
             deletions,
             replicas,
+            settings,
         } => {
             let filter = |filter| RepositoryFilter {
                 filter,
@@ -211,6 +246,7 @@ async fn rule(command: RuleCommand, context: &Context) -> Result<(), CliError> {
                 repository_filters: prefixes.into_iter().map(filter).collect(),
                 delete_replication: deletions.then_some(Enabled { enabled: true }),
                 replica_replication: replicas.then_some(Enabled { enabled: true }),
+                replicated_settings: settings.into_iter().map(Into::into).collect(),
             };
             show(context, &client.put_replication_rule(&name, &rule, None).await?.value)
         }
@@ -258,6 +294,7 @@ fn show(context: &Context, rule: &NamedReplicationRule) -> Result<(), CliError> 
             ("repositories", filters(&rule.rule)),
             ("deletions", is_enabled(rule.rule.delete_replication)),
             ("replicas", is_enabled(rule.rule.replica_replication)),
+            ("settings", settings(&rule.rule)),
             ("updated", rule.updated_at.to_string()),
         ])
     })
@@ -281,6 +318,19 @@ fn filters(rule: &ReplicationRule) -> String {
         .map(|it| format!("{}*", it.filter))
         .collect();
     filters.join(", ")
+}
+
+fn settings(rule: &ReplicationRule) -> String {
+    let name = |setting: &ReplicatedSetting| match setting {
+        ReplicatedSetting::RepositorySettings => "repository settings",
+        ReplicatedSetting::RepositoryPolicy => "repository policy",
+        ReplicatedSetting::LifecyclePolicy => "lifecycle policy",
+        ReplicatedSetting::ResourceTags => "resource tags",
+    };
+    if rule.replicated_settings.is_empty() {
+        return "none".into();
+    }
+    rule.replicated_settings.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 async fn progress(context: &Context) -> Result<(), CliError> {
@@ -309,13 +359,32 @@ async fn status(image: ImageName, context: &Context) -> Result<(), CliError> {
         let rows = found.replication_statuses.iter().map(|it| {
             [
                 format!("{}/{}", it.region, it.registry_id),
-                format!("{:?}", it.status),
+                state(it.status),
                 human::age(context.now(), it.updated_at),
                 it.failure_reason.clone().unwrap_or_default(),
             ]
         });
         Table::list(["DESTINATION", "STATUS", "SINCE", "REASON"], rows)
     })
+}
+
+async fn settings_status(repository: &RepositoryName, context: &Context) -> Result<(), CliError> {
+    let found = context.client()?.repository_replication_status(repository).await?;
+    context.writer.answer(&found, || {
+        let rows = found.replication_statuses.iter().map(|it| {
+            [
+                format!("{}/{}", it.region, it.registry_id),
+                state(it.status),
+                human::age(context.now(), it.updated_at),
+                it.failure_reason.clone().unwrap_or_default(),
+            ]
+        });
+        Table::list(["DESTINATION", "STATUS", "SINCE", "REASON"], rows)
+    })
+}
+
+fn state(status: ReplicationStatus) -> String {
+    format!("{status:?}")
 }
 
 async fn tasks(failed: bool, region: Option<Region>, context: &Context) -> Result<(), CliError> {
@@ -335,7 +404,10 @@ async fn tasks(failed: bool, region: Option<Region>, context: &Context) -> Resul
                 task.task_id.clone(),
                 format!("{}/{}", task.region, task.registry_id),
                 task.repository_name.to_string(),
-                human::one_line(&task.reference).into_owned(),
+                task.reference.as_deref().map_or_else(
+                    || "(settings)".into(),
+                    |reference| human::one_line(reference).into_owned(),
+                ),
                 if task.is_failed { "given up" } else { "waiting" }.to_owned(),
                 task.attempts.to_string(),
                 task.failure_reason.clone().unwrap_or_default(),

@@ -81,6 +81,9 @@ pub enum Kind {
 /// What can be said about a destination at any time.
 #[derive(Args, Debug)]
 pub struct SettingsArgs {
+    /// Where its control plane is, written likewise, for kind `hythe`: settings of repositories go there
+    #[arg(long, value_name = "URL")]
+    control_url: Option<String>,
     /// What it is for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
@@ -128,6 +131,7 @@ pub(super) async fn run(command: ReplicationDestinationCommand, context: &Contex
                 },
                 endpoint: url,
                 credential: settings.credential()?,
+                control_endpoint: settings.control_url,
                 description: settings.description,
                 repository_prefix: settings.repository_prefix,
                 bandwidth_bytes_per_second: settings.bandwidth,
@@ -168,6 +172,7 @@ pub(super) async fn run(command: ReplicationDestinationCommand, context: &Contex
                     None if no_credential => Some(None),
                     credential => credential.map(Some),
                 },
+                control_endpoint: settings.control_url,
                 description: settings.description,
                 repository_prefix: settings.repository_prefix,
                 bandwidth_bytes_per_second: if no_bandwidth {
@@ -203,6 +208,10 @@ fn show(context: &Context, destination: &ReplicationDestination) -> Result<(), C
             ("name", destination.destination_name.to_string()),
             ("kind", kind(destination).to_owned()),
             ("endpoint", destination.endpoint.clone()),
+            (
+                "control endpoint",
+                destination.control_endpoint.clone().unwrap_or_default(),
+            ),
             ("description", destination.description.clone().unwrap_or_default()),
             ("user", destination.username.clone().unwrap_or_default()),
             (

@@ -13,6 +13,7 @@ mod group;
 mod identity_provider;
 mod image;
 mod lifecycle;
+mod mirror;
 mod page;
 mod policy;
 mod policy_simulation;

@@ -9,7 +9,7 @@ use hythe_wire::{
     PutReplicationConfiguration, PutReplicationRule, RegistryReplication, ReplicationBackfill, ReplicationBackfillPage,
     ReplicationBackfillResult, ReplicationBackfillResults, ReplicationConfiguration, ReplicationDestination,
     ReplicationDestinationPage, ReplicationProgressList, ReplicationRule, ReplicationTask, ReplicationTaskCount,
-    ReplicationTaskPage, StartReplicationBackfill, UpdateReplicationDestination, path,
+    ReplicationTaskPage, RepositoryReplicationStatuses, StartReplicationBackfill, UpdateReplicationDestination, path,
 };
 use reqwest::Method;
 
@@ -168,6 +168,14 @@ impl Client {
         self.get(&path::image_replication_status(repository, digest))
             .json()
             .await
+    }
+
+    /// What became of the settings of a repository at each destination.
+    pub async fn repository_replication_status(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<RepositoryReplicationStatuses, ClientError> {
+        self.get(&path::repository_replication_status(repository)).json().await
     }
 
     /// What waits for each destination.

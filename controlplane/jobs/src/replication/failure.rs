@@ -11,8 +11,10 @@ use uuid::Uuid;
 
 /// How often something is tried that does not look as if time would help.
 const MAX_REFUSALS: u64 = 5;
-/// For how long something is tried that time may help.
+/// For how long something is tried that time may help, and at least [`MAX_REFUSALS`] times: a clock may jump.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+/// The longest pause, whatever the destination wants. What is to wait for longer was written by a clock that was ahead.
+pub(super) const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// How long the first pause is; each is twice as long as the one before.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 const MAX_DOUBLINGS: u64 = 8;
@@ -31,6 +33,18 @@ pub(super) enum SendError {
     Password,
     #[error("the image has come by too many registries")]
     Path,
+    #[error("the control plane of the destination is not known, or is none of Hythe: set `controlEndpoint`")]
+    NoControlPlane,
+    #[error("the control plane does not let us {what} (status {status}): {said}")]
+    Control {
+        /// What was asked for.
+        what: &'static str,
+        status: u16,
+        /// What it says about that.
+        said: String,
+    },
+    #[error("images of the repository are still to be deleted there")]
+    ImagesWait,
     #[error("the index has more images than can be sent at once")]
     TooManyImages,
     #[error("the layer `{0}` is gone")]
@@ -53,11 +67,14 @@ fn is_unavailable(error: &UpstreamError) -> bool {
 fn code(error: &SendError) -> &'static str {
     match error {
         SendError::Upstream(error) if is_unavailable(error) => UNAVAILABLE,
-        SendError::Upstream(UpstreamError::Denied) => "DestinationAccessDenied",
+        SendError::Upstream(UpstreamError::Denied) | SendError::Control { status: 401 | 403, .. } => {
+            "DestinationAccessDenied"
+        }
         SendError::Upstream(UpstreamError::NotFound) => "DestinationRepositoryNotFound",
         SendError::Upstream(UpstreamError::Blocked(_)) => "DestinationAddressBlocked",
-        SendError::Upstream(_) => "DestinationRefused",
-        SendError::Endpoint(_) | SendError::Password => "DestinationInvalid",
+        SendError::Upstream(_) | SendError::Control { .. } => "DestinationRefused",
+        SendError::ImagesWait => "RepositoryNotEmpty",
+        SendError::Endpoint(_) | SendError::Password | SendError::NoControlPlane => "DestinationInvalid",
         SendError::Path => "ReplicationPathTooLong",
         SendError::TooManyImages => "ImageTooLarge",
         SendError::BlobGone(_) | SendError::Manifest(_) => "SourceImageDamaged",
@@ -74,14 +91,11 @@ pub(super) fn outcome(claimed: &ClaimedReplication, error: &SendError, now: Time
     let task = &claimed.task;
     let may_pass = match error {
         SendError::Upstream(error) => is_unavailable(error),
-        SendError::Catalog(_) | SendError::Store(_) | SendError::Blob(_) => true,
+        SendError::Catalog(_) | SendError::Store(_) | SendError::Blob(_) | SendError::ImagesWait => true,
         _ => false,
     };
-    let is_over = if may_pass {
-        now.duration_since(task.created_at) > MAX_AGE
-    } else {
-        task.attempts + 1 >= MAX_REFUSALS
-    };
+    let is_enough = task.attempts + 1 >= MAX_REFUSALS;
+    let is_over = is_enough && (!may_pass || now.duration_since(task.created_at) > MAX_AGE);
     if is_over {
         return ReplicationOutcome::Dead(failure);
     }
@@ -92,7 +106,7 @@ pub(super) fn outcome(claimed: &ClaimedReplication, error: &SendError, now: Time
         _ => SignedDuration::ZERO,
     };
     let at = now
-        .checked_add(pause(task.attempts).max(wanted))
+        .checked_add(pause(task.attempts).max(wanted).min(LONGEST_WAIT))
         .unwrap_or(Timestamp::MAX);
     ReplicationOutcome::Again { at, failure }
 }

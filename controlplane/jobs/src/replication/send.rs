@@ -38,6 +38,8 @@ struct Delivery<'d> {
     /// The repository at the destination.
     to: String,
     place: &'d RegistryPlace,
+    /// The tag or, of an image without one, the image.
+    reference: &'d Reference,
     claimed: &'d ClaimedReplication,
     remote: Arc<Remote>,
     throttle: Option<Arc<Throttle>>,
@@ -73,25 +75,31 @@ impl BlobLocks {
 
 impl Replicator {
     /// Brings to the destination what the task is about, as it is now.
-    pub(super) async fn send(&self, claimed: &ClaimedReplication) -> Result<ReplicationOutcome, SendError> {
+    pub(super) async fn send(
+        &self,
+        claimed: &ClaimedReplication,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<ReplicationOutcome, SendError> {
         let task = &claimed.task;
         let delivery = Delivery {
             from: &task.repository,
             to: name_there(claimed),
             place: &task.place,
+            reference,
             claimed,
             remote: self.remote(claimed)?,
             throttle: self.throttle(claimed),
         };
-        match self.0.store.image(&task.repository, &task.reference).await? {
+        match self.0.store.image(&task.repository, reference).await? {
             Some(image) => self.send_image(&delivery, image).await,
-            None if task.may_delete => self.delete(&delivery).await,
+            None if task.may_delete => self.delete(&delivery, digest).await,
             None => Ok(done(Vec::new())),
         }
     }
 
     async fn send_image(&self, delivery: &Delivery<'_>, image: ImageRecord) -> Result<ReplicationOutcome, SendError> {
-        let reference = &delivery.claimed.task.reference;
+        let reference = delivery.reference;
         let there = delivery.remote.manifest_digest(&delivery.to, reference).await?;
         if there == Some(image.digest) {
             return Ok(done(vec![image.digest]));
@@ -364,32 +372,26 @@ impl Replicator {
     }
 
     /// Deletes there what is gone here, if it is.
-    async fn delete(&self, delivery: &Delivery<'_>) -> Result<ReplicationOutcome, SendError> {
-        let task = &delivery.claimed.task;
+    async fn delete(&self, delivery: &Delivery<'_>, digest: &Digest) -> Result<ReplicationOutcome, SendError> {
+        let (task, reference) = (&delivery.claimed.task, delivery.reference);
         // An image in the archive cannot be pulled, and is not gone.
-        if self
-            .0
-            .store
-            .image_detail(&task.repository, &task.reference)
-            .await?
-            .is_some()
-        {
+        if self.0.store.image_detail(&task.repository, reference).await?.is_some() {
             return Ok(done(Vec::new()));
         }
         let (remote, to) = (&delivery.remote, delivery.to.as_str());
-        match remote.delete_manifest(to, &task.reference).await {
+        match remote.delete_manifest(to, reference).await {
             Ok(_) => {}
             // Some registries delete by digest only.
             Err(UpstreamError::Server {
                 status: 400 | 405 | 501,
             }) => {
-                let Reference::Tag(_) = &task.reference else {
+                let Reference::Tag(_) = reference else {
                     return Err(UpstreamError::Server { status: 405 }.into());
                 };
-                let digest = Reference::Digest(task.digest);
-                let is_gone = self.0.store.image_detail(&task.repository, &digest).await?.is_none();
-                if is_gone && remote.manifest_digest(to, &task.reference).await? == Some(task.digest) {
-                    remote.delete_manifest(to, &digest).await?;
+                let image = Reference::Digest(*digest);
+                let is_gone = self.0.store.image_detail(&task.repository, &image).await?.is_none();
+                if is_gone && remote.manifest_digest(to, reference).await? == Some(*digest) {
+                    remote.delete_manifest(to, &image).await?;
                 } else {
                     return Err(UpstreamError::Server { status: 405 }.into());
                 }
@@ -400,21 +402,36 @@ impl Replicator {
         Ok(done(Vec::new()))
     }
 
+    /// By which registries what a task brings comes to its destination: this one last.
+    pub(super) fn path(&self, claimed: &ClaimedReplication) -> Result<ReplicationPath, SendError> {
+        let here = RegistryPlace {
+            region: self.0.settings.region.clone(),
+            account: claimed.task.repository.account.clone(),
+        };
+        match &claimed.task.path {
+            Some(path) => path.then(here).ok_or(SendError::Path),
+            None => Ok(ReplicationPath::from_origin(here)),
+        }
+    }
+
+    /// Who asks at the destination of a task; `None` for nobody.
+    pub(super) fn credential(&self, claimed: &ClaimedReplication) -> Result<Option<Credential>, SendError> {
+        let settings = &claimed.destination.settings;
+        let (Some(username), Some(_)) = (&settings.username, &settings.sealed_password) else {
+            return Ok(None);
+        };
+        let secret = self.0.passwords.open(&claimed.destination);
+        Ok(Some(Credential {
+            username: username.clone(),
+            secret: secret.ok_or(SendError::Password)?,
+        }))
+    }
+
     fn remote(&self, claimed: &ClaimedReplication) -> Result<Arc<Remote>, SendError> {
-        let (task, destination) = (&claimed.task, &claimed.destination);
+        let destination = &claimed.destination;
         let path = match destination.settings.kind {
             DestinationKind::Oci => None,
-            DestinationKind::Hythe => {
-                let here = RegistryPlace {
-                    region: self.0.settings.region.clone(),
-                    account: task.repository.account.clone(),
-                };
-                let path = match &task.path {
-                    Some(path) => path.then(here).ok_or(SendError::Path)?,
-                    None => ReplicationPath::from_origin(here),
-                };
-                Some(path.to_string())
-            }
+            DestinationKind::Hythe => Some(self.path(claimed)?.to_string()),
         };
         let key = RemoteKey {
             account: destination.account.clone(),
@@ -429,13 +446,7 @@ impl Replicator {
         let settings = &destination.settings;
         let url = settings.endpoint.parse();
         let url = url.map_err(|_| SendError::Endpoint(settings.endpoint.clone()))?;
-        let credential = match (&settings.username, &settings.sealed_password) {
-            (Some(username), Some(_)) => Some(Credential {
-                username: username.clone(),
-                secret: self.0.passwords.open(destination).ok_or(SendError::Password)?,
-            }),
-            _ => None,
-        };
+        let credential = self.credential(claimed)?;
         let mut remote = Remote::new(self.0.outgoing.clone(), url, credential);
         if let Some(path) = key.path.as_deref().and_then(|path| HeaderValue::try_from(path).ok()) {
             remote = remote.with_header(HeaderName::from_static(REPLICATION_HEADER), path);

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use hythe_access::{Answered, Asked, Facts, MovedTag, Principal, Resource, Who};
-use hythe_model::{AccountId, Digest, Region, RepositoryArn, RepositoryPath, Tag};
+use hythe_model::{AccountId, Digest, Region, ReplicationPath, RepositoryArn, RepositoryPath, Tag};
 use serde_json::{Map, Value, json};
 
 /// The form of the records, as told in `eventVersion`.
@@ -113,6 +113,9 @@ pub(crate) fn shared(facts: &Facts, region: &Region, changes: Option<&Changes>) 
         set("httpStatus", facts.status.into());
     }
     set("decision", decision(denied, asked));
+    if let Some(path) = &facts.replica {
+        set("replication", replication(path));
+    }
     // What the server does by itself may be about many images.
     let of_one = changes.filter(|changes| changes.details.is_none());
     let digest = of_one.and_then(|changes| changes.digest).or(facts.digest);
@@ -300,6 +303,15 @@ fn decision(denied: Option<&(Asked, String)>, asked: Option<&Asked>) -> Value {
         }
         (None, None) => json!({"effect": "NotAsked"}),
     }
+}
+
+/// Whence something was replicated here: the registry where it was pushed, and those that it came by. The sender says so.
+fn replication(path: &ReplicationPath) -> Value {
+    let mut places = path
+        .places()
+        .map(|place| json!({"region": place.region.as_str(), "registryId": place.account.as_str()}));
+    let source = places.next();
+    json!({"source": source, "via": places.collect::<Vec<_>>()})
 }
 
 fn moved(tag: &MovedTag) -> Value {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The lifecycle policies of repositories.
 
-use hythe_model::RepositoryPath;
+use hythe_access::Trail;
+use hythe_model::{ReplicatedSetting, RepositoryPath};
 use jiff::Timestamp;
 
 use crate::repository::find_id;
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
-use crate::{ChangeRepositoryPolicyError, PolicyDocument, Store, StoreError};
+use crate::{ChangeRepositoryPolicyError, PolicyDocument, Store, StoreError, replication};
 
 /// A lifecycle policy, as it was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ const PUT: &str = "
        SET document = excluded.document, updated_ms = excluded.updated_ms, version = excluded.version,
            last_evaluated_ms = NULL, due_ms = excluded.due_ms";
 const DELETE: &str = "DELETE FROM lifecycle_policy WHERE repository_id = $1";
+/// What goes to destinations when a lifecycle policy changes.
+const CHANGED: &[ReplicatedSetting] = &[ReplicatedSetting::LifecyclePolicy];
 
 impl Store {
     /// The lifecycle policy of a repository; `None` too if there is no such repository.
@@ -62,21 +65,35 @@ impl Store {
         expected_version: Option<i64>,
     ) -> Result<LifecyclePolicyRecord, ChangeRepositoryPolicyError> {
         let document = PolicyDocument::new(text, updated_at);
-        self.write(
-            Durability::Full,
-            (path.clone(), document, due, expected_version),
-            |session, (path, document, due, expected_version)| {
-                Box::pin(async move {
-                    let (id, _) = expected(session, path, *expected_version).await?;
-                    put(session, &id, document, *due).await?;
-                    Ok(LifecyclePolicyRecord {
-                        document: document.clone(),
-                        last_evaluated_at: None,
+        let input = (
+            path.clone(),
+            document,
+            due,
+            expected_version,
+            Trail::replica(),
+            updated_at,
+        );
+        let put = self
+            .write(
+                Durability::Full,
+                input,
+                |session, (path, document, due, expected_version, replica, now)| {
+                    Box::pin(async move {
+                        let (id, before) = expected(session, path, *expected_version).await?;
+                        put(session, &id, document, *due).await?;
+                        if before.is_none_or(|before| before.document.text != document.text) {
+                            replication::enqueue_settings(session, &id, path, CHANGED, replica.as_ref(), *now).await?;
+                        }
+                        Ok::<_, ChangeRepositoryPolicyError>(LifecyclePolicyRecord {
+                            document: document.clone(),
+                            last_evaluated_at: None,
+                        })
                     })
-                })
-            },
-        )
-        .await
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(put)
     }
 
     /// Deletes the lifecycle policy of a repository, if it is of the expected version; returns what was deleted.
@@ -84,20 +101,25 @@ impl Store {
         &self,
         path: &RepositoryPath,
         expected_version: Option<i64>,
+        now: Timestamp,
     ) -> Result<LifecyclePolicyRecord, ChangeRepositoryPolicyError> {
-        self.write(
-            Durability::Full,
-            (path.clone(), expected_version),
-            |session, (path, expected_version)| {
-                Box::pin(async move {
-                    let (id, found) = expected(session, path, *expected_version).await?;
-                    let found = found.ok_or(ChangeRepositoryPolicyError::Absent)?;
-                    session.execute(DELETE, values![&id]).await?;
-                    Ok(found)
-                })
-            },
-        )
-        .await
+        let deleted = self
+            .write(
+                Durability::Full,
+                (path.clone(), expected_version, Trail::replica(), now),
+                |session, (path, expected_version, replica, now)| {
+                    Box::pin(async move {
+                        let (id, found) = expected(session, path, *expected_version).await?;
+                        let found = found.ok_or(ChangeRepositoryPolicyError::Absent)?;
+                        session.execute(DELETE, values![&id]).await?;
+                        replication::enqueue_settings(session, &id, path, CHANGED, replica.as_ref(), *now).await?;
+                        Ok::<_, ChangeRepositoryPolicyError>(found)
+                    })
+                },
+            )
+            .await?;
+        self.nudge_replication();
+        Ok(deleted)
     }
 }
 

@@ -5,13 +5,13 @@
 //! transaction, so that any node goes on, also after a crash. A page is queued when most of the one before is done: what
 //! is pushed meanwhile never waits behind more than that.
 
-use hythe_model::{AccountId, Digest, RegistryPlace, ReplicationPath, RepositoryName};
+use hythe_model::{AccountId, Digest, RegistryPlace, ReplicationPath, RepositoryName, RepositoryPath};
 use hythe_rules::replication::{ReplicationRule, targets};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::rule;
-use super::status::BEGIN;
+use super::status::{BEGIN, ReplicationState};
 use super::task::{FORGET_STATUS, ReplicationFailure};
 use crate::session::{Row, Session, values};
 use crate::text_enum::text_enum;
@@ -501,6 +501,9 @@ async fn walk(
             backfill.position.1 = "~".into();
             continue;
         }
+        if after.is_empty() {
+            settings(session, backfill, (&id, &name), rules, now).await?;
+        }
         let images = session.fetch_all(IMAGES, values![&id, &after, left]).await?;
         for image in &images {
             let digest: Digest = image.parsed(0)?;
@@ -521,6 +524,27 @@ async fn walk(
         }
     }
     Ok(queued)
+}
+
+/// Queues the settings of a repository, where the rules want them there. They are no image, and not counted.
+async fn settings(
+    session: &mut Session,
+    backfill: &BackfillRecord,
+    (id, name): (&str, &RepositoryName),
+    rules: &[ReplicationRule],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let wanted = targets(rules, name, None).remove(&backfill.place);
+    if wanted.is_none_or(|wanted| wanted.settings.is_empty()) {
+        return Ok(());
+    }
+    let repository = RepositoryPath {
+        account: backfill.account.clone(),
+        name: name.clone(),
+    };
+    let place = &backfill.place;
+    super::settings::queue(session, &repository, place, None, false, now).await?;
+    super::settings::note(session, id, place, Some(ReplicationState::InProgress), None, now).await
 }
 
 async fn queue(

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use hythe_model::{AccountId, ParseError, Region};
+use hythe_rules::replication::ReplicationRule;
 use jiff::Timestamp;
 
 use super::rule;
@@ -82,6 +83,8 @@ pub struct DestinationSettings {
     pub kind: DestinationKind,
     /// The URL of its registry.
     pub endpoint: String,
+    /// The URL of its control plane.
+    pub control_endpoint: Option<String>,
     /// What it is for.
     pub description: Option<String>,
     /// Who logs in there.
@@ -117,6 +120,9 @@ pub enum ChangeDestinationError {
     /// Rules name it.
     #[error("replication rules name the destination")]
     InUse,
+    /// Rules bring settings there.
+    #[error("replication rules bring settings to the control plane of the destination")]
+    NeedsControlPlane,
     /// Somebody changed it since the expected version was read.
     #[error("the destination was changed in the meantime")]
     VersionMismatch,
@@ -133,6 +139,7 @@ impl DestinationRecord {
             settings: DestinationSettings {
                 kind: row.parsed(2)?,
                 endpoint: row.text(3)?,
+                control_endpoint: row.optional_text(14)?,
                 description: row.optional_text(4)?,
                 username: row.optional_text(5)?,
                 sealed_password: row.optional_bytes(6)?.map(|bytes| bytes.to_vec()),
@@ -152,15 +159,15 @@ const COUNT: &str = "SELECT COUNT(*) FROM replication_destination WHERE account_
 const INSERT: &str = "
     INSERT INTO replication_destination (account_id, name, kind, endpoint, description, username, sealed_password,
                                          repository_prefix, bytes_per_second, created_ms, updated_ms, version, failures,
-                                         open_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0)";
+                                         open_ms, control_endpoint)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13)";
 const SELECT: &str = "
     SELECT account_id, name, kind, endpoint, description, username, sealed_password, repository_prefix, bytes_per_second,
-           created_ms, updated_ms, version, failures, open_ms
+           created_ms, updated_ms, version, failures, open_ms, control_endpoint
       FROM replication_destination WHERE account_id = $1 AND name = $2";
 const LIST: &str = "
     SELECT account_id, name, kind, endpoint, description, username, sealed_password, repository_prefix, bytes_per_second,
-           created_ms, updated_ms, version, failures, open_ms
+           created_ms, updated_ms, version, failures, open_ms, control_endpoint
       FROM replication_destination WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3";
 const DELETE: &str = "DELETE FROM replication_destination WHERE account_id = $1 AND name = $2";
 /// What could not be sent may be possible now.
@@ -244,6 +251,15 @@ impl Store {
                 |session, (account, name, settings, at, version)| {
                     Box::pin(async move {
                         let found = expected(session, account, name, Some(*version)).await?;
+                        if settings.control_endpoint.is_none() && found.settings.control_endpoint.is_some() {
+                            let rules = rule::all(session, account).await?;
+                            let brings = |rule: &ReplicationRule| {
+                                !rule.settings.is_empty() && rule.destinations.iter().any(|place| place.region == *name)
+                            };
+                            if rules.iter().any(brings) {
+                                return Err(ChangeDestinationError::NeedsControlPlane);
+                            }
+                        }
                         let destination = DestinationRecord {
                             settings: settings.clone(),
                             updated_at: *at,
@@ -360,6 +376,7 @@ async fn insert(session: &mut Session, destination: &DestinationRecord) -> Resul
         destination.created_at,
         destination.updated_at,
         destination.version,
+        settings.control_endpoint.as_deref(),
     ];
     session.execute(INSERT, values).await.map(drop)
 }

@@ -53,14 +53,25 @@ const SKIP: &str = "
     DELETE FROM replication_status
      WHERE repository_id = $1 AND digest = $2 AND destination = $3 AND target_account = $4 AND state = 'IN_PROGRESS'";
 
+/// With its image a tag goes that is being brought there just now: it is looked at again when it is there.
+const MAY_DELETE: &str = "
+    UPDATE replication_task SET may_delete = TRUE, generation = generation + 1
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND digest = $5";
+
 /// Queues a change where the rules of its registry want it; says whether they do anywhere.
 pub(crate) async fn enqueue(session: &mut Session, change: Change<'_>) -> Result<bool, StoreError> {
     let rules = rule::all(session, &change.repository.account).await?;
     let targets = targets(&rules, &change.repository.name, change.path.as_ref());
     let mut is_queued = false;
-    for (place, deletes) in targets {
-        if change.is_deletion && !deletes {
+    for (place, wanted) in targets {
+        if change.is_deletion && !wanted.deletes {
             continue;
+        }
+        let is_whole = |reference: &Reference| matches!(reference, Reference::Digest(_));
+        if change.is_deletion && change.references.iter().any(is_whole) {
+            let RepositoryPath { account, name } = change.repository;
+            let values = values![account, place.region.as_str(), &place.account, name, change.digest];
+            session.execute(MAY_DELETE, values).await?;
         }
         for reference in &change.references {
             queue(session, &change, place, reference).await?;

@@ -79,6 +79,9 @@ pub enum PutReplicationRulesError {
     /// A rule names a destination that is not set up.
     #[error("the destination does not exist")]
     UnknownDestination(Region),
+    /// A rule brings settings to a destination whose control plane is not known.
+    #[error("the control plane of the destination is not known")]
+    NoControlPlane(Region),
     /// With all others they are too much.
     #[error(transparent)]
     Rule(#[from] ReplicationRuleError),
@@ -192,9 +195,14 @@ async fn put(
             return Err(PutReplicationRulesError::LimitExceeded);
         }
     }
-    for place in rules.iter().flat_map(|rule| &rule.destinations) {
-        if destination::find(session, account, &place.region).await?.is_none() {
-            return Err(PutReplicationRulesError::UnknownDestination(place.region.clone()));
+    for rule in rules {
+        for place in &rule.destinations {
+            let Some(found) = destination::find(session, account, &place.region).await? else {
+                return Err(PutReplicationRulesError::UnknownDestination(place.region.clone()));
+            };
+            if !rule.settings.is_empty() && found.settings.control_endpoint.is_none() {
+                return Err(PutReplicationRulesError::NoControlPlane(place.region.clone()));
+            }
         }
     }
     let after = ReplicationRules {

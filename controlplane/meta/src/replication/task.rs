@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Work that is still to be done for replication: claimed, done, tried again, given up.
 
+use std::fmt;
+
 use hythe_model::{AccountId, Digest, Reference, Region, RegistryPlace, ReplicationPath, RepositoryPath};
-use hythe_rules::replication::targets;
+use hythe_rules::replication::{Wanted, targets};
 use jiff::Timestamp;
 
 use super::destination::{self, DestinationRecord};
 use super::rule;
+use super::settings::{self, SETTINGS};
 use super::status::{END, ReplicationState};
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
@@ -22,10 +25,8 @@ pub struct ReplicationTask {
     pub id: String,
     /// The repository that it is about.
     pub repository: RepositoryPath,
-    /// The tag or the image.
-    pub reference: Reference,
-    /// The image that it was about last.
-    pub digest: Digest,
+    /// What of it.
+    pub subject: ReplicationSubject,
     /// Where to.
     pub place: RegistryPlace,
     /// By which registries the image came, if it is a replica.
@@ -46,6 +47,40 @@ pub struct ReplicationTask {
     generation: i64,
 }
 
+/// What of a repository is to be brought to a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplicationSubject {
+    /// One of its images.
+    Image {
+        /// The tag or, of an image without one, the image.
+        reference: Reference,
+        /// The image that it was about last.
+        digest: Digest,
+    },
+    /// Its settings.
+    Settings,
+}
+
+impl ReplicationSubject {
+    /// The image, if it is about one.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Image { digest, .. } => Some(digest),
+            Self::Settings => None,
+        }
+    }
+}
+
+impl fmt::Display for ReplicationSubject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image { reference, .. } => reference.fmt(formatter),
+            Self::Settings => formatter.write_str("settings"),
+        }
+    }
+}
+
 /// Why something could not be replicated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicationFailure {
@@ -62,6 +97,8 @@ pub struct ClaimedReplication {
     pub task: ReplicationTask,
     /// Where to.
     pub destination: DestinationRecord,
+    /// What the rules want brought there.
+    pub wanted: Wanted,
 }
 
 /// How work on a task ended.
@@ -74,6 +111,8 @@ pub enum ReplicationOutcome {
         /// What the image went without, such as its tag.
         short_of: Option<ReplicationFailure>,
     },
+    /// There is nothing there to give the settings to: they go after the first image.
+    Absent,
     /// It is tried again.
     Again {
         /// When.
@@ -128,8 +167,14 @@ impl ReplicationTask {
                 region: row.parsed(2)?,
                 account: row.parsed(3)?,
             },
-            reference: row.parsed(5)?,
-            digest: row.parsed(6)?,
+            subject: if row.text(5)? == SETTINGS {
+                ReplicationSubject::Settings
+            } else {
+                ReplicationSubject::Image {
+                    reference: row.parsed(5)?,
+                    digest: row.parsed(6)?,
+                }
+            },
             path: row.optional_parsed(7)?,
             may_delete: row.bool(8)?,
             is_dead: row.bool(9)?,
@@ -160,6 +205,17 @@ const DROP: &str = "DELETE FROM replication_task WHERE id = $1";
 const RELEASE: &str = "
     UPDATE replication_task SET owner = NULL, due_ms = $2
      WHERE owner IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR owner = $1)";
+/// What waits, where it waits for, and backfills.
+const IS_LATE: &str = "
+    SELECT 1 FROM replication_task WHERE NOT is_dead AND due_ms > $1
+     UNION ALL SELECT 1 FROM replication_destination WHERE open_ms > $1
+     UNION ALL SELECT 1 FROM replication_backfill WHERE ended_ms IS NULL AND due_ms > $1
+     LIMIT 1";
+const RECALL: [&str; 3] = [
+    "UPDATE replication_task SET due_ms = $2 WHERE NOT is_dead AND due_ms > $1",
+    "UPDATE replication_destination SET open_ms = $2 WHERE open_ms > $1",
+    "UPDATE replication_backfill SET due_ms = $2 WHERE ended_ms IS NULL AND due_ms > $1",
+];
 const RENEW: &str = "UPDATE replication_task SET due_ms = $3 WHERE id = $1 AND owner = $2 RETURNING id";
 const FINISH: &str = "DELETE FROM replication_task WHERE id = $1 AND owner = $2 AND generation = $3 RETURNING id";
 const GO_ON: &str = "
@@ -222,6 +278,21 @@ impl Store {
         self.write_one(Durability::Full, RELEASE, values![owner, now])
             .await
             .map(drop)
+    }
+
+    /// Has everything that waits until after `latest` wait no longer than `now`. That is later than anything is put off to
+    /// and than any claim lasts, so that it was written by a clock that was ahead.
+    pub async fn recall_replications(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
+        let late = self.reader().await?.fetch_optional(IS_LATE, values![latest]).await?;
+        if late.is_none() {
+            return Ok(());
+        }
+        for statement in RECALL {
+            self.write_one(Durability::Relaxed, statement, values![latest, now])
+                .await?;
+        }
+        self.nudge_replication();
+        Ok(())
     }
 
     /// Keeps a claim until `until`; false if somebody else has it.
@@ -322,15 +393,14 @@ async fn claim(
         let account = &task.repository.account;
         let destination = destination::find(session, account, &task.place.region).await?;
         let rules = rule::all(session, account).await?;
-        let wanted = targets(&rules, &task.repository.name, task.path.as_ref());
-        let destination = match destination {
-            Some(destination) if wanted.contains_key(&task.place) => destination,
+        let wanted = targets(&rules, &task.repository.name, task.path.as_ref()).remove(&task.place);
+        let is_settings = task.subject == ReplicationSubject::Settings;
+        let wanted = wanted.filter(|wanted| !is_settings || !wanted.settings.is_empty());
+        let (Some(destination), Some(wanted)) = (destination, wanted) else {
             // Its rule was deleted.
-            _ => {
-                session.execute(DROP, values![&task.id]).await?;
-                forget_status(session, &task).await?;
-                continue;
-            }
+            session.execute(DROP, values![&task.id]).await?;
+            forget_status(session, &task).await?;
+            continue;
         };
         let is_same = |other: &ClaimedReplication| {
             other.destination.name == destination.name && other.destination.account == destination.account
@@ -341,7 +411,11 @@ async fn claim(
         let values = values![&task.id, owner, until, task.due_at, task.generation];
         if session.fetch_optional(TAKE, values).await?.is_some() {
             task.owner = Some(owner.to_owned());
-            claimed.push(ClaimedReplication { task, destination });
+            claimed.push(ClaimedReplication {
+                task,
+                destination,
+                wanted,
+            });
         }
     }
     Ok(claimed)
@@ -353,8 +427,14 @@ pub(super) const FORGET_STATUS: &str = "
 
 async fn forget_status(session: &mut Session, task: &ReplicationTask) -> Result<(), StoreError> {
     if let Some(id) = repository::find_id(session, &task.repository).await? {
-        let values = values![&id, &task.digest, task.place.region.as_str(), &task.place.account];
-        session.execute(FORGET_STATUS, values).await?;
+        let (region, account) = (task.place.region.as_str(), &task.place.account);
+        match &task.subject {
+            ReplicationSubject::Image { digest, .. } => {
+                let values = values![&id, digest, region, account];
+                session.execute(FORGET_STATUS, values).await?;
+            }
+            ReplicationSubject::Settings => settings::forget(session, &id, &task.place).await?,
+        }
     }
     Ok(())
 }
@@ -381,33 +461,56 @@ async fn end(
         ReplicationOutcome::Done { sent, short_of } => {
             let values = values![&task.id, owner, task.generation];
             let is_ours = session.fetch_optional(FINISH, values).await?.is_some();
-            (is_ours, sent.clone(), ReplicationState::Complete, short_of.as_ref())
+            (
+                is_ours,
+                sent.clone(),
+                Some(ReplicationState::Complete),
+                short_of.as_ref(),
+            )
+        }
+        ReplicationOutcome::Absent => {
+            let values = values![&task.id, owner, task.generation];
+            let is_ours = session.fetch_optional(FINISH, values).await?.is_some();
+            (is_ours, Vec::new(), None, None)
         }
         ReplicationOutcome::Again { at, failure } => {
             let is_ours = session
                 .fetch_optional(FAIL, &failed(*at, false, failure))
                 .await?
                 .is_some();
-            (is_ours, Vec::new(), ReplicationState::InProgress, Some(failure))
+            (is_ours, Vec::new(), Some(ReplicationState::InProgress), Some(failure))
         }
         ReplicationOutcome::Dead(failure) => {
             let is_ours = session
                 .fetch_optional(FAIL, &failed(now, true, failure))
                 .await?
                 .is_some();
-            (is_ours, vec![task.digest], ReplicationState::Failed, Some(failure))
+            let digests = task.subject.digest().copied().into_iter().collect();
+            (is_ours, digests, Some(ReplicationState::Failed), Some(failure))
         }
     };
     if !is_ours {
         // Something has happened to the tag meanwhile: what it is now is to be sent too.
         session.execute(GO_ON, values![&task.id, owner, now]).await?;
-        if state == ReplicationState::Failed {
+        if state == Some(ReplicationState::Failed) {
             return Ok(());
         }
     }
     let Some(id) = repository::find_id(session, &task.repository).await? else {
         return Ok(());
     };
+    if task.subject == ReplicationSubject::Settings {
+        // What is still to be done for a change that came meanwhile is not done.
+        return if is_ours {
+            settings::note(session, &id, &task.place, state, failure, now).await
+        } else {
+            Ok(())
+        };
+    }
+    let state = state.unwrap_or(ReplicationState::Complete);
+    if state == ReplicationState::Complete && !digests.is_empty() {
+        settings::follow(session, task, &id, now).await?;
+    }
     for digest in &digests {
         let values = values![
             &id,

@@ -126,7 +126,7 @@ async fn backfills_go_page_by_page(database: &Database) {
     let mut sent = BTreeSet::new();
     for second in 3..100 {
         for claimed in claim(store, "me", second).await {
-            let name = format!("{}:{}", claimed.task.repository.name, claimed.task.reference);
+            let name = format!("{}:{}", claimed.task.repository.name, claimed.task.subject);
             assert!(sent.insert(name), "it was sent twice");
             done(store, &claimed).await;
         }
@@ -171,7 +171,7 @@ async fn a_stopped_backfill_leaves_what_others_want(database: &Database) {
     let waits = shown(store).await;
     let pushed_again = (10..30)
         .map(|number| format!("v{number}"))
-        .find(|tag| claimed.iter().all(|claimed| claimed.task.reference.to_string() != *tag))
+        .find(|tag| claimed.iter().all(|claimed| claimed.task.subject.to_string() != *tag))
         .unwrap();
     let number: u64 = pushed_again[1..].parse().unwrap();
     push(store, "web", image(number, &[1], &[&pushed_again])).await;

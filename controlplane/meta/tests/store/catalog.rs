@@ -44,7 +44,7 @@ impl conformance::Fixture for Nodes {
             ..RepositoryChange::default()
         };
         self.stores[0]
-            .update_repository(repository, change, None)
+            .update_repository(repository, change, None, now())
             .await
             .unwrap();
     }

@@ -114,7 +114,7 @@ async fn a_policy_is_kept_as_it_was_written(database: &Database) {
     let store = &database.store;
     create(store, "web").await;
     assert_eq!(store.lifecycle_policy(&path("web")).await.unwrap(), None);
-    let absent = store.delete_lifecycle_policy(&path("web"), None).await;
+    let absent = store.delete_lifecycle_policy(&path("web"), None, now()).await;
     assert!(matches!(absent, Err(ChangeRepositoryPolicyError::Absent)), "{absent:?}");
     let unknown = store
         .put_lifecycle_policy(&path("no"), POLICY, now(), now(), None)
@@ -135,7 +135,7 @@ async fn a_policy_is_kept_as_it_was_written(database: &Database) {
         "{stale:?}"
     );
     let deleted = store
-        .delete_lifecycle_policy(&path("web"), Some(found.document.version))
+        .delete_lifecycle_policy(&path("web"), Some(found.document.version), now())
         .await
         .unwrap();
     assert_eq!(deleted, found);
@@ -479,7 +479,7 @@ async fn another_policy_stops_a_run(database: &Database) {
     assert!(store.finish_lifecycle_run(&run, superseded).await.unwrap());
     // A run that waits takes the policy there is when its turn comes, and ends if there is none.
     let waiting = store.start_lifecycle_run(&path("web"), "me", after(2)).await.unwrap();
-    store.delete_lifecycle_policy(&path("web"), None).await.unwrap();
+    store.delete_lifecycle_policy(&path("web"), None, now()).await.unwrap();
     assert!(claim(store, after(3)).await.is_none());
     let ended = store.lifecycle_run(&path("web"), &waiting.id).await.unwrap().unwrap();
     assert_eq!(ended.status, LifecycleRunStatus::Superseded);

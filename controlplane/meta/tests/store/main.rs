@@ -24,6 +24,7 @@ mod harness;
 mod identity_provider;
 mod image;
 mod lifecycle;
+mod mirror;
 mod order;
 mod plan;
 mod policy;

@@ -62,16 +62,16 @@ async fn a_policy_of_a_repository_comes_back_as_set(database: &Database) {
     );
     let other = store.set_repository_policy(&web, "{}", after(1), None).await.unwrap();
     assert_eq!(store.repository_policy(&web).await.unwrap(), Some(other.clone()));
-    assert_eq!(store.delete_repository_policy(&web, None).await.unwrap(), other);
+    assert_eq!(store.delete_repository_policy(&web, None, now()).await.unwrap(), other);
     assert_eq!(store.repository_policy(&web).await.unwrap(), None);
-    let absent = store.delete_repository_policy(&web, None).await;
+    let absent = store.delete_repository_policy(&web, None, now()).await;
     assert!(matches!(absent, Err(ChangeRepositoryPolicyError::Absent)), "{absent:?}");
     let nowhere = store.set_repository_policy(&path("api"), TEXT, now(), None).await;
     assert!(
         matches!(nowhere, Err(ChangeRepositoryPolicyError::UnknownRepository)),
         "{nowhere:?}"
     );
-    let nowhere = store.delete_repository_policy(&path("api"), None).await;
+    let nowhere = store.delete_repository_policy(&path("api"), None, now()).await;
     assert!(
         matches!(nowhere, Err(ChangeRepositoryPolicyError::UnknownRepository)),
         "{nowhere:?}"
@@ -114,13 +114,13 @@ async fn a_policy_of_a_repository_changes_by_version(database: &Database) {
         matches!(stale, Err(ChangeRepositoryPolicyError::VersionMismatch)),
         "{stale:?}"
     );
-    let stale = store.delete_repository_policy(&web, Some(first.version)).await;
+    let stale = store.delete_repository_policy(&web, Some(first.version), now()).await;
     assert!(
         matches!(stale, Err(ChangeRepositoryPolicyError::VersionMismatch)),
         "{stale:?}"
     );
     store
-        .delete_repository_policy(&web, Some(second.version))
+        .delete_repository_policy(&web, Some(second.version), now())
         .await
         .unwrap();
 }
@@ -132,7 +132,7 @@ async fn no_state_of_a_document_has_the_version_of_another(database: &Database) 
     for _ in 0..5 {
         let set = store.set_repository_policy(&path("web"), TEXT, now(), None).await;
         versions.push(set.unwrap().version);
-        store.delete_repository_policy(&path("web"), None).await.unwrap();
+        store.delete_repository_policy(&path("web"), None, now()).await.unwrap();
         versions.push(put(store, TEXT).await);
         versions.push(store.create_policy(policy("a")).await.unwrap().version);
         store.delete_policy(&account(), &name("a"), None).await.unwrap();

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replication: what changes queue, how work is shared, and what becomes of it.
 
+use std::collections::BTreeSet;
+
 use hythe_catalog::ImageCatalog as _;
 use hythe_meta::{
     ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind, DestinationRecord,
     DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure, ReplicationOutcome,
-    ReplicationState, ReplicationTask, RuleName, Store, TaskFilter,
+    ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store, TagChange, TaskFilter,
 };
-use hythe_model::{Region, RegistryPlace, ReplicationPath};
+use hythe_model::{Region, RegistryPlace, ReplicatedSetting, ReplicationPath, ResourceTags};
 use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
 use jiff::Timestamp;
 
@@ -23,6 +25,11 @@ on_each_engine!(
     destinations_that_are_away_are_left_alone,
     work_of_deleted_rules_is_dropped,
     rules_and_destinations_change_by_version,
+    settings_go_with_changes_and_after_the_first_image,
+    settings_need_a_control_plane_there,
+    images_of_a_deleted_repository_are_deleted_there,
+    a_tag_that_is_being_brought_goes_with_its_image,
+    what_a_clock_that_was_ahead_put_off_is_recalled,
 );
 
 fn region(name: &str) -> Region {
@@ -42,6 +49,7 @@ pub fn rule(destinations: &[&str]) -> ReplicationRule {
         filters: Vec::new(),
         deletes: false,
         chains: false,
+        settings: BTreeSet::new(),
     }
 }
 
@@ -52,6 +60,7 @@ pub async fn destination(store: &Store, name: &str) -> DestinationRecord {
         settings: DestinationSettings {
             kind: DestinationKind::Hythe,
             endpoint: "registry.example.com".into(),
+            control_endpoint: None,
             description: Some("größe".into()),
             username: Some("u".into()),
             sealed_password: Some(vec![0, 1, 255]),
@@ -101,7 +110,7 @@ async fn waiting(store: &Store) -> Vec<ReplicationTask> {
 pub async fn shown(store: &Store) -> Vec<String> {
     let show = |task: ReplicationTask| {
         let sign = if task.may_delete { "-" } else { "" };
-        let reference = task.reference.to_string();
+        let reference = task.subject.to_string();
         let reference = if reference.contains(':') {
             "digest".to_owned()
         } else {
@@ -121,7 +130,7 @@ pub async fn claim(store: &Store, owner: &str, seconds: i64) -> Vec<ClaimedRepli
 
 pub async fn done(store: &Store, claimed: &ClaimedReplication) {
     let outcome = ReplicationOutcome::Done {
-        sent: vec![claimed.task.digest],
+        sent: claimed.task.subject.digest().copied().into_iter().collect(),
         short_of: None,
     };
     store.end_replication(claimed, outcome, after(1)).await.unwrap();
@@ -182,7 +191,7 @@ async fn moves_of_a_tag_are_one_task(database: &Database) {
     }
     let tasks = waiting(store).await;
     assert_eq!(tasks.len(), 1);
-    assert_eq!(tasks[0].digest, digest(14));
+    assert_eq!(tasks[0].subject.digest(), Some(&digest(14)));
     assert_eq!(state(store, 10).await, None, "it is not on its way any more");
     assert_eq!(state(store, 14).await, Some(ReplicationState::InProgress));
 }
@@ -222,7 +231,7 @@ async fn a_change_during_the_work_is_not_lost(database: &Database) {
     push(store, "web", image(11, &[1], &["v1"])).await;
     done(store, &claimed[0]).await;
     let again = claim(store, "you", 3).await;
-    assert_eq!(again[0].task.digest, digest(11));
+    assert_eq!(again[0].task.subject.digest(), Some(&digest(11)));
     // Whoever is too slow has lost it.
     let taken = claim(store, "me", 100).await;
     assert_eq!(taken.len(), 1);
@@ -413,4 +422,243 @@ async fn rules_and_destinations_change_by_version(database: &Database) {
         .put_replication_rules(&account, &name, Vec::new(), after(1), None)
         .await;
     assert!(matches!(unknown, Err(PutReplicationRulesError::Unknown)), "{unknown:?}");
+}
+
+/// A rule that brings settings to `eu`, whose control plane is known.
+async fn bringing(store: &Store, settings: &[ReplicatedSetting]) -> ReplicationRule {
+    let known = store.replication_destination(&account(), &region("eu")).await.unwrap();
+    let known = known.unwrap();
+    let settings_there = DestinationSettings {
+        control_endpoint: Some("control.example.com".into()),
+        ..known.settings
+    };
+    store
+        .update_replication_destination(&account(), &region("eu"), settings_there, now(), known.version)
+        .await
+        .unwrap();
+    ReplicationRule {
+        settings: settings.iter().copied().collect(),
+        deletes: true,
+        ..rule(&["eu"])
+    }
+}
+
+async fn settings_state(store: &Store) -> Option<ReplicationState> {
+    let found = store.settings_replication_status(&path("web")).await.unwrap().unwrap();
+    found.first().map(|status| status.state)
+}
+
+fn tagged(value: &str) -> RepositoryChange {
+    let tags = [("team".to_owned(), value.to_owned())];
+    RepositoryChange {
+        tags: Some(TagChange::Replace(ResourceTags::new(tags).unwrap())),
+        ..RepositoryChange::default()
+    }
+}
+
+async fn settings_go_with_changes_and_after_the_first_image(database: &Database) {
+    world(database, vec![rule(&["us"])]).await;
+    let store = &database.store;
+    let rule = bringing(
+        store,
+        &[ReplicatedSetting::ResourceTags, ReplicatedSetting::RepositoryPolicy],
+    )
+    .await;
+    put(store, "", vec![rule]).await;
+    let scan = RepositoryChange {
+        scan_on_push: Some(true),
+        ..RepositoryChange::default()
+    };
+    store.update_repository(&path("web"), scan, None, now()).await.unwrap();
+    store
+        .put_lifecycle_policy(&path("web"), "{}", now(), after(100), None)
+        .await
+        .unwrap();
+    assert!(shown(store).await.is_empty(), "what no rule brings");
+    store
+        .update_repository(&path("web"), tagged("a"), None, now())
+        .await
+        .unwrap();
+    store
+        .set_repository_policy(&path("web"), "{}", now(), None)
+        .await
+        .unwrap();
+    assert_eq!(shown(store).await, ["eu settings"], "one task for all");
+    assert_eq!(settings_state(store).await, Some(ReplicationState::InProgress));
+    // The repository is not there: nothing is done, and its first image makes up for it.
+    let claimed = claim(store, "me", 1).await;
+    assert_eq!(claimed[0].wanted.settings.len(), 2);
+    let absent = ReplicationOutcome::Absent;
+    store.end_replication(&claimed[0], absent, after(1)).await.unwrap();
+    assert_eq!((shown(store).await.len(), settings_state(store).await), (0, None));
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    assert_eq!(shown(store).await, ["eu v1"]);
+    done(store, &claim(store, "me", 2).await[0]).await;
+    assert_eq!(shown(store).await, ["eu settings"]);
+    done(store, &claim(store, "me", 3).await[0]).await;
+    assert_eq!(settings_state(store).await, Some(ReplicationState::Complete));
+    push(store, "web", image(11, &[1], &["v2"])).await;
+    done(store, &claim(store, "me", 4).await[0]).await;
+    assert!(shown(store).await.is_empty(), "they are there");
+    // The same again is no change; a change during the work is not lost; failures are told.
+    store
+        .update_repository(&path("web"), tagged("a"), None, now())
+        .await
+        .unwrap();
+    store
+        .set_repository_policy(&path("web"), "{}", now(), None)
+        .await
+        .unwrap();
+    assert!(shown(store).await.is_empty());
+    store.delete_repository_policy(&path("web"), None, now()).await.unwrap();
+    let claimed = claim(store, "me", 5).await;
+    store
+        .update_repository(&path("web"), tagged("b"), None, now())
+        .await
+        .unwrap();
+    done(store, &claimed[0]).await;
+    assert_eq!(settings_state(store).await, Some(ReplicationState::InProgress));
+    let claimed = claim(store, "me", 6).await;
+    let dead = ReplicationOutcome::Dead(ReplicationFailure {
+        code: "DestinationAccessDenied".into(),
+        reason: "no".into(),
+    });
+    store.end_replication(&claimed[0], dead, after(6)).await.unwrap();
+    assert_eq!(settings_state(store).await, Some(ReplicationState::Failed));
+    let retried = store
+        .retry_replications(&account(), &TaskFilter::default(), after(7))
+        .await
+        .unwrap();
+    assert_eq!(retried, 1);
+    // Without the rule there is nothing to do any more.
+    put(store, "", Vec::new()).await;
+    assert!(claim(store, "me", 8).await.is_empty());
+    assert_eq!((shown(store).await.len(), settings_state(store).await), (0, None));
+}
+
+async fn settings_need_a_control_plane_there(database: &Database) {
+    world(database, Vec::new()).await;
+    let store = &database.store;
+    let rule = bringing(store, &[ReplicatedSetting::LifecyclePolicy]).await;
+    let elsewhere = ReplicationRule {
+        destinations: vec![place("eu"), place("us")],
+        ..rule.clone()
+    };
+    let name = RuleName::document();
+    let refused = store
+        .put_replication_rules(&account(), &name, vec![elsewhere], now(), None)
+        .await;
+    assert!(matches!(refused, Err(PutReplicationRulesError::NoControlPlane(name)) if name == region("us")));
+    put(store, "", vec![rule]).await;
+    let known = store.replication_destination(&account(), &region("eu")).await.unwrap();
+    let known = known.unwrap();
+    let without = DestinationSettings {
+        control_endpoint: None,
+        ..known.settings
+    };
+    let (account, eu) = (account(), region("eu"));
+    let taken = |settings: DestinationSettings| {
+        store.update_replication_destination(&account, &eu, settings, now(), known.version)
+    };
+    let refused = taken(without.clone()).await;
+    assert!(matches!(refused, Err(ChangeDestinationError::NeedsControlPlane)));
+    put(store, "", vec![self::rule(&["eu"])]).await;
+    taken(without).await.unwrap();
+}
+
+async fn images_of_a_deleted_repository_are_deleted_there(database: &Database) {
+    let deletes = ReplicationRule {
+        deletes: true,
+        ..rule(&["us"])
+    };
+    world(database, vec![rule(&["eu"]), deletes]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1", "v2"])).await;
+    push(store, "web", index(20, &[10], &["list"])).await;
+    let came = ReplicationPath::from_origin(place("asia"));
+    store
+        .put_replica(&path("web"), image(30, &[1], &["replica"]), &came)
+        .await
+        .unwrap();
+    for claimed in claim(store, "me", 1).await {
+        done(store, &claimed).await;
+    }
+    // One of them is being brought just now.
+    push(store, "web", image(11, &[1], &["v3"])).await;
+    let claimed = claim(store, "me", 2).await;
+    store
+        .delete_repository(&path("web"), true, None, after(3))
+        .await
+        .unwrap();
+    let mut tasks = shown(store).await;
+    tasks.retain(|task| task.starts_with("-us"));
+    assert_eq!(tasks, ["-us digest", "-us digest", "-us digest", "-us v3"]);
+    let first = claim(store, "you", 3).await;
+    assert_eq!(first.len(), 2, "what an index lists goes a moment later");
+    for claimed in claimed {
+        done(store, &claimed).await;
+    }
+    let again = claim(store, "you", 4).await;
+    assert!(
+        again
+            .iter()
+            .any(|claimed| claimed.task.may_delete && claimed.task.subject.to_string() == "v3")
+    );
+    // With its settings, the repository goes too.
+    create(store, "web").await;
+    let rule = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
+    put(store, "", vec![rule]).await;
+    for claimed in claim(store, "you", 5).await {
+        done(store, &claimed).await;
+    }
+    store
+        .delete_repository(&path("web"), false, None, after(6))
+        .await
+        .unwrap();
+    assert!(shown(store).await.contains(&"-eu settings".to_owned()));
+}
+
+async fn a_tag_that_is_being_brought_goes_with_its_image(database: &Database) {
+    let deletes = ReplicationRule {
+        deletes: true,
+        ..rule(&["eu"])
+    };
+    world(database, vec![deletes]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let claimed = claim(store, "me", 1).await;
+    let deletion = Deletion {
+        at: after(2),
+        by: "arn:me".into(),
+        reason: DeletionReason::Request,
+    };
+    let images = [ImageIdentifier::Digest(digest(10))];
+    store.delete_images(&path("web"), &images, &deletion).await.unwrap();
+    done(store, &claimed[0]).await;
+    assert_eq!(shown(store).await, ["-eu digest", "-eu v1"]);
+}
+
+async fn what_a_clock_that_was_ahead_put_off_is_recalled(database: &Database) {
+    world(database, vec![rule(&["eu", "us"])]).await;
+    let store = &database.store;
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let hours = |hours: i64| after(hours * 3600);
+    // A claim, and a pause, of a clock that is five hours ahead.
+    let claimed = claim(store, "me", 5 * 3600).await;
+    assert_eq!(claimed.len(), 2);
+    let failure = ReplicationFailure {
+        code: "DestinationUnavailable".into(),
+        reason: "no".into(),
+    };
+    let again = ReplicationOutcome::Again { at: hours(5), failure };
+    store.end_replication(&claimed[0], again, hours(5)).await.unwrap();
+    store
+        .note_destination_reached(&account(), &region("eu"), Some(hours(5)), hours(5))
+        .await
+        .unwrap();
+    assert!(claim(store, "you", 60).await.is_empty());
+    store.recall_replications(after(60), hours(6)).await.unwrap();
+    assert!(claim(store, "you", 60).await.is_empty(), "they may wait for so long");
+    store.recall_replications(after(60), hours(1)).await.unwrap();
+    assert_eq!(claim(store, "you", 61).await.len(), 2);
 }

@@ -163,9 +163,12 @@ async fn changes_count_versions_and_refuse_stale_ones(database: &Database) {
         tag_mutability: Some(immutable.clone()),
         ..RepositoryChange::default()
     };
-    let changed = store.update_repository(&path("web"), change(), Some(1)).await.unwrap();
+    let changed = store
+        .update_repository(&path("web"), change(), Some(1), now())
+        .await
+        .unwrap();
     assert_eq!((changed.version, &changed.tag_mutability), (2, &immutable));
-    let stale = store.update_repository(&path("web"), change(), Some(1)).await;
+    let stale = store.update_repository(&path("web"), change(), Some(1), now()).await;
     assert!(
         matches!(stale, Err(UpdateRepositoryError::VersionMismatch)),
         "{stale:?}"
@@ -174,12 +177,12 @@ async fn changes_count_versions_and_refuse_stale_ones(database: &Database) {
         scan_on_push: Some(true),
         ..RepositoryChange::default()
     };
-    let changed = store.update_repository(&path("web"), scan, None).await.unwrap();
+    let changed = store.update_repository(&path("web"), scan, None, now()).await.unwrap();
     assert_eq!((changed.version, changed.scan_on_push), (3, true));
     assert_eq!(changed.tag_mutability, immutable, "what is not named stays");
     assert_eq!(store.repository(&path("web")).await.unwrap(), Some(changed));
 
-    let unknown = store.update_repository(&path("other"), change(), None).await;
+    let unknown = store.update_repository(&path("other"), change(), None, now()).await;
     assert!(matches!(unknown, Err(UpdateRepositoryError::Unknown)), "{unknown:?}");
     let stale = store.delete_repository(&path("web"), true, Some(2), now()).await;
     assert!(
@@ -207,7 +210,7 @@ async fn resource_tags_merge_and_keep_their_limit(database: &Database) {
             ..RepositoryChange::default()
         };
         store
-            .update_repository(&path("web"), change, None)
+            .update_repository(&path("web"), change, None, now())
             .await
             .map(|record| record.tags)
     };

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use hythe_catalog::ImageRecord;
 use hythe_meta::{
-    CacheRuleRecord, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT, MAX_UPSTREAM_SUBJECTS,
-    SealedCredential,
+    CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT,
+    MAX_UPSTREAM_SUBJECTS, SealedCredential,
 };
 use hythe_model::{Algorithm, Descriptor, Digest, MediaType, RepositoryPrefix, Tag};
 
@@ -21,11 +21,11 @@ on_each_engine!(
     of_a_repository_only_so_many_subjects_are_known,
 );
 
-fn prefix(text: &str) -> RepositoryPrefix {
+pub(crate) fn prefix(text: &str) -> RepositoryPrefix {
     text.parse().unwrap()
 }
 
-fn digest(byte: u8) -> Digest {
+pub(crate) fn digest(byte: u8) -> Digest {
     Digest::new(Algorithm::Sha256, &[byte; 32]).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn tag() -> Tag {
     "v1".parse().unwrap()
 }
 
-fn manifest(byte: u8) -> ImageRecord {
+pub(crate) fn manifest(byte: u8) -> ImageRecord {
     ImageRecord {
         digest: digest(byte),
         media_type: MediaType::OCI_MANIFEST.parse().unwrap(),
@@ -41,7 +41,7 @@ fn manifest(byte: u8) -> ImageRecord {
     }
 }
 
-fn rule(prefix_: &str) -> CacheRuleRecord {
+pub(crate) fn rule(prefix_: &str) -> CacheRuleRecord {
     CacheRuleRecord {
         account: account(),
         prefix: prefix(prefix_),
@@ -53,6 +53,7 @@ fn rule(prefix_: &str) -> CacheRuleRecord {
             sealed_token: vec![1, 2, 0],
         }),
         tag_freshness_seconds: 60,
+        mirror: None,
         created_at: now(),
         updated_at: now(),
         version: 0,
@@ -69,9 +70,14 @@ async fn a_rule_comes_back_as_created_and_changes_by_version(database: &Database
     assert!(matches!(again, Err(CreateCacheRuleError::AlreadyExists)), "{again:?}");
     let update = |version| {
         let prefix = prefix("hub");
+        let update = CacheRuleUpdate {
+            credential: None,
+            tag_freshness_seconds: 5,
+            mirror: None,
+        };
         async move {
             store
-                .update_cache_rule(&account(), &prefix, (None, 5), after(9), version)
+                .update_cache_rule(&account(), &prefix, update, after(9), version)
                 .await
         }
     };

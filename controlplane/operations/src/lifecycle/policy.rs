@@ -103,7 +103,8 @@ impl ControlPlane {
         expected_version: Option<i64>,
     ) -> Result<LifecyclePolicyRecord, LifecyclePolicyError> {
         let path = granted.resource();
-        let deleted = self.store().delete_lifecycle_policy(path, expected_version).await;
+        let now = self.stored_now();
+        let deleted = self.store().delete_lifecycle_policy(path, expected_version, now).await;
         deleted.map_err(|error| match error {
             ChangeRepositoryPolicyError::UnknownRepository => UnknownRepository(path.clone()).into(),
             ChangeRepositoryPolicyError::Absent => NoLifecyclePolicy(path.clone()).into(),

@@ -6,7 +6,7 @@ use hythe_access::{Secret, kinds};
 use hythe_model::RepositoryPrefix;
 use hythe_operations::{CacheRuleChange, CacheRuleRecord, NewCacheRule, UpstreamCredential};
 use hythe_wire::{
-    CreatePullThroughCacheRule, InRegistry, ListQuery, PullThroughCacheCredential, PullThroughCacheRule,
+    CreatePullThroughCacheRule, InRegistry, ListQuery, MirrorStatus, PullThroughCacheCredential, PullThroughCacheRule,
     PullThroughCacheRulePage, PullThroughCacheRuleValidation, PullThroughCacheUser, RefreshPullThroughCache,
     RefreshedPullThroughCache, UpdatePullThroughCacheRule, path,
 };
@@ -43,6 +43,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreatePullThroughC
         upstream_prefix: body.upstream_repository_prefix,
         credential: body.credential.map(credential),
         tag_freshness_seconds: body.tag_freshness_seconds,
+        mirror: body.mirror,
     };
     let rule = context.plane.create_cache_rule(&granted, new).await?;
     let version = rule.version;
@@ -78,9 +79,19 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdatePullThroughC
         (None, true) => Some(None),
         (None, false) => None,
     };
+    let mirror = match (body.mirror, body.remove_mirror) {
+        (Some(_), true) => {
+            let reason = "it cannot be removed and set at once";
+            return Err(Problem::invalid_member("/removeMirror", reason));
+        }
+        (Some(settings), false) => Some(Some(settings)),
+        (None, true) => Some(None),
+        (None, false) => None,
+    };
     let change = CacheRuleChange {
         credential: new_credential,
         tag_freshness_seconds: body.tag_freshness_seconds,
+        mirror,
     };
     let rule = context
         .plane
@@ -149,6 +160,10 @@ fn credential(given: PullThroughCacheCredential) -> UpstreamCredential {
 }
 
 fn shape(rule: CacheRuleRecord) -> PullThroughCacheRule {
+    let mirror_status = rule.mirror.as_ref().map(|mirror| MirrorStatus {
+        next_run_at: mirror.due_at,
+        succeeded_at: mirror.succeeded_at,
+    });
     PullThroughCacheRule {
         registry_id: rule.account,
         ecr_repository_prefix: rule.prefix,
@@ -159,6 +174,8 @@ fn shape(rule: CacheRuleRecord) -> PullThroughCacheRule {
             username: credential.username,
         }),
         tag_freshness_seconds: rule.tag_freshness_seconds,
+        mirror: rule.mirror.map(|mirror| mirror.settings),
+        mirror_status,
         created_at: rule.created_at,
         updated_at: rule.updated_at,
     }

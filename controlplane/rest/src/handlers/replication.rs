@@ -5,7 +5,7 @@ use http::StatusCode;
 use hythe_access::kinds;
 use hythe_model::{AccountId, RegistryPlace};
 use hythe_operations::{
-    ImageReplicationStatus as Status, ReplicationRule as Rule, ReplicationRules, ReplicationState,
+    ImageReplicationStatus as Status, ReplicationRule as Rule, ReplicationRules, ReplicationState, ReplicationSubject,
     ReplicationTask as Task, RuleName, TaskFilter,
 };
 use hythe_wire::{
@@ -13,7 +13,8 @@ use hythe_wire::{
     ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage, PutReplicationConfiguration,
     PutReplicationRule, RegistryReplication, ReplicationConfiguration, ReplicationProgress, ReplicationProgressList,
     ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask, ReplicationTaskCount, ReplicationTaskPage,
-    RepositoryFilter, RepositoryFilterType,
+    ReplicationTaskSubject, RepositoryFilter, RepositoryFilterType, RepositoryReplicationStatus,
+    RepositoryReplicationStatuses,
 };
 
 use super::{Handled, json};
@@ -180,6 +181,32 @@ pub(crate) async fn image_status(context: Context) -> Handled {
     json(StatusCode::OK, &answer, None)
 }
 
+pub(crate) async fn repository_status(context: Context) -> Handled {
+    let InRegistry { registry_id } = context.query()?;
+    let repository = context.repository(registry_id)?;
+    let granted = context
+        .authorize::<kinds::DescribeRepositories>(repository.clone())
+        .await?;
+    let found = context.plane.repository_replication_status(&granted).await?;
+    let statuses = found.into_iter().map(|status| {
+        let (failure_code, failure_reason) = status.failure.map(|failure| (failure.code, failure.reason)).unzip();
+        RepositoryReplicationStatus {
+            region: status.place.region,
+            registry_id: status.place.account,
+            status: state(status.state),
+            failure_code,
+            failure_reason,
+            updated_at: status.updated_at,
+        }
+    });
+    let answer = RepositoryReplicationStatuses {
+        registry_id: repository.account,
+        repository_name: repository.name,
+        replication_statuses: statuses.collect(),
+    };
+    json(StatusCode::OK, &answer, None)
+}
+
 fn rule_name(context: &Context) -> Result<RuleName, Problem> {
     context.path("ruleName")
 }
@@ -228,6 +255,7 @@ fn parsed(rule: ReplicationRule, account: &AccountId) -> Rule {
             .collect(),
         deletes: rule.delete_replication.is_some_and(|it| it.enabled),
         chains: rule.replica_replication.is_some_and(|it| it.enabled),
+        settings: rule.replicated_settings.into_iter().collect(),
     }
 }
 
@@ -246,6 +274,7 @@ fn shape(rule: Rule) -> ReplicationRule {
         repository_filters: rule.filters.into_iter().map(filter).collect(),
         delete_replication: enabled(rule.deletes),
         replica_replication: enabled(rule.chains),
+        replicated_settings: rule.settings.into_iter().collect(),
     }
 }
 
@@ -254,11 +283,19 @@ fn task(task: Task) -> ReplicationTask {
         Some(failure) => (Some(failure.code), Some(failure.reason)),
         None => (None, None),
     };
+    let (subject, image) = match task.subject {
+        ReplicationSubject::Image { reference, digest } => {
+            (ReplicationTaskSubject::Image, Some((reference.to_string(), digest)))
+        }
+        ReplicationSubject::Settings => (ReplicationTaskSubject::Settings, None),
+    };
+    let (reference, image_digest) = image.unzip();
     ReplicationTask {
         task_id: task.id,
         repository_name: task.repository.name,
-        reference: task.reference.to_string(),
-        image_digest: task.digest,
+        subject,
+        reference,
+        image_digest,
         region: task.place.region,
         registry_id: task.place.account,
         is_failed: task.is_dead,
@@ -274,13 +311,17 @@ fn status(status: Status) -> ImageReplicationStatus {
     ImageReplicationStatus {
         region: status.place.region,
         registry_id: status.place.account,
-        status: match status.state {
-            ReplicationState::InProgress => ReplicationStatus::InProgress,
-            ReplicationState::Complete => ReplicationStatus::Complete,
-            ReplicationState::Failed => ReplicationStatus::Failed,
-        },
+        status: state(status.state),
         failure_code: status.failure_code,
         failure_reason: status.failure_reason,
         updated_at: status.updated_at,
+    }
+}
+
+fn state(state: ReplicationState) -> ReplicationStatus {
+    match state {
+        ReplicationState::InProgress => ReplicationStatus::InProgress,
+        ReplicationState::Complete => ReplicationStatus::Complete,
+        ReplicationState::Failed => ReplicationStatus::Failed,
     }
 }

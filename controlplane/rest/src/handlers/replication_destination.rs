@@ -42,6 +42,7 @@ pub(crate) async fn create(context: Context, Json(body): Json<CreateReplicationD
     };
     let change = DestinationChange {
         endpoint: Some(body.endpoint),
+        control_endpoint: body.control_endpoint,
         description: body.description,
         credential: body.credential.map(|it| Some(credential(it))),
         repository_prefix: body.repository_prefix,
@@ -80,6 +81,7 @@ pub(crate) async fn update(context: Context, Json(body): Json<UpdateReplicationD
         .await?;
     let change = DestinationChange {
         endpoint: body.endpoint,
+        control_endpoint: body.control_endpoint,
         description: body.description,
         credential: body.credential.map(|it| it.map(credential)),
         repository_prefix: body.repository_prefix,
@@ -126,6 +128,7 @@ fn shape(destination: DestinationRecord) -> ReplicationDestination {
             DestinationKind::Oci => ReplicationDestinationKind::Oci,
         },
         endpoint: settings.endpoint,
+        control_endpoint: settings.control_endpoint,
         description: settings.description,
         username: settings.username,
         repository_prefix: settings.repository_prefix,

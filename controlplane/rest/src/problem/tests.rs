@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use hythe_access::Principal;
-use hythe_model::{Digest, EncryptionType, Reference, RepositoryPath, Tag};
+use hythe_model::{Digest, EncryptionType, MirrorSettingsError, Reference, RepositoryPath, Tag};
 use hythe_operations::{BackfillStatus, Noun, ReplicationRuleError, RollbackTagRefusal};
 
 use super::*;
@@ -340,6 +340,9 @@ fn every_error_has_its_status_and_code() {
         "Destination::AlreadyExists" => DestinationError::AlreadyExists(region(), account.clone()),
         "Destination::LimitExceeded" => DestinationError::LimitExceeded(account.clone()),
         "Destination::InUse" => DestinationError::InUse(region()),
+        "Destination::NeedsControlPlane" => DestinationError::NeedsControlPlane(region()),
+        "Destination::ControlEndpoint" => DestinationError::Settings(DestinationSettingsError::ControlEndpoint(bad_name())),
+        "Destination::ControlEndpointOfOther" => DestinationError::Settings(DestinationSettingsError::ControlEndpointOfOther),
         "Destination::Nothing" => DestinationError::Nothing,
         "Destination::VersionMismatch" => DestinationError::VersionMismatch,
         "Destination::Endpoint" => DestinationError::Settings(DestinationSettingsError::Endpoint(bad_name())),
@@ -352,6 +355,7 @@ fn every_error_has_its_status_and_code() {
         "Destination::Store" => DestinationError::Store(corrupt()),
         "ReplicationRules::Unknown" => ReplicationRulesError::Unknown("nightly".parse().unwrap(), account.clone()),
         "ReplicationRules::UnknownDestination" => ReplicationRulesError::UnknownDestination(region()),
+        "ReplicationRules::NoControlPlane" => ReplicationRulesError::NoControlPlane(region()),
         "ReplicationRules::Rule" => ReplicationRulesError::Rule(ReplicationRuleError::SameRegistry, Some(1)),
         "ReplicationRules::Rules" => ReplicationRulesError::Rule(ReplicationRuleError::TooManyRules(25), None),
         "ReplicationRules::LimitExceeded" => ReplicationRulesError::LimitExceeded(account.clone()),
@@ -400,6 +404,17 @@ fn every_error_has_its_status_and_code() {
         "CacheRuleSettings::UpstreamPrefix" => CacheRuleSettingsError::UpstreamPrefix,
         "CacheRuleSettings::Credential" => CacheRuleSettingsError::Credential,
         "CacheRuleSettings::TagFreshness" => CacheRuleSettingsError::TagFreshness,
+        "CacheRuleSettings::MirrorInterval" => CacheRuleSettingsError::Mirror(MirrorSettingsError::Interval),
+        "CacheRuleSettings::MirrorRepositories" => CacheRuleSettingsError::Mirror(MirrorSettingsError::Repositories),
+        "CacheRuleSettings::MirrorTags" => CacheRuleSettingsError::Mirror(MirrorSettingsError::Tags),
+        "CacheRuleSettings::MirrorExcludeTags" => CacheRuleSettingsError::Mirror(MirrorSettingsError::ExcludeTags),
+        "CacheRuleSettings::MirrorNewestTags" => CacheRuleSettingsError::Mirror(MirrorSettingsError::NewestTags),
+        "CacheRuleSettings::MirrorRepository" => CacheRuleSettingsError::MirrorRepository,
+        "MirrorRun::UnknownRule" => MirrorRunError::UnknownRule(UnknownCacheRule(prefix(), account.clone())),
+        "MirrorRun::NotConfigured" => MirrorRunError::NotConfigured(prefix()),
+        "MirrorRun::Running" => MirrorRunError::Running("0199".into()),
+        "MirrorRun::Unknown" => MirrorRunError::Unknown("0199".into(), prefix()),
+        "MirrorRun::Store" => MirrorRunError::Store(corrupt()),
         "TemplateSettings::Description" => TemplateSettingsError::Description,
         "TemplateSettings::Encryption" => TemplateSettingsError::Encryption(EncryptionError::KeyNotTaken),
         "TemplateSettings::RepositoryPolicy" => TemplateSettingsError::RepositoryPolicy(malformed()),

@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 #[derive(Debug)]
 pub(super) struct ReplicationCounts {
     counted: Arc<ReplicationMetrics>,
-    counters: [Counter; 9],
+    counters: [Counter; 10],
     lag: Counter<f64, AtomicU64>,
     waiting: Family<DestinationLabels, Gauge>,
     given_up: Family<DestinationLabels, Gauge>,
@@ -48,6 +48,10 @@ impl ReplicationCounts {
             ("sent_bytes", "Bytes of blobs that were sent"),
             ("backfill_queued", "Tags and images that backfills queued on this node"),
             ("backfills_ended", "Backfills that ended on this node"),
+            (
+                "settings_changed",
+                "Settings, policies and resource tags of repositories that this node changed at a destination",
+            ),
         ]) {
             registry.register(name, help, counter.clone());
         }
@@ -90,6 +94,7 @@ impl ReplicationCounts {
             &counted.bytes,
             &counted.backfill_queued,
             &counted.backfills_ended,
+            &counted.settings,
         ];
         for (counter, count) in self.counters.iter().zip(counts) {
             counter.inner().store(read(count), Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use hythe_access::{Facts, Trail};
 use hythe_catalog::{CatalogError, ImageRecord, NewImage, PutImageError};
-use hythe_model::{Manifest, ManifestKind, Reference, RepositoryPath, Tag, fail_point};
+use hythe_model::{Manifest, ManifestKind, Reference, RepositoryPath, Tag, UPSTREAM_IMPORTER, fail_point};
 use hythe_upstream::{PullPath, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,12 +20,12 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// How long an import waits for clients that pull from the same repository.
 const POLITE_PAUSE: SignedDuration = SignedDuration::from_secs(2);
+/// How often more tags are put at an image when it had too many for once (ECR: 1000 tags per image).
+const MAX_ROUNDS_OF_TAGS: usize = 10;
 /// How deep indexes may list indexes.
 const MAX_DEPTH: usize = 3;
 /// The most images that an index brings.
 const MAX_CHILDREN: usize = 256;
-/// Who puts the images, for the history of their tags.
-const IMPORTER: &str = "pullthroughcache.ecr.amazonaws.com";
 
 /// Why an image was not made.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,17 @@ impl Registry {
     #[must_use]
     pub fn upstream_fetches(&self) -> usize {
         self.cache().fetches.len()
+    }
+
+    /// What is known to go wrong with all that comes by a rule, which is to be left alone until it is forgotten.
+    #[must_use]
+    pub fn upstream_trouble(&self, rule: &str) -> Option<UpstreamError> {
+        self.cache().troubles.of_rule(rule)
+    }
+
+    /// Remembers what went wrong with the upstream of a rule, if it is about all that comes by it.
+    pub fn note_upstream_trouble(&self, rule: &str, error: &UpstreamError) {
+        self.cache().troubles.note_of_rule(rule, error);
     }
 
     /// Makes an image of one manifest that came from upstream; says whether one was due.
@@ -129,8 +140,17 @@ impl Work<'_> {
         let (path, manifest) = (&self.import.repository, &self.import.manifest);
         let parsed = self.complete(manifest, 0).await?;
         fail_point("cache.import.complete");
-        let tags = self.through.tags_of(path, &manifest.digest).await?;
-        self.put(manifest, parsed, tags).await
+        let mut tags = self.through.tags_of(path, &manifest.digest).await?;
+        for _ in 0..MAX_ROUNDS_OF_TAGS {
+            self.put(manifest, parsed.clone(), tags.clone()).await?;
+            let left = self.through.tags_of(path, &manifest.digest).await?;
+            // Those that cannot be moved stay.
+            if left.is_empty() || left == tags {
+                break;
+            }
+            tags = left;
+        }
+        Ok(())
     }
 
     /// Brings everything that a manifest lists.
@@ -224,7 +244,7 @@ impl Work<'_> {
                 digest: manifest.digest,
                 tags: tags.clone(),
                 pushed_at: self.registry.now(),
-                pushed_by: IMPORTER.into(),
+                pushed_by: UPSTREAM_IMPORTER.into(),
             };
             match self.recorded(&self.import.repository, image).await {
                 // A repository that is gone needs no images.

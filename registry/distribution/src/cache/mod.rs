@@ -141,7 +141,8 @@ pub trait PullThrough: Debug + Send + Sync {
         due: Timestamp,
     ) -> Result<bool, CatalogError>;
 
-    /// The tags that point to an image upstream.
+    /// The tags that point to an image upstream and do not here, some of them; without those that somebody has set or deleted here
+    /// since the upstream was asked.
     async fn tags_of(&self, repository: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, CatalogError>;
 
     /// What is known of the referrers of an image.

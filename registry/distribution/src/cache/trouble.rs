@@ -40,11 +40,18 @@ pub(crate) struct Troubles(Mutex<HashMap<About, (Instant, UpstreamError)>>);
 impl Troubles {
     /// What is known to go wrong, with that of the rule first.
     pub(crate) fn of(&self, upstream: &Upstream, about: &About) -> Option<UpstreamError> {
+        self.of_rule(&upstream.rule).or_else(|| self.known(about))
+    }
+
+    /// What is known to go wrong with all that comes by a rule.
+    pub(crate) fn of_rule(&self, rule: &str) -> Option<UpstreamError> {
+        self.known(&About::Rule(rule.to_owned()))
+    }
+
+    fn known(&self, about: &About) -> Option<UpstreamError> {
         let now = Instant::now();
         let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rule = About::Rule(upstream.rule.clone());
-        let found = [&rule, about].into_iter().filter_map(|about| troubles.get(about));
-        let (until, error) = found.into_iter().find(|(until, _)| now < *until)?;
+        let (until, error) = troubles.get(about).filter(|(until, _)| now < *until)?;
         Some(match error {
             UpstreamError::TooManyRequests { .. } => UpstreamError::TooManyRequests {
                 retry_after: Some(until.duration_since(now)),
@@ -55,18 +62,20 @@ impl Troubles {
 
     /// Remembers what went wrong: of the rule if it concerns all that comes by it.
     pub(crate) fn note(&self, upstream: &Upstream, about: About, error: &UpstreamError) {
-        let rule = || About::Rule(upstream.rule.clone());
-        let (about, lasts) = match error {
-            UpstreamError::TooManyRequests { retry_after } => (rule(), retry_after.unwrap_or(LIMITED_FOR)),
-            UpstreamError::Unreachable(_) | UpstreamError::Timeout(_) | UpstreamError::Blocked(_) => {
-                (rule(), FAILING_FOR)
-            }
-            UpstreamError::Server { status } if *status >= 500 => (rule(), FAILING_FOR),
-            UpstreamError::Server { .. }
-            | UpstreamError::NotFound
-            | UpstreamError::Denied
-            | UpstreamError::Invalid(_) => (about, ABSENT_FOR),
-        };
+        match lasting(error) {
+            Some(lasts) => self.remember(About::Rule(upstream.rule.clone()), error, lasts),
+            None => self.remember(about, error, ABSENT_FOR),
+        }
+    }
+
+    /// Remembers what went wrong with all that comes by a rule; anything else is not remembered.
+    pub(crate) fn note_of_rule(&self, rule: &str, error: &UpstreamError) {
+        if let Some(lasts) = lasting(error) {
+            self.remember(About::Rule(rule.to_owned()), error, lasts);
+        }
+    }
+
+    fn remember(&self, about: About, error: &UpstreamError, lasts: Duration) {
         let now = Instant::now();
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.len() >= MAX_ENTRIES {
@@ -81,5 +90,17 @@ impl Troubles {
     pub(crate) fn forget(&self, about: &About) {
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.remove(about);
+    }
+}
+
+/// For how long all that comes from an upstream is left alone, if the failure is not about one thing.
+fn lasting(error: &UpstreamError) -> Option<Duration> {
+    match error {
+        UpstreamError::TooManyRequests { retry_after } => Some(retry_after.unwrap_or(LIMITED_FOR)),
+        UpstreamError::Unreachable(_) | UpstreamError::Timeout(_) | UpstreamError::Blocked(_) => Some(FAILING_FOR),
+        UpstreamError::Server { status } if *status >= 500 => Some(FAILING_FOR),
+        UpstreamError::Server { .. } | UpstreamError::NotFound | UpstreamError::Denied | UpstreamError::Invalid(_) => {
+            None
+        }
     }
 }

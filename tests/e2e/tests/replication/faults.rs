@@ -57,6 +57,82 @@ fn the_sender_dies_at_every_step_and_the_image_arrives() -> Result<()> {
 }
 
 #[test]
+fn a_deletion_that_was_sent_and_not_noted_is_sent_again() -> Result<()> {
+    let (mut here, there) = pair()?;
+    let deletes = json!({ "deleteReplication": { "enabled": true } });
+    rule(&here, "all", "there", deletes)?;
+    here.create_repository("web")?;
+    let (client, remote) = (RegistryClient::new(&here), RegistryClient::new(&there));
+    let mut images = Vec::new();
+    for name in ["tagged", "whole", "stays"] {
+        images.push(client.push_image("web", name, name.as_bytes())?);
+        client.push_image("web", &format!("{name}-too"), name.as_bytes())?;
+    }
+    wait_until_idle(&here)?;
+    // One tag of two, and an image with both.
+    for (gone, left) in [("tagged", Some("tagged-too")), (images[1].as_str(), None)] {
+        here.set_variable("HYTHE_TEST_FAIL_POINT", "replication.deletion.sent:1");
+        here.restart()?;
+        // The answer may be lost with the server; what it was for is done.
+        drop(client.call("DELETE", &format!("/v2/web/manifests/{gone}"), &[], &[]));
+        wait_until("the sender ends", LIMIT, || {
+            here.exit_status().is_ok_and(|status| status.is_some())
+        })
+        .with_context(|| here.log())?;
+        ensure!(tag(&remote, "web", gone)?.is_none(), "{gone} was not deleted");
+        here.set_variable("HYTHE_TEST_FAIL_POINT", "none:1");
+        here.restart()?;
+        wait_until_idle(&here)?;
+        ensure!(tasks(&here, "?isFailed=true")? == json!([]), "the second time failed");
+        ensure!(tag(&remote, "web", gone)?.is_none(), "{gone} is back");
+        if let Some(left) = left {
+            ensure!(tag(&remote, "web", left)?.is_some(), "{left} is gone too");
+        }
+    }
+    for left in ["tagged-too", "stays", "stays-too"] {
+        remote.pull_image("web", left)?;
+    }
+    ensure!(
+        tag(&remote, "web", "whole-too")?.is_none(),
+        "a tag of the image is left"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_large_layer_goes_on_where_the_sender_was_killed() -> Result<()> {
+    const MEBIBYTE: usize = 1024 * 1024;
+    const LAYER: usize = 40 * MEBIBYTE;
+    let there = deployment("there")?;
+    let mut here = deployment("here")?;
+    destination(&here, "there", &there)?;
+    rule(&here, "all", "there", json!({}))?;
+    here.create_repository("web")?;
+    here.set_variable("HYTHE_TEST_FAIL_POINT", "replication.chunk.sent:3");
+    here.restart()?;
+    let received = || there.metric("hythe_registry_received_bytes_total");
+    let image = RegistryClient::new(&here).push_image("web", "1", &noise("resumed", LAYER))?;
+    wait_until("the sender ends", LIMIT, || {
+        here.exit_status().is_ok_and(|status| status.is_some())
+    })?;
+    let first = received()?;
+    ensure!(
+        (24 * MEBIBYTE as u64..32 * MEBIBYTE as u64).contains(&first),
+        "killed after {first} bytes"
+    );
+    here.set_variable("HYTHE_TEST_FAIL_POINT", "none:1");
+    here.restart()?;
+    wait_for(&here, "web", &image)?;
+    RegistryClient::new(&there).pull_image("web", "1")?;
+    let all = received()?;
+    ensure!(
+        all < (LAYER + MEBIBYTE) as u64,
+        "{all} bytes were sent for a layer of {LAYER}"
+    );
+    Ok(())
+}
+
+#[test]
 fn the_destination_dies_in_the_middle_and_comes_back() -> Result<()> {
     // It ends when the first bytes of the large layer are there, and when the layer is stored and not yet linked.
     for point in ["upload.append.received:1", "upload.finish.published:1"] {

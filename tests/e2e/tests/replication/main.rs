@@ -3,8 +3,12 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "test code")]
 
 mod backfill;
+mod clock;
+mod destination;
 mod faults;
 mod lag;
+mod settings;
+mod two_nodes;
 mod world;
 
 use anyhow::{Context as _, Result, ensure};

@@ -121,6 +121,19 @@ pub fn tag(client: &RegistryClient, repository: &str, tag: &str) -> Result<Optio
     Ok((answer.status == 200).then(|| digest(&answer.body)))
 }
 
+/// The tags, or digests, of the replicas that a repository was given, from the audit log; the oldest comes last.
+pub fn arrivals_of(server: &Server, repository: &str) -> Result<Vec<String>> {
+    let path = format!("/api/v1/audit-events?eventName=ReplicateImage&repository={repository}&maxResults=1000");
+    let answer = server.api("GET", &path, None)?.expect(200)?.json()?;
+    let events = answer["auditEvents"].as_array().context("no events")?;
+    let name = |event: &Value| {
+        let name = event["imageTag"].as_str().or(event["imageDigest"].as_str());
+        name.unwrap_or_default().to_owned()
+    };
+    let is_arrival = |event: &&Value| event["operation"] == "manifest.put" && event["errorCode"].is_null();
+    Ok(events.iter().filter(is_arrival).map(name).collect())
+}
+
 /// Bytes that look like no others.
 pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut state = seed.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| {

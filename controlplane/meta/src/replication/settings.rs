@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Settings of repositories that go to destinations: queued with each change of them, and after the first image that arrives.
+//!
+//! The work is a task like those of images, one for each repository and destination, whose reference is empty: what the
+//! settings are is looked up when they are sent.
+
+use hythe_model::{RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryPath};
+use hythe_rules::replication::targets;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::rule;
+use super::status::ReplicationState;
+use super::task::{ReplicationFailure, ReplicationTask};
+use crate::session::{Row, Session, values};
+use crate::{Store, StoreError, repository};
+
+/// The reference and the digest of a task for settings. No tag and no digest is empty.
+pub(super) const SETTINGS: &str = "";
+
+const QUEUE: &str = "
+    INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest, path,
+                                  may_delete, is_dead, attempts, due_ms, generation, created_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, FALSE, 0, $9, 0, $9)
+    ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
+       SET path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE, attempts = 0,
+           generation = replication_task.generation + 1,
+           due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
+           created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END";
+const NOTE: &str = "
+    INSERT INTO repository_replication (repository_id, destination, target_account, state, failure_code, failure_reason,
+                                        updated_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (repository_id, destination, target_account) DO UPDATE
+       SET state = excluded.state, failure_code = excluded.failure_code, failure_reason = excluded.failure_reason,
+           updated_ms = excluded.updated_ms";
+const FORGET: &str = "
+    DELETE FROM repository_replication WHERE repository_id = $1 AND destination = $2 AND target_account = $3";
+const FIND: &str = "
+    SELECT state FROM repository_replication WHERE repository_id = $1 AND destination = $2 AND target_account = $3";
+/// Bounded by the number of destinations that rules may name.
+const LIST: &str = "
+    SELECT destination, target_account, state, failure_code, failure_reason, updated_ms
+      FROM repository_replication WHERE repository_id = $1 ORDER BY destination, target_account";
+const HAS_RULES: &str = "SELECT 1 FROM replication_rule WHERE account_id = $1 LIMIT 1";
+const WAITING: &str = "
+    SELECT id FROM replication_task
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference > $5
+       AND NOT is_dead LIMIT 1";
+
+/// What became of the settings of a repository at one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryReplicationStatus {
+    /// Where.
+    pub place: RegistryPlace,
+    /// How far they have come.
+    pub state: ReplicationState,
+    /// Why not.
+    pub failure: Option<ReplicationFailure>,
+    /// Since when.
+    pub updated_at: Timestamp,
+}
+
+impl RepositoryReplicationStatus {
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let failure = row.optional_text(3)?.map(|code| {
+            let reason = row.optional_text(4)?.unwrap_or_default();
+            Ok::<_, StoreError>(ReplicationFailure { code, reason })
+        });
+        Ok(Self {
+            place: RegistryPlace {
+                region: row.parsed(0)?,
+                account: row.parsed(1)?,
+            },
+            state: row.parsed(2)?,
+            failure: failure.transpose()?,
+            updated_at: row.time(5)?,
+        })
+    }
+}
+
+impl Store {
+    /// What became of the settings of a repository at each destination; `None` if there is no such repository.
+    pub async fn settings_replication_status(
+        &self,
+        repository: &RepositoryPath,
+    ) -> Result<Option<Vec<RepositoryReplicationStatus>>, StoreError> {
+        let mut session = self.reader().await?;
+        let Some(id) = repository::find_id(&mut session, repository).await? else {
+            return Ok(None);
+        };
+        let rows = session.fetch_all(LIST, values![&id]).await?;
+        rows.iter()
+            .map(RepositoryReplicationStatus::read)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Whether images of a repository are still to be brought to a place, or to be deleted there.
+    pub async fn has_waiting_images(
+        &self,
+        repository: &RepositoryPath,
+        place: &RegistryPlace,
+    ) -> Result<bool, StoreError> {
+        let values = values![
+            &repository.account,
+            place.region.as_str(),
+            &place.account,
+            &repository.name,
+            SETTINGS
+        ];
+        Ok(self.reader().await?.fetch_optional(WAITING, values).await?.is_some())
+    }
+}
+
+/// Queues, within the transaction of a change of settings, that they are to be brought to destinations. `path`: by which
+/// registries the change came, if it was replicated here.
+pub(crate) async fn enqueue_settings(
+    session: &mut Session,
+    id: &str,
+    repository: &RepositoryPath,
+    changed: &[ReplicatedSetting],
+    path: Option<&ReplicationPath>,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    if session
+        .fetch_optional(HAS_RULES, values![&repository.account])
+        .await?
+        .is_none()
+    {
+        return Ok(false);
+    }
+    let rules = rule::all(session, &repository.account).await?;
+    let mut is_queued = false;
+    for (place, wanted) in targets(&rules, &repository.name, path) {
+        if changed.iter().any(|setting| wanted.settings.contains(setting)) {
+            queue(session, repository, place, path, false, at).await?;
+            note(session, id, place, Some(ReplicationState::InProgress), None, at).await?;
+            is_queued = true;
+        }
+    }
+    Ok(is_queued)
+}
+
+/// Queues that the settings of a repository are to be brought to a place; if `may_delete`, that the repository is gone.
+pub(super) async fn queue(
+    session: &mut Session,
+    repository: &RepositoryPath,
+    place: &RegistryPlace,
+    path: Option<&ReplicationPath>,
+    may_delete: bool,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let path = path.map(ToString::to_string);
+    let values = values![
+        Uuid::now_v7().to_string(),
+        &repository.account,
+        place.region.as_str(),
+        &place.account,
+        &repository.name,
+        SETTINGS,
+        path.as_deref(),
+        may_delete,
+        at
+    ];
+    session.execute(QUEUE, values).await.map(drop)
+}
+
+/// Queues the settings of the repository of an image that has arrived, if they were never brought there.
+pub(super) async fn follow(
+    session: &mut Session,
+    task: &ReplicationTask,
+    id: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (repository, place) = (&task.repository, &task.place);
+    let rules = rule::all(session, &repository.account).await?;
+    let wanted = targets(&rules, &repository.name, task.path.as_ref()).remove(place);
+    if wanted.is_none_or(|wanted| wanted.settings.is_empty()) {
+        return Ok(());
+    }
+    let values = values![id, place.region.as_str(), &place.account];
+    if session.fetch_optional(FIND, values).await?.is_none() {
+        queue(session, repository, place, task.path.as_ref(), false, now).await?;
+        note(session, id, place, Some(ReplicationState::InProgress), None, now).await?;
+    }
+    Ok(())
+}
+
+/// Takes note of how far settings have come; `None`: nowhere, since the repository is not there.
+pub(super) async fn note(
+    session: &mut Session,
+    id: &str,
+    place: &RegistryPlace,
+    state: Option<ReplicationState>,
+    failure: Option<&ReplicationFailure>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(state) = state else {
+        return forget(session, id, place).await;
+    };
+    let values = values![
+        id,
+        place.region.as_str(),
+        &place.account,
+        state.as_str(),
+        failure.map(|failure| failure.code.as_str()),
+        failure.map(|failure| failure.reason.as_str()),
+        now
+    ];
+    session.execute(NOTE, values).await.map(drop)
+}
+
+pub(super) async fn forget(session: &mut Session, id: &str, place: &RegistryPlace) -> Result<(), StoreError> {
+    let values = values![id, place.region.as_str(), &place.account];
+    session.execute(FORGET, values).await.map(drop)
+}
