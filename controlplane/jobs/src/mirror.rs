@@ -116,6 +116,8 @@ pub struct MirrorMetrics {
     pub tags_failed: AtomicU64,
     /// Tags that were removed.
     pub tags_removed: AtomicU64,
+    /// Signatures and other referrers that were not here.
+    pub referrers: AtomicU64,
     /// For how many seconds the mirror that is the furthest behind has not been brought up to date.
     pub lag_seconds: AtomicU64,
 }
@@ -280,6 +282,7 @@ impl Mirrorer {
                 unchanged = counts.unchanged,
                 skipped = counts.skipped,
                 removed = counts.removed,
+                referrers = counts.referrers,
                 "a mirror is up to date"
             );
         } else {

@@ -33,6 +33,7 @@ CREATE TABLE mirror_run (
     skipped      BIGINT NOT NULL,
     failed       BIGINT NOT NULL,
     removed      BIGINT NOT NULL,
+    referrers    BIGINT NOT NULL,
     attempts     BIGINT NOT NULL,
     failure      TEXT {collate},
     started_ms   BIGINT NOT NULL,

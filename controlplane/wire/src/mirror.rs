@@ -72,6 +72,8 @@ pub struct MirrorRunCounts {
     pub failed: u64,
     /// Tags that were gone there, and were removed here.
     pub removed: u64,
+    /// Signatures and other referrers of images that were not here.
+    pub referrers: u64,
 }
 
 /// Something that a run of a mirror has skipped, could not bring, or removed.

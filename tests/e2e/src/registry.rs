@@ -14,6 +14,8 @@ use crate::server::Server;
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of a schema 2 manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// The media type of the blob `{}`.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// The media type of an OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The media type of an OCI image configuration.
@@ -111,6 +113,16 @@ impl RegistryClient {
         Ok(digest(&bytes))
     }
 
+    /// Pushes an artifact that refers to an image by its descriptor; answers its digest.
+    pub fn push_artifact(&self, repository: &str, subject: &Value, kind: &str, text: &str) -> Result<String> {
+        self.push_blob(repository, b"{}")?;
+        let bytes = artifact(subject, kind, text);
+        let name = digest(&bytes);
+        self.put_manifest(repository, &name, OCI_MANIFEST, &bytes)?
+            .expect(201)?;
+        Ok(name)
+    }
+
     /// Pulls an image: manifest, configuration and layers, each checked against its digest. Answers the bytes of all.
     pub fn pull_image(&self, repository: &str, reference: &str) -> Result<u64> {
         let response = self.manifest(repository, reference)?.expect(200)?;
@@ -184,6 +196,29 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn config_of(layer: &[u8]) -> String {
     let rootfs = json!({ "type": "layers", "diff_ids": [digest(layer)] });
     json!({ "architecture": "amd64", "os": "linux", "rootfs": rootfs }).to_string()
+}
+
+/// An artifact that refers to an image, as bytes of its manifest; its one blob is `{}`.
+#[must_use]
+pub fn artifact(subject: &Value, kind: &str, text: &str) -> Vec<u8> {
+    let empty = json!({ "mediaType": OCI_EMPTY, "digest": digest(b"{}"), "size": 2 });
+    json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": kind,
+        "config": empty,
+        "layers": [empty],
+        "subject": subject,
+        "annotations": { "text": text },
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// The descriptor of an OCI manifest.
+#[must_use]
+pub fn descriptor_of(bytes: &[u8]) -> Value {
+    json!({ "mediaType": OCI_MANIFEST, "digest": digest(bytes), "size": bytes.len() })
 }
 
 /// An OCI manifest with one layer.

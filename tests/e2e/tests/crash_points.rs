@@ -61,7 +61,7 @@ const UNUSED: &[&str] = &[
     // tests/pull_through_cache ends the server at these, where there is an upstream.
     "cache.import.complete",
     "cache.import.stored",
-    // tests/mirrors.rs does, where one is fetched from on a schedule.
+    // tests/mirrors does, where one is fetched from on a schedule.
     "mirror.run.claimed",
     "mirror.tags.seen",
     "mirror.image.queued",

@@ -185,6 +185,7 @@ fn show(context: &Context, report: &MirrorRunReport) -> Result<(), CliError> {
             ("unchanged", counts.unchanged.to_string()),
             ("skipped", counts.skipped.to_string()),
             ("removed", counts.removed.to_string()),
+            ("referrers", counts.referrers.to_string()),
             ("failed", counts.failed.to_string()),
             ("waiting", run.waiting_images.to_string()),
             ("reason", run.failure_reason.clone().unwrap_or_default()),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One run of a mirror, from where it was left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use hythe_meta::{
     MirrorRunRecord, MirrorRunStatus, MirroredManifest, StoreError,
 };
 use hythe_model::{
-    Digest, Manifest, NamePattern, Reference, RepositoryName, RepositoryPath, Tag, UPSTREAM_IMPORTER, fail_point,
+    Descriptor, Digest, Manifest, NamePattern, Reference, RepositoryName, RepositoryPath, Tag, UPSTREAM_IMPORTER,
+    fail_point,
 };
 use hythe_rules::mirror::{MirrorStep, SkipReason, TagHere, selected, step};
 use hythe_upstream::{Remote, RemoteHead, RemoteManifest, UpstreamError};
@@ -26,6 +27,8 @@ const MAX_REPOSITORIES: usize = 10_000;
 const QUESTIONS_AT_ONCE: usize = 8;
 /// The most images of a run that wait to be fetched; pulls wait behind no more than these.
 const MAX_AHEAD: u64 = 32;
+/// The most signatures and other referrers of one image, with what refers to those, that are looked at.
+const MAX_REFERRERS: usize = 100;
 /// How often it is looked whether images have been fetched.
 const WAIT: Duration = Duration::from_millis(500);
 /// After how many failures an image is no longer waited for; it is still tried, less and less often.
@@ -78,7 +81,12 @@ struct Place<'s> {
     here: RepositoryPath,
     is_here: bool,
     mutability: hythe_model::TagMutability,
+    /// The images for whose referrers the other registry was asked.
+    subjects: BTreeSet<Digest>,
 }
+
+/// What the other registry said refers to images, which nobody has looked at yet.
+type Referrers = HashMap<Digest, Result<Vec<Descriptor>, UpstreamError>>;
 
 impl Place<'_> {
     fn may_move(&self, tag: &Tag) -> bool {
@@ -236,6 +244,7 @@ impl<'p> Run<'p> {
             here,
             is_here: found.is_some(),
             mutability: found.map(|found| found.tag_mutability).unwrap_or_default(),
+            subjects: BTreeSet::new(),
         })
     }
 
@@ -246,9 +255,13 @@ impl<'p> Run<'p> {
         let remote = &place.remote;
         let heads = references.iter().map(|it| remote.head_manifest(place.there, it));
         let heads = join_all(heads).await;
+        let subjects: BTreeSet<Digest> = heads.iter().flatten().filter_map(|head| head.digest).collect();
+        let subjects: Vec<Digest> = subjects.difference(&place.subjects).copied().collect();
+        let listed = join_all(subjects.iter().map(|it| remote.referrers(place.there, it))).await;
+        let mut referrers: Referrers = subjects.into_iter().zip(listed).collect();
         let mut same = Vec::new();
         for (tag, head) in tags.iter().zip(heads) {
-            let done = self.tag(place, tag, head, &mut same).await?;
+            let done = self.tag(place, tag, head, &mut same, &mut referrers).await?;
             self.progress.counts.tags += 1;
             tag.as_str().clone_into(&mut self.progress.tag);
             self.is_ahead = true;
@@ -269,6 +282,7 @@ impl<'p> Run<'p> {
         tag: &Tag,
         head: Result<RemoteHead, UpstreamError>,
         same: &mut Vec<(Tag, Digest)>,
+        referrers: &mut Referrers,
     ) -> Result<ControlFlow<()>, Interrupt> {
         let (digest, fetched) = match self.ask(place, tag, head).await {
             Ok((digest, fetched)) => (digest, fetched),
@@ -288,6 +302,7 @@ impl<'p> Run<'p> {
             MirrorStep::Keep => {
                 if let TagHere::Present { is_imported: true, .. } = here {
                     same.push((tag.clone(), digest));
+                    self.referrers(place, tag, digest, referrers).await?;
                 }
                 self.progress.counts.unchanged += 1;
                 add(&self.parts.metrics.tags_unchanged, 1);
@@ -301,7 +316,8 @@ impl<'p> Run<'p> {
                 if !self.ensure_repository(place).await? {
                     return Ok(ControlFlow::Break(()));
                 }
-                if self.bring(place, tag, digest, fetched).await? {
+                if self.bring(place, Some(tag), digest, fetched).await? {
+                    self.referrers(place, tag, digest, referrers).await?;
                     let (counts, metrics) = (&mut self.progress.counts, &self.parts.metrics);
                     if what == MirrorStep::Create {
                         counts.created += 1;
@@ -372,31 +388,103 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Queues an image to be fetched; says whether it is queued.
+    /// Queues what refers to an image and is not here: signatures, SBOMs, attestations; and what refers to those.
+    async fn referrers(
+        &mut self,
+        place: &mut Place<'_>,
+        tag: &Tag,
+        image: Digest,
+        listed: &mut Referrers,
+    ) -> Result<(), Interrupt> {
+        if !place.subjects.insert(image) {
+            return Ok(());
+        }
+        let (mut subjects, mut left) = (VecDeque::from([image]), MAX_REFERRERS);
+        while let Some(subject) = subjects.pop_front() {
+            let found = match listed.remove(&subject) {
+                Some(found) => found,
+                None => place.remote.referrers(place.there, &subject).await,
+            };
+            let found = match found {
+                Ok(found) => found,
+                // It knows none, or has no such list.
+                Err(UpstreamError::NotFound) => continue,
+                Err(UpstreamError::Server { status }) if status < 500 => continue,
+                Err(error) => return self.fail_about(place, tag, &error),
+            };
+            for referrer in found {
+                if left == 0 {
+                    let reason = format!("it has more than {MAX_REFERRERS} signatures and other referrers");
+                    self.skip(place.name(), Some(tag.to_string()), "TOO_MANY_REFERRERS", &reason);
+                    return Ok(());
+                }
+                left -= 1;
+                if self.bring_referrer(place, &subject, referrer.digest).await? {
+                    subjects.push_back(referrer.digest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a referrer, unless it is here or was deleted here; says whether it is queued.
+    async fn bring_referrer(&mut self, place: &Place<'_>, subject: &Digest, digest: Digest) -> Result<bool, Interrupt> {
+        let is_known = self.known(place, &digest).await?.is_some();
+        if is_known || self.parts.store.deleted_image(&place.here, &digest).await?.is_some() {
+            return Ok(false);
+        }
+        let fetched = match place.remote.manifest(place.there, &Reference::Digest(digest)).await {
+            Ok(fetched) => fetched,
+            // The list is older than what it lists.
+            Err(UpstreamError::NotFound) => return Ok(false),
+            Err(error) => {
+                self.fail_about(place, &digest, &error)?;
+                return Ok(false);
+            }
+        };
+        let parsed = Manifest::parse(fetched.bytes.clone(), Some(fetched.media_type.as_str()));
+        let is_of_it = parsed.is_ok_and(|manifest| manifest.subject().is_some_and(|of| of.digest == *subject));
+        if !is_of_it {
+            let error = UpstreamError::Invalid(format!(
+                "a list of referrers of {subject} with what does not refer to it"
+            ));
+            self.fail_about(place, &digest, &error)?;
+            return Ok(false);
+        }
+        let is_queued = self.bring(place, None, digest, Some(fetched)).await?;
+        if is_queued {
+            self.progress.counts.referrers += 1;
+            add(&self.parts.metrics.referrers, 1);
+        }
+        Ok(is_queued)
+    }
+
+    /// Queues an image, at a tag or as one that refers to another, to be fetched; says whether it is queued.
     async fn bring(
         &mut self,
         place: &Place<'_>,
-        tag: &Tag,
+        tag: Option<&Tag>,
         digest: Digest,
         fetched: Option<RemoteManifest>,
     ) -> Result<bool, Interrupt> {
+        let reference = tag.map_or_else(|| digest.to_string(), ToString::to_string);
         let manifest = match self.known(place, &digest).await? {
             Some(manifest) => manifest,
             None => match self.fetch(place, digest, fetched).await {
                 Ok(manifest) => manifest,
                 Err(error) => {
-                    self.fail_about(place, tag, &error)?;
+                    self.fail_about(place, &reference, &error)?;
                     return Ok(false);
                 }
             },
         };
         if let Err(error) = Manifest::parse(manifest.bytes.clone(), Some(manifest.media_type.as_str())) {
             let error = UpstreamError::Invalid(format!("a manifest that is none: {error}"));
-            self.fail_about(place, tag, &error)?;
+            self.fail_about(place, &reference, &error)?;
             return Ok(false);
         }
         let mirrored = MirroredManifest {
-            tag: tag.clone(),
+            tag: tag.cloned(),
             manifest,
         };
         let (store, now) = (&self.parts.store, self.now());
@@ -405,7 +493,7 @@ impl<'p> Run<'p> {
             .await?
         {
             let reason = "the repository was deleted here meanwhile";
-            self.skip(place.name(), Some(tag.to_string()), "REPOSITORY_GONE", reason);
+            self.skip(place.name(), Some(reference), "REPOSITORY_GONE", reason);
             return Ok(false);
         }
         fail_point("mirror.image.queued");
@@ -619,10 +707,15 @@ impl<'p> Run<'p> {
         }
     }
 
-    fn fail_about(&mut self, place: &Place<'_>, tag: &Tag, error: &UpstreamError) -> Result<(), Interrupt> {
+    fn fail_about(
+        &mut self,
+        place: &Place<'_>,
+        reference: &impl ToString,
+        error: &UpstreamError,
+    ) -> Result<(), Interrupt> {
         let code = code(error);
         let reason = self.judge(place.source, error)?;
-        self.fail(place.name(), Some(tag.to_string()), code, &reason);
+        self.fail(place.name(), Some(reference.to_string()), code, &reason);
         Ok(())
     }
 

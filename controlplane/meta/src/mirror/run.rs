@@ -81,6 +81,8 @@ pub struct MirrorCounts {
     pub failed: u64,
     /// Tags that were removed.
     pub removed: u64,
+    /// Signatures and other referrers of images that were not here.
+    pub referrers: u64,
 }
 
 /// A run of a mirror.
@@ -154,9 +156,9 @@ pub struct MirrorRunNote {
 /// A manifest that a run brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirroredManifest {
-    /// The tag.
-    pub tag: Tag,
-    /// What the tag points to.
+    /// The tag that points to it; `None` of what refers to an image.
+    pub tag: Option<Tag>,
+    /// The manifest.
     pub manifest: ImageRecord,
 }
 
@@ -189,7 +191,7 @@ pub enum StartMirrorRunError {
 macro_rules! columns {
     () => {
         "id, account_id, prefix, cause, started_by, status, repository, tag, repositories, tags, created, moved, unchanged,
-         skipped, failed, removed, attempts, failure, started_ms, updated_ms, ended_ms, resume_ms"
+         skipped, failed, removed, attempts, failure, started_ms, updated_ms, ended_ms, resume_ms, referrers"
     };
 }
 
@@ -206,8 +208,8 @@ const SETTINGS: &str = "SELECT settings FROM mirror WHERE account_id = $1 AND pr
 const OPEN: &str = "SELECT id FROM mirror_run WHERE account_id = $1 AND prefix = $2 AND ended_ms IS NULL";
 const INSERT: &str = concat!(
     "INSERT INTO mirror_run (id, account_id, prefix, cause, started_by, status, repository, tag, repositories, tags, created,
-        moved, unchanged, skipped, failed, removed, attempts, started_ms, updated_ms, node, lease_ms, resume_ms)
-     VALUES ($1, $2, $3, $4, $5, 'RUNNING', '', '', 0, 0, 0, 0, 0, 0, 0, 0, 0, $6, $6, '', 0, 0) RETURNING ",
+        moved, unchanged, skipped, failed, removed, referrers, attempts, started_ms, updated_ms, node, lease_ms, resume_ms)
+     VALUES ($1, $2, $3, $4, $5, 'RUNNING', '', '', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $6, $6, '', 0, 0) RETURNING ",
     columns!()
 );
 /// By key, as all pages: the newest ones stay.
@@ -242,7 +244,7 @@ const RENEW: &str = "
     UPDATE mirror_run SET lease_ms = $3 WHERE id = $1 AND node = $2 AND ended_ms IS NULL RETURNING skipped, failed, removed";
 const ADVANCE: &str = "
     UPDATE mirror_run SET repository = $3, tag = $4, repositories = $5, tags = $6, created = $7, moved = $8,
-           unchanged = $9, skipped = $10, failed = $11, removed = $12, attempts = 0, updated_ms = $13, lease_ms = $14
+           unchanged = $9, skipped = $10, failed = $11, removed = $12, attempts = 0, updated_ms = $13, lease_ms = $14, referrers = $15
      WHERE id = $1 AND node = $2 AND ended_ms IS NULL RETURNING id";
 const COUNT_FAILED: &str = "UPDATE mirror_run SET failed = failed + $2 WHERE id = $1";
 const ADD_NOTE: &str = "
@@ -454,7 +456,8 @@ impl Store {
                         counts.failed,
                         counts.removed,
                         *now,
-                        *lease
+                        *lease,
+                        counts.referrers
                     ];
                     Ok(session.fetch_optional(ADVANCE, values).await?.is_some())
                 })
@@ -478,7 +481,9 @@ impl Store {
                 let Some(id) = find_id(session, path).await? else {
                     return Ok(false);
                 };
-                put_tag(session, &id, &mirrored.tag, &mirrored.manifest.digest, *now).await?;
+                if let Some(tag) = &mirrored.tag {
+                    put_tag(session, &id, tag, &mirrored.manifest.digest, *now).await?;
+                }
                 put_manifest_of_run(session, &id, &mirrored.manifest, run, *now).await?;
                 Ok(true)
             })
@@ -634,6 +639,7 @@ fn details(run: &MirrorRunRecord) -> serde_json::Value {
         "skipped": counts.skipped,
         "failed": counts.failed,
         "removed": counts.removed,
+        "referrers": counts.referrers,
     })
 }
 
@@ -749,6 +755,7 @@ fn read(row: &Row) -> Result<MirrorRunRecord, StoreError> {
                 skipped: row.size(13)?,
                 failed: row.size(14)?,
                 removed: row.size(15)?,
+                referrers: row.size(22)?,
             },
         },
         waiting: 0,

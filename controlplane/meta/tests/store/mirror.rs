@@ -175,6 +175,7 @@ async fn a_run_goes_on_where_it_was_and_keeps_the_first_notes(database: &Databas
         counts: MirrorCounts {
             skipped: many,
             removed: 1,
+            referrers: 3,
             tags: 500,
             ..MirrorCounts::default()
         },
@@ -228,7 +229,7 @@ async fn a_run_waits_for_its_images_and_gives_up_those_that_fail(database: &Data
     let path = path("hub/web");
     let queue = async |byte: u8, tag: &str| {
         let mirrored = MirroredManifest {
-            tag: tag.parse().unwrap(),
+            tag: (!tag.is_empty()).then(|| tag.parse().unwrap()),
             manifest: manifest(byte),
         };
         store.queue_mirrored(&path, &run.id, mirrored, now()).await.unwrap()

@@ -75,6 +75,7 @@ fn shape(run: MirrorRunRecord) -> MirrorRun {
             skipped: counts.skipped,
             failed: counts.failed,
             removed: counts.removed,
+            referrers: counts.referrers,
         },
         waiting_images: run.waiting,
         current_repository: is_looking.then_some(run.progress.repository),

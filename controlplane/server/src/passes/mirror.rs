@@ -48,6 +48,7 @@ pub struct MirrorCounts {
     lag: Gauge,
     runs: Family<StatusLabels, Counter>,
     tags: Family<ResultLabels, Counter>,
+    referrers: Counter,
 }
 
 impl MirrorCounts {
@@ -59,6 +60,7 @@ impl MirrorCounts {
             lag: Gauge::default(),
             runs: Family::default(),
             tags: Family::default(),
+            referrers: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("hythe_mirror");
         registry.register(
@@ -82,6 +84,11 @@ impl MirrorCounts {
             "Tags that mirrors looked at on this node, by what became of them",
             counts.tags.clone(),
         );
+        registry.register(
+            "referrers",
+            "Signatures and other referrers of images that mirrors brought on this node",
+            counts.referrers.clone(),
+        );
         counts
     }
 
@@ -100,6 +107,7 @@ impl MirrorCounts {
             let counter = self.runs.get_or_create(&StatusLabels { status });
             counter.inner().store(read(count), Ordering::Relaxed);
         }
+        self.referrers.inner().store(read(&source.referrers), Ordering::Relaxed);
         for (result, count) in [
             ("created", &source.tags_created),
             ("moved", &source.tags_moved),

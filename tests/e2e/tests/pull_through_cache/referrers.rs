@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use e2e::http::{self, Response};
 use e2e::process::wait_until;
-use e2e::registry::{OCI_INDEX, OCI_MANIFEST, digest};
+use e2e::registry::{OCI_INDEX, OCI_MANIFEST, artifact, descriptor_of, digest};
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
 use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions};
 use serde_json::{Value, json};
@@ -17,39 +17,8 @@ use super::{IMPORT_LIMIT, RULES, Shelf, cache, having_digest, imported, rule};
 
 const SIGNATURE: &str = "application/vnd.example.signature";
 const SBOM: &str = "application/spdx+json";
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const HOUR: u64 = 3600;
 const QUESTIONS: &str = "hythe_registry_cache_questions_total";
-
-/// An artifact that refers to an image, as bytes of its manifest; its one blob is `{}`.
-fn artifact(subject: &Value, kind: &str, text: &str) -> Vec<u8> {
-    let empty = json!({ "mediaType": EMPTY, "digest": digest(b"{}"), "size": 2 });
-    json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": kind,
-        "config": empty,
-        "layers": [empty],
-        "subject": subject,
-        "annotations": { "text": text },
-    })
-    .to_string()
-    .into_bytes()
-}
-
-fn descriptor_of(bytes: &[u8]) -> Value {
-    json!({ "mediaType": OCI_MANIFEST, "digest": digest(bytes), "size": bytes.len() })
-}
-
-fn push_artifact(client: &RegistryClient, repository: &str, subject: &Value, kind: &str, text: &str) -> Result<String> {
-    client.push_blob(repository, b"{}")?;
-    let bytes = artifact(subject, kind, text);
-    let name = digest(&bytes);
-    client
-        .put_manifest(repository, &name, OCI_MANIFEST, &bytes)?
-        .expect(201)?;
-    Ok(name)
-}
 
 fn list(
     client: &RegistryClient,
@@ -84,8 +53,8 @@ fn referrers_of_another_hythe_are_listed_with_those_from_here_and_pulled() -> Re
     let there = RegistryClient::new(&upstream);
     let image = there.push_image("team/web", "v1", b"a layer")?;
     let subject = descriptor_of(&there.manifest("team/web", "v1")?.expect(200)?.body);
-    let signature = push_artifact(&there, "team/web", &subject, SIGNATURE, "first")?;
-    let sbom = push_artifact(&there, "team/web", &subject, SBOM, "parts")?;
+    let signature = there.push_artifact("team/web", &subject, SIGNATURE, "first")?;
+    let sbom = there.push_artifact("team/web", &subject, SBOM, "parts")?;
     let key = upstream.credentials().clone();
     let credential = json!({ "username": key.access_key_id, "accessToken": key.secret_access_key });
     let mut server = cache(&[])?;
@@ -126,7 +95,7 @@ fn referrers_of_another_hythe_are_listed_with_those_from_here_and_pulled() -> Re
         let answer = server.api("GET", &format!("{path}/images/{signature}"), None);
         answer.is_ok_and(|answer| answer.status == 200)
     })?;
-    let own = push_artifact(&here, name, &subject, SIGNATURE, "our own")?;
+    let own = here.push_artifact(name, &subject, SIGNATURE, "our own")?;
     let all = sorted(&[&signature, &sbom, &own]);
     ensure!(digests(&list(&here, name, &image, "", &[])?)? == all);
 
@@ -153,7 +122,7 @@ fn referrers_of_another_hythe_are_listed_with_those_from_here_and_pulled() -> Re
     ensure!(listed["nextToken"].is_string(), "{listed}");
 
     // What is new there is seen by who asks for it.
-    let later = push_artifact(&there, "team/web", &subject, SIGNATURE, "second")?;
+    let later = there.push_artifact("team/web", &subject, SIGNATURE, "second")?;
     ensure!(digests(&list(&here, name, &image, "", &[])?)? == all);
     let all = sorted(&[&signature, &sbom, &own, &later]);
     let fresh = list(&here, name, &image, "", &[NO_CACHE])?;
@@ -202,7 +171,7 @@ fn a_registry_without_the_list_is_asked_for_its_tag() -> Result<()> {
     let there = upstream.client();
     let image = there.push_image("library/thing", "v1", b"a layer")?;
     let subject = descriptor_of(&there.manifest("library/thing", "v1")?.expect(200)?.body);
-    let signature = push_artifact(&there, "library/thing", &subject, SIGNATURE, "by tag")?;
+    let signature = there.push_artifact("library/thing", &subject, SIGNATURE, "by tag")?;
     let size = there.manifest("library/thing", &signature)?.expect(200)?.body.len();
     let entry = json!({ "mediaType": OCI_MANIFEST, "digest": signature, "size": size, "artifactType": SIGNATURE });
     let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] }).to_string();
@@ -387,7 +356,7 @@ fn a_hostile_list_of_referrers_does_no_harm() -> Result<()> {
         let repository = format!("{prefix}/a/b");
         server.create_repository(&repository)?;
         let own = json!({ "mediaType": OCI_MANIFEST, "digest": image, "size": 2 });
-        let own = push_artifact(&here, &repository, &own, SIGNATURE, "our own")?;
+        let own = here.push_artifact(&repository, &own, SIGNATURE, "our own")?;
         upstream.answer_with(upstream_with(&shelf, reply));
         let answer = list(&here, &repository, &image, "", &[]).context(what)?;
         ensure!(answer.header("hythe-cache") == Some("STALE"), "{what}: {answer:?}");
@@ -409,7 +378,7 @@ fn a_hostile_list_of_referrers_does_no_harm() -> Result<()> {
     rule(&server, "forged", &upstream.url(), json!({}))?;
     server.create_repository("forged/a/b")?;
     let subject = json!({ "mediaType": OCI_MANIFEST, "digest": image, "size": 2 });
-    let own = push_artifact(&here, "forged/a/b", &subject, SIGNATURE, "our own")?;
+    let own = here.push_artifact("forged/a/b", &subject, SIGNATURE, "our own")?;
     let forged = json!({ "mediaType": OCI_MANIFEST, "digest": own, "size": 2, "artifactType": SBOM });
     upstream.answer_with(upstream_with(&shelf, index_of(&[forged.clone(), forged])));
     let answer = list(&here, "forged/a/b", &image, "", &[])?;

@@ -3,6 +3,8 @@
 //! should not.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
+mod referrers;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
