@@ -7,6 +7,7 @@
 
 mod run;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,8 +137,6 @@ struct Parts {
     clock: Arc<dyn Clock>,
     host: Arc<dyn MirrorHost>,
     metrics: Arc<MirrorMetrics>,
-    /// Whose claims these are: this process's.
-    node: String,
 }
 
 impl Mirrorer {
@@ -149,7 +148,6 @@ impl Mirrorer {
             clock,
             host,
             metrics: Arc::default(),
-            node: Uuid::new_v4().to_string(),
         }))
     }
 
@@ -161,23 +159,21 @@ impl Mirrorer {
 
     /// Works until `stop`. What is under way then is left for the next process, which goes on where this one was.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut running: JoinSet<()> = JoinSet::new();
+        let mut running: JoinSet<String> = JoinSet::new();
+        let mut owners = BTreeSet::new();
         if let Err(error) = self.0.store.release_mirror_runs(None).await {
             tracing::warn!(%error, "cannot release the mirror runs of a process that is gone");
         }
         let mut looked_at = Timestamp::UNIX_EPOCH;
         loop {
-            match self.take(CONCURRENCY.saturating_sub(running.len())).await {
-                Ok(taken) => {
-                    for run in taken {
-                        let this = self.clone();
-                        running.spawn(async move { this.work(run).await });
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "cannot look for mirror runs; the next pass tries again"),
+            if let Err(error) = self.take(&mut running, &mut owners).await {
+                tracing::warn!(%error, "cannot look for mirror runs; the next pass tries again");
             }
             if self.now().duration_since(looked_at).abs() >= LAG_PERIOD {
                 looked_at = self.now();
+                if let Err(error) = self.0.store.recall_mirror_runs(looked_at, LEASE).await {
+                    tracing::debug!(%error, "cannot look for mirrors that wait too long");
+                }
                 if let Ok(lag) = self.0.store.mirror_lag_millis(looked_at).await {
                     self.0.metrics.lag_seconds.store(lag / 1000, Ordering::Relaxed);
                 }
@@ -186,41 +182,53 @@ impl Mirrorer {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(PERIOD) => {}
-                Some(_) = running.join_next(), if !running.is_empty() => {}
+                Some(ended) = running.join_next(), if !running.is_empty() => {
+                    if let Ok(owner) = ended {
+                        owners.remove(&owner);
+                    }
+                }
             }
         }
         running.shutdown().await;
-        if let Err(error) = self.0.store.release_mirror_runs(Some(&self.0.node)).await {
-            tracing::debug!(%error, "cannot release mirror runs; they are taken up when their time is over");
+        for owner in owners {
+            if let Err(error) = self.0.store.release_mirror_runs(Some(&owner)).await {
+                tracing::debug!(%error, "cannot release mirror runs; they are taken up when their time is over");
+            }
         }
     }
 
-    /// Makes runs of the mirrors that are due, and takes what is ready.
-    async fn take(&self, limit: usize) -> Result<Vec<MirrorRunRecord>, StoreError> {
-        let now = self.now();
-        self.0.store.schedule_mirror_runs(now, MAX_DUE_AT_ONCE).await?;
-        if limit == 0 {
-            return Ok(Vec::new());
+    /// Makes runs of the mirrors that are due, and takes what is ready, each in the name of a new owner: a run that is taken again
+    /// while it is worked on, since a clock jumped, is no longer the old one's.
+    async fn take(&self, running: &mut JoinSet<String>, owners: &mut BTreeSet<String>) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        store.schedule_mirror_runs(self.now(), MAX_DUE_AT_ONCE).await?;
+        while running.len() < CONCURRENCY {
+            let owner = Uuid::new_v4().to_string();
+            let taken = store.claim_mirror_runs(&owner, self.now(), self.leased(), 1).await?;
+            let Some(run) = taken.into_iter().next() else { break };
+            owners.insert(owner.clone());
+            let this = self.clone();
+            running.spawn(async move {
+                this.work(run, &owner).await;
+                owner
+            });
         }
-        self.0
-            .store
-            .claim_mirror_runs(&self.0.node, now, self.leased(), limit)
-            .await
+        Ok(())
     }
 
     /// Works on a run and keeps it meanwhile.
     #[tracing::instrument(name = "mirror.run", skip_all, fields(
         account.id = %record.account, rule.prefix = %record.prefix, run.id = record.id))]
-    async fn work(&self, record: MirrorRunRecord) {
+    async fn work(&self, record: MirrorRunRecord, owner: &str) {
         fail_point("mirror.run.claimed");
         let (id, account, started_at) = (record.id.clone(), record.account.clone(), record.started_at);
-        let working = Run::new(&self.0, record).go();
+        let working = Run::new(&self.0, owner, record).go();
         tokio::pin!(working);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut working => break outcome,
                 () = tokio::time::sleep(RENEWAL) => {
-                    let renewed = self.0.store.renew_mirror_run(&id, &self.0.node, self.leased()).await;
+                    let renewed = self.0.store.renew_mirror_run(&id, owner, self.leased()).await;
                     if let Ok(false) = renewed {
                         return; // it has ended, or somebody else has it
                     }
@@ -229,22 +237,21 @@ impl Mirrorer {
         };
         fail_point("mirror.run.seen");
         let is_too_long = self.now().duration_since(started_at) > MAX_RUN;
+        let end = async |status, why: Option<&str>| self.end(&id, owner, &account, status, why).await;
         let ended = match outcome {
-            Ok(status) => self.end(&id, &account, status, None).await,
+            Ok(status) => end(status, None).await,
             Err(Interrupt::Lost) => return,
             Err(Interrupt::Later { .. }) if is_too_long => {
                 let why = "it took longer than seven days";
-                self.end(&id, &account, MirrorRunStatus::Failed, Some(why)).await
+                end(MirrorRunStatus::Failed, Some(why)).await
             }
             Err(Interrupt::Later { pause, attempts, why }) => {
                 let resume_at = self.now().checked_add(pause).unwrap_or(Timestamp::MAX);
-                tracing::info!(error = why, resume_at = %resume_at, "a mirror run waits for the other registry");
-                self.0
-                    .store
-                    .put_off_mirror_run(&id, &self.0.node, resume_at, attempts)
-                    .await
+                tracing::info!(reason = why, resume_at = %resume_at, "a mirror run is put off");
+                self.0.store.put_off_mirror_run(&id, owner, resume_at, attempts).await
             }
-            Err(Interrupt::Failed(why)) => self.end(&id, &account, MirrorRunStatus::Failed, Some(&why)).await,
+            Err(Interrupt::Failed(why)) => end(MirrorRunStatus::Failed, Some(&why)).await,
+            Err(Interrupt::Store(error)) if is_too_long => end(MirrorRunStatus::Failed, Some(&error.to_string())).await,
             Err(Interrupt::Store(error)) => Err(error),
         };
         if let Err(error) = ended {
@@ -255,19 +262,16 @@ impl Mirrorer {
     async fn end(
         &self,
         id: &str,
+        owner: &str,
         account: &AccountId,
         status: MirrorRunStatus,
         why: Option<&str>,
     ) -> Result<(), StoreError> {
         let Parts {
-            store,
-            host,
-            metrics,
-            node,
-            ..
+            store, host, metrics, ..
         } = &*self.0;
         let trail = host.trail(RUN_EVENT, account, None);
-        let ended = Box::pin(trail.follow(store.end_mirror_run(id, node, status, why, self.now()))).await?;
+        let ended = Box::pin(trail.follow(store.end_mirror_run(id, owner, status, why, self.now()))).await?;
         let Some(run) = ended else { return Ok(()) };
         let counts = &run.progress.counts;
         match status {

@@ -7,6 +7,7 @@ CREATE TABLE mirror (
     account_id   TEXT {collate} NOT NULL,
     prefix       TEXT {collate} NOT NULL,
     settings     TEXT {collate} NOT NULL,
+    interval_ms  BIGINT NOT NULL,
     set_ms       BIGINT NOT NULL,
     due_ms       BIGINT NOT NULL,
     succeeded_ms BIGINT,

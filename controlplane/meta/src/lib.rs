@@ -158,8 +158,8 @@ pub use lifecycle::{
     StartPreviewError, StartRunError, lifecycle_event_image,
 };
 pub use mirror::{
-    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind, MirrorProgress,
-    MirrorRecord, MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest,
+    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_PAUSE, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind,
+    MirrorProgress, MirrorRecord, MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest,
     StartMirrorRunError,
 };
 pub use policy::{

@@ -13,8 +13,9 @@ use crate::session::{Row, Session, corrupt, values};
 use crate::{Store, StoreError};
 
 pub use run::{
-    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind, MirrorProgress,
-    MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest, StartMirrorRunError,
+    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_PAUSE, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind,
+    MirrorProgress, MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest,
+    StartMirrorRunError,
 };
 
 /// What comes by a rule without a pull.
@@ -57,20 +58,25 @@ impl MirrorRecord {
 }
 
 const PUT: &str = "
-    INSERT INTO mirror (account_id, prefix, settings, set_ms, due_ms) VALUES ($1, $2, $3, $4, $4)
+    INSERT INTO mirror (account_id, prefix, settings, interval_ms, set_ms, due_ms) VALUES ($1, $2, $3, $5, $4, $4)
     ON CONFLICT (account_id, prefix) DO UPDATE
-       SET settings = excluded.settings, set_ms = excluded.set_ms, due_ms = excluded.due_ms";
+       SET settings = excluded.settings, interval_ms = excluded.interval_ms, set_ms = excluded.set_ms, due_ms = excluded.due_ms";
 const REMOVE: &str = "DELETE FROM mirror WHERE account_id = $1 AND prefix = $2";
 const HASTEN: &str = "UPDATE mirror SET due_ms = $3 WHERE account_id = $1 AND prefix = $2 AND due_ms > $3";
 const RESUME: &str = "UPDATE mirror_run SET resume_ms = 0 WHERE account_id = $1 AND prefix = $2 AND ended_ms IS NULL";
 const CANCEL: &str = "
     UPDATE mirror_run SET status = 'CANCELLED', failure = $3, ended_ms = $4, updated_ms = $4
      WHERE account_id = $1 AND prefix = $2 AND ended_ms IS NULL";
+const LET_GO: &str = "
+    UPDATE upstream_manifest SET mirror_run_id = NULL
+     WHERE mirror_run_id IN (SELECT id FROM mirror_run WHERE account_id = $1 AND prefix = $2 AND ended_ms IS NULL)";
 const FORGET_RUNS: &str = "DELETE FROM mirror_run WHERE account_id = $1 AND prefix = $2";
 /// How old the success is that is the longest ago; of a mirror that never succeeded, since when it is set.
 const LAGGARD: &str = "
     SELECT MIN(COALESCE(m.succeeded_ms, m.set_ms))
-      FROM mirror m JOIN pull_through_cache_rule r ON r.account_id = m.account_id AND r.prefix = m.prefix";
+      FROM mirror m JOIN pull_through_cache_rule r ON r.account_id = m.account_id AND r.prefix = m.prefix
+      JOIN account a ON a.id = m.account_id
+     WHERE NOT a.is_closed";
 
 impl Store {
     /// For how many milliseconds the mirror that is the furthest behind has not been brought up to date; 0 without mirrors.
@@ -90,8 +96,9 @@ pub(crate) async fn put(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let text = serde_json::to_string(settings).map_err(corrupt)?;
+    let interval = i64::try_from(settings.interval_minutes).unwrap_or(i64::MAX / 60_000) * 60_000;
     session
-        .execute(PUT, values![account, prefix.as_str(), text.as_str(), now])
+        .execute(PUT, values![account, prefix.as_str(), text.as_str(), now, interval])
         .await?;
     cancel(session, account, prefix, "the mirror was changed", now).await
 }
@@ -126,6 +133,7 @@ pub(crate) async fn forget(
     prefix: &RepositoryPrefix,
 ) -> Result<(), StoreError> {
     session.execute(REMOVE, values![account, prefix.as_str()]).await?;
+    session.execute(LET_GO, values![account, prefix.as_str()]).await?;
     session.execute(FORGET_RUNS, values![account, prefix.as_str()]).await?;
     Ok(())
 }
@@ -137,6 +145,7 @@ async fn cancel(
     why: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    session.execute(LET_GO, values![account, prefix.as_str()]).await?;
     session
         .execute(CANCEL, values![account, prefix.as_str(), why, now])
         .await?;

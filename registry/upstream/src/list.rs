@@ -25,6 +25,8 @@ const MAX_PAGES: usize = 1000;
 pub const MAX_LISTED_TAGS: usize = 50_000;
 /// The most repositories that are looked through.
 const MAX_LISTED_REPOSITORIES: usize = 1_000_000;
+/// The longest name of a repository that is told of, in bytes: what is longer has no name here (ECR has 256 characters).
+const MAX_NAME_BYTES: usize = 256;
 
 #[derive(Deserialize)]
 struct TagPage {
@@ -48,14 +50,17 @@ impl Remote {
         let what = "a list of tags";
         self.pages(&path, repository, what, MAX_LISTED_TAGS, |page: TagPage| {
             let names = page.tags.unwrap_or_default();
-            tags.extend(names.iter().filter_map(|name| name.parse::<Tag>().ok()));
+            // One more than may be is enough to see that there are too many.
+            let room = (MAX_LISTED_TAGS + 1).saturating_sub(tags.len());
+            tags.extend(names.iter().filter_map(|name| name.parse::<Tag>().ok()).take(room));
             names.len()
         })
         .await?;
         Ok(tags)
     }
 
-    /// The repositories that `is_wanted` says yes to, by bytes, at most `limit` of them.
+    /// The repositories that `is_wanted` says yes to, by bytes, at most `limit` of them. Names that are longer than any may be here
+    /// are left out.
     ///
     /// # Errors
     /// As [`Remote::tags`]; more than `limit` are an error, too. A registry without a catalog has
@@ -73,7 +78,8 @@ impl Remote {
             let count = names.len();
             // One more than may be is enough to see that there are too many.
             let room = (limit + 1).saturating_sub(wanted.len());
-            wanted.extend(names.into_iter().filter(|name| is_wanted(name)).take(room));
+            let may_be = |name: &String| name.len() <= MAX_NAME_BYTES && is_wanted(name);
+            wanted.extend(names.into_iter().filter(may_be).take(room));
             count
         })
         .await?;

@@ -75,5 +75,31 @@ fn parse(bytes: &[u8]) -> Result<Vec<Descriptor>, UpstreamError> {
 /// The target of `<…>; rel="next"`.
 pub(crate) fn next_page(link: &str) -> Option<&str> {
     let (target, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
-    rest.contains("rel=\"next\"").then_some(target)
+    let mut parameters = rest.split(';').map(str::trim);
+    // RFC 8288: the value may be a token or a quoted string.
+    let is_next = |it: &str| {
+        it.split_once('=')
+            .is_some_and(|(name, value)| name.trim() == "rel" && value.trim().trim_matches('"') == "next")
+    };
+    parameters.any(is_next).then_some(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_page_is_told_by_tokens_and_by_quoted_strings() {
+        let cases = [
+            ("</v2/x?last=a>; rel=\"next\"", Some("/v2/x?last=a")),
+            ("</v2/x?last=a>; rel=next", Some("/v2/x?last=a")),
+            ("</v2/x?last=a> ; title=\"a\"; rel=next", Some("/v2/x?last=a")),
+            ("</v2/x?last=a>; rel=\"prev\"", None),
+            ("</v2/x?last=a>; rel=nextpage", None),
+            ("/v2/x?last=a", None),
+        ];
+        for (link, wanted) in cases {
+            assert_eq!(next_page(link), wanted, "{link}");
+        }
+    }
 }

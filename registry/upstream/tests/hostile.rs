@@ -416,3 +416,13 @@ async fn a_blob_that_stops_is_given_up() {
     let error = blob.bytes.try_collect::<Vec<_>>().await.unwrap_err();
     assert!(matches!(error, UpstreamError::Timeout(_)), "{error}");
 }
+
+#[tokio::test]
+async fn names_that_are_too_long_are_left_out_of_lists() {
+    let long = "x".repeat(257);
+    let names = format!(r#"{{"repositories":["{long}","a/b","{}"]}}"#, "y".repeat(256));
+    let server = Server::start(move |_, _| (StatusCode::OK, names.clone()).into_response()).await;
+    let found = server.remote().repositories(|_| true, 10).await.unwrap();
+    let lengths: Vec<usize> = found.iter().map(String::len).collect();
+    assert_eq!(lengths, [3, 256]);
+}

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use hythe_catalog::{CatalogError, ImageCatalog as _, ImageRecord};
@@ -16,7 +16,7 @@ use hythe_model::{
     fail_point,
 };
 use hythe_rules::mirror::{MirrorStep, SkipReason, TagHere, selected, step};
-use hythe_upstream::{Remote, RemoteHead, RemoteManifest, UpstreamError};
+use hythe_upstream::{RateLimit, Remote, RemoteHead, RemoteManifest, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{MAX_RUN, MirrorRefusal, MirrorSource, Parts, add};
@@ -39,10 +39,20 @@ const MAX_ATTEMPTS: u64 = 3;
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(6);
 /// For how long a registry that wants fewer requests is left alone if it does not say for how long.
 const LIMITED_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+/// The part of an upstream's limit of requests that is left for pulls: one in so many.
+const SHARE_FOR_PULLS: u64 = 10;
+/// When it is looked again whether more than that is left.
+const SHARE_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 /// How many tags of a repository are read at once.
 const TAG_PAGE: usize = 1000;
 /// Behind every tag, by bytes: the repository is done.
 const DONE: &str = "~";
+/// Before a tag that was looked at for whether it is gone at the other registry: behind every tag, and before [`DONE`].
+const VANISHED: &str = "}";
+/// For how long a run is worked on before others have their turn.
+const TURN: Duration = Duration::from_mins(10);
+/// When a run that waits for its images is looked at again, after its turn.
+const NEXT_LOOK: SignedDuration = SignedDuration::from_secs(10);
 /// The longest reason that is noted, in characters.
 const MAX_REASON: usize = 500;
 /// What the audit log calls a tag that is removed since it is gone at the other registry.
@@ -100,25 +110,34 @@ impl Place<'_> {
 
 pub(super) struct Run<'p> {
     parts: &'p Parts,
+    /// Whose claim it is.
+    owner: &'p str,
+    /// Since when this process works on it.
+    taken: Instant,
     record: MirrorRunRecord,
     progress: MirrorProgress,
     notes: Vec<MirrorNote>,
     attempts: u64,
     /// Whether something is not written down yet.
     is_ahead: bool,
+    /// Whether this process has asked for a manifest.
+    has_fetched: bool,
     /// Images that were queued since it was last looked how many wait.
     queued: u64,
 }
 
 impl<'p> Run<'p> {
-    pub(super) fn new(parts: &'p Parts, record: MirrorRunRecord) -> Self {
+    pub(super) fn new(parts: &'p Parts, owner: &'p str, record: MirrorRunRecord) -> Self {
         Self {
             parts,
+            owner,
+            taken: Instant::now(),
             progress: record.progress.clone(),
             attempts: record.attempts,
             record,
             notes: Vec::new(),
             is_ahead: false,
+            has_fetched: false,
             queued: 0,
         }
     }
@@ -127,7 +146,7 @@ impl<'p> Run<'p> {
     pub(super) async fn go(mut self) -> Result<MirrorRunStatus, Interrupt> {
         let gone = self.walk().await;
         if let Err(Interrupt::Later { .. } | Interrupt::Failed(_)) = &gone {
-            self.advance().await?;
+            self.write().await?;
         }
         gone?;
         Ok(if self.progress.counts.failed > 0 {
@@ -153,7 +172,9 @@ impl<'p> Run<'p> {
             if self.progress.tag == DONE {
                 continue;
             }
-            self.repository(&source, &there).await?;
+            if self.repository(&source, &there).await? {
+                self.progress.counts.repositories += 1;
+            }
             DONE.clone_into(&mut self.progress.tag);
             self.is_ahead = true;
             self.advance().await?;
@@ -180,23 +201,21 @@ impl<'p> Run<'p> {
             Err(error) => {
                 let code = code(&error);
                 let reason = self.judge(source, &error)?;
-                // Whoever goes on with the run need not say it again.
-                if self.progress.repository.is_empty() {
-                    let reason = format!("the repositories that match patterns cannot be listed: {reason}");
-                    self.fail(String::new(), None, code, &reason);
-                }
+                let reason = format!("the repositories that match patterns cannot be listed: {reason}");
+                self.fail(String::new(), None, code, &reason);
             }
         }
         Ok(names)
     }
 
-    async fn repository(&mut self, source: &MirrorSource, there: &str) -> Result<(), Interrupt> {
+    /// Looks at the rest of a repository; says whether its tags could be listed.
+    async fn repository(&mut self, source: &MirrorSource, there: &str) -> Result<bool, Interrupt> {
         let (host, record) = (&self.parts.host, &self.record);
         let named = host.name_here(&record.account, &record.prefix, there).await?;
         let Some(name) = named else {
             let reason = "the repository has no name here, or another rule is for that name";
             self.skip(there.to_owned(), None, "NOT_OF_THIS_RULE", reason);
-            return Ok(());
+            return Ok(false);
         };
         let mut place = self.place(source, there, name).await?;
         self.check_trouble(source)?;
@@ -206,16 +225,15 @@ impl<'p> Run<'p> {
                 let code = code(&error);
                 let reason = self.judge(source, &error)?;
                 self.fail(place.name(), None, code, &reason);
-                return Ok(());
+                return Ok(false);
             }
         };
-        self.progress.counts.repositories += 1;
         let chosen = selected(&source.settings, &listed);
         let is_left = |tag: &&&Tag| tag.as_str() > self.progress.tag.as_str();
         let left: Vec<Tag> = chosen.iter().filter(is_left).map(|tag| (*tag).clone()).collect();
         for tags in left.chunks(QUESTIONS_AT_ONCE) {
             if self.tags(&mut place, tags).await?.is_break() {
-                return Ok(());
+                return Ok(true);
             }
             self.advance().await?;
             fail_point("mirror.tags.seen");
@@ -223,7 +241,7 @@ impl<'p> Run<'p> {
         if source.settings.remove_vanished && place.is_here {
             self.remove_vanished(&place, &listed).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn place<'s>(
@@ -251,6 +269,7 @@ impl<'p> Run<'p> {
     /// Looks at some tags. A break says that the rest of the repository is not worth it.
     async fn tags(&mut self, place: &mut Place<'_>, tags: &[Tag]) -> Result<ControlFlow<()>, Interrupt> {
         self.check_trouble(place.source)?;
+        let seen_at = self.now();
         let references: Vec<Reference> = tags.iter().map(|tag| Reference::Tag(tag.clone())).collect();
         let remote = &place.remote;
         let heads = references.iter().map(|it| remote.head_manifest(place.there, it));
@@ -260,20 +279,23 @@ impl<'p> Run<'p> {
         let listed = join_all(subjects.iter().map(|it| remote.referrers(place.there, it))).await;
         let mut referrers: Referrers = subjects.into_iter().zip(listed).collect();
         let mut same = Vec::new();
+        let mut flow = Ok(ControlFlow::Continue(()));
         for (tag, head) in tags.iter().zip(heads) {
-            let done = self.tag(place, tag, head, &mut same, &mut referrers).await?;
-            self.progress.counts.tags += 1;
-            tag.as_str().clone_into(&mut self.progress.tag);
-            self.is_ahead = true;
-            if done.is_break() {
-                return Ok(ControlFlow::Break(()));
+            flow = self.tag(place, tag, head, &mut same, &mut referrers).await;
+            if flow.is_ok() {
+                self.progress.counts.tags += 1;
+                tag.as_str().clone_into(&mut self.progress.tag);
+                self.is_ahead = true;
+            }
+            if !matches!(flow, Ok(ControlFlow::Continue(()))) {
+                break;
             }
         }
         if !same.is_empty() {
             let store = &self.parts.store;
-            store.note_upstream_tags(&place.here, same, self.now()).await?;
+            store.note_upstream_tags(&place.here, same, seen_at).await?;
         }
-        Ok(ControlFlow::Continue(()))
+        flow
     }
 
     async fn tag(
@@ -296,6 +318,8 @@ impl<'p> Run<'p> {
                 return Ok(ControlFlow::Continue(()));
             }
         };
+        // Whatever somebody does to the tag from now on counts for more than what the other registry has said.
+        let seen_at = self.now();
         let here = self.here(place, tag).await?;
         let what = step(here, &digest, place.may_move(tag));
         match what {
@@ -316,7 +340,7 @@ impl<'p> Run<'p> {
                 if !self.ensure_repository(place).await? {
                     return Ok(ControlFlow::Break(()));
                 }
-                if self.bring(place, Some(tag), digest, fetched).await? {
+                if self.bring(place, Some(tag), digest, fetched, seen_at).await? {
                     self.referrers(place, tag, digest, referrers).await?;
                     let (counts, metrics) = (&mut self.progress.counts, &self.parts.metrics);
                     if what == MirrorStep::Create {
@@ -451,7 +475,7 @@ impl<'p> Run<'p> {
             self.fail_about(place, &digest, &error)?;
             return Ok(false);
         }
-        let is_queued = self.bring(place, None, digest, Some(fetched)).await?;
+        let is_queued = self.bring(place, None, digest, Some(fetched), self.now()).await?;
         if is_queued {
             self.progress.counts.referrers += 1;
             add(&self.parts.metrics.referrers, 1);
@@ -466,9 +490,14 @@ impl<'p> Run<'p> {
         tag: Option<&Tag>,
         digest: Digest,
         fetched: Option<RemoteManifest>,
+        seen_at: Timestamp,
     ) -> Result<bool, Interrupt> {
         let reference = tag.map_or_else(|| digest.to_string(), ToString::to_string);
-        let manifest = match self.known(place, &digest).await? {
+        let known = self.known(place, &digest).await?;
+        if known.is_none() && fetched.is_none() {
+            self.leave_share(place)?;
+        }
+        let manifest = match known {
             Some(manifest) => manifest,
             None => match self.fetch(place, digest, fetched).await {
                 Ok(manifest) => manifest,
@@ -487,11 +516,12 @@ impl<'p> Run<'p> {
             tag: tag.cloned(),
             manifest,
         };
-        let (store, now) = (&self.parts.store, self.now());
-        if !store
-            .queue_mirrored(&place.here, &self.record.id, mirrored, now)
-            .await?
-        {
+        let queued = self
+            .parts
+            .store
+            .queue_mirrored(&place.here, &self.record.id, mirrored, seen_at)
+            .await?;
+        if !queued {
             let reason = "the repository was deleted here meanwhile";
             self.skip(place.name(), Some(reference), "REPOSITORY_GONE", reason);
             return Ok(false);
@@ -502,6 +532,28 @@ impl<'p> Run<'p> {
             self.await_imports(MAX_AHEAD / 2).await?;
         }
         Ok(true)
+    }
+
+    /// Waits for later if the other registry has said that few of the requests that it counts are left: those are for pulls.
+    fn leave_share(&mut self, place: &Place<'_>) -> Result<(), Interrupt> {
+        // What was said before this turn may be old: the first request brings something newer.
+        let is_first = !std::mem::replace(&mut self.has_fetched, true);
+        let Some(RateLimit {
+            limit: Some(limit),
+            remaining: Some(remaining),
+            ..
+        }) = place.remote.rate_limit()
+        else {
+            return Ok(());
+        };
+        if is_first || remaining.saturating_mul(SHARE_FOR_PULLS) > limit {
+            return Ok(());
+        }
+        Err(Interrupt::Later {
+            pause: SHARE_PAUSE,
+            attempts: self.attempts,
+            why: format!("{remaining} of {limit} requests are left, which are for pulls"),
+        })
     }
 
     /// An image, or a manifest that waits to become one, that the repository has.
@@ -538,7 +590,16 @@ impl<'p> Run<'p> {
 
     /// Removes tags that came from the other registry and are gone there. A list may be old, so that each is asked about.
     async fn remove_vanished(&mut self, place: &Place<'_>, listed: &BTreeSet<Tag>) -> Result<(), Interrupt> {
-        let mut after = None;
+        if listed.is_empty() {
+            let reason = "the other registry lists no tags, so that none is taken for gone";
+            self.skip(place.name(), None, "EMPTY_LIST", reason);
+            return Ok(());
+        }
+        let mut after: Option<Tag> = self
+            .progress
+            .tag
+            .strip_prefix(VANISHED)
+            .and_then(|tag| tag.parse().ok());
         loop {
             let page = self
                 .parts
@@ -551,6 +612,8 @@ impl<'p> Run<'p> {
             for detail in page {
                 if !listed.contains(&detail.tag) && place.source.settings.means_tag(&detail.tag) {
                     self.remove_if_vanished(place, &detail.tag).await?;
+                    self.progress.tag = format!("{VANISHED}{}", detail.tag);
+                    self.is_ahead = true;
                 }
             }
             self.advance().await?;
@@ -623,9 +686,11 @@ impl<'p> Run<'p> {
     async fn await_imports(&mut self, limit: u64) -> Result<(), Interrupt> {
         self.advance().await?;
         loop {
-            let Parts { store, node, .. } = self.parts;
+            let store = &self.parts.store;
             let (id, now, leased) = (&self.record.id, self.now(), self.parts.leased());
-            let awaited = store.await_mirrored(id, node, MAX_IMPORT_ATTEMPTS, now, leased).await?;
+            let awaited = store
+                .await_mirrored(id, self.owner, MAX_IMPORT_ATTEMPTS, now, leased)
+                .await?;
             let awaited = awaited.ok_or(Interrupt::Lost)?;
             self.progress.counts.failed += awaited.failed;
             add(&self.parts.metrics.tags_failed, awaited.failed);
@@ -638,19 +703,40 @@ impl<'p> Run<'p> {
                     "images could not be fetched within seven days".into(),
                 ));
             }
+            self.check_turn(NEXT_LOOK)?;
             tokio::time::sleep(WAIT).await;
         }
     }
 
-    /// Writes down how far the run is, if that is not written yet.
+    /// Writes down how far the run is, and gives its place to another run after a while.
     async fn advance(&mut self) -> Result<(), Interrupt> {
+        self.write().await?;
+        if self.now().duration_since(self.record.started_at) > MAX_RUN {
+            return Err(Interrupt::Failed("it took longer than seven days".into()));
+        }
+        self.check_turn(SignedDuration::ZERO)
+    }
+
+    fn check_turn(&self, pause: SignedDuration) -> Result<(), Interrupt> {
+        if self.taken.elapsed() < TURN {
+            return Ok(());
+        }
+        Err(Interrupt::Later {
+            pause,
+            attempts: self.attempts,
+            why: "other runs have their turn".into(),
+        })
+    }
+
+    /// Writes down how far the run is, if that is not written yet.
+    async fn write(&mut self) -> Result<(), Interrupt> {
         if !self.is_ahead {
             return Ok(());
         }
-        let Parts { store, node, .. } = self.parts;
+        let store = &self.parts.store;
         let notes = std::mem::take(&mut self.notes);
         let (id, now, leased) = (&self.record.id, self.now(), self.parts.leased());
-        let written = store.advance_mirror_run(id, node, &self.progress, notes, now, leased);
+        let written = store.advance_mirror_run(id, self.owner, &self.progress, notes, now, leased);
         if !written.await? {
             return Err(Interrupt::Lost);
         }

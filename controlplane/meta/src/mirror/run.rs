@@ -5,7 +5,6 @@ use hythe_catalog::ImageRecord;
 use hythe_model::{AccountId, Digest, RepositoryPath, RepositoryPrefix, Tag};
 use jiff::{SignedDuration, Timestamp};
 
-use super::read_settings;
 use crate::repository::find_id;
 use crate::repository_policy::new_version;
 use crate::schedule::{next_random, spread};
@@ -21,6 +20,12 @@ pub const MAX_MIRROR_RUNS: usize = 100;
 pub const MAX_MIRROR_NOTES: u64 = 100;
 /// For how long a run is remembered.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// When a mirror is due again whose run could not go on, if that is sooner than its interval.
+const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(15);
+/// The longest that a run is put off: as long as other registries are left alone at most.
+pub const MAX_MIRROR_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// How much longer than it may be something waits before it is taken for put off by a clock that was ahead.
+const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// The most failed imports that are taken note of at once.
 const MAX_FAILURES_AT_ONCE: usize = 100;
 
@@ -134,7 +139,7 @@ pub struct MirrorProgress {
 pub struct MirrorNote {
     /// What the note is about.
     pub kind: MirrorNoteKind,
-    /// The repository, as the other registry calls it; empty for all of them.
+    /// The repository: as it is called here, or, if it cannot be here, at the other registry; empty for all of them.
     pub repository: String,
     /// The tag, or the digest of an image without one.
     pub tag: Option<String>,
@@ -196,7 +201,7 @@ macro_rules! columns {
 }
 
 const DUE: &str = "
-    SELECT m.account_id, m.prefix, m.settings
+    SELECT m.account_id, m.prefix, m.interval_ms
       FROM mirror m
       JOIN pull_through_cache_rule r ON r.account_id = m.account_id AND r.prefix = m.prefix
       JOIN account a ON a.id = m.account_id
@@ -233,9 +238,11 @@ const NOTES: &str = "
     SELECT kind, repository, tag, code, reason, noted_ms FROM mirror_run_note
      WHERE run_id = $1 ORDER BY kind, sequence LIMIT $2";
 const READY: &str = "
-    SELECT id FROM mirror_run WHERE ended_ms IS NULL AND lease_ms <= $1 AND resume_ms <= $1 ORDER BY id LIMIT $2";
+    SELECT run.id FROM mirror_run run JOIN account a ON a.id = run.account_id
+     WHERE run.ended_ms IS NULL AND run.lease_ms <= $1 AND run.resume_ms <= $1 AND NOT a.is_closed
+     ORDER BY run.resume_ms, run.id LIMIT $2";
 const CLAIM: &str = concat!(
-    "UPDATE mirror_run SET node = $2, lease_ms = $4
+    "UPDATE mirror_run SET node = $2, lease_ms = $4, resume_ms = 0
       WHERE id = $1 AND ended_ms IS NULL AND lease_ms <= $3 AND resume_ms <= $3 RETURNING ",
     columns!()
 );
@@ -253,6 +260,14 @@ const ADD_NOTE: &str = "
 const PUT_OFF: &str = "
     UPDATE mirror_run SET node = '', lease_ms = 0, resume_ms = $3, attempts = $4
      WHERE id = $1 AND node = $2 AND ended_ms IS NULL";
+/// What a clock that was ahead put off.
+const IS_LATE: &str = "
+    SELECT 1 FROM mirror WHERE due_ms > $1 + interval_ms + interval_ms / 10
+    UNION ALL SELECT 1 FROM mirror_run WHERE ended_ms IS NULL AND (lease_ms > $2 OR resume_ms > $3) LIMIT 1";
+const RECALL_MIRRORS: &str = "UPDATE mirror SET due_ms = $2 WHERE due_ms > $1 + interval_ms + interval_ms / 10";
+const RECALL_RUNS: &str = "
+    UPDATE mirror_run SET node = '', lease_ms = 0, resume_ms = 0
+     WHERE ended_ms IS NULL AND (lease_ms > $1 OR resume_ms > $2)";
 const RELEASE: &str = "UPDATE mirror_run SET node = '', lease_ms = 0 WHERE node = $1 AND ended_ms IS NULL";
 const RELEASE_ALL: &str = "UPDATE mirror_run SET node = '', lease_ms = 0 WHERE ended_ms IS NULL";
 const END: &str = concat!(
@@ -260,6 +275,8 @@ const END: &str = concat!(
       WHERE id = $1 AND node = $2 AND ended_ms IS NULL RETURNING ",
     columns!()
 );
+/// What failed as a whole is not left for a whole interval.
+const SOONER: &str = "UPDATE mirror SET due_ms = $3 WHERE account_id = $1 AND prefix = $2 AND due_ms > $3";
 const SUCCEED: &str = "UPDATE mirror SET succeeded_ms = $3 WHERE account_id = $1 AND prefix = $2";
 const LET_GO: &str = "UPDATE upstream_manifest SET mirror_run_id = NULL WHERE mirror_run_id = $1";
 const FAILING: &str = "
@@ -332,8 +349,7 @@ impl Store {
             .fetch_optional(SELECT, values![id, account, prefix.as_str()])
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let waiting = session.fetch_one(WAITING, values![id]).await?.size(0)?;
-        Ok(Some(MirrorRunRecord { waiting, ..read(&row)? }))
+        with_waiting(&mut session, read(&row)?).await.map(Some)
     }
 
     /// The runs of a rule before `before`, newest first, at most `limit` of them.
@@ -352,11 +368,7 @@ impl Store {
             .await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
-            let mut run = read(row)?;
-            if run.ended_at.is_none() {
-                run.waiting = session.fetch_one(WAITING, values![&run.id]).await?.size(0)?;
-            }
-            runs.push(run);
+            runs.push(with_waiting(&mut session, read(row)?).await?);
         }
         Ok(runs)
     }
@@ -576,6 +588,22 @@ impl Store {
         self.write_one(Durability::Full, PUT_OFF, values).await.map(drop)
     }
 
+    /// Has what waits for longer than anything does be due now: it was put off by a clock that was ahead. `lease`: for how long
+    /// runs are taken at most.
+    pub async fn recall_mirror_runs(&self, now: Timestamp, lease: SignedDuration) -> Result<(), StoreError> {
+        let after = |time: SignedDuration| now.checked_add(time + SLACK).unwrap_or(Timestamp::MAX);
+        let (due, leased, resumed) = (after(SignedDuration::ZERO), after(lease), after(MAX_MIRROR_PAUSE));
+        let late = self.point(IS_LATE, values![due, leased, resumed]).await?;
+        if late.is_empty() {
+            return Ok(());
+        }
+        self.write_one(Durability::Full, RECALL_MIRRORS, values![due, now])
+            .await?;
+        self.write_one(Durability::Full, RECALL_RUNS, values![leased, resumed])
+            .await
+            .map(drop)
+    }
+
     /// Gives back what `node` works on; without a node all of it, if this process is the only one.
     pub async fn release_mirror_runs(&self, node: Option<&str>) -> Result<(), StoreError> {
         match node {
@@ -614,12 +642,25 @@ impl Store {
                     let values = values![&run.account, run.prefix.as_str(), *now];
                     session.execute(SUCCEED, values).await?;
                 }
+                if *status == MirrorRunStatus::Failed {
+                    let again = now.checked_add(AGAIN_AFTER).unwrap_or(Timestamp::MAX);
+                    let values = values![&run.account, run.prefix.as_str(), again];
+                    session.execute(SOONER, values).await?;
+                }
                 session.note_details(details(&run));
                 Ok(Some(run))
             })
         })
         .await
     }
+}
+
+/// A run that goes on, with how many images it waits for.
+async fn with_waiting(session: &mut Session, mut run: MirrorRunRecord) -> Result<MirrorRunRecord, StoreError> {
+    if run.ended_at.is_none() {
+        run.waiting = session.fetch_one(WAITING, values![&run.id]).await?.size(0)?;
+    }
+    Ok(run)
 }
 
 /// What the audit log is told of a run that has ended.
@@ -648,8 +689,7 @@ async fn schedule(session: &mut Session, now: Timestamp, limit: usize, seed: i64
     let mut random = seed.unsigned_abs();
     for row in &rows {
         let (account, prefix): (AccountId, RepositoryPrefix) = (row.parsed(0)?, row.parsed(1)?);
-        let minutes = read_settings(&row.text(2)?)?.interval_minutes;
-        let interval = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(i64::MAX / 60));
+        let interval = SignedDuration::from_millis(row.int(2)?);
         random = next_random(random);
         let due = now.checked_add(spread(interval, random)).unwrap_or(Timestamp::MAX);
         session

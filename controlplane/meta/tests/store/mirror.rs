@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use hythe_meta::{
-    CacheRuleRecord, CacheRuleUpdate, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind,
-    MirrorProgress, MirrorRecord, MirrorRunCause, MirrorRunStatus, MirroredManifest, StartMirrorRunError,
+    AccountChange, CacheRuleRecord, CacheRuleUpdate, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote,
+    MirrorNoteKind, MirrorProgress, MirrorRecord, MirrorRunCause, MirrorRunStatus, MirroredManifest,
+    StartMirrorRunError,
 };
 use hythe_model::MirrorSettings;
+use jiff::SignedDuration;
 
 use crate::contents::{account, after, new_repository, now, path};
 use crate::harness::{Database, on_each_engine};
@@ -14,6 +16,9 @@ on_each_engine!(
     a_mirror_comes_back_changes_and_goes,
     a_mirror_that_is_due_gets_one_run_and_the_next_one_later,
     a_run_is_given_to_one_node_at_a_time,
+    what_a_clock_that_was_ahead_put_off_is_recalled,
+    a_run_that_failed_is_followed_by_another_one_soon,
+    mirrors_of_closed_accounts_rest,
     a_run_goes_on_where_it_was_and_keeps_the_first_notes,
     a_run_waits_for_its_images_and_gives_up_those_that_fail,
     runs_end_with_the_mirror_and_go_with_the_rule,
@@ -146,6 +151,8 @@ async fn a_run_is_given_to_one_node_at_a_time(database: &Database) {
         .unwrap();
     assert_eq!((shown.resumes_at, shown.attempts), (Some(after(200)), 2));
     assert_eq!(claim("a", 200, 250).await, Some(id.clone()));
+    let shown = store.mirror_run(&account(), &prefix("hub"), &id).await.unwrap();
+    assert_eq!(shown.unwrap().resumes_at, None, "it goes on");
     store.release_mirror_runs(Some("a")).await.unwrap();
     assert_eq!(claim("c", 201, 250).await, Some(id.clone()));
     let end = async |node| {
@@ -154,6 +161,126 @@ async fn a_run_is_given_to_one_node_at_a_time(database: &Database) {
     };
     assert!(!end("a").await && end("c").await && !end("c").await);
     assert_eq!(store.mirror_lag_millis(after(230)).await.unwrap(), 20_000);
+}
+
+async fn what_a_clock_that_was_ahead_put_off_is_recalled(database: &Database) {
+    let store = &database.store;
+    mirrored(database, "hub").await;
+    let day = 24 * 3600;
+    let (claimed_until, lease) = (after(day + 60), SignedDuration::from_secs(60));
+    // By a clock that is a day ahead, a run was made and taken.
+    store.schedule_mirror_runs(after(day), 10).await.unwrap();
+    assert_eq!(
+        store
+            .claim_mirror_runs("a", after(day), claimed_until, 5)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    let claim = async |at| {
+        store
+            .claim_mirror_runs("b", after(at), after(at + 60), 5)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(claim(10).await, 0);
+    // What may wait so long stays.
+    store.recall_mirror_runs(after(day), lease).await.unwrap();
+    assert_eq!(claim(10).await, 0);
+    store.recall_mirror_runs(after(10), lease).await.unwrap();
+    assert_eq!(claim(11).await, 1);
+    let id = store.mirror_runs(&account(), &prefix("hub"), None, 1).await.unwrap()[0]
+        .id
+        .clone();
+    // A pause of six hours may be; one of a day may not.
+    let claimed_again = async |pause| {
+        store.put_off_mirror_run(&id, "b", after(12 + pause), 0).await.unwrap();
+        store.recall_mirror_runs(after(12), lease).await.unwrap();
+        claim(13).await
+    };
+    assert_eq!(claimed_again(6 * 3600).await, 0);
+    assert_eq!(claimed_again(day).await, 0, "it is not this node's any more");
+    assert_eq!(claim(13 + 6 * 3600).await, 1);
+    assert_eq!(claimed_again(day).await, 1);
+    let ended = store.end_mirror_run(&id, "b", MirrorRunStatus::Complete, None, after(14));
+    assert!(ended.await.unwrap().is_some());
+    // The next one was due a day and an hour from now.
+    store.schedule_mirror_runs(after(15), 10).await.unwrap();
+    assert_eq!(
+        store
+            .mirror_runs(&account(), &prefix("hub"), None, 5)
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+async fn a_run_that_failed_is_followed_by_another_one_soon(database: &Database) {
+    let store = &database.store;
+    mirrored(database, "hub").await;
+    let mut at = 0;
+    for (status, next) in [
+        (MirrorRunStatus::Incomplete, 70 * 60),
+        (MirrorRunStatus::Failed, 16 * 60),
+    ] {
+        store.schedule_mirror_runs(after(at), 10).await.unwrap();
+        let claimed = store
+            .claim_mirror_runs("a", after(at), after(at + 60), 5)
+            .await
+            .unwrap();
+        let id = claimed[0].id.clone();
+        store
+            .end_mirror_run(&id, "a", status, Some("why"), after(at))
+            .await
+            .unwrap();
+        let before = if status == MirrorRunStatus::Failed { 14 } else { 50 };
+        assert_eq!(
+            store.schedule_mirror_runs(after(at + before * 60), 10).await.unwrap(),
+            0
+        );
+        at += next;
+        assert_eq!(store.schedule_mirror_runs(after(at), 10).await.unwrap(), 1);
+        // That one ends before the next round.
+        let claimed = store
+            .claim_mirror_runs("a", after(at), after(at + 60), 5)
+            .await
+            .unwrap();
+        let complete = MirrorRunStatus::Complete;
+        store
+            .end_mirror_run(&claimed[0].id, "a", complete, None, after(at))
+            .await
+            .unwrap();
+        at += 70 * 60;
+    }
+}
+
+async fn mirrors_of_closed_accounts_rest(database: &Database) {
+    let store = &database.store;
+    mirrored(database, "hub").await;
+    store.schedule_mirror_runs(now(), 10).await.unwrap();
+    let close = async |is_closed| {
+        let change = AccountChange {
+            name: None,
+            is_closed: Some(is_closed),
+        };
+        store.update_account(&account(), change, true, None).await.unwrap();
+    };
+    let claim = async |at| {
+        store
+            .claim_mirror_runs("a", after(at), after(at + 60), 5)
+            .await
+            .unwrap()
+            .len()
+    };
+    close(true).await;
+    assert_eq!(claim(1).await, 0);
+    assert_eq!(store.mirror_lag_millis(after(60)).await.unwrap(), 0);
+    close(false).await;
+    assert_eq!(claim(2).await, 1);
+    assert_eq!(store.mirror_lag_millis(after(60)).await.unwrap(), 60_000);
 }
 
 async fn a_run_goes_on_where_it_was_and_keeps_the_first_notes(database: &Database) {

@@ -3,6 +3,7 @@
 //! should not.
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
+mod faults;
 mod referrers;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use e2e::http::{self, Response};
 use e2e::process::wait_until;
-use e2e::registry::{OCI_INDEX, OCI_MANIFEST, artifact, descriptor_of, digest};
+use e2e::registry::{OCI_INDEX, OCI_MANIFEST, descriptor_of, digest};
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
 use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions};
 use serde_json::{Value, json};
