@@ -209,7 +209,7 @@ impl Mirrorer {
             owners.insert(owner.clone());
             let this = self.clone();
             running.spawn(async move {
-                this.work(run, &owner).await;
+                Box::pin(this.work(run, &owner)).await;
                 owner
             });
         }

@@ -4,6 +4,8 @@
 //! A run is a row that a node takes for a while (a lease), and whose every further step checks that the lease is still that
 //! node's and the run still open: it ends with its rule, and with the settings that it began with.
 
+mod note;
+mod record;
 mod run;
 
 use hythe_model::{AccountId, MirrorSettings, RepositoryPrefix, millis};
@@ -12,11 +14,9 @@ use jiff::Timestamp;
 use crate::session::{Row, Session, corrupt, values};
 use crate::{Store, StoreError};
 
-pub use run::{
-    ImportsAwaited, MAX_MIRROR_NOTES, MAX_MIRROR_PAUSE, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote, MirrorNoteKind,
-    MirrorProgress, MirrorRunCause, MirrorRunNote, MirrorRunRecord, MirrorRunStatus, MirroredManifest,
-    StartMirrorRunError,
-};
+pub use note::{MAX_MIRROR_NOTES, MirrorNote, MirrorNoteKind, MirrorRunNote};
+pub use record::{MirrorCounts, MirrorProgress, MirrorRunCause, MirrorRunRecord, MirrorRunStatus};
+pub use run::{ImportsAwaited, MAX_MIRROR_PAUSE, MAX_MIRROR_RUNS, MirroredManifest, StartMirrorRunError};
 
 /// What comes by a rule without a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,19 +5,18 @@ use hythe_catalog::ImageRecord;
 use hythe_model::{AccountId, Digest, RepositoryPath, RepositoryPrefix, Tag};
 use jiff::{SignedDuration, Timestamp};
 
+use super::note::{MirrorNote, MirrorNoteKind, NoteCounts, add_notes};
+use super::record::{MirrorProgress, MirrorRunCause, MirrorRunRecord, MirrorRunStatus, columns, read};
 use crate::repository::find_id;
 use crate::repository_policy::new_version;
 use crate::schedule::{next_random, spread};
-use crate::session::{Row, Session, values};
-use crate::text_enum::text_enum;
+use crate::session::{Session, values};
 use crate::upstream::{put_manifest_of_run, put_tag};
 use crate::writer::Durability;
 use crate::{Store, StoreError, audit};
 
 /// The most runs of one rule that are remembered; with one more, the oldest is forgotten.
 pub const MAX_MIRROR_RUNS: usize = 100;
-/// The most notes of one kind that a run keeps. All are counted.
-pub const MAX_MIRROR_NOTES: u64 = 100;
 /// For how long a run is remembered.
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// When a mirror is due again whose run could not go on, if that is sooner than its interval.
@@ -28,135 +27,6 @@ pub const MAX_MIRROR_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// The most failed imports that are taken note of at once.
 const MAX_FAILURES_AT_ONCE: usize = 100;
-
-text_enum!(
-    /// How a run does.
-    MirrorRunStatus, "status of a run of a mirror" {
-        /// It goes on, or waits for a node to take it up.
-        Running = "RUNNING",
-        /// It has brought everything.
-        Complete = "COMPLETE",
-        /// It has seen everything, and could not bring all of it.
-        Incomplete = "INCOMPLETE",
-        /// It could not go on.
-        Failed = "FAILED",
-        /// The mirror was changed or removed meanwhile.
-        Cancelled = "CANCELLED",
-    }
-);
-
-text_enum!(
-    /// Why there is a run.
-    MirrorRunCause, "cause of a run of a mirror" {
-        /// It was time for it.
-        Schedule = "SCHEDULE",
-        /// Somebody asked for it.
-        Request = "REQUEST",
-    }
-);
-
-text_enum!(
-    /// What a note of a run is about.
-    MirrorNoteKind, "kind of a note of a run of a mirror" {
-        /// Something that stays as it is here.
-        Skipped = "SKIPPED",
-        /// Something that could not be brought.
-        Failed = "FAILED",
-        /// A tag that was gone at the other registry, and was removed here.
-        Removed = "REMOVED",
-    }
-);
-
-/// What a run has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MirrorCounts {
-    /// Repositories whose tags were looked at.
-    pub repositories: u64,
-    /// Tags that were looked at.
-    pub tags: u64,
-    /// Tags that were not here.
-    pub created: u64,
-    /// Tags that pointed to another image here.
-    pub moved: u64,
-    /// Tags that are as they are there.
-    pub unchanged: u64,
-    /// Tags and repositories that stay as they are here.
-    pub skipped: u64,
-    /// Repositories, tags and images that could not be brought.
-    pub failed: u64,
-    /// Tags that were removed.
-    pub removed: u64,
-    /// Signatures and other referrers of images that were not here.
-    pub referrers: u64,
-}
-
-/// A run of a mirror.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorRunRecord {
-    /// Its id; later ones sort behind.
-    pub id: String,
-    /// The account of the rule.
-    pub account: AccountId,
-    /// The prefix of the rule.
-    pub prefix: RepositoryPrefix,
-    /// Why there is a run.
-    pub cause: MirrorRunCause,
-    /// Who asked for it: the principal's ARN.
-    pub started_by: Option<String>,
-    /// How it does.
-    pub status: MirrorRunStatus,
-    /// How far it is.
-    pub progress: MirrorProgress,
-    /// How many images wait to be fetched.
-    pub waiting: u64,
-    /// The attempts that failed since it last came further.
-    pub attempts: u64,
-    /// Why it could not go on, or was cancelled.
-    pub failure: Option<String>,
-    /// When it was started.
-    pub started_at: Timestamp,
-    /// When it last came further.
-    pub updated_at: Timestamp,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
-    /// When it goes on, if it waits for the other registry.
-    pub resumes_at: Option<Timestamp>,
-}
-
-/// How far a run is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MirrorProgress {
-    /// The repository that it looks at, as the other registry calls it; empty at the start.
-    pub repository: String,
-    /// The tag of it that was looked at last, by bytes.
-    pub tag: String,
-    /// What it has counted.
-    pub counts: MirrorCounts,
-}
-
-/// Something to be noted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorNote {
-    /// What the note is about.
-    pub kind: MirrorNoteKind,
-    /// The repository: as it is called here, or, if it cannot be here, at the other registry; empty for all of them.
-    pub repository: String,
-    /// The tag, or the digest of an image without one.
-    pub tag: Option<String>,
-    /// What happened, for programs.
-    pub code: String,
-    /// What happened, for people.
-    pub reason: String,
-}
-
-/// Something that was noted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorRunNote {
-    /// What it is.
-    pub note: MirrorNote,
-    /// When it was noted.
-    pub noted_at: Timestamp,
-}
 
 /// A manifest that a run brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,13 +63,6 @@ pub enum StartMirrorRunError {
     Store(#[from] StoreError),
 }
 
-macro_rules! columns {
-    () => {
-        "id, account_id, prefix, cause, started_by, status, repository, tag, repositories, tags, created, moved, unchanged,
-         skipped, failed, removed, attempts, failure, started_ms, updated_ms, ended_ms, resume_ms, referrers"
-    };
-}
-
 const DUE: &str = "
     SELECT m.account_id, m.prefix, m.interval_ms
       FROM mirror m
@@ -234,9 +97,6 @@ const LIST: &str = concat!(
     " FROM mirror_run WHERE account_id = $1 AND prefix = $2 AND id < $3 ORDER BY id DESC LIMIT $4"
 );
 const WAITING: &str = "SELECT COUNT(*) FROM upstream_manifest WHERE mirror_run_id = $1";
-const NOTES: &str = "
-    SELECT kind, repository, tag, code, reason, noted_ms FROM mirror_run_note
-     WHERE run_id = $1 ORDER BY kind, sequence LIMIT $2";
 const READY: &str = "
     SELECT run.id FROM mirror_run run JOIN account a ON a.id = run.account_id
      WHERE run.ended_ms IS NULL AND run.lease_ms <= $1 AND run.resume_ms <= $1 AND NOT a.is_closed
@@ -254,9 +114,6 @@ const ADVANCE: &str = "
            unchanged = $9, skipped = $10, failed = $11, removed = $12, attempts = 0, updated_ms = $13, lease_ms = $14, referrers = $15
      WHERE id = $1 AND node = $2 AND ended_ms IS NULL RETURNING id";
 const COUNT_FAILED: &str = "UPDATE mirror_run SET failed = failed + $2 WHERE id = $1";
-const ADD_NOTE: &str = "
-    INSERT INTO mirror_run_note (run_id, kind, sequence, repository, tag, code, reason, noted_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const PUT_OFF: &str = "
     UPDATE mirror_run SET node = '', lease_ms = 0, resume_ms = $3, attempts = $4
      WHERE id = $1 AND node = $2 AND ended_ms IS NULL";
@@ -371,26 +228,6 @@ impl Store {
             runs.push(with_waiting(&mut session, read(row)?).await?);
         }
         Ok(runs)
-    }
-
-    /// What a run has noted, by kind, in the order in which it was.
-    pub async fn mirror_run_notes(&self, id: &str) -> Result<Vec<MirrorRunNote>, StoreError> {
-        // There are three kinds.
-        let limit = 3 * MAX_MIRROR_NOTES;
-        let rows = self.reader().await?.fetch_all(NOTES, values![id, limit]).await?;
-        let note = |row: &Row| {
-            Ok(MirrorRunNote {
-                note: MirrorNote {
-                    kind: row.parsed(0)?,
-                    repository: row.text(1)?,
-                    tag: row.optional_text(2)?,
-                    code: row.text(3)?,
-                    reason: row.text(4)?,
-                },
-                noted_at: row.time(5)?,
-            })
-        };
-        rows.iter().map(note).collect()
     }
 
     /// Takes runs that nobody works on, until `lease_until`.
@@ -722,88 +559,4 @@ async fn insert(
     let id = audit::new_id(now).to_string();
     let values = values![&id, account, prefix.as_str(), cause.as_str(), started_by, now];
     read(&session.fetch_one(INSERT, values).await?)
-}
-
-/// How many notes of each kind a run has.
-struct NoteCounts {
-    skipped: u64,
-    failed: u64,
-    removed: u64,
-}
-
-impl NoteCounts {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            skipped: row.size(0)?,
-            failed: row.size(1)?,
-            removed: row.size(2)?,
-        })
-    }
-}
-
-async fn add_notes(
-    session: &mut Session,
-    run_id: &str,
-    mut counted: NoteCounts,
-    notes: &[MirrorNote],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    for note in notes {
-        let count = match note.kind {
-            MirrorNoteKind::Skipped => &mut counted.skipped,
-            MirrorNoteKind::Failed => &mut counted.failed,
-            MirrorNoteKind::Removed => &mut counted.removed,
-        };
-        *count += 1;
-        if *count > MAX_MIRROR_NOTES {
-            continue;
-        }
-        let values = values![
-            run_id,
-            note.kind.as_str(),
-            *count,
-            &note.repository,
-            note.tag.as_deref(),
-            &note.code,
-            &note.reason,
-            now
-        ];
-        session.execute(ADD_NOTE, values).await?;
-    }
-    Ok(())
-}
-
-fn read(row: &Row) -> Result<MirrorRunRecord, StoreError> {
-    let resumes_at = row.time(21)?;
-    let ended_at = row.optional_time(20)?;
-    Ok(MirrorRunRecord {
-        id: row.text(0)?,
-        account: row.parsed(1)?,
-        prefix: row.parsed(2)?,
-        cause: row.parsed(3)?,
-        started_by: row.optional_text(4)?,
-        status: row.parsed(5)?,
-        progress: MirrorProgress {
-            repository: row.text(6)?,
-            tag: row.text(7)?,
-            counts: MirrorCounts {
-                repositories: row.size(8)?,
-                tags: row.size(9)?,
-                created: row.size(10)?,
-                moved: row.size(11)?,
-                unchanged: row.size(12)?,
-                skipped: row.size(13)?,
-                failed: row.size(14)?,
-                removed: row.size(15)?,
-                referrers: row.size(22)?,
-            },
-        },
-        waiting: 0,
-        attempts: row.size(16)?,
-        failure: row.optional_text(17)?,
-        started_at: row.time(18)?,
-        updated_at: row.time(19)?,
-        ended_at,
-        resumes_at: (ended_at.is_none() && resumes_at > Timestamp::UNIX_EPOCH).then_some(resumes_at),
-    })
 }

@@ -72,7 +72,8 @@ fn signatures_come_with_the_image_and_later() -> Result<()> {
     // All of it is here when the other registry is not.
     upstream.kill9()?;
     let here = RegistryClient::new(&server);
-    ensure!(listed(&here, "hub/team/web", &image)? == [signature.clone()]);
+    let found = listed(&here, "hub/team/web", &image)?;
+    ensure!(found == [signature.as_str()], "{found:?}");
     here.pull_image("hub/team/web", &signature)?;
     Ok(())
 }
