@@ -78,6 +78,8 @@ pub(crate) enum Bound {
     ManifestPushes,
     /// Memory for bodies, in bytes.
     Bytes,
+    /// Blobs that come from other registries at once.
+    Fetches,
 }
 
 impl Bound {
@@ -88,6 +90,7 @@ impl Bound {
             Self::Uploads => "uploads",
             Self::ManifestPushes => "manifest_pushes",
             Self::Bytes => "bytes_in_flight",
+            Self::Fetches => "upstream_fetches",
         }
     }
 }

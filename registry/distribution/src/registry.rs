@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::cache::{Cache, PullThrough, Upstream};
+use crate::cache::{Cache, MAX_FETCHES, PullThrough, Upstream};
 use crate::limits::UPLOAD_BYTES;
 use crate::manifest::Translations;
 use crate::metrics::Bound;
@@ -120,6 +120,7 @@ impl Registry {
         let uploads = turns(Bound::Uploads, max_uploads as u64, waiting(max_uploads));
         let manifest_pushes = turns(Bound::ManifestPushes, max_manifests as u64, waiting(max_manifests));
         let bytes = turns(Bound::Bytes, limits.max_bytes_in_flight, MAX_WAITING_FOR_BYTES);
+        let fetches = turns(Bound::Fetches, MAX_FETCHES as u64, waiting(MAX_FETCHES));
         let writers = Writers::default();
         let parts = Inner {
             config,
@@ -142,7 +143,7 @@ impl Registry {
             pull_log: OnceLock::new(),
             virtual_repositories: OnceLock::new(),
             pull_through: OnceLock::new(),
-            cache: Cache::default(),
+            cache: Cache::new(fetches),
         };
         Self(Arc::new(parts))
     }

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::trouble::About;
 use super::{CacheError, PullThrough, Upstream, label};
 use crate::Registry;
+use crate::turns::Tenant;
 use crate::upload::{UploadError, take_whole};
 
 /// What is kept of a blob for its readers, in bytes.
@@ -399,9 +400,10 @@ impl Work {
     }
 
     async fn claimed(&self) -> Result<(), Failure> {
-        let places = Arc::clone(&self.registry.cache().places);
-        let place = timeout(self.registry.limits().max_wait, places.acquire_owned()).await;
-        let Ok(Ok(_place)) = place else {
+        let tenant = Tenant::Account(self.repository.account.clone());
+        let places = &self.registry.cache().places;
+        let place = places.take(&tenant, 1, self.registry.limits().max_wait).await;
+        let Ok(_place) = place else {
             return Err(Failure::Busy);
         };
         let deadline = Instant::now() + MAX_ELSEWHERE;

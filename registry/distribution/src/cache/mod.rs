@@ -31,12 +31,12 @@ use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_model::{Digest, RepositoryPath, Tag};
 use hythe_upstream::{PullPath, PullPathError, PullStep, Remote, UpstreamError};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::Registry;
 use crate::creation::CreationError;
 use crate::response::Answer;
+use crate::turns::Turns;
 
 pub(crate) use blob::{cold_blob, cold_size};
 pub(crate) use manifest::{Found, Request, find};
@@ -187,17 +187,18 @@ pub(crate) struct Cache {
     pub(crate) fetches: fetch::Fetches,
     pub(crate) flights: flight::Flights,
     pub(crate) troubles: trouble::Troubles,
-    pub(crate) places: Arc<Semaphore>,
+    /// Places for blobs that are fetched, shared out by account.
+    pub(crate) places: Turns,
     pub(crate) stop: CancellationToken,
 }
 
-impl Default for Cache {
-    fn default() -> Self {
+impl Cache {
+    pub(crate) fn new(places: Turns) -> Self {
         Self {
             fetches: fetch::Fetches::default(),
             flights: flight::Flights::default(),
             troubles: trouble::Troubles::default(),
-            places: Arc::new(Semaphore::new(MAX_FETCHES)),
+            places,
             stop: CancellationToken::new(),
         }
     }

@@ -7,6 +7,7 @@ mod chains;
 mod docker;
 mod nodes;
 mod referrers;
+mod shares;
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What one account may take of what all of them fetch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::RegistryClient;
+use e2e::http;
+use e2e::process::wait_until;
+use e2e::registry::digest;
+use e2e::upstream::{Reply, ScriptedUpstream};
+use serde_json::{Value, json};
+
+use super::{IMPORT_LIMIT, RULES, Shelf, cache, rule};
+
+const TAKEN: &str = "hythe_registry_bound_taken{bound=\"upstream_fetches\"}";
+/// More than are fetched at once.
+const MANY: u32 = 40;
+
+#[test]
+fn an_account_that_fetches_slow_blobs_leaves_places_for_another() -> Result<()> {
+    let slow = Shelf::of("a/b", "v1", b"one layer");
+    let gate = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&gate);
+    let upstream = ScriptedUpstream::start(move |asked| {
+        if asked.target.contains("/blobs/") {
+            let mut reply = Reply::new(200, &[], vec![7; 1000]);
+            reply.held = Some((1, Arc::clone(&opened)));
+            return reply;
+        }
+        slow.reply(asked)
+    })?;
+    let server = cache(&["--max-wait-seconds=2"])?;
+    rule(&server, "slow", &upstream.url(), json!({}))?;
+    let here = RegistryClient::new(&server);
+    here.manifest("slow/a/b", "v1")?.expect(200)?;
+    let pulls: Vec<_> = (0..MANY)
+        .map(|number| {
+            let (client, name) = (here.clone(), digest(&number.to_le_bytes()));
+            std::thread::spawn(move || client.call("GET", &format!("/v2/slow/a/b/blobs/{name}"), &[], &[]))
+        })
+        .collect();
+    // Alone, it gets nearly all of the places, and never all.
+    wait_until("nearly all places are taken", IMPORT_LIMIT, || {
+        server.metric(TAKEN).is_ok_and(|taken| taken == 28)
+    })
+    .with_context(|| format!("{:?}", server.metric(TAKEN)))?;
+
+    // Another account finds room at once.
+    let account = json!({ "accountName": "other", "accountId": "111111111111" });
+    server.api("POST", "/api/v1/accounts", Some(&account))?.expect(201)?;
+    let path = "/api/v1/accounts/111111111111/administrator-keys";
+    let key = server.api("POST", path, None)?.expect(201)?.json()?;
+    let member = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
+    let authorization = http::basic(member("accessKeyId"), member("secretAccessKey"));
+    let quick = Shelf::of("c/d", "v1", b"another layer");
+    let other = ScriptedUpstream::start(move |asked| quick.reply(asked))?;
+    let body = json!({ "ecrRepositoryPrefix": "quick", "upstreamRegistryUrl": other.url() }).to_string();
+    http::request(
+        server.credentials().control_address(),
+        "POST",
+        RULES,
+        &[("Authorization", &authorization), ("Content-Type", "application/json")],
+        body.as_bytes(),
+    )?
+    .expect(201)?;
+    let theirs = RegistryClient::with(server.registry(), Some(authorization));
+    theirs.pull_image("111111111111/quick/c/d", "v1")?;
+
+    gate.store(true, Ordering::SeqCst);
+    for pull in pulls {
+        let answer = pull.join().map_err(|_| anyhow::anyhow!("a pull panicked"))?;
+        let status = answer.map(|answer| answer.status).unwrap_or_default();
+        ensure!(status != 500, "a server error");
+    }
+    wait_until("the places are free again", IMPORT_LIMIT, || {
+        server.metric(TAKEN).is_ok_and(|taken| taken == 0)
+    })
+}
