@@ -11,9 +11,8 @@ use super::{rule, settings};
 use crate::StoreError;
 use crate::session::{Session, values};
 
-/// How much of an id says when; the rest comes from the digest.
-const TIME_CHARS: usize = 24;
-/// An image goes by its digest, with all its tags. What no index lists goes first, since an image that is listed stays. `$8`
+/// An id is that of the statement, which no other has however soon it follows, and a part of the digest. An image goes by its
+/// digest, with all its tags. What no index lists goes first, since an image that is listed stays. `$8`
 /// is by which registries the images came; null for those that were pushed here.
 const QUEUE: &str = "
     INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest, path,
@@ -81,11 +80,9 @@ async fn queue(
     let (account, name) = (&repository.account, &repository.name);
     let values = values![account, place.region.as_str(), &place.account, name];
     session.execute(MAY_DELETE, values).await?;
-    let mut prefix = Uuid::now_v7().to_string();
-    prefix.truncate(TIME_CHARS);
     let path = path.map(ToString::to_string);
     let values = values![
-        prefix,
+        Uuid::now_v7().to_string(),
         &repository.account,
         place.region.as_str(),
         &place.account,

@@ -28,6 +28,7 @@ on_each_engine!(
     settings_go_with_changes_and_after_the_first_image,
     settings_need_a_control_plane_there,
     images_of_a_deleted_repository_are_deleted_there,
+    a_deleted_repository_is_emptied_everywhere,
     a_tag_that_is_being_brought_goes_with_its_image,
     what_a_clock_that_was_ahead_put_off_is_recalled,
 );
@@ -564,6 +565,47 @@ async fn settings_need_a_control_plane_there(database: &Database) {
     assert!(matches!(refused, Err(ChangeDestinationError::NeedsControlPlane)));
     put(store, "", vec![self::rule(&["eu"])]).await;
     taken(without).await.unwrap();
+}
+
+async fn a_deleted_repository_is_emptied_everywhere(database: &Database) {
+    let deletes = ReplicationRule {
+        deletes: true,
+        chains: true,
+        ..rule(&["eu", "us"])
+    };
+    world(database, vec![deletes]).await;
+    let store = &database.store;
+    for number in 10..14 {
+        push(store, "web", image(number, &[1], &[])).await;
+    }
+    let came = ReplicationPath::from_origin(place("asia"));
+    for number in 20..23 {
+        store
+            .put_replica(&path("web"), image(number, &[1], &[]), &came)
+            .await
+            .unwrap();
+    }
+    loop {
+        let claimed = claim(store, "me", 1).await;
+        if claimed.is_empty() {
+            break;
+        }
+        for claimed in claimed {
+            done(store, &claimed).await;
+        }
+    }
+    store
+        .delete_repository(&path("web"), true, None, after(2))
+        .await
+        .unwrap();
+    let tasks = waiting(store).await;
+    assert_eq!(tasks.len(), 2 * 7);
+    assert!(tasks.is_sorted_by(|one, other| one.id < other.id));
+    for place in [place("eu"), place("us")] {
+        let there = tasks.iter().filter(|task| task.place == place && task.may_delete);
+        let digests: BTreeSet<_> = there.filter_map(|task| task.subject.digest()).collect();
+        assert_eq!(digests.len(), 7, "{place}");
+    }
 }
 
 async fn images_of_a_deleted_repository_are_deleted_there(database: &Database) {
