@@ -5,21 +5,23 @@
 //! task says which tag or image; what it is now is looked up here, so that doing it twice changes nothing.
 
 mod backfill;
+mod control_plane;
 mod failure;
 mod send;
 mod settings;
 mod throttle;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hythe_blobs::BlobStore;
 use hythe_meta::{
-    ClaimedReplication, DestinationRecord, ReplicationBacklog, ReplicationOutcome, ReplicationSubject, Store,
-    StoreError,
+    ClaimedReplication, DestinationRecord, ReplicationBacklog, ReplicationOutcome, ReplicationSlots,
+    ReplicationSubject, Store, StoreError,
 };
 use hythe_model::{AccountId, Clock, Region, fail_point};
 use hythe_upstream::{Outgoing, Remote};
@@ -29,6 +31,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::control_plane::ControlPlanes;
 use self::send::BlobLocks;
 use self::throttle::Throttle;
 
@@ -39,6 +42,8 @@ const LEASE: SignedDuration = SignedDuration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(20);
 /// How many destinations, as each is spoken to, are remembered with their logins.
 const MAX_REMOTES: usize = 256;
+/// How many tasks for the settings of one destination are worked on at once.
+const SETTINGS_OF_ONE_DESTINATION: usize = 2;
 /// How often what waits is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(5);
 
@@ -106,8 +111,10 @@ struct Parts {
     remotes: Mutex<HashMap<RemoteKey, Arc<Remote>>>,
     throttles: Mutex<HashMap<(AccountId, Region), Arc<Throttle>>>,
     locks: BlobLocks,
-    /// The tasks that this process works on: when its clock jumps, their claims look as if they had ended.
-    running: Mutex<HashSet<String>>,
+    control_planes: ControlPlanes,
+    /// The tasks that this process works on, and the destination of those that are about settings. When its clock jumps, their
+    /// claims look as if they had ended.
+    running: Mutex<HashMap<String, Option<(AccountId, Region)>>>,
 }
 
 /// A destination in one state, and what is said to it about where images come from.
@@ -142,6 +149,7 @@ impl Replicator {
             remotes: Mutex::default(),
             throttles: Mutex::default(),
             locks: BlobLocks::default(),
+            control_planes: ControlPlanes::default(),
             running: Mutex::default(),
         }))
     }
@@ -198,20 +206,42 @@ impl Replicator {
         }
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedReplication>, StoreError> {
+    /// Images may have all free slots, settings half of all.
+    async fn claim(&self, free: usize) -> Result<Vec<ClaimedReplication>, StoreError> {
         let now = self.now();
         let until = now.checked_add(LEASE).unwrap_or(Timestamp::MAX);
-        self.0.store.claim_replications(&self.0.owner, now, until, limit).await
+        let mut slots = ReplicationSlots {
+            tasks: free,
+            settings: (self.0.settings.concurrency / 2).max(1),
+            settings_each: SETTINGS_OF_ONE_DESTINATION,
+            settings_now: BTreeMap::new(),
+        };
+        for destination in self.running().values().flatten() {
+            *slots.settings_now.entry(destination.clone()).or_default() += 1;
+            slots.settings = slots.settings.saturating_sub(1);
+        }
+        let store = &self.0.store;
+        store.claim_replications(&self.0.owner, now, until, slots).await
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Option<(AccountId, Region)>>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note that a task is worked on; `None` if it is already.
     fn start(&self, claimed: ClaimedReplication) -> Option<(ClaimedReplication, Running)> {
         let id = claimed.task.id.clone();
-        let mut tasks = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.insert(id.clone()).then(|| {
-            let replicator = self.clone();
-            (claimed, Running { replicator, id })
-        })
+        let destination = &claimed.destination;
+        let is_settings = claimed.task.subject == ReplicationSubject::Settings;
+        let settings_of = is_settings.then(|| (destination.account.clone(), destination.name.clone()));
+        match self.running().entry(id.clone()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(free) => {
+                free.insert(settings_of);
+                let replicator = self.clone();
+                Some((claimed, Running { replicator, id }))
+            }
+        }
     }
 
     /// Has what waits for longer than anything does be tried now: it was put off by a clock that was ahead.
@@ -261,11 +291,11 @@ impl Replicator {
 
     async fn end(&self, claimed: &ClaimedReplication, outcome: ReplicationOutcome) -> Result<(), StoreError> {
         let (store, destination) = (&self.0.store, &claimed.destination);
+        if claimed.task.subject == ReplicationSubject::Settings {
+            return self.end_settings(claimed, outcome).await;
+        }
         let open_at = failure::open_at(&outcome, destination, self.now());
         store.end_replication(claimed, outcome, self.now()).await?;
-        if claimed.task.subject == ReplicationSubject::Settings {
-            return Ok(()); // says nothing about whether images can be sent
-        }
         let (account, name) = (&destination.account, &destination.name);
         if open_at.is_some() || destination.failures > 0 {
             store
@@ -332,8 +362,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut tasks = self.replicator.0.running.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.remove(&self.id);
+        self.replicator.running().remove(&self.id);
     }
 }
 

@@ -176,8 +176,8 @@ pub use replication::{
     BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, ChangeDestinationError,
     ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
     ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, MAX_RUNNING_BACKFILLS, PutReplicationRulesError,
-    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationState, ReplicationSubject,
-    ReplicationTask, RepositoryReplicationStatus, RuleName, StartBackfillError, TaskFilter,
+    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationSlots, ReplicationState,
+    ReplicationSubject, ReplicationTask, RepositoryReplicationStatus, RuleName, StartBackfillError, TaskFilter,
 };
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,

@@ -32,8 +32,8 @@ pub(crate) use settings::enqueue_settings;
 pub(crate) use status::FORGET_IMAGE;
 pub use status::{ImageReplicationStatus, ReplicationState};
 pub use task::{
-    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationSubject,
-    ReplicationTask, TaskFilter,
+    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationSlots,
+    ReplicationSubject, ReplicationTask, TaskFilter,
 };
 
 pub(crate) use task::{DUE, LIST};

@@ -15,6 +15,8 @@ const MAX_REFUSALS: u64 = 5;
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// The longest pause, whatever the destination wants. What is to wait for longer was written by a clock that was ahead.
 pub(super) const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+/// After so long an attempt to bring settings has found out whether anybody answers.
+const LONGEST_ATTEMPT: SignedDuration = SignedDuration::from_secs(30);
 /// How long the first pause is; each is twice as long as the one before.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 const MAX_DOUBLINGS: u64 = 8;
@@ -43,6 +45,8 @@ pub(super) enum SendError {
         /// What it says about that.
         said: String,
     },
+    #[error("{}", texts(.0))]
+    Refusals(Vec<Self>),
     #[error("images of the repository are still to be deleted there")]
     ImagesWait,
     #[error("the index has more images than can be sent at once")]
@@ -64,8 +68,14 @@ fn is_unavailable(error: &UpstreamError) -> bool {
     error.is_temporary()
 }
 
+fn texts(errors: &[SendError]) -> String {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
 fn code(error: &SendError) -> &'static str {
     match error {
+        SendError::Refusals(errors) => errors.first().map_or("DestinationRefused", code),
         SendError::Upstream(error) if is_unavailable(error) => UNAVAILABLE,
         SendError::Upstream(UpstreamError::Denied) | SendError::Control { status: 401 | 403, .. } => {
             "DestinationAccessDenied"
@@ -124,6 +134,26 @@ pub(super) fn open_at(
         }
         _ => None,
     }
+}
+
+/// Until when the settings of other repositories wait for a control plane that did not answer, when this task is tried again:
+/// as long as that, and as it may take. `None` if it has answered, or was not asked.
+pub(super) fn settings_wait_until(
+    claimed: &ClaimedReplication,
+    outcome: &ReplicationOutcome,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let (again, failure) = match outcome {
+        ReplicationOutcome::Again { at, failure } => (*at, failure),
+        ReplicationOutcome::Dead(failure) => {
+            let pause = pause(claimed.task.attempts);
+            (now.checked_add(pause).unwrap_or(Timestamp::MAX), failure)
+        }
+        ReplicationOutcome::Done { .. } | ReplicationOutcome::Absent => return None,
+    };
+    let latest = now.checked_add(LONGEST_WAIT).unwrap_or(Timestamp::MAX);
+    let until = again.checked_add(LONGEST_ATTEMPT).unwrap_or(Timestamp::MAX);
+    (failure.code == UNAVAILABLE).then_some(until.min(latest))
 }
 
 /// Longer each time, and not the same for all.

@@ -45,30 +45,48 @@ impl Replicator {
         let Some(found) = there.repository().await? else {
             return Ok(ReplicationOutcome::Absent);
         };
-        let mut changes = 0;
+        // What is refused does not keep the rest from going; whoever does not answer is not asked for the rest.
+        let mut refusals = Vec::new();
         for setting in &claimed.wanted.settings {
-            let is_changed = match setting {
-                ReplicatedSetting::RepositorySettings => there.put_settings(&record, &found).await?,
-                ReplicatedSetting::ResourceTags => there.put_tags(&record, &found).await?,
-                ReplicatedSetting::LifecyclePolicy => {
-                    let policy = self.0.store.lifecycle_policy(&task.repository).await?;
-                    there
-                        .put_lifecycle_policy(policy.map(|policy| policy.document.text))
-                        .await?
-                }
-                ReplicatedSetting::RepositoryPolicy => {
-                    let policy = self.0.store.repository_policy(&task.repository).await?;
-                    there.put_policy(policy.map(|policy| policy.text)).await?
-                }
-            };
+            match self.put_setting(&there, *setting, &record, &found).await {
+                Ok(is_changed) => add(&self.0.metrics.settings, u64::from(is_changed)),
+                Err(refusal @ SendError::Control { .. }) => refusals.push(refusal),
+                Err(error) => return Err(error),
+            }
             fail_point("replication.setting.sent");
-            changes += u64::from(is_changed);
         }
-        add(&self.0.metrics.settings, changes);
+        if !refusals.is_empty() {
+            return Err(SendError::Refusals(refusals));
+        }
         Ok(ReplicationOutcome::Done {
             sent: Vec::new(),
             short_of: None,
         })
+    }
+
+    /// Brings one of them; says whether it was another there.
+    async fn put_setting(
+        &self,
+        there: &There<'_>,
+        setting: ReplicatedSetting,
+        record: &RepositoryRecord,
+        found: &Repository,
+    ) -> Result<bool, SendError> {
+        let (store, repository) = (&self.0.store, &there.claimed.task.repository);
+        match setting {
+            ReplicatedSetting::RepositorySettings => there.put_settings(record, found).await,
+            ReplicatedSetting::ResourceTags => there.put_tags(record, found).await,
+            ReplicatedSetting::LifecyclePolicy => {
+                let policy = store.lifecycle_policy(repository).await?;
+                there
+                    .put_lifecycle_policy(policy.map(|policy| policy.document.text))
+                    .await
+            }
+            ReplicatedSetting::RepositoryPolicy => {
+                let policy = store.repository_policy(repository).await?;
+                there.put_policy(policy.map(|policy| policy.text)).await
+            }
+        }
     }
 
     /// Deletes a repository there that is gone here, unless it holds images of its own.
@@ -286,6 +304,11 @@ mod tests {
     #[test]
     fn a_refusal_says_what_was_refused_and_why() {
         let answer = |status, body| ControlAnswer { status, body };
+        let refusal = |what| success(what, answer(400, json!({ "code": "x", "detail": "no" }))).unwrap_err();
+        assert_eq!(
+            SendError::Refusals(vec![refusal("set a"), refusal("set b")]).to_string(),
+            "the control plane does not let us set a (status 400): no; the control plane does not let us set b (status 400): no"
+        );
         assert_eq!(success("read", answer(200, json!(1))).unwrap(), json!(1));
         let problem = json!({ "code": "AccessDeniedException", "detail": "not authorized" });
         let refused = success("set the policy", answer(403, problem)).unwrap_err();

@@ -4,15 +4,16 @@
 //! The work is a task like those of images, one for each repository and destination, whose reference is empty: what the
 //! settings are is looked up when they are sent.
 
-use hythe_model::{RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryPath};
+use hythe_model::{AccountId, Region, RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryPath};
 use hythe_rules::replication::targets;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::rule;
 use super::status::ReplicationState;
-use super::task::{ReplicationFailure, ReplicationTask};
+use super::task::{ClaimedReplication, ReplicationFailure, ReplicationTask};
 use crate::session::{Row, Session, values};
+use crate::writer::Durability;
 use crate::{Store, StoreError, repository};
 
 /// The reference and the digest of a task for settings. No tag and no digest is empty.
@@ -43,6 +44,11 @@ const LIST: &str = "
     SELECT destination, target_account, state, failure_code, failure_reason, updated_ms
       FROM repository_replication WHERE repository_id = $1 ORDER BY destination, target_account";
 const HAS_RULES: &str = "SELECT 1 FROM replication_rule WHERE account_id = $1 LIMIT 1";
+/// What is being done just now is done again.
+const DO_AGAIN: &str = "
+    UPDATE replication_task SET generation = generation + 1
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference = $5
+       AND owner IS NOT NULL AND NOT is_dead";
 const WAITING: &str = "
     SELECT id FROM replication_task
      WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference > $5
@@ -79,7 +85,33 @@ impl RepositoryReplicationStatus {
     }
 }
 
+/// Another task than `$4` is the first to try again.
+const PUT_OFF: &str = "
+    UPDATE replication_task SET due_ms = $3
+     WHERE account_id = $1 AND destination = $2 AND reference = '' AND id <> $4 AND owner IS NULL AND NOT is_dead
+       AND due_ms < $3";
+const HURRY: &str = "
+    UPDATE replication_task SET due_ms = $3
+     WHERE account_id = $1 AND destination = $2 AND reference = '' AND owner IS NULL AND NOT is_dead AND due_ms > $3";
+
 impl Store {
+    /// Takes note that the control plane of a destination did not answer: the settings of other repositories wait there until
+    /// `until`, and this task is the first to try again. Images do not wait.
+    pub async fn put_off_settings(&self, failed: &ClaimedReplication, until: Timestamp) -> Result<(), StoreError> {
+        let destination = &failed.destination;
+        let (account, name) = (&destination.account, destination.name.as_str());
+        let values = values![account, name, until, &failed.task.id];
+        self.write_one(Durability::Relaxed, PUT_OFF, values).await.map(drop)
+    }
+
+    /// Has the settings that wait for a destination be brought now: its control plane answers again.
+    pub async fn hurry_settings(&self, account: &AccountId, name: &Region, now: Timestamp) -> Result<(), StoreError> {
+        let values = values![account, name.as_str(), now];
+        self.write_one(Durability::Relaxed, HURRY, values).await?;
+        self.nudge_replication();
+        Ok(())
+    }
+
     /// What became of the settings of a repository at each destination; `None` if there is no such repository.
     pub async fn settings_replication_status(
         &self,
@@ -166,7 +198,8 @@ pub(super) async fn queue(
     session.execute(QUEUE, values).await.map(drop)
 }
 
-/// Queues the settings of the repository of an image that has arrived, if they were never brought there.
+/// Queues the settings of the repository of an image that has arrived, if they were never brought there. What brings them just
+/// now may have looked before there was a repository: it looks again.
 pub(super) async fn follow(
     session: &mut Session,
     task: &ReplicationTask,
@@ -179,6 +212,9 @@ pub(super) async fn follow(
     if wanted.is_none_or(|wanted| wanted.settings.is_empty()) {
         return Ok(());
     }
+    let (account, name) = (&repository.account, &repository.name);
+    let values = values![account, place.region.as_str(), &place.account, name, SETTINGS];
+    session.execute(DO_AGAIN, values).await?;
     let values = values![id, place.region.as_str(), &place.account];
     if session.fetch_optional(FIND, values).await?.is_none() {
         queue(session, repository, place, task.path.as_ref(), false, now).await?;

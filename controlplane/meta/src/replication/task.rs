@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Work that is still to be done for replication: claimed, done, tried again, given up.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use hythe_model::{AccountId, Digest, Reference, Region, RegistryPlace, ReplicationPath, RepositoryPath};
@@ -101,6 +102,45 @@ pub struct ClaimedReplication {
     pub wanted: Wanted,
 }
 
+/// How much one process takes on. Tasks about settings get a part of its slots: a control plane that does not answer holds up
+/// neither images nor other control planes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicationSlots {
+    /// How many tasks it may claim.
+    pub tasks: usize,
+    /// How many of these may be about settings.
+    pub settings: usize,
+    /// How many about the settings of one destination it works on at once, at least one.
+    pub settings_each: usize,
+    /// How many it works on now, by account and destination.
+    pub settings_now: BTreeMap<(AccountId, Region), usize>,
+}
+
+impl ReplicationSlots {
+    fn is_full(&self, now: usize) -> bool {
+        now >= self.settings_each.max(1)
+    }
+
+    fn has_settings_for(&self, destination: &DestinationRecord) -> bool {
+        let key = (destination.account.clone(), destination.name.clone());
+        let now = self.settings_now.get(&key).copied().unwrap_or_default();
+        self.settings > 0 && !self.is_full(now)
+    }
+
+    fn take_settings(&mut self, destination: &DestinationRecord) {
+        let key = (destination.account.clone(), destination.name.clone());
+        *self.settings_now.entry(key).or_default() += 1;
+        self.settings = self.settings.saturating_sub(1);
+    }
+
+    /// The destinations that get no more settings now, each as `|account/name|`. No name has these characters.
+    fn full(&self) -> String {
+        let full = self.settings_now.iter().filter(|(_, now)| self.is_full(**now));
+        let full: Vec<_> = full.map(|((account, name), _)| format!("|{account}/{name}|")).collect();
+        full.concat()
+    }
+}
+
 /// How work on a task ended.
 #[derive(Clone, Debug)]
 pub enum ReplicationOutcome {
@@ -188,7 +228,8 @@ impl ReplicationTask {
     }
 }
 
-/// Those of destinations that are not open now wait with it. `$2` is how many.
+/// Those of destinations that are not open now wait with it. `$2` is how many. Settings are left out if `$4` is false, and
+/// those of destinations that are named in `$3`.
 pub(crate) const DUE: &str = "
     SELECT t.id, t.account_id, t.destination, t.target_account, t.repository, t.reference, t.digest, t.path, t.may_delete,
            t.is_dead, t.attempts, t.due_ms, t.failure_code, t.failure_reason, t.created_ms, t.owner, t.generation
@@ -196,6 +237,7 @@ pub(crate) const DUE: &str = "
      WHERE NOT t.is_dead AND t.due_ms <= $1
        AND NOT EXISTS (SELECT 1 FROM replication_destination d
                         WHERE d.account_id = t.account_id AND d.name = t.destination AND d.open_ms > $1)
+       AND (t.reference <> '' OR ($4 AND REPLACE($3, '|' || t.account_id || '/' || t.destination || '|', '') = $3))
      ORDER BY t.due_ms LIMIT $2";
 const IS_DUE: &str = "SELECT id FROM replication_task WHERE NOT is_dead AND due_ms <= $1 LIMIT 1";
 const TAKE: &str = "
@@ -248,13 +290,13 @@ const BACKLOG: &str = "
      GROUP BY destination, target_account ORDER BY destination, target_account";
 
 impl Store {
-    /// Claims tasks that are due, at most `limit`, until `until`. Those that no rule wants any more are dropped.
+    /// Claims tasks that are due, as many as there are slots, until `until`. Those that no rule wants any more are dropped.
     pub async fn claim_replications(
         &self,
         owner: &str,
         now: Timestamp,
         until: Timestamp,
-        limit: usize,
+        slots: ReplicationSlots,
     ) -> Result<Vec<ClaimedReplication>, StoreError> {
         // Nearly always there is none, and nothing to write.
         let mut session = self.reader().await?;
@@ -264,8 +306,8 @@ impl Store {
         drop(session);
         self.write_committed(
             Durability::Relaxed,
-            (owner.to_owned(), now, until, limit),
-            |session, (owner, now, until, limit)| Box::pin(claim(session, owner, *now, *until, *limit)),
+            (owner.to_owned(), now, until, slots),
+            |session, (owner, now, until, slots)| Box::pin(claim(session, owner, *now, *until, slots.clone())),
         )
         .await
     }
@@ -385,40 +427,57 @@ async fn claim(
     owner: &str,
     now: Timestamp,
     until: Timestamp,
-    limit: usize,
+    mut slots: ReplicationSlots,
 ) -> Result<Vec<ClaimedReplication>, StoreError> {
     let mut claimed: Vec<ClaimedReplication> = Vec::new();
-    for row in session.fetch_all(DUE, values![now, limit]).await? {
-        let mut task = ReplicationTask::read(&row)?;
-        let account = &task.repository.account;
-        let destination = destination::find(session, account, &task.place.region).await?;
-        let rules = rule::all(session, account).await?;
-        let wanted = targets(&rules, &task.repository.name, task.path.as_ref()).remove(&task.place);
-        let is_settings = task.subject == ReplicationSubject::Settings;
-        let wanted = wanted.filter(|wanted| !is_settings || !wanted.settings.is_empty());
-        let (Some(destination), Some(wanted)) = (destination, wanted) else {
-            // Its rule was deleted.
-            session.execute(DROP, values![&task.id]).await?;
-            forget_status(session, &task).await?;
-            continue;
-        };
-        let is_same = |other: &ClaimedReplication| {
-            other.destination.name == destination.name && other.destination.account == destination.account
-        };
-        if destination.failures >= TROUBLED && claimed.iter().any(is_same) {
-            continue;
+    // Each look but the last finds a destination, or all of them, to have no slot for settings any more, and leaves it out.
+    loop {
+        let mut is_passed_over = false;
+        let left = slots.tasks.saturating_sub(claimed.len());
+        let values = values![now, left, slots.full(), slots.settings > 0];
+        for row in session.fetch_all(DUE, values).await? {
+            let mut task = ReplicationTask::read(&row)?;
+            let account = &task.repository.account;
+            let destination = destination::find(session, account, &task.place.region).await?;
+            let rules = rule::all(session, account).await?;
+            let wanted = targets(&rules, &task.repository.name, task.path.as_ref()).remove(&task.place);
+            let is_settings = task.subject == ReplicationSubject::Settings;
+            let wanted = wanted.filter(|wanted| !is_settings || !wanted.settings.is_empty());
+            let (Some(destination), Some(wanted)) = (destination, wanted) else {
+                // Its rule was deleted.
+                session.execute(DROP, values![&task.id]).await?;
+                forget_status(session, &task).await?;
+                continue;
+            };
+            if is_settings && !slots.has_settings_for(&destination) {
+                is_passed_over = true;
+                continue;
+            }
+            let is_same = |other: &ClaimedReplication| {
+                let (one, other_one) = (&destination, &other.destination);
+                other.task.subject != ReplicationSubject::Settings
+                    && (&one.account, &one.name) == (&other_one.account, &other_one.name)
+            };
+            if !is_settings && destination.failures >= TROUBLED && claimed.iter().any(is_same) {
+                continue;
+            }
+            let values = values![&task.id, owner, until, task.due_at, task.generation];
+            if session.fetch_optional(TAKE, values).await?.is_some() {
+                if is_settings {
+                    slots.take_settings(&destination);
+                }
+                task.owner = Some(owner.to_owned());
+                claimed.push(ClaimedReplication {
+                    task,
+                    destination,
+                    wanted,
+                });
+            }
         }
-        let values = values![&task.id, owner, until, task.due_at, task.generation];
-        if session.fetch_optional(TAKE, values).await?.is_some() {
-            task.owner = Some(owner.to_owned());
-            claimed.push(ClaimedReplication {
-                task,
-                destination,
-                wanted,
-            });
+        if !is_passed_over || claimed.len() >= slots.tasks {
+            return Ok(claimed);
         }
     }
-    Ok(claimed)
 }
 
 pub(super) const FORGET_STATUS: &str = "

@@ -187,8 +187,8 @@ async fn pages_look_at_nothing_else(database: &Database) {
             | "expired uploads"
             | "due lifecycle policies"
             | "due reviews"
-            | "due replications"
             | "old referrers of upstreams" => &["104000", "10"],
+            "due replications" => &["104000", "10", "|000000000000/d104000|", "TRUE"],
             "due backfills" => &["104000"],
             "backfills" => &[account, "b104000", "10"],
             "images of a backfill" => &["b100001", "r104000", "t", "NULL", "10"],
@@ -222,8 +222,9 @@ async fn pages_look_at_nothing_else(database: &Database) {
         };
         let mut text = (*sql).to_owned();
         for (at, value) in values.iter().enumerate().rev() {
+            let is_bare = |value: &str| ["NULL", "TRUE"].contains(&value);
             let is_number = value.len() < 9 && value.bytes().all(|byte| byte.is_ascii_digit());
-            let literal = if is_number || *value == "NULL" {
+            let literal = if is_number || is_bare(value) {
                 (*value).to_owned()
             } else {
                 format!("'{value}'")

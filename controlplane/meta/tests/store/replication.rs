@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replication: what changes queue, how work is shared, and what becomes of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hythe_catalog::ImageCatalog as _;
 use hythe_meta::{
     ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind, DestinationRecord,
     DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure, ReplicationOutcome,
-    ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store, TagChange, TaskFilter,
+    ReplicationSlots, ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store, TagChange, TaskFilter,
 };
 use hythe_model::{Region, RegistryPlace, ReplicatedSetting, ReplicationPath, ResourceTags};
 use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
@@ -27,6 +27,8 @@ on_each_engine!(
     rules_and_destinations_change_by_version,
     settings_go_with_changes_and_after_the_first_image,
     settings_need_a_control_plane_there,
+    settings_take_a_part_of_the_slots,
+    what_is_read_beside_the_first_image_is_read_again,
     images_of_a_deleted_repository_are_deleted_there,
     a_deleted_repository_is_emptied_everywhere,
     a_tag_that_is_being_brought_goes_with_its_image,
@@ -124,9 +126,24 @@ pub async fn shown(store: &Store) -> Vec<String> {
     shown
 }
 
+/// Room for everything.
+fn slots() -> ReplicationSlots {
+    ReplicationSlots {
+        tasks: 10,
+        settings: 10,
+        settings_each: 10,
+        settings_now: BTreeMap::new(),
+    }
+}
+
+async fn claim_into(store: &Store, slots: ReplicationSlots, seconds: i64) -> Vec<ClaimedReplication> {
+    let (now, until) = (after(seconds), after(seconds + 60));
+    store.claim_replications("me", now, until, slots).await.unwrap()
+}
+
 pub async fn claim(store: &Store, owner: &str, seconds: i64) -> Vec<ClaimedReplication> {
     let (now, until) = (after(seconds), after(seconds + 60));
-    store.claim_replications(owner, now, until, 10).await.unwrap()
+    store.claim_replications(owner, now, until, slots()).await.unwrap()
 }
 
 pub async fn done(store: &Store, claimed: &ClaimedReplication) {
@@ -565,6 +582,122 @@ async fn settings_need_a_control_plane_there(database: &Database) {
     assert!(matches!(refused, Err(ChangeDestinationError::NeedsControlPlane)));
     put(store, "", vec![self::rule(&["eu"])]).await;
     taken(without).await.unwrap();
+}
+
+async fn settings_take_a_part_of_the_slots(database: &Database) {
+    world(database, vec![rule(&["us"])]).await;
+    let store = &database.store;
+    let brings = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
+    put(store, "", vec![brings, rule(&["us"])]).await;
+    let names = ["a1", "a2", "a3", "a4", "a5"];
+    for name in names {
+        create(store, name).await;
+        store
+            .update_repository(&path(name), tagged("a"), None, now())
+            .await
+            .unwrap();
+    }
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    // All settings are older; the images get their slots.
+    let two = ReplicationSlots {
+        tasks: 4,
+        settings_each: 2,
+        ..slots()
+    };
+    let shown = |claimed: &[ClaimedReplication]| -> Vec<String> {
+        let mut shown: Vec<_> = claimed
+            .iter()
+            .map(|claimed| format!("{} {}", claimed.task.place.region, claimed.task.subject))
+            .collect();
+        shown.sort();
+        shown
+    };
+    let none = ReplicationSlots {
+        settings: 0,
+        ..two.clone()
+    };
+    let one = ReplicationSlots {
+        tasks: 1,
+        ..none.clone()
+    };
+    assert_eq!(claim_into(store, one, 1).await.len(), 1, "of the images");
+    let claimed = claim_into(store, two.clone(), 1).await;
+    assert_eq!(claimed.len(), 3);
+    assert_eq!(shown(&claimed)[..2], ["eu settings", "eu settings"]);
+    // Those are being worked on: no more of them, however many slots are free.
+    let full = ReplicationSlots {
+        settings_now: [((account(), region("eu")), 2)].into(),
+        ..two.clone()
+    };
+    assert!(claim_into(store, full.clone(), 2).await.is_empty());
+    assert!(claim_into(store, none, 2).await.is_empty());
+    let free = ReplicationSlots {
+        settings_now: [((account(), region("eu")), 1), ((account(), region("us")), 2)].into(),
+        ..two
+    };
+    let third = claim_into(store, free, 2).await;
+    assert_eq!(shown(&third), ["eu settings"]);
+    // Nobody answers: the one that has found out is the first to try again, and what is under way goes on.
+    let failure = ReplicationFailure {
+        code: "DestinationUnavailable".into(),
+        reason: "no".into(),
+    };
+    let again = ReplicationOutcome::Again { at: after(9), failure };
+    store.end_replication(&third[0], again, after(3)).await.unwrap();
+    store.put_off_settings(&third[0], after(30)).await.unwrap();
+    assert!(claim_into(store, slots(), 8).await.is_empty());
+    let first = claim_into(store, slots(), 29).await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].task.id, third[0].task.id);
+    done(store, &first[0]).await;
+    store
+        .hurry_settings(&account(), &region("eu"), after(20))
+        .await
+        .unwrap();
+    assert_eq!(claim_into(store, slots(), 20).await.len(), 2);
+}
+
+async fn what_is_read_beside_the_first_image_is_read_again(database: &Database) {
+    world(database, vec![rule(&["us"])]).await;
+    let store = &database.store;
+    let rule = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
+    put(store, "", vec![rule]).await;
+    store
+        .update_repository(&path("web"), tagged("a"), None, now())
+        .await
+        .unwrap();
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let claimed = claim(store, "me", 1).await;
+    let (settings, images): (Vec<_>, Vec<_>) = claimed
+        .into_iter()
+        .partition(|claimed| claimed.task.subject.digest().is_none());
+    // The settings were read before there was a repository, and that is noted after its image has arrived.
+    done(store, &images[0]).await;
+    store
+        .end_replication(&settings[0], ReplicationOutcome::Absent, after(2))
+        .await
+        .unwrap();
+    assert_eq!(shown(store).await, ["eu settings"]);
+    assert_eq!(settings_state(store).await, Some(ReplicationState::InProgress));
+    let claimed = claim(store, "me", 3).await;
+    done(store, &claimed[0]).await;
+    assert_eq!(settings_state(store).await, Some(ReplicationState::Complete));
+    assert!(shown(store).await.is_empty(), "once is enough");
+    // What was given up stays so: it is no image that makes it possible.
+    store
+        .update_repository(&path("web"), tagged("b"), None, now())
+        .await
+        .unwrap();
+    let claimed = claim(store, "me", 4).await;
+    let dead = ReplicationOutcome::Dead(ReplicationFailure {
+        code: "DestinationAccessDenied".into(),
+        reason: "no".into(),
+    });
+    store.end_replication(&claimed[0], dead, after(4)).await.unwrap();
+    push(store, "web", image(11, &[1], &["v2"])).await;
+    done(store, &claim(store, "me", 5).await[0]).await;
+    assert!(claim(store, "me", 6).await.is_empty());
+    assert_eq!(settings_state(store).await, Some(ReplicationState::Failed));
 }
 
 async fn a_deleted_repository_is_emptied_everywhere(database: &Database) {

@@ -4,6 +4,7 @@
 
 mod backfill;
 mod clock;
+mod control_plane;
 mod destination;
 mod faults;
 mod lag;

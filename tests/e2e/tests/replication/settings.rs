@@ -13,7 +13,7 @@ use crate::world::{
     wait_for, wait_until_idle,
 };
 
-const ALL: [&str; 4] = [
+pub const ALL: [&str; 4] = [
     "REPOSITORY_SETTINGS",
     "REPOSITORY_POLICY",
     "LIFECYCLE_POLICY",
@@ -21,7 +21,7 @@ const ALL: [&str; 4] = [
 ];
 
 /// Says where the control plane of a destination is.
-fn control(from: &Server, name: &str, endpoint: &str) -> Result<()> {
+pub fn control(from: &Server, name: &str, endpoint: &str) -> Result<()> {
     let body = json!({ "controlEndpoint": endpoint });
     from.api(
         "PATCH",
@@ -33,7 +33,7 @@ fn control(from: &Server, name: &str, endpoint: &str) -> Result<()> {
 }
 
 /// Two deployments, `here` with a rule that brings these settings.
-fn pair(settings: &[&str], more: Value) -> Result<(Server, Server)> {
+pub fn pair(settings: &[&str], more: Value) -> Result<(Server, Server)> {
     let (here, there) = (deployment("here")?, deployment("there")?);
     destination(&here, "there", &there)?;
     control(&here, "there", &there.credentials().endpoint)?;
@@ -45,20 +45,20 @@ fn pair(settings: &[&str], more: Value) -> Result<(Server, Server)> {
     Ok((here, there))
 }
 
-fn policy(action: &str) -> String {
+pub fn policy(action: &str) -> String {
     json!({ "Version": "2012-10-17", "Statement": [{
         "Sid": "pull", "Effect": "Allow", "Principal": "*", "Action": action }] })
     .to_string()
 }
 
-fn lifecycle(count: u64) -> String {
+pub fn lifecycle(count: u64) -> String {
     json!({ "rules": [{ "rulePriority": 1, "action": { "type": "expire" },
         "selection": { "tagStatus": "untagged", "countType": "imageCountMoreThan", "countNumber": count } }] })
     .to_string()
 }
 
 /// What of a repository goes along, as a server has it; null where there is none.
-fn shown(server: &Server, name: &str) -> Result<Value> {
+pub fn shown(server: &Server, name: &str) -> Result<Value> {
     let Some(repository) = server.repository(name)? else {
         return Ok(Value::Null);
     };
@@ -81,7 +81,7 @@ fn shown(server: &Server, name: &str) -> Result<Value> {
 }
 
 /// Waits until a repository is there as it is here.
-fn wait_until_same(here: &Server, there: &Server, name: &str) -> Result<()> {
+pub fn wait_until_same(here: &Server, there: &Server, name: &str) -> Result<()> {
     let mut last = (Value::Null, Value::Null);
     let waited = wait_until(&format!("{name} is there as it is here"), LIMIT, || {
         let (Ok(one), Ok(other)) = (shown(here, name), shown(there, name)) else {
@@ -93,7 +93,7 @@ fn wait_until_same(here: &Server, there: &Server, name: &str) -> Result<()> {
     waited.with_context(|| format!("{}\n{}\n{:?}\n{}", last.0, last.1, tasks(here, ""), here.log()))
 }
 
-fn put(server: &Server, name: &str, what: &str, body: &Value) -> Result<()> {
+pub fn put(server: &Server, name: &str, what: &str, body: &Value) -> Result<()> {
     let path = format!("{}/{what}", repository_path(name));
     let answer = server.api("PUT", &path, Some(body))?;
     ensure!(answer.status < 300, "{}: {}", answer.status, answer.text());
@@ -106,7 +106,7 @@ fn patch(server: &Server, name: &str, body: &Value) -> Result<()> {
 }
 
 /// What became of the settings of a repository.
-fn status(server: &Server, name: &str) -> Result<Value> {
+pub fn status(server: &Server, name: &str) -> Result<Value> {
     let path = format!("{}/replication-status", repository_path(name));
     Ok(server.api("GET", &path, None)?.expect(200)?.json()?["replicationStatuses"].clone())
 }

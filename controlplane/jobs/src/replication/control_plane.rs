@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Control planes of destinations that do not answer: one task asks them again from time to time, and the others wait.
+//!
+//! They say nothing about the registry there, so that images do not wait with them.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use hythe_meta::{ClaimedReplication, ReplicationOutcome, StoreError};
+use hythe_model::{AccountId, Region};
+
+use super::{MAX_REMOTES, Replicator, failure};
+
+/// Those that did not answer this process when they were asked last.
+#[derive(Debug, Default)]
+pub(super) struct ControlPlanes(Mutex<HashSet<(AccountId, Region)>>);
+
+impl ControlPlanes {
+    fn note_failure(&self, key: (AccountId, Region)) {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failing.len() >= MAX_REMOTES {
+            // What waits for those that are forgotten goes when its time comes.
+            failing.clear();
+        }
+        failing.insert(key);
+    }
+
+    /// Takes note of an answer; says whether it is the first after a failure.
+    fn note_answer(&self, key: &(AccountId, Region)) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+}
+
+impl Replicator {
+    /// Takes note of how it went to bring settings, and has the settings of other repositories wait, or go, accordingly.
+    pub(super) async fn end_settings(
+        &self,
+        claimed: &ClaimedReplication,
+        outcome: ReplicationOutcome,
+    ) -> Result<(), StoreError> {
+        let (store, destination) = (&self.0.store, &claimed.destination);
+        let key = (destination.account.clone(), destination.name.clone());
+        let wait_until = failure::settings_wait_until(claimed, &outcome, self.now());
+        let is_done = matches!(outcome, ReplicationOutcome::Done { .. });
+        store.end_replication(claimed, outcome, self.now()).await?;
+        if let Some(until) = wait_until {
+            self.0.control_planes.note_failure(key);
+            return store.put_off_settings(claimed, until).await;
+        }
+        // Another process may have put them off before this one began, or this one before it was started again.
+        if is_done && (self.0.control_planes.note_answer(&key) || claimed.task.attempts > 0) {
+            let (account, name) = &key;
+            store.hurry_settings(account, name, self.now()).await?;
+        }
+        Ok(())
+    }
+}
