@@ -3,12 +3,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::process::wait_until;
-use e2e::{DockerRegistry, RegistryClient, http};
+use e2e::upstream::{Asked, Reply};
+use e2e::{DockerRegistry, RegistryClient, ScriptedUpstream, TestClock, http};
 use serde_json::json;
 
 use crate::world::{
-    LIMIT, deployment, deployment_with, destination, destination_as, noise, pair, rule, statuses, tag, tasks, wait_for,
-    wait_until_idle,
+    ACCOUNT, LIMIT, deployment, deployment_with, destination, destination_as, noise, pair, rule, rule_to, statuses,
+    tag, tasks, wait_for, wait_until_idle,
 };
 
 /// Where the sender ends; the second time for those that come by with the small configuration first.
@@ -173,6 +174,52 @@ fn the_destination_dies_in_the_middle_and_comes_back() -> Result<()> {
     wait_for(&here, "web", &image)?;
     registry.client().pull_image("web", "1")?;
     Ok(())
+}
+
+#[test]
+fn a_destination_is_left_alone_for_as_long_as_it_wants() -> Result<()> {
+    const PAUSE: i64 = 1200;
+    let clock = TestClock::new()?;
+    clock.jump(0)?;
+    let (name, value) = clock.variable();
+    let (here, other) = (deployment_with("here", &[(&name, &value)])?, deployment("other")?);
+    let busy = ScriptedUpstream::start(|_| Reply::new(429, &[("Retry-After", &PAUSE.to_string())], ""))?;
+    let address = busy.url().replace("http://", "");
+    destination_as(&here, "busy", "OCI", &address, None, None)?;
+    destination(&here, "other", &other)?;
+    let place = |region: &str| json!({ "region": region, "registryId": ACCOUNT });
+    rule_to(&here, "all", &json!([place("busy"), place("other")]), json!({}))?;
+    here.create_repository("web")?;
+    let (client, remote) = (RegistryClient::new(&here), RegistryClient::new(&other));
+    let mut images = vec![("0".to_owned(), client.push_image("web", "0", b"first")?)];
+    wait_until("the refusal is noted", LIMIT, || {
+        tasks(&here, "?region=busy").is_ok_and(|tasks| tasks[0]["failureCode"] == "DestinationUnavailable")
+    })
+    .with_context(|| here.log())?;
+    let asked = busy.asked().len();
+    ensure!(asked > 0, "it was not asked");
+    // What comes meanwhile goes to others, and waits here: also when most of the time is over.
+    for (name, time) in [("1", 0), ("2", PAUSE / 2)] {
+        clock.jump(time)?;
+        images.push((name.to_owned(), client.push_image("web", name, name.as_bytes())?));
+        wait_until("it is at the other destination", LIMIT, || {
+            tag(&remote, "web", name).is_ok_and(|found| found.is_some())
+        })?;
+        ensure!(busy.asked().len() == asked, "{:?}", busy.asked());
+    }
+    let known = images.clone();
+    busy.answer_with(move |request: &Asked| {
+        let tag = request.target.rsplit('/').next().unwrap_or_default();
+        match known.iter().find(|(name, _)| name == tag) {
+            Some((_, digest)) => Reply::new(200, &[("Docker-Content-Digest", digest)], ""),
+            None => Reply::new(404, &[], ""),
+        }
+    });
+    clock.jump(PAUSE + 60)?;
+    for (_, image) in &images {
+        ensure!(wait_for(&here, "web", image)?.len() == 2, "not everywhere");
+    }
+    wait_until_idle(&here)
 }
 
 #[test]
