@@ -3,11 +3,11 @@
 //! which blob.
 
 use hythe_catalog::ImageRecord;
-use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag};
+use hythe_model::{AccountId, Digest, MediaType, RepositoryName, RepositoryPath, Tag, UPSTREAM_IMPORTER};
 use jiff::Timestamp;
 
 use crate::repository::find_id;
-use crate::session::{Session, values};
+use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
 
@@ -31,6 +31,9 @@ pub struct UpstreamImport {
     pub manifest: ImageRecord,
     /// The failed attempts before this one.
     pub attempts: u64,
+    /// Until when nobody else is given it, in whole milliseconds. It also says whether the manifest was queued anew since: it
+    /// is another time then.
+    pub leased_until: Timestamp,
 }
 
 const SELECT_TAG: &str = "
@@ -43,14 +46,16 @@ const SELECT_MANIFEST: &str = "
     SELECT m.media_type, m.content
       FROM repository r JOIN upstream_manifest m ON m.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND m.digest = $3";
-/// Without those that are there already, and those that somebody has set or deleted here since the upstream was asked.
+/// Without those that are there already, and those that somebody has set or deleted here since the upstream was asked. What an
+/// import set before is no such move, though a clock that has gone back since may make it look later than the question.
 const TAGS_OF: &str = "
     SELECT t.tag FROM repository r JOIN upstream_tag t ON t.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 AND t.digest = $3
        AND NOT EXISTS (SELECT 1 FROM tag x
                         WHERE x.repository_id = t.repository_id AND x.name = t.tag AND x.digest = t.digest)
        AND NOT EXISTS (SELECT 1 FROM tag_move m
-                        WHERE m.repository_id = t.repository_id AND m.name = t.tag AND m.moved_ms > t.validated_ms)
+                        WHERE m.repository_id = t.repository_id AND m.name = t.tag AND m.moved_ms > t.validated_ms
+                          AND (m.moved_by <> $5 OR m.to_digest IS NULL))
      ORDER BY t.tag LIMIT $4";
 const PUT_TAG: &str = "
     INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms) VALUES ($1, $2, $3, $4)
@@ -73,29 +78,44 @@ const FORGET_TAGS: &str = "
      WHERE repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
  RETURNING tag";
 const DUE: &str = "
-    SELECT r.account_id, r.name, m.digest, m.media_type, m.content, m.attempts, m.repository_id
+    SELECT r.account_id, r.name, m.digest, m.media_type, m.content, m.attempts, m.due_ms
       FROM upstream_manifest m JOIN repository r ON r.id = m.repository_id
      WHERE m.due_ms <= $1 ORDER BY m.due_ms LIMIT 1";
+/// Nothing waits for longer than 6 hours, and nothing that has not failed for longer than 10 minutes: the clock was wrong when
+/// this was written.
+const TOO_LATE: &str = "
+    SELECT r.account_id, r.name, m.digest, m.media_type, m.content, m.attempts, m.due_ms
+      FROM upstream_manifest m JOIN repository r ON r.id = m.repository_id
+     WHERE m.due_ms > $1 + 1200000 AND (m.attempts = 0 OR m.due_ms > $1 + 25200000)
+     ORDER BY m.due_ms LIMIT 1";
+const WAITING: &str = "
+    SELECT r.account_id, r.name, m.digest, m.media_type, m.content, m.attempts, m.due_ms
+      FROM upstream_manifest m JOIN repository r ON r.id = m.repository_id
+     WHERE r.account_id = $1 AND r.name = $2 AND m.digest = $3";
 const LEASE: &str = "
-    UPDATE upstream_manifest SET due_ms = $4
-     WHERE repository_id = $1 AND digest = $2 AND due_ms <= $3 RETURNING digest";
+    UPDATE upstream_manifest SET due_ms = $5
+     WHERE digest = $3 AND due_ms = $4
+       AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+ RETURNING digest";
 const IS_PENDING: &str = "
     SELECT 1 FROM repository r JOIN upstream_manifest m ON m.repository_id = r.id
      WHERE r.account_id = $1 AND r.name = $2 LIMIT 1";
 const END: &str = "
     DELETE FROM upstream_manifest
-     WHERE digest = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+     WHERE digest = $3 AND due_ms = $4 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
  RETURNING digest";
 const PUT_OFF: &str = "
-    UPDATE upstream_manifest SET due_ms = $4, attempts = $5, error = $6
-     WHERE digest = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
+    UPDATE upstream_manifest SET due_ms = $5, attempts = $6, error = $7
+     WHERE digest = $3 AND due_ms = $4 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
  RETURNING digest";
 const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM upstream_manifest LIMIT $1) AS found";
+/// A lease that ends too late to be one was made while the clock was wrong.
 const CLAIM_FETCH: &str = "
     INSERT INTO upstream_fetch (repository_id, digest, owner, lease_ms)
     SELECT id, $3, $4, $6 FROM repository WHERE account_id = $1 AND name = $2
     ON CONFLICT (repository_id, digest) DO UPDATE SET owner = excluded.owner, lease_ms = excluded.lease_ms
-     WHERE upstream_fetch.lease_ms <= $5 OR upstream_fetch.owner = excluded.owner
+     WHERE upstream_fetch.lease_ms <= $5 OR upstream_fetch.lease_ms > $5 + 3600000
+        OR upstream_fetch.owner = excluded.owner
  RETURNING digest";
 const END_FETCH: &str = "
     DELETE FROM upstream_fetch
@@ -195,7 +215,7 @@ impl Store {
     /// The tags that pointed to an image upstream when they were last asked, and are not to be left where they are here: at
     /// most 100 of them.
     pub async fn upstream_tags_of(&self, path: &RepositoryPath, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
-        let values = values![&path.account, &path.name, digest, MAX_TAGS];
+        let values = values![&path.account, &path.name, digest, MAX_TAGS, UPSTREAM_IMPORTER];
         let rows = self.point(TAGS_OF, values).await?;
         rows.iter().map(|row| row.parsed(0)).collect()
     }
@@ -206,43 +226,60 @@ impl Store {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<Option<UpstreamImport>, StoreError> {
-        let rows = self.point(DUE, values![now]).await?;
+        let mut rows = self.point(DUE, values![now]).await?;
+        if rows.is_empty() {
+            rows = self.point(TOO_LATE, values![now]).await?;
+        }
         let Some(row) = rows.first() else { return Ok(None) };
-        let import = UpstreamImport {
-            repository: RepositoryPath {
-                account: row.parsed::<AccountId>(0)?,
-                name: row.parsed::<RepositoryName>(1)?,
-            },
-            manifest: ImageRecord {
-                digest: row.parsed(2)?,
-                media_type: row.parsed::<MediaType>(3)?,
-                bytes: row.bytes(4)?,
-            },
-            attempts: row.size(5)?,
-        };
-        let id = row.text(6)?;
-        let values = values![&id, &import.manifest.digest, now, lease_until];
+        let found = import(row)?;
+        let (path, digest) = (&found.repository, &found.manifest.digest);
+        let values = values![&path.account, &path.name, digest, found.leased_until, lease_until];
         let leased = self.write_one(Durability::Full, LEASE, values).await?;
-        Ok((!leased.is_empty()).then_some(import))
+        Ok((!leased.is_empty()).then_some(UpstreamImport {
+            leased_until: lease_until,
+            ..found
+        }))
     }
 
-    /// Forgets a manifest that is an image now, or that cannot become one.
-    pub async fn end_upstream_import(&self, path: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
-        let values = values![&path.account, &path.name, digest];
-        self.write_one(Durability::Full, END, values).await.map(drop)
-    }
-
-    /// Gives a manifest back, to be tried again at `again_at`.
-    pub async fn put_off_upstream_import(
+    /// A manifest that waits to be made an image of, whether it is due or somebody has it.
+    pub async fn waiting_upstream_import(
         &self,
         path: &RepositoryPath,
         digest: &Digest,
+    ) -> Result<Option<UpstreamImport>, StoreError> {
+        let rows = self.point(WAITING, values![&path.account, &path.name, digest]).await?;
+        rows.first().map(import).transpose()
+    }
+
+    /// Forgets a manifest that is an image now, or that cannot become one. It stays, and is due as it was queued, if it was queued
+    /// anew since it was claimed: there may be a tag that whoever claimed it has not seen.
+    pub async fn end_upstream_import(&self, import: &UpstreamImport) -> Result<(), StoreError> {
+        let (path, digest) = (&import.repository, &import.manifest.digest);
+        let values = values![&path.account, &path.name, digest, import.leased_until];
+        self.write_one(Durability::Full, END, values).await.map(drop)
+    }
+
+    /// Gives a manifest back, to be tried again at `again_at` after `import.attempts`, or keeps it until then. False, and nothing
+    /// changes, if it was queued anew since it was claimed.
+    pub async fn put_off_upstream_import(
+        &self,
+        import: &UpstreamImport,
         again_at: Timestamp,
-        attempts: u64,
         error: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let values = values![&path.account, &path.name, digest, again_at, attempts, error];
-        self.write_one(Durability::Full, PUT_OFF, values).await.map(drop)
+    ) -> Result<bool, StoreError> {
+        let (path, digest) = (&import.repository, &import.manifest.digest);
+        let (leased_until, attempts) = (import.leased_until, import.attempts);
+        let values = values![
+            &path.account,
+            &path.name,
+            digest,
+            leased_until,
+            again_at,
+            attempts,
+            error
+        ];
+        let rows = self.write_one(Durability::Full, PUT_OFF, values).await?;
+        Ok(!rows.is_empty())
     }
 
     /// Whether a repository has manifests that are not images yet.
@@ -291,6 +328,22 @@ impl Store {
             .await
             .map(drop)
     }
+}
+
+fn import(row: &Row) -> Result<UpstreamImport, StoreError> {
+    Ok(UpstreamImport {
+        repository: RepositoryPath {
+            account: row.parsed::<AccountId>(0)?,
+            name: row.parsed::<RepositoryName>(1)?,
+        },
+        manifest: ImageRecord {
+            digest: row.parsed(2)?,
+            media_type: row.parsed::<MediaType>(3)?,
+            bytes: row.bytes(4)?,
+        },
+        attempts: row.size(5)?,
+        leased_until: row.time(6)?,
+    })
 }
 
 pub(crate) async fn put_tag(

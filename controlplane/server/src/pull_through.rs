@@ -10,7 +10,7 @@ use hythe_access::{Caller, Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamReferrers, UpstreamTag};
 use hythe_jobs::{MirrorHost, MirrorRefusal, MirrorSource};
-use hythe_meta::{Store, StoreError};
+use hythe_meta::{Store, StoreError, UpstreamImport};
 use hythe_model::{
     AccountId, Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryName, RepositoryPath,
     RepositoryPrefix, Tag, UploadId,
@@ -225,15 +225,20 @@ impl PullThrough for Through {
     async fn claim_import(&self) -> Result<Option<Import>, CatalogError> {
         let (now, until) = (self.clock.now(), self.until(IMPORT_LEASE));
         let claimed = self.store.claim_upstream_import(now, until).await?;
-        Ok(claimed.map(|claimed| Import {
-            repository: claimed.repository,
-            manifest: claimed.manifest,
-            attempts: claimed.attempts,
-        }))
+        Ok(claimed.map(import))
     }
 
-    async fn end_import(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError> {
-        Ok(self.store.end_upstream_import(repository, digest).await?)
+    async fn waiting_import(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<Import>, CatalogError> {
+        let found = self.store.waiting_upstream_import(repository, digest).await?;
+        Ok(found.map(import))
+    }
+
+    async fn end_import(&self, import: &Import) -> Result<(), CatalogError> {
+        Ok(self.store.end_upstream_import(&record(import)).await?)
     }
 
     async fn put_off_import(
@@ -241,12 +246,9 @@ impl PullThrough for Through {
         import: &Import,
         again_at: Timestamp,
         error: Option<&str>,
-    ) -> Result<(), CatalogError> {
-        let digest = &import.manifest.digest;
-        let put_off = self
-            .store
-            .put_off_upstream_import(&import.repository, digest, again_at, import.attempts, error);
-        Ok(put_off.await?)
+    ) -> Result<bool, CatalogError> {
+        let import = record(import);
+        Ok(self.store.put_off_upstream_import(&import, again_at, error).await?)
     }
 
     async fn claim_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool, CatalogError> {
@@ -379,6 +381,30 @@ impl hythe_operations::UpstreamReferrers for Remembering {
         }
         let found = self.0.referrers(repository, subject).await?;
         Ok(found.map(|found| found.referrers).unwrap_or_default())
+    }
+}
+
+fn import(claimed: UpstreamImport) -> Import {
+    let UpstreamImport {
+        repository,
+        manifest,
+        attempts,
+        leased_until,
+    } = claimed;
+    Import {
+        repository,
+        manifest,
+        attempts,
+        leased_until,
+    }
+}
+
+fn record(import: &Import) -> UpstreamImport {
+    UpstreamImport {
+        repository: import.repository.clone(),
+        manifest: import.manifest.clone(),
+        attempts: import.attempts,
+        leased_until: import.leased_until,
     }
 }
 

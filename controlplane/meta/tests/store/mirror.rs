@@ -3,7 +3,7 @@
 use hythe_meta::{
     AccountChange, CacheRuleRecord, CacheRuleUpdate, MAX_MIRROR_NOTES, MAX_MIRROR_RUNS, MirrorCounts, MirrorNote,
     MirrorNoteKind, MirrorProgress, MirrorRecord, MirrorRunCause, MirrorRunStatus, MirroredManifest,
-    StartMirrorRunError,
+    StartMirrorRunError, UpstreamImport,
 };
 use hythe_model::MirrorSettings;
 use jiff::SignedDuration;
@@ -373,9 +373,13 @@ async fn a_run_waits_for_its_images_and_gives_up_those_that_fail(database: &Data
     };
     assert_eq!(wait().await, Some((2, 0)));
     let put_off = async |byte, attempts| {
-        let image = digest(byte);
-        let put_off = store.put_off_upstream_import(&path, &image, after(9), attempts, Some("broken"));
-        put_off.await.unwrap();
+        let waiting = store.waiting_upstream_import(&path, &digest(byte)).await.unwrap();
+        let failed = UpstreamImport {
+            attempts,
+            ..waiting.unwrap()
+        };
+        let put_off = store.put_off_upstream_import(&failed, after(9), Some("broken"));
+        assert!(put_off.await.unwrap());
     };
     put_off(2, 2).await;
     assert_eq!(wait().await, Some((2, 0)));
@@ -393,7 +397,8 @@ async fn a_run_waits_for_its_images_and_gives_up_those_that_fail(database: &Data
         (written.repository.as_str(), written.tag.as_deref()),
         ("hub/web", Some("v2"))
     );
-    store.end_upstream_import(&path, &digest(1)).await.unwrap();
+    let first = store.waiting_upstream_import(&path, &digest(1)).await.unwrap();
+    store.end_upstream_import(&first.unwrap()).await.unwrap();
     assert_eq!(wait().await, Some((0, 0)));
     // What failed is tried again by the next run.
     assert!(queue(2, "v2").await);

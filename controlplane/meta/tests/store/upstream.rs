@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use bytes::Bytes;
-use hythe_catalog::ImageRecord;
+use hythe_catalog::{ImageCatalog as _, ImageRecord};
 use hythe_meta::{
     CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT,
-    MAX_UPSTREAM_SUBJECTS, SealedCredential,
+    MAX_UPSTREAM_SUBJECTS, SealedCredential, UpstreamImport,
 };
-use hythe_model::{Algorithm, Descriptor, Digest, MediaType, RepositoryPrefix, Tag};
+use hythe_model::{Algorithm, Descriptor, Digest, MediaType, Reference, RepositoryPrefix, Tag, UPSTREAM_IMPORTER};
 
-use crate::contents::{account, after, new_repository, now, path};
+use crate::contents::{account, after, create, image, link, new_repository, now, path, push};
 use crate::harness::{Database, on_each_engine};
 
 on_each_engine!(
     a_rule_comes_back_as_created_and_changes_by_version,
     rules_page_by_prefix_up_to_a_limit,
     what_is_known_of_an_upstream_goes_with_the_repository,
+    what_an_import_set_is_no_move_of_somebody,
     an_import_is_given_to_one_at_a_time,
+    what_is_queued_anew_is_not_ended_by_who_had_it_before,
+    what_a_clock_put_off_that_was_ahead_is_due,
     a_blob_is_fetched_by_one_owner_at_a_time,
     referrers_are_known_until_they_are_old,
     of_a_repository_only_so_many_subjects_are_known,
@@ -179,14 +182,135 @@ async fn an_import_is_given_to_one_at_a_time(database: &Database) {
         Some(0),
         "whoever had it is gone"
     );
+    let late = store.put_off_upstream_import(&claimed, after(70), Some("why"));
+    assert!(!late.await.unwrap(), "somebody else has it");
+    let failed = UpstreamImport {
+        attempts: 3,
+        leased_until: after(125),
+        ..claimed.clone()
+    };
+    let put_off = store.put_off_upstream_import(&failed, after(70), Some("why"));
+    assert!(put_off.await.unwrap());
+    assert_eq!(claim(69).await.unwrap(), None);
+    let claimed = claim(70).await.unwrap().unwrap();
+    assert_eq!((claimed.attempts, claimed.leased_until), (3, after(130)));
+    store.end_upstream_import(&claimed).await.unwrap();
+    assert_eq!(claim(1000).await.unwrap(), None);
+}
+
+async fn what_is_queued_anew_is_not_ended_by_who_had_it_before(database: &Database) {
+    let store = &database.store;
+    let path = path("hub/web");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    let queue = async |name: &str, at| {
+        let tag: Tag = name.parse().unwrap();
+        let kept = store.keep_upstream(
+            &path,
+            Some((tag, digest(1))),
+            Some(manifest(1)),
+            after(at),
+            after(at + 5),
+        );
+        assert!(kept.await.unwrap());
+    };
+    let claim = async |at| store.claim_upstream_import(after(at), after(at + 60)).await.unwrap();
+    let tags = async || {
+        let tags = store.upstream_tags_of(&path, &digest(1)).await.unwrap();
+        tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    queue("v1", 0).await;
+    let first = claim(5).await.unwrap();
+    assert_eq!(tags().await, "v1");
+    // Between the last look at tags and the end.
+    queue("v2", 6).await;
+    store.end_upstream_import(&first).await.unwrap();
+    assert_eq!(claim(10).await, None, "it is due as it was queued");
+    let again = claim(11).await.unwrap();
+    assert_eq!((again.attempts, tags().await), (0, "v1 v2".to_owned()));
+
+    // While it is worked on, it stays with who has it.
+    let prolonged = async |held: &UpstreamImport, until| {
+        let prolonged = store.put_off_upstream_import(held, after(until), None).await.unwrap();
+        prolonged.then(|| UpstreamImport {
+            leased_until: after(until),
+            ..held.clone()
+        })
+    };
+    let held = prolonged(&again, 200).await.unwrap();
+    assert_eq!(claim(199).await, None);
+    let held = prolonged(&held, 300).await.unwrap();
+    queue("v3", 100).await;
+    assert_eq!(prolonged(&held, 400).await, None, "it is not his alone any more");
+    store.end_upstream_import(&held).await.unwrap();
+    let last = claim(105).await.unwrap();
+    store.end_upstream_import(&held).await.unwrap();
+    assert!(
+        store.has_upstream_imports(&path).await.unwrap(),
+        "who has it now ends it"
+    );
+    store.end_upstream_import(&last).await.unwrap();
+    assert!(!store.has_upstream_imports(&path).await.unwrap());
+}
+
+async fn what_a_clock_put_off_that_was_ahead_is_due(database: &Database) {
+    const HOUR: i64 = 3600;
+    let store = &database.store;
+    let path = path("hub/web");
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    let claim = async |at| store.claim_upstream_import(after(at), after(at + 120)).await.unwrap();
+    let kept = store.keep_upstream(&path, None, Some(manifest(1)), after(HOUR), after(HOUR + 5));
+    assert!(kept.await.unwrap());
+    let claimed = claim(0).await.unwrap();
+    assert_eq!(claim(119).await, None, "a lease of this clock holds");
+    // One that failed may wait for hours.
+    let failed = UpstreamImport { attempts: 9, ..claimed };
+    let put_off = store.put_off_upstream_import(&failed, after(6 * HOUR), None);
+    assert!(put_off.await.unwrap());
+    assert_eq!(claim(0).await, None);
+    assert!(claim(-2 * HOUR).await.is_some());
+
+    let fetch = async |owner: &str, at| {
+        let blob = digest(1);
+        let claimed = store.claim_upstream_fetch(&path, &blob, owner, after(at), after(at + 30));
+        claimed.await.unwrap()
+    };
+    assert!(fetch("a", 2 * HOUR).await);
+    assert!(fetch("b", 0).await, "whoever has it said so with another clock");
+    assert!(!fetch("a", 29).await);
+}
+
+async fn what_an_import_set_is_no_move_of_somebody(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    let path = path("web");
+    let put = async |number, by: &str, at| {
+        let mut image = image(number, &[1], &["v1"]);
+        image.pushed_by = by.into();
+        image.pushed_at = after(at);
+        push(store, "web", image).await;
+    };
+    let asked = async |at| {
+        let next = digest(99);
+        let kept = store.keep_upstream(&path, Some((tag(), next)), None, after(at), after(at));
+        assert!(kept.await.unwrap());
+        store.upstream_tags_of(&path, &next).await.unwrap()
+    };
+    // The clock has gone back since it came.
+    put(10, UPSTREAM_IMPORTER, 3600).await;
+    assert_eq!(asked(1).await, [tag()]);
+    // What somebody else does after the question counts.
+    put(11, "arn:me", 5).await;
+    assert_eq!(asked(4).await, []);
+    assert_eq!(asked(5).await, [tag()], "it was asked since");
+    // So does what was removed, also for the upstream.
+    let removed = Reference::Tag(tag());
     store
-        .put_off_upstream_import(&path, &digest(1), after(70), 3, Some("why"))
+        .delete_image(&path, &removed, after(7), UPSTREAM_IMPORTER)
         .await
         .unwrap();
-    assert_eq!(claim(69).await.unwrap(), None);
-    assert_eq!(claim(70).await.unwrap().map(|it| it.attempts), Some(3));
-    store.end_upstream_import(&path, &digest(1)).await.unwrap();
-    assert_eq!(claim(1000).await.unwrap(), None);
+    assert_eq!(asked(6).await, []);
+    assert_eq!(asked(7).await, [tag()]);
 }
 
 async fn a_blob_is_fetched_by_one_owner_at_a_time(database: &Database) {

@@ -2,7 +2,8 @@
 //! Makes images of manifests that came from upstream: fetches what they list and nobody has pulled, then stores them as a push
 //! does, with the tags that point to them upstream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hythe_access::{Facts, Trail};
@@ -79,7 +80,9 @@ impl Registry {
         let path = &import.repository;
         let Some(upstream) = through.upstream(path).await? else {
             // The rule is gone, and with it the way to the rest.
-            through.end_import(path, &import.manifest.digest).await?;
+            tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest,
+                "an image does not come from upstream: its rule is gone");
+            through.end_import(&import).await?;
             return Ok(true);
         };
         if self.cache().fetches.is_busy(path) {
@@ -94,11 +97,12 @@ impl Registry {
             through,
             upstream,
             import: &import,
+            leased_until: Mutex::new(import.leased_until),
         };
         match work.run().await {
             Ok(()) => {
                 fail_point("cache.import.stored");
-                through.end_import(path, &import.manifest.digest).await?;
+                through.end_import(&work.held()).await?;
                 self.metrics().cache_imports.inc();
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
             }
@@ -113,7 +117,7 @@ impl Registry {
                     "an image could not be brought from upstream; it is served as far as it came");
                 let import = Import {
                     attempts,
-                    ..import.clone()
+                    ..work.held()
                 };
                 through
                     .put_off_import(&import, self.later(pause), Some(&error.to_string()))
@@ -133,13 +137,21 @@ struct Work<'w> {
     through: &'w Arc<dyn PullThrough>,
     upstream: Arc<Upstream>,
     import: &'w Import,
+    /// As the row says, which is kept from others while this goes on.
+    leased_until: Mutex<Timestamp>,
 }
 
 impl Work<'_> {
     async fn run(&self) -> Result<(), ImportError> {
-        let (path, manifest) = (&self.import.repository, &self.import.manifest);
+        let manifest = &self.import.manifest;
         let parsed = self.complete(manifest, 0).await?;
         fail_point("cache.import.complete");
+        self.put_with_tags(manifest, parsed).await
+    }
+
+    /// Stores an image with the tags that point to it upstream.
+    async fn put_with_tags(&self, manifest: &ImageRecord, parsed: Manifest) -> Result<(), ImportError> {
+        let path = &self.import.repository;
         let mut tags = self.through.tags_of(path, &manifest.digest).await?;
         for _ in 0..MAX_ROUNDS_OF_TAGS {
             self.put(manifest, parsed.clone(), tags.clone()).await?;
@@ -183,7 +195,7 @@ impl Work<'_> {
                     biased;
                     done = &mut done => break done?,
                     // Nobody else begins while this goes on.
-                    () = tokio::time::sleep(std::time::Duration::from_secs(30)) => self.go_on().await?,
+                    () = tokio::time::sleep(Duration::from_secs(30)) => self.go_on().await?,
                 }
             }
             self.go_on().await?;
@@ -203,14 +215,16 @@ impl Work<'_> {
             if registry.catalog().image(path, &reference).await?.is_some() {
                 continue;
             }
-            let manifest = match self.through.manifest(path, &child.digest).await? {
-                Some(manifest) => manifest,
-                None => self.fetch(&reference).await?,
-            };
+            // It may wait as one of its own, with tags.
+            if let Some(waiting) = self.through.waiting_import(path, &child.digest).await? {
+                let parsed = self.complete(&waiting.manifest, depth + 1).await?;
+                self.put_with_tags(&waiting.manifest, parsed).await?;
+                self.through.end_import(&waiting).await?;
+                continue;
+            }
+            let manifest = self.fetch(&reference).await?;
             let parsed = self.complete(&manifest, depth + 1).await?;
             self.put(&manifest, parsed, Vec::new()).await?;
-            // It may wait as one of its own.
-            self.through.end_import(path, &manifest.digest).await?;
         }
         Ok(())
     }
@@ -232,8 +246,19 @@ impl Work<'_> {
 
     async fn go_on(&self) -> Result<(), ImportError> {
         let again_at = self.registry.later(SignedDuration::from_mins(2));
-        self.through.put_off_import(self.import, again_at, None).await?;
+        // What was queued anew is for whoever comes when it is due, and stays in his way no longer than this takes.
+        if self.through.put_off_import(&self.held(), again_at, None).await? {
+            *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner) = again_at;
+        }
         Ok(())
+    }
+
+    /// The manifest as it is leased now.
+    fn held(&self) -> Import {
+        Import {
+            leased_until: *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner),
+            ..self.import.clone()
+        }
     }
 
     /// Stores an image, with those of its tags that may be moved.

@@ -148,7 +148,9 @@ impl Question<'_> {
         };
         // Whoever was first may have asked for us, too.
         let state = self.through.tag(self.repository, tag).await?;
-        let is_answered = state.as_ref().is_some_and(|state| state.validated_at >= asked_at);
+        // What a clock wrote that was ahead is no answer to this question.
+        let since = asked_at..=self.registry.now();
+        let is_answered = state.as_ref().is_some_and(|state| since.contains(&state.validated_at));
         let known = self.known_from(state, local.clone()).await?;
         if is_answered && let Some(image) = known.image {
             return Ok(Some(Found::Image(image, Note::Revalidated)));

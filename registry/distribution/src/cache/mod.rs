@@ -105,6 +105,8 @@ pub struct Import {
     pub manifest: ImageRecord,
     /// The failed attempts before this one.
     pub attempts: u64,
+    /// Until when nobody else is given it; another time if it was queued anew since.
+    pub leased_until: Timestamp,
 }
 
 /// What pull-through caches need of the control plane: the rules, and what is known of upstreams.
@@ -163,16 +165,24 @@ pub trait PullThrough: Debug + Send + Sync {
     /// A manifest that is due, which nobody else is given for a while.
     async fn claim_import(&self) -> Result<Option<Import>, CatalogError>;
 
-    /// Forgets a manifest that is an image now.
-    async fn end_import(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError>;
+    /// A manifest that waits to be made an image of, if it does, whoever has it.
+    async fn waiting_import(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<Import>, CatalogError>;
 
-    /// Gives a manifest back, to be tried at `again_at`.
+    /// Forgets a manifest that is an image now, unless it was queued anew since: then it is due again.
+    async fn end_import(&self, import: &Import) -> Result<(), CatalogError>;
+
+    /// Gives a manifest back, to be tried at `again_at`, or keeps it until then. False if it was queued anew since: then it stays
+    /// as it was queued.
     async fn put_off_import(
         &self,
         import: &Import,
         again_at: Timestamp,
         error: Option<&str>,
-    ) -> Result<(), CatalogError>;
+    ) -> Result<bool, CatalogError>;
 
     /// Makes it this process's for a while to fetch a blob, or keeps it so; false if another process does.
     async fn claim_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool, CatalogError>;

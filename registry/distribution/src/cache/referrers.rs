@@ -169,7 +169,11 @@ impl Question<'_> {
         };
         // Whoever was first may have asked for us, too.
         let known = self.known().await?;
-        if known.validated_at.is_some_and(|validated_at| validated_at >= asked_at) {
+        let since = asked_at..=self.registry.now();
+        if known
+            .validated_at
+            .is_some_and(|validated_at| since.contains(&validated_at))
+        {
             return Ok(Listed {
                 referrers: known.referrers,
                 note: Note::Revalidated,

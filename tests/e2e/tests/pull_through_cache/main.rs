@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "test code")]
 
 mod chains;
+mod clocks;
 mod docker;
 mod nodes;
 mod referrers;
