@@ -27,6 +27,7 @@ mod program_pages;
 mod progress;
 mod pull_through;
 mod refusal;
+mod remotes;
 mod rest_page;
 mod serve;
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Repositories that come from other registries: what the data plane needs of rules and rows.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,10 +17,12 @@ use hythe_model::{
 use hythe_operations::{
     ControlPlane, CreateFromTemplateError, CreateRepositoryError, UpstreamCredential, UpstreamProbe, UpstreamRule,
 };
-use hythe_upstream::{Credential, Outgoing, PullPath, PullStep, Remote, UpstreamError};
+use hythe_upstream::{Outgoing, PullPath, PullStep, Remote, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
+use prometheus_client::registry::Registry as Metrics;
 
 use crate::creation::refused_or_failed;
+use crate::remotes::{RemoteLimits, Remotes, told};
 
 /// For how long a process may fetch a blob without saying that it still does.
 const FETCH_LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -29,8 +30,6 @@ const FETCH_LEASE: SignedDuration = SignedDuration::from_secs(30);
 const IMPORT_LEASE: SignedDuration = SignedDuration::from_mins(2);
 /// For how long it is kept what referred to an image upstream, after that was asked last.
 const REFERRERS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// The most registries whose tokens are remembered.
-const MAX_REMOTES: usize = 1024;
 
 /// Asks rules and rows on behalf of the data plane.
 #[derive(Debug)]
@@ -38,9 +37,7 @@ struct Through {
     plane: ControlPlane,
     store: Store,
     clock: Arc<dyn Clock>,
-    outgoing: Outgoing,
-    /// By rule, with the version that each is made for.
-    remotes: Mutex<HashMap<String, (i64, Arc<Remote>)>>,
+    remotes: Arc<Remotes>,
     owner: String,
     /// The id of the deployment: random, and the same on all nodes.
     deployment: String,
@@ -56,6 +53,7 @@ pub(crate) async fn connect(
     store: &Store,
     clock: &Arc<dyn Clock>,
     outgoing: Outgoing,
+    metrics: &mut Metrics,
 ) -> Result<Option<Arc<dyn MirrorHost>>, StoreError> {
     let deployment = if let Some(id) = store.setting(DEPLOYMENT_ID).await? {
         id
@@ -72,6 +70,7 @@ pub(crate) async fn connect(
     };
     registry.set_pull_through(Arc::clone(&through) as Arc<dyn PullThrough>);
     plane.set_upstream_referrers(Arc::new(Asking(registry.clone())));
+    metrics.register_collector(Box::new(RemoteLimits(Arc::clone(&through.remotes))));
     let host = Host {
         registry: registry.clone(),
         through,
@@ -85,17 +84,16 @@ impl Through {
             plane,
             store,
             clock,
-            outgoing,
-            remotes: Mutex::default(),
+            remotes: Arc::new(Remotes::new(outgoing)),
             owner: UploadId::generate().to_string(),
             deployment,
         }
     }
 
-    /// The rule as the data plane has it. One registry is one value while its rule stays, so that tokens are used again.
+    /// The rule as the data plane has it.
     fn upstream_of(&self, rule: &UpstreamRule, repository: &RepositoryPath) -> Option<Arc<Upstream>> {
         let name = rule.name_upstream(&repository.name)?;
-        let (remote, key) = self.remote_of(rule);
+        let (remote, key) = self.remotes.of(rule);
         Some(Arc::new(Upstream {
             remote,
             repository: name,
@@ -105,35 +103,8 @@ impl Through {
         }))
     }
 
-    /// The registry of a rule, and what names the rule.
-    fn remote_of(&self, rule: &UpstreamRule) -> (Arc<Remote>, String) {
-        let record = &rule.record;
-        let key = format!("{}/{}", record.account, record.prefix);
-        let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = remotes.get(&key).filter(|(version, _)| *version == record.version);
-        let remote = if let Some((_, remote)) = known {
-            Arc::clone(remote)
-        } else {
-            let credential = rule.credential.as_ref().map(told);
-            let remote = Arc::new(Remote::new(self.outgoing.clone(), record.upstream.clone(), credential));
-            if remotes.len() >= MAX_REMOTES {
-                remotes.clear();
-            }
-            remotes.insert(key.clone(), (record.version, Arc::clone(&remote)));
-            remote
-        };
-        (remote, key)
-    }
-
     fn until(&self, lease: SignedDuration) -> Timestamp {
         self.clock.now().checked_add(lease).unwrap_or(Timestamp::MAX)
-    }
-}
-
-fn told(credential: &UpstreamCredential) -> Credential {
-    Credential {
-        username: credential.username.clone(),
-        secret: credential.access_token.expose().to_owned(),
     }
 }
 
@@ -277,7 +248,7 @@ impl MirrorHost for Host {
         let rule = self.through.plane.stored_upstream_rule(account, prefix).await?;
         Ok(rule.and_then(|rule| {
             let settings = rule.record.mirror.as_ref()?.settings.clone();
-            let (remote, rule) = self.through.remote_of(&rule);
+            let (remote, rule) = self.through.remotes.of(&rule);
             Some(MirrorSource { remote, settings, rule })
         }))
     }
@@ -324,7 +295,12 @@ impl MirrorHost for Host {
     }
 
     fn trouble(&self, rule: &str) -> Option<UpstreamError> {
-        self.registry.upstream_trouble(rule)
+        let retry_after = || self.through.remotes.used_up_for(rule);
+        self.registry.upstream_trouble(rule).or_else(|| {
+            Some(UpstreamError::TooManyRequests {
+                retry_after: Some(retry_after()?),
+            })
+        })
     }
 
     fn note(&self, rule: &str, error: &UpstreamError) {

@@ -183,7 +183,7 @@ pub async fn serve(mut config: Config) -> Result<(), ServeError> {
     metrics.add_damaged_blobs(&damaged);
     metrics.add_scrub(verifier.metrics());
     let (registry, control_router) = routers(&config, &urls, &plane, &store, &blobs, &clock, &mut metrics);
-    let mirrors = pull_through::connect(registry.as_ref(), &plane, &store, &clock, outgoing)
+    let mirrors = pull_through::connect(registry.as_ref(), &plane, &store, &clock, outgoing, metrics.registry())
         .await
         .map_err(hythe_operations::BootstrapError::from)?;
     if let Some(host) = mirrors {

@@ -2,7 +2,7 @@
 //! One other registry, with what it is asked as.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,7 @@ use reqwest::{Response, Url};
 use tokio::time::timeout;
 
 use crate::challenge::Challenge;
-use crate::rate_limit::retry_after;
+use crate::rate_limit::{LastLimit, retry_after};
 use crate::token::Tokens;
 use crate::{Outgoing, PULL_PATH_HEADER, PullPath, RateLimit, UpstreamError};
 
@@ -69,7 +69,7 @@ pub struct Remote {
     pub(crate) credential: Option<Credential>,
     pub(crate) headers: HeaderMap,
     pub(crate) tokens: Arc<Tokens>,
-    rate_limit: Arc<Mutex<Option<RateLimit>>>,
+    rate_limit: Arc<LastLimit>,
 }
 
 /// A request, before it is known with which authorization it is sent.
@@ -140,10 +140,17 @@ impl Remote {
         &self.registry
     }
 
-    /// What the registry said last about its limit.
+    /// What the registry said last about its limit, if that was within the window that it is about.
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        *self.rate_limit.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rate_limit.get()
+    }
+
+    /// For how much longer the registry is to be left alone since it said that no request is left: at most a minute after it
+    /// said so, as it does not say when there will be more. Nothing here refuses to ask: whoever asks knows what counts.
+    #[must_use]
+    pub fn used_up_for(&self) -> Option<Duration> {
+        self.rate_limit.used_up_for()
     }
 
     /// Whether the registry is there and takes the credentials, asked as `docker login` does.
@@ -201,8 +208,9 @@ impl Remote {
             };
             let response = timeout(HEAD_TIMEOUT, request.send()).await;
             let response = response.map_err(|_| UpstreamError::Timeout("no answer within the time for it"))??;
-            if let Some(limit) = RateLimit::of(response.headers()) {
-                *self.rate_limit.lock().unwrap_or_else(PoisonError::into_inner) = Some(limit);
+            // Where it sends to may have limits of its own.
+            if is_same_origin(&url, &ask.url) {
+                self.rate_limit.note(response.headers());
             }
             let is_read = ask.method == Method::GET || ask.method == Method::HEAD;
             if !is_read || !is_redirect(response.status()) {

@@ -13,12 +13,16 @@ use hythe_upstream::{PullPath, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::fetch::Failure;
+use super::trouble::About;
 use super::{CacheError, Import, PullThrough, Upstream};
 use crate::Registry;
 
 /// The first pause after a failure; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
+/// The longest that an import waits at once for an upstream that wants fewer requests, and that it does not count as a failure. It
+/// asks nobody to find out whether it has to wait for longer.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// How long an import waits for clients that pull from the same repository.
 const POLITE_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// How often more tags are put at an image when it had too many for once (ECR: 1000 tags per image).
@@ -35,6 +39,9 @@ enum ImportError {
     Cache(#[from] CacheError),
     #[error("{0}")]
     Invalid(String),
+    /// The upstream is left alone for so long.
+    #[error("the upstream wants fewer requests")]
+    Later(Duration),
     #[error("cannot store the image: {0}")]
     Put(#[from] PutImageError),
 }
@@ -105,6 +112,14 @@ impl Registry {
                 through.end_import(&work.held()).await?;
                 self.metrics().cache_imports.inc();
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
+            }
+            Err(ImportError::Later(wait)) => {
+                let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_WAIT);
+                let again_at = self.later(wait.clamp(POLITE_PAUSE, LONGEST_WAIT));
+                let why = "the other registry wants fewer requests";
+                tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest,
+                    "an image waits until its upstream takes more requests");
+                through.put_off_import(&work.held(), again_at, Some(why)).await?;
             }
             Err(error) => {
                 let attempts = import.attempts.saturating_add(1);
@@ -230,13 +245,21 @@ impl Work<'_> {
     }
 
     async fn fetch(&self, reference: &Reference) -> Result<ImageRecord, ImportError> {
+        let troubles = &self.registry.cache().troubles;
+        let about = About::Manifest(self.import.repository.clone(), reference.clone());
+        if let Some(UpstreamError::TooManyRequests { retry_after }) = troubles.of(&self.upstream, &about) {
+            return Err(ImportError::Later(retry_after.unwrap_or_default()));
+        }
         self.registry.metrics().cache_questions.inc();
         let fetched = self
             .upstream
             .remote
             .manifest(&self.upstream.repository, reference)
             .await;
-        let fetched = fetched.map_err(|error: UpstreamError| CacheError::Upstream(error))?;
+        let fetched = fetched.map_err(|error| {
+            troubles.note_of_rule(&self.upstream.rule, &error);
+            CacheError::Upstream(error)
+        })?;
         Ok(ImageRecord {
             digest: fetched.digest,
             media_type: fetched.media_type,

@@ -11,7 +11,7 @@ use hythe_upstream::{PullPathError, RemoteHead, RemoteManifest, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
 
-use super::trouble::About;
+use super::trouble::{About, used_up};
 use super::{
     CacheError, Note, PullThrough, REVALIDATION_TIMEOUT, Upstream, UpstreamTag, label, path_label, refuse_to_pass_on,
 };
@@ -194,6 +194,10 @@ impl Question<'_> {
             }
             if let Some(found) = self.answer_to_head(tag, head, local).await? {
                 return Ok(found);
+            }
+            // That one may be for free, and what comes next is not.
+            if let Some(error) = used_up(&upstream) {
+                return Err(CacheError::Upstream(error));
             }
         }
         self.fetch(Some((tag, local))).await

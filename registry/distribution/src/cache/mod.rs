@@ -54,7 +54,7 @@ pub struct Upstream {
     pub remote: Arc<Remote>,
     /// What the repository is called there.
     pub repository: String,
-    /// What names the rule among all rules, for what goes wrong with it.
+    /// What names the rule as it is now among all rules, for what goes wrong with it.
     pub rule: String,
     /// For how long an answer about a tag counts.
     pub freshness: Duration,

@@ -35,26 +35,42 @@ pub(crate) enum About {
 
 /// What went wrong lately, by what it is about.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles(Mutex<HashMap<About, (Instant, UpstreamError)>>);
+pub(crate) struct Troubles(Mutex<HashMap<About, Trouble>>);
+
+#[derive(Debug)]
+struct Trouble {
+    /// What names the rule as it was then: with other credentials it may go better.
+    rule: String,
+    until: Instant,
+    error: UpstreamError,
+}
 
 impl Troubles {
-    /// What is known to go wrong, with that of the rule first.
+    /// What is known to go wrong, with that of the rule first. An upstream that says that no request is left is not asked for
+    /// manifests and referrers; blobs are not what such limits count (Docker Hub, "Pull usage and limits"), and belong to manifests
+    /// that it gave.
     pub(crate) fn of(&self, upstream: &Upstream, about: &About) -> Option<UpstreamError> {
-        self.of_rule(&upstream.rule).or_else(|| self.known(about))
+        let is_counted = matches!(about, About::Manifest(..) | About::Referrers(..));
+        self.of_rule(&upstream.rule)
+            .or_else(|| self.known(&upstream.rule, about))
+            .or_else(|| used_up(upstream).filter(|_| is_counted))
     }
 
     /// What is known to go wrong with all that comes by a rule.
     pub(crate) fn of_rule(&self, rule: &str) -> Option<UpstreamError> {
-        self.known(&About::Rule(rule.to_owned()))
+        self.known(rule, &About::Rule(rule.to_owned()))
     }
 
-    fn known(&self, about: &About) -> Option<UpstreamError> {
+    fn known(&self, rule: &str, about: &About) -> Option<UpstreamError> {
         let now = Instant::now();
         let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (until, error) = troubles.get(about).filter(|(until, _)| now < *until)?;
-        Some(match error {
+        let known = troubles.get(about)?;
+        if now >= known.until || known.rule != rule {
+            return None;
+        }
+        Some(match &known.error {
             UpstreamError::TooManyRequests { .. } => UpstreamError::TooManyRequests {
-                retry_after: Some(until.duration_since(now)),
+                retry_after: Some(known.until.duration_since(now)),
             },
             error => error.clone(),
         })
@@ -63,26 +79,31 @@ impl Troubles {
     /// Remembers what went wrong: of the rule if it concerns all that comes by it.
     pub(crate) fn note(&self, upstream: &Upstream, about: About, error: &UpstreamError) {
         match lasting(error) {
-            Some(lasts) => self.remember(About::Rule(upstream.rule.clone()), error, lasts),
-            None => self.remember(about, error, ABSENT_FOR),
+            Some(lasts) => self.remember(&upstream.rule, About::Rule(upstream.rule.clone()), error, lasts),
+            None => self.remember(&upstream.rule, about, error, ABSENT_FOR),
         }
     }
 
     /// Remembers what went wrong with all that comes by a rule; anything else is not remembered.
     pub(crate) fn note_of_rule(&self, rule: &str, error: &UpstreamError) {
         if let Some(lasts) = lasting(error) {
-            self.remember(About::Rule(rule.to_owned()), error, lasts);
+            self.remember(rule, About::Rule(rule.to_owned()), error, lasts);
         }
     }
 
-    fn remember(&self, about: About, error: &UpstreamError, lasts: Duration) {
+    fn remember(&self, rule: &str, about: About, error: &UpstreamError, lasts: Duration) {
         let now = Instant::now();
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.len() >= MAX_ENTRIES {
-            troubles.retain(|_, (until, _)| now < *until);
+            troubles.retain(|_, known| now < known.until);
         }
         if troubles.len() < MAX_ENTRIES {
-            troubles.insert(about, (now + lasts, error.clone()));
+            let trouble = Trouble {
+                rule: rule.to_owned(),
+                until: now + lasts,
+                error: error.clone(),
+            };
+            troubles.insert(about, trouble);
         }
     }
 
@@ -91,6 +112,14 @@ impl Troubles {
         let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.remove(about);
     }
+}
+
+/// That an upstream said that no request is left, for as long as it is left alone for that.
+pub(crate) fn used_up(upstream: &Upstream) -> Option<UpstreamError> {
+    let retry_after = upstream.remote.used_up_for()?;
+    Some(UpstreamError::TooManyRequests {
+        retry_after: Some(retry_after),
+    })
 }
 
 /// For how long all that comes from an upstream is left alone, if the failure is not about one thing.
