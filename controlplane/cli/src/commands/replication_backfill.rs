@@ -61,12 +61,11 @@ pub(super) async fn run(command: BackfillCommand, context: &Context) -> Result<(
                     [
                         backfill.replication_backfill_id.clone(),
                         destination(backfill),
-                        status(backfill.status).to_owned(),
-                        progress(backfill),
+                        format!("{}: {}", status(backfill.status), progress(backfill)),
                         human::age(context.now(), backfill.started_at),
                     ]
                 });
-                Table::list(["ID", "DESTINATION", "STATUS", "PROGRESS", "STARTED"], rows)
+                Table::list(["ID", "DESTINATION", "STATUS", "STARTED"], rows)
             })
         }
         BackfillCommand::Show { id, failed } => {
