@@ -106,6 +106,22 @@ pub(crate) enum CliError {
     /// A mirror is not up to date.
     #[error("the mirror is not up to date: {0}")]
     MirrorBehind(String),
+    /// A pull-through cache rule cannot be used.
+    #[error("{upstream} cannot be used: {reason}")]
+    RuleUnusable {
+        /// The other registry.
+        upstream: String,
+        /// Why not.
+        reason: String,
+    },
+    /// What went wrong, with a hint that knows the arguments of the command.
+    #[error("{error}")]
+    Hinted {
+        /// What went wrong.
+        error: Box<CliError>,
+        /// What to do.
+        hint: String,
+    },
     /// There is no home folder to write to.
     #[error("no home folder is known")]
     NoHome,
@@ -115,6 +131,24 @@ pub(crate) enum CliError {
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl CliError {
+    /// The same with another hint.
+    pub(crate) fn hinted(self, hint: impl Into<String>) -> Self {
+        Self::Hinted {
+            error: Box::new(self),
+            hint: hint.into(),
+        }
+    }
+
+    /// The code of the server's answer, if it said no.
+    pub(crate) fn problem_code(&self) -> Option<&str> {
+        match self {
+            Self::Client(ClientError::Problem { problem, .. }) => Some(&problem.code),
+            _ => None, // whatever else went wrong has no code
+        }
+    }
 }
 
 /// Makes the error of a file operation on `path`.

@@ -64,12 +64,19 @@ pub(crate) fn report(error: &CliError) -> Report {
             FAILED,
             Some("the log of the server has more; start another one when it is mended"),
         ),
-        CliError::MirrorBehind(_) => (
+        CliError::MirrorBehind(_) => (FAILED, Some("the next run tries again what could not be fetched")),
+        CliError::RuleUnusable { .. } => (
             FAILED,
             Some(
-                "`hythe pull-through-cache mirror-run show` says what could not be fetched; the next run tries it again",
+                "docs/guides/pull-through-cache.md says what a rule needs; `hythe pull-through-cache update` changes its credential",
             ),
         ),
+        CliError::Hinted { error, hint } => {
+            return Report {
+                hint: Some(hint.clone()),
+                ..report(error)
+            };
+        }
         CliError::NoHome => (FAILED, Some("set HOME, or HYTHE_CONFIG_FILE and DOCKER_CONFIG")),
         CliError::Output(source) if source.kind() == ErrorKind::BrokenPipe => {
             return Report {
@@ -215,6 +222,15 @@ mod tests {
             (problem(412, "PreconditionFailedException"), 5, "meanwhile"),
             (CliError::Client(connect), 6, "running"),
             (CliError::Interrupted, 130, ""),
+            (
+                CliError::RuleUnusable {
+                    upstream: "a".into(),
+                    reason: "refused".into(),
+                },
+                1,
+                "pull-through-cache update",
+            ),
+            (problem(404, "X").hinted("look there"), 3, "look there"),
         ];
         for (error, exit_code, hint) in cases {
             let report = report(&error);
@@ -222,6 +238,14 @@ mod tests {
             assert_eq!(report.hint.is_some(), !hint.is_empty(), "{error}: {:?}", report.hint);
             assert!(report.hint.unwrap_or_default().contains(hint), "{error}");
         }
+    }
+
+    #[test]
+    fn another_hint_leaves_message_and_causes() {
+        let file = || crate::error::file("read", std::path::Path::new("a"))(ErrorKind::NotFound.into());
+        let (plain, hinted) = (report(&file()), report(&file().hinted("h")));
+        assert!(!plain.causes.is_empty());
+        assert_eq!((plain.message, plain.causes), (hinted.message, hinted.causes));
     }
 
     #[test]

@@ -57,6 +57,17 @@ impl UpstreamError {
     }
 }
 
+const NO_TLS: &str = "it does not speak TLS there; if that is meant to be, write `http://` before its address";
+
+/// Whether what answered to a TLS handshake was no TLS.
+fn is_without_tls(error: &(dyn Error + 'static)) -> bool {
+    use rustls::InvalidMessage::InvalidContentType;
+    matches!(
+        error.downcast_ref(),
+        Some(rustls::Error::InvalidMessage(InvalidContentType))
+    )
+}
+
 impl From<reqwest::Error> for UpstreamError {
     fn from(error: reqwest::Error) -> Self {
         let mut text = String::new();
@@ -66,8 +77,16 @@ impl From<reqwest::Error> for UpstreamError {
             if let Some(blocked) = error.downcast_ref::<BlockedAddress>() {
                 return Self::Blocked(blocked.0.clone());
             }
+            if is_without_tls(error) {
+                text = NO_TLS.into();
+                break;
+            }
             text = error.to_string();
-            cause = error.source();
+            // An I/O error shows not the error that it wraps as its source, but that one's source.
+            cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
         }
         if error.is_timeout() {
             return Self::Timeout("no connection within the time for it");

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use e2e::image::ImageRecipe;
 use e2e::process::{Finished, run, run_with_input};
 use e2e::registry::OCI_MANIFEST;
-use e2e::{RegistryClient, Server, binary, http};
-use serde_json::Value;
+use e2e::{RegistryClient, Server, ServerOptions, binary, http};
+use serde_json::{Value, json};
 
 fn hythe(server: &Server, arguments: &[&str]) -> Result<Finished> {
     run(server.command(arguments)?.env("HOME", server.scratch()))
@@ -119,6 +119,57 @@ fn failures_say_what_to_do_and_end_with_a_code() -> Result<()> {
     let mut nowhere = server.command(&["repository", "list"])?;
     let refused = run(nowhere.env("HYTHE_ENDPOINT", "http://127.0.0.1:1"))?.refused()?;
     ensure!(refused.stderr.contains("127.0.0.1:1"), "{}", refused.stderr);
+    Ok(())
+}
+
+#[test]
+fn a_rule_that_cannot_be_used_is_a_failure() -> Result<()> {
+    let server = Server::start_with(ServerOptions {
+        arguments: ["--outgoing-allow", "127.0.0.0/8"].map(str::to_owned).to_vec(),
+        ..ServerOptions::default()
+    })?;
+    for (prefix, upstream) in [("up", "http://127.0.0.1:1"), ("plain", server.registry())] {
+        let body = json!({ "ecrRepositoryPrefix": prefix, "upstreamRegistryUrl": upstream });
+        server
+            .api("POST", "/api/v1/pull-through-cache-rules", Some(&body))?
+            .expect(201)?;
+    }
+    let plain = hythe(&server, &["pull-through-cache", "validate", "plain"])?.refused()?;
+    ensure!(
+        plain.stderr.contains("does not speak TLS") && plain.stderr.contains("write `http://`"),
+        "{plain:?}"
+    );
+    let nothing = hythe(&server, &["pull-through-cache", "update", "up"])?.refused()?;
+    ensure!(
+        nothing.status.code() == Some(2) && nothing.stderr.contains("--no-credential"),
+        "{nothing:?}"
+    );
+    let body = json!({ "virtualRepositoryName": "all", "sources": [{ "repositoryPrefix": "team" }] });
+    server
+        .api("POST", "/api/v1/virtual-repositories", Some(&body))?
+        .expect(201)?;
+    let images = hythe(&server, &["image", "list", "all/web"])?.refused()?;
+    ensure!(
+        images.status.code() == Some(3) && images.stderr.contains("hythe virtual-repository show all"),
+        "{images:?}"
+    );
+    for (more, is_json) in [(&[][..], false), (&["--output", "json"], true)] {
+        let arguments = [&["pull-through-cache", "validate", "up"], more].concat();
+        let refused = hythe(&server, &arguments)?.refused()?;
+        ensure!(
+            refused.status.code() == Some(1) && refused.stderr.contains("127.0.0.1:1 cannot be used: "),
+            "{refused:?}"
+        );
+        if is_json {
+            let answer: Value = serde_json::from_str(&refused.stdout)?;
+            ensure!(
+                answer["isValid"] == json!(false) && answer["failure"].is_string(),
+                "{answer}"
+            );
+        } else {
+            ensure!(refused.stdout.is_empty(), "{refused:?}");
+        }
+    }
     Ok(())
 }
 

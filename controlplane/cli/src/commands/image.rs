@@ -10,10 +10,10 @@ use hythe_client::registry::{
     Destination, Platform, PullOptions, RegistryClient, Source, TransferError, Transferred, pull, push,
 };
 use hythe_client::wire::{
-    CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ImageStatusFilter, ListImages, TagStatus,
+    CreateAuthorizationToken, CreateRepository, ImageDetail, ImagePage, ImageStatusFilter, ListImages, TagStatus, code,
 };
 use hythe_client::{Client, Credentials, Endpoint, IdempotencyKey, Transport};
-use hythe_model::{Digest, ImageStatus, MediaType, Reference, StorageClass};
+use hythe_model::{Digest, ImageStatus, MediaType, Reference, RepositoryName, StorageClass};
 use serde::Serialize;
 
 use super::deleted_image::{self, PurgeArgs, RESTORE_EXAMPLES, RestoreArgs};
@@ -184,6 +184,28 @@ struct Moved {
     bytes_transferred: u64,
 }
 
+/// A repository that is not there, but is read through a virtual one, is no slip of the pen.
+async fn if_virtual(client: &Client, repository: &RepositoryName, error: CliError) -> CliError {
+    if error.problem_code() != Some(code::REPOSITORY_NOT_FOUND) {
+        return error;
+    }
+    let mut name = repository.as_str();
+    loop {
+        if let Ok(prefix) = name.parse()
+            && client.virtual_repository(&prefix).await.is_ok()
+        {
+            let hint = format!(
+                "`{prefix}` is a virtual repository, which holds no images: `hythe virtual-repository show {prefix}` says what it is read from"
+            );
+            return error.hinted(hint);
+        }
+        match name.rsplit_once('/') {
+            Some((above, _)) => name = above,
+            None => return error,
+        }
+    }
+}
+
 pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), CliError> {
     match command {
         ImageCommand::List {
@@ -200,7 +222,10 @@ pub(crate) async fn run(command: ImageCommand, context: &Context) -> Result<(), 
             };
             let client = context.client()?;
             let repository = repository.resolve(&client).await?.into_repository()?;
-            let images = client.all_images(&repository, query).try_collect().await?;
+            let images = match client.all_images(&repository, query).try_collect().await {
+                Ok(images) => images,
+                Err(error) => return Err(if_virtual(&client, &repository, error.into()).await),
+            };
             list(
                 context,
                 ImagePage {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use futures::TryStreamExt as _;
 use hythe_client::Client;
-use hythe_client::wire::{ListQuery, MirrorRun, MirrorRunPage, MirrorRunReport};
+use hythe_client::wire::{ListQuery, MirrorRun, MirrorRunPage, MirrorRunReport, code};
 use hythe_model::RepositoryPrefix;
+use jiff::Timestamp;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -20,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// `hythe pull-through-cache mirror-run …`
 #[derive(Debug, Subcommand)]
 pub enum MirrorRunCommand {
-    /// Fetch now what is new at the other registry
+    /// Fetch now what is new at the other registry; with `--wait`, a run that is going on already is waited for
     Start {
         /// The prefix of the rule
         prefix: RepositoryPrefix,
@@ -51,16 +52,26 @@ pub(super) async fn run(command: MirrorRunCommand, context: &Context) -> Result<
     let client = context.client()?;
     match command {
         MirrorRunCommand::Start { prefix, wait: waits } => {
-            let started = client.start_mirror_run(&prefix).await?;
-            let id = &started.mirror_run_id;
-            if !waits {
-                let said =
-                    format!("started {id}; `hythe pull-through-cache mirror-run show {prefix}` says how it does");
-                return context.writer.answer_text(&started, &said);
-            }
-            let report = wait(context, &client, &prefix, id).await?;
-            show(context, &report)?;
-            judge(&report.mirror_run)
+            let started = client.start_mirror_run(&prefix).await.map_err(CliError::from);
+            let goes_on = |error: &CliError| error.problem_code() == Some(code::MIRROR_RUN_IN_PROGRESS);
+            let (id, joins) = match started {
+                Ok(started) if !waits => {
+                    let id = &started.mirror_run_id;
+                    let said = format!("started {id}; `{}` says how it does", show_command(&prefix, ""));
+                    return context.writer.answer_text(&started, &said);
+                }
+                Ok(started) => (started.mirror_run_id, false),
+                Err(error) if waits && goes_on(&error) => {
+                    let id = newest(&client, &prefix).await?;
+                    (id.ok_or(error)?, true)
+                }
+                Err(error) if goes_on(&error) => {
+                    let command = show_command(&prefix, " --wait");
+                    return Err(error.hinted(format!("`{command}` shows it, and waits for its end")));
+                }
+                Err(error) => return Err(error),
+            };
+            wait_and_judge(context, &client, &prefix, Some(id), joins).await
         }
         MirrorRunCommand::List { prefix } => {
             let query = ListQuery {
@@ -71,59 +82,124 @@ pub(super) async fn run(command: MirrorRunCommand, context: &Context) -> Result<
                 mirror_runs: client.all_mirror_runs(&prefix, query).try_collect().await?,
                 next_token: None,
             };
-            context.writer.answer(&page, || {
-                let rows = page.mirror_runs.iter().map(|run| {
-                    [
-                        run.mirror_run_id.clone(),
-                        run.status.to_lowercase(),
-                        run.cause.to_lowercase(),
-                        human::age(context.now(), run.started_at),
-                        run.counts.tags.to_string(),
-                        run.counts.created.to_string(),
-                        run.counts.moved.to_string(),
-                        run.counts.removed.to_string(),
-                        run.counts.failed.to_string(),
-                    ]
-                });
-                let header = [
-                    "ID", "STATUS", "CAUSE", "STARTED", "TAGS", "NEW", "MOVED", "REMOVED", "FAILED",
-                ];
-                Table::list(header, rows)
-            })
+            context.writer.answer(&page, || list(&page.mirror_runs, context.now()))
         }
         MirrorRunCommand::Show {
             prefix,
             id,
             wait: waits,
         } => {
+            if waits {
+                return wait_and_judge(context, &client, &prefix, id, false).await;
+            }
             let id = match id {
                 Some(id) => id,
-                None => newest(&client, &prefix).await?,
+                None => newest(&client, &prefix).await?.ok_or_else(|| none_yet(&prefix))?,
             };
-            if waits {
-                let report = wait(context, &client, &prefix, &id).await?;
-                show(context, &report)?;
-                return judge(&report.mirror_run);
-            }
             show(context, &client.mirror_run(&prefix, &id).await?)
         }
     }
 }
 
-async fn newest(client: &Client, prefix: &RepositoryPrefix) -> Result<String, CliError> {
+/// One run a line. All that it has counted is in the run itself.
+fn list(runs: &[MirrorRun], now: Timestamp) -> Table {
+    let rows = runs.iter().map(|run| {
+        let counts = &run.counts;
+        let changes = [
+            (counts.created, "new"),
+            (counts.moved, "moved"),
+            (counts.removed, "removed"),
+            (counts.failed, "failed"),
+        ];
+        let changes = changes.iter().filter(|(count, _)| *count > 0);
+        let changes: Vec<_> = changes.map(|(count, what)| format!("{count} {what}")).collect();
+        [
+            run.mirror_run_id.clone(),
+            run.status.to_lowercase(),
+            format!("{} ({})", human::age(now, run.started_at), run.cause.to_lowercase()),
+            counts.tags.to_string(),
+            changes.join(", "),
+        ]
+    });
+    Table::list(["ID", "STATUS", "STARTED", "TAGS", "CHANGES"], rows)
+}
+
+fn show_command(prefix: &RepositoryPrefix, more: &str) -> String {
+    format!("hythe pull-through-cache mirror-run show {prefix}{more}")
+}
+
+async fn newest(client: &Client, prefix: &RepositoryPrefix) -> Result<Option<String>, CliError> {
     let query = ListQuery {
         max_results: Some(1),
         ..ListQuery::default()
     };
     let page = client.mirror_runs(prefix, &query).await?;
-    let newest = page.mirror_runs.into_iter().next();
-    newest.map(|run| run.mirror_run_id).ok_or_else(|| CliError::Usage {
-        message: format!("the rule `{prefix}` has no mirror runs yet"),
-        hint: "`hythe pull-through-cache mirror-run start` starts one",
-    })
+    Ok(page.mirror_runs.into_iter().next().map(|run| run.mirror_run_id))
 }
 
-/// Waits until a run has ended. It goes on if this is interrupted.
+fn none_yet(prefix: &RepositoryPrefix) -> CliError {
+    let error = CliError::Usage {
+        message: format!("the rule `{prefix}` has no mirror runs yet"),
+        hint: "",
+    };
+    error.hinted(format!(
+        "`hythe pull-through-cache mirror-run start {prefix}` starts one"
+    ))
+}
+
+/// Waits for the end of a run, by default of the newest; shows it, and fails if not everything is here. Says first that it
+/// `joins` a run that somebody else has started.
+async fn wait_and_judge(
+    context: &Context,
+    client: &Client,
+    prefix: &RepositoryPrefix,
+    id: Option<String>,
+    joins: bool,
+) -> Result<(), CliError> {
+    let ended = async {
+        let id = match id {
+            Some(id) => id,
+            None => first(context, client, prefix).await?,
+        };
+        if joins {
+            context
+                .writer
+                .note(&format!("the run {id} is going on: waiting for it"));
+        }
+        wait(context, client, prefix, &id).await
+    };
+    // Listened to all the time: once it has been, a signal no longer ends the process by itself.
+    let report = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            let command = show_command(prefix, " --wait");
+            return Err(CliError::Interrupted.hinted(format!("the run goes on; `{command}` waits for it again")));
+        }
+        ended = ended => ended?,
+    };
+    show(context, &report)?;
+    judge(&report.mirror_run, prefix)
+}
+
+/// The newest run; of a mirror that was just set up the first one, once it has begun.
+async fn first(context: &Context, client: &Client, prefix: &RepositoryPrefix) -> Result<String, CliError> {
+    let mut has_told = false;
+    loop {
+        if let Some(id) = newest(client, prefix).await? {
+            return Ok(id);
+        }
+        if client.pull_through_cache_rule(prefix).await?.value.mirror.is_none() {
+            return Err(none_yet(prefix));
+        }
+        if !has_told {
+            context.writer.note("the first run begins in a moment: waiting for it");
+            has_told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until a run has ended.
 async fn wait(
     context: &Context,
     client: &Client,
@@ -144,10 +220,7 @@ async fn wait(
             }
             last = Some(now);
         }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            _ = tokio::signal::ctrl_c() => return Err(CliError::Interrupted),
-        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -156,9 +229,9 @@ fn progress(run: &MirrorRun) -> String {
     let counts = &run.counts;
     let waiting = human::counted(run.waiting_images, "image");
     let text = format!(
-        "looking at {}: {} tags, {} new, {} moved, {} failed; {waiting} to fetch",
+        "looking at {}: {}, {} new, {} moved, {} failed; {waiting} to fetch",
         human::one_line(place),
-        counts.tags,
+        human::counted(counts.tags, "tag"),
         counts.created,
         counts.moved,
         counts.failed
@@ -216,7 +289,7 @@ fn show(context: &Context, report: &MirrorRunReport) -> Result<(), CliError> {
 }
 
 /// Whoever waited wants to know whether everything is here.
-fn judge(run: &MirrorRun) -> Result<(), CliError> {
+fn judge(run: &MirrorRun, prefix: &RepositoryPrefix) -> Result<(), CliError> {
     if run.status == "COMPLETE" {
         return Ok(());
     }
@@ -224,5 +297,7 @@ fn judge(run: &MirrorRun) -> Result<(), CliError> {
         Some(reason) => reason.clone(),
         None => human::counted(run.counts.failed, "failure"),
     };
-    Err(CliError::MirrorBehind(why))
+    let command = show_command(prefix, &format!(" {}", run.mirror_run_id));
+    let hint = format!("`{command}` says what could not be fetched; the next run tries it again");
+    Err(CliError::MirrorBehind(why).hinted(hint))
 }

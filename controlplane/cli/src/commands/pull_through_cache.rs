@@ -68,6 +68,9 @@ pub enum PullThroughCacheCommand {
         prefix: RepositoryPrefix,
     },
     /// Change who asks the other registry, how often, or what comes without a pull
+    ///
+    /// A credential, the freshness and the mirror each stay if none of their options is given. A mirror is replaced as a
+    /// whole: give all of its options again, since those that are left out are off.
     Update {
         /// The prefix
         prefix: RepositoryPrefix,
@@ -93,7 +96,7 @@ pub enum PullThroughCacheCommand {
         #[command(flatten)]
         confirmation: Confirmation,
     },
-    /// Ask the other registry whether it is there and takes the credential
+    /// Ask the other registry whether it is there and takes the credential; exit code 1 if not
     Validate {
         /// The prefix
         prefix: RepositoryPrefix,
@@ -110,7 +113,7 @@ pub enum PullThroughCacheCommand {
     MirrorRun(MirrorRunCommand),
 }
 
-/// What comes without a pull. Together they are the whole mirror: what is not given is as it is without.
+/// What comes without a pull. Together they are the whole mirror: what is not given is off, also with `update`.
 #[derive(Args, Debug)]
 pub struct MirrorArgs {
     /// Fetch this repository on a schedule, by its name at the other registry; `*` stands for any characters. Can be repeated
@@ -238,6 +241,12 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
                 mirror: mirror.read(),
                 remove_mirror: no_mirror,
             };
+            if request == UpdatePullThroughCacheRule::default() {
+                return Err(CliError::Usage {
+                    message: "this changes nothing".into(),
+                    hint: "give `--username` with `--token-file`, `--no-credential`, `--tag-freshness`, `--mirror` with `--mirror-every`, or `--no-mirror`",
+                });
+            }
             let updated = client.update_pull_through_cache_rule(&prefix, &request, None).await?;
             show(context, &updated.value)
         }
@@ -249,16 +258,21 @@ pub(crate) async fn run(command: PullThroughCacheCommand, context: &Context) -> 
         }
         PullThroughCacheCommand::Validate { prefix } => {
             let answer = client.validate_pull_through_cache_rule(&prefix).await?;
-            let text = match &answer.failure {
-                None => format!("{} can be used", answer.upstream_registry_url),
-                Some(failure) => format!("{} cannot be used: {failure}", answer.upstream_registry_url),
-            };
-            context.writer.answer_text(&answer, &text)
+            let upstream = answer.upstream_registry_url.to_string();
+            if answer.is_valid {
+                return context.writer.answer_text(&answer, &format!("{upstream} can be used"));
+            }
+            context.writer.answer_text(&answer, "")?;
+            let reason = answer
+                .failure
+                .unwrap_or_else(|| "it does not answer as a registry".into());
+            Err(CliError::RuleUnusable { upstream, reason })
         }
         PullThroughCacheCommand::Refresh { repository, tag } => {
             let request = RefreshPullThroughCache { image_tag: tag };
             let answer = client.refresh_pull_through_cache(&repository, &request).await?;
-            let text = format!("{} tags will be asked about at their next pull", answer.refreshed_tags);
+            let tags = human::counted(answer.refreshed_tags, "tag");
+            let text = format!("{tags} will be asked about at the next pull");
             context.writer.answer_text(&answer, &text)
         }
         PullThroughCacheCommand::MirrorRun(command) => mirror_run::run(command, context).await,

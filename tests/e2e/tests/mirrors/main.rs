@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::nodes::TwoNodes;
-use e2e::process::{run, wait_until};
+use e2e::process::{Daemon, run, wait_until};
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, manifest};
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
 use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions, http};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const RULES: &str = "/api/v1/pull-through-cache-rules";
@@ -922,6 +923,67 @@ fn the_command_line_starts_waits_and_tells() -> Result<()> {
     let off = hythe(&["pull-through-cache", "update", "up", "--no-mirror"])?.ok()?;
     ensure!(!off.stdout.contains("every 30 min"), "{}", off.stdout);
     Ok(())
+}
+
+#[test]
+fn whoever_waits_joins_the_run_that_goes_on() -> Result<()> {
+    let shelf = Shelf::default();
+    shelf.put("a/b", "v1", b"layer");
+    let upstream = shelf.serve()?;
+    let server = server()?;
+    let runs_of = |words: &str| -> Result<_> {
+        let arguments: Vec<_> = ["pull-through-cache", "mirror-run"]
+            .into_iter()
+            .chain(words.split(' '))
+            .collect();
+        run(&mut server.command(&arguments)?)
+    };
+    // Right after its creation a mirror has no run, or one that somebody else has started.
+    mirror(&server, "up", &upstream.url(), &["a/b"], &json!({}))?;
+    let shown = runs_of("show up --wait")?.ok()?;
+    ensure!(shown.stdout.contains("complete"), "{}", shown.stdout);
+    // A run is held up as long as its registry wants fewer requests.
+    upstream.answer_with(|_| Reply::new(429, &[("Retry-After", "1")], ""));
+    runs_of("start up")?.ok()?;
+    let refused = runs_of("start up")?.refused()?;
+    ensure!(
+        refused.status.code() == Some(5) && refused.stderr.contains("mirror-run show up --wait"),
+        "{refused:?}"
+    );
+    let join = |name: &str| -> Result<Daemon> {
+        let mut command = server.command(&["pull-through-cache", "mirror-run", "start", "up", "--wait"])?;
+        let mut joined = Daemon::start(name, &mut command, &server.scratch().join(name))?;
+        let log = server.scratch().join(name);
+        let waits = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("waiting for it"));
+        joined.wait_until("it waits", RUN_LIMIT, waits)?;
+        Ok(joined)
+    };
+    let mut interrupted = join("interrupted")?;
+    interrupted.signal(Signal::INT)?;
+    ensure!(
+        code_of(&mut interrupted)? == Some(130) && interrupted.log().contains("mirror-run show up --wait"),
+        "{}",
+        interrupted.log()
+    );
+    let mut joined = join("joined")?;
+    upstream.answer_with(|_| Reply::new(404, &[], ""));
+    ensure!(
+        code_of(&mut joined)? == Some(1) && joined.log().contains("mirror-run show up 0"),
+        "{}",
+        joined.log()
+    );
+    ensure!(runs(&server, "up")?.len() == 2, "{:?}", runs(&server, "up")?);
+    Ok(())
+}
+
+/// With what code a command ends.
+fn code_of(command: &mut Daemon) -> Result<Option<i32>> {
+    let mut ended = None;
+    wait_until("the command has ended", RUN_LIMIT, || {
+        ended = command.exit_status().ok().flatten();
+        ended.is_some()
+    })?;
+    Ok(ended.and_then(|status| status.code()))
 }
 
 #[test]
