@@ -109,6 +109,11 @@ resource "hythe_replication_destination" "there" {
   password_wo_version = 1
 
   depends_on = [hythe_user_policy_attachment.replicator]
+
+  # For another name: the rule has to let go of the old destination before that can be deleted.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "hythe_replication_rule" "team_a" {

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hythe_model::{RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryName};
+use hythe_model::{ParseError, RegistryPlace, ReplicatedSetting, ReplicationPath, RepositoryName};
 use serde::{Deserialize, Serialize};
 
 /// The most rules of the document (ECR API, `ReplicationRuleList`).
@@ -18,6 +18,8 @@ pub const MAX_NAMED_REPLICATION_RULES: usize = 100;
 pub const MAX_REPLICATION_DESTINATIONS: usize = 25;
 /// The most filters of a rule (ECR API, `RepositoryFilterList`).
 pub const MAX_REPOSITORY_FILTERS: usize = 100;
+/// The least rate of a destination, in bytes each second: with less, a chunk would take longer than anybody waits.
+pub const MIN_BANDWIDTH: u64 = 1024;
 
 /// What rules want brought to one destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,10 +91,7 @@ impl ReplicationRule {
         if self.filters.len() > MAX_REPOSITORY_FILTERS {
             return Err(ReplicationRuleError::TooManyFilters);
         }
-        match self.filters.iter().find(|filter| !is_filter(filter)) {
-            Some(filter) => Err(ReplicationRuleError::Filter(filter.chars().take(256).collect())),
-            None => Ok(()),
-        }
+        self.filters.iter().try_for_each(|filter| check_filter(filter))
     }
 
     /// Whether the rule is for this repository.
@@ -135,6 +134,24 @@ pub fn targets<'r>(
         }
     }
     targets
+}
+
+/// Says whether names of repositories could begin with `text`.
+pub fn check_filter(text: &str) -> Result<(), ReplicationRuleError> {
+    if is_filter(text) {
+        return Ok(());
+    }
+    Err(ReplicationRuleError::Filter(text.chars().take(256).collect()))
+}
+
+/// Says whether a rule that stands by itself can have this name: 1 to 128 letters, digits and `._-`.
+pub fn check_rule_name(text: &str) -> Result<(), ParseError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=128).contains(&text.len()) && text.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    let rule = "it must have 1 to 128 letters, digits and `._-`";
+    Err(ParseError::new("name of a replication rule", text, rule))
 }
 
 fn is_filter(text: &str) -> bool {

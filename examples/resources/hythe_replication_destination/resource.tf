@@ -12,6 +12,11 @@ resource "hythe_replication_destination" "eu" {
   # Neither in the plan nor in the state; raise the version to send another one.
   password_wo         = var.replicator_secret
   password_wo_version = 1
+
+  # Another name makes a new destination, and rules have to let go of the old one before that can be deleted.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # Any other registry, not faster than 10 MiB in a second.

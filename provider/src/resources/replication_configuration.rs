@@ -4,13 +4,15 @@
 use futures::StreamExt as _;
 use hythe_client::Client;
 use hythe_model::{AccountId, ReplicatedSetting};
+use hythe_rules::replication::{MAX_REPLICATION_RULES, ReplicationRuleError};
 use hythe_wire::{RegistryReplication, ReplicationConfiguration as Document};
-use tfplugin::{Attr, Object, Result, Schema, Set};
+use tfplugin::{Attr, Diagnostics, Object, Path, Result, Schema, Set};
 
 use super::replication_rule::{
-    DestinationModel, FilterModel, destination, enabled, filter, filters_of, is_enabled, settings, settings_of,
-    targets_of,
+    DestinationModel, FilterModel, check_rule, destination, enabled, filter, filters_of, is_enabled, settings,
+    settings_of, targets_of,
 };
+use crate::argument::invalid;
 use crate::noun::{Api, Listing, Noun, Outcome, fill};
 
 /// A rule of the document.
@@ -144,6 +146,20 @@ impl Noun for ReplicationConfiguration {
 
     fn is_default(&self) -> bool {
         self.rule.known().is_some_and(Vec::is_empty)
+    }
+
+    fn validate(config: &Self) -> Diagnostics {
+        let mut diagnostics = Diagnostics::new();
+        let rules = config.rule.known().map_or(&[][..], |rules| &rules[..]);
+        if rules.len() > MAX_REPLICATION_RULES {
+            let error = ReplicationRuleError::TooManyRules(MAX_REPLICATION_RULES);
+            diagnostics.push(invalid(Path::new("rule"), format!("{error}.")));
+        }
+        for (number, rule) in rules.iter().enumerate() {
+            let place = Path::new("rule").index(number);
+            diagnostics.extend(check_rule(&place, &rule.destination, &rule.repository_filter));
+        }
+        diagnostics
     }
 
     fn predict(&mut self, account: &AccountId) {

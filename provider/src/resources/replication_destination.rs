@@ -3,7 +3,8 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
-use hythe_model::{AccountId, Region, RegistryUrl};
+use hythe_model::{AccountId, Region, RegistryUrl, RepositoryPrefix};
+use hythe_rules::replication::MIN_BANDWIDTH;
 use hythe_wire::{
     CreateReplicationDestination, ListQuery, ReplicationCredential, ReplicationDestinationKind, Secret,
     UpdateReplicationDestination,
@@ -15,11 +16,17 @@ use crate::noun::{Api, Listing, Noun, Outcome, cleared, fill};
 
 const HYTHE: &str = "HYTHE";
 const OCI: &str = "OCI";
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 256;
 
 /// Manages where images can be replicated to: another deployment of Hythe, or any other registry. Rules name it as their
 /// `region`: `hythe_replication_rule`, or `hythe_replication_configuration`.
 ///
 /// The password is write-only: it is in neither plan nor state. To give another one, raise `password_wo_version`.
+///
+/// Another `name` or `kind` makes a new object, and a destination that rules name cannot be deleted. So give it
+/// `lifecycle { create_before_destroy = true }`: Terraform then makes the new one, changes the rules, and deletes the old one
+/// last. Another `kind` needs another `name`, too.
 #[derive(Clone, Debug, Default, Schema)]
 pub struct ReplicationDestination {
     /// What rules call it; of another deployment of Hythe the name of its region.
@@ -36,7 +43,7 @@ pub struct ReplicationDestination {
     #[tf(optional, validate = parses::<RegistryUrl>, equal = same_registry)]
     pub control_endpoint: Attr<String>,
     /// What it is for, up to 256 characters.
-    #[tf(optional)]
+    #[tf(optional, validate = description)]
     pub description: Attr<String>,
     /// Who logs in there; for Hythe the id of an access key. Nobody if left out.
     #[tf(optional)]
@@ -48,7 +55,7 @@ pub struct ReplicationDestination {
     #[tf(optional)]
     pub password_wo_version: Attr<u64>,
     /// What stands before the names of repositories there, for kind `OCI`.
-    #[tf(optional)]
+    #[tf(optional, validate = parses::<RepositoryPrefix>)]
     pub repository_prefix: Attr<String>,
     /// How many bytes of layers each node sends there in a second, at most; at least 1024.
     #[tf(optional)]
@@ -67,6 +74,15 @@ pub struct ReplicationDestination {
 /// Lists the destinations of the registry, by name.
 #[derive(Clone, Debug, Default, Schema)]
 pub struct ReplicationDestinations {}
+
+fn description(text: &str) -> Result<(), String> {
+    if (1..=MAX_DESCRIPTION).contains(&text.chars().count()) {
+        return Ok(());
+    }
+    Err(format!(
+        "It must have 1 to {MAX_DESCRIPTION} characters; leave it out for none."
+    ))
+}
 
 /// Whether both texts name one registry: `https://` may be left out.
 fn same_registry(one: &str, other: &str) -> bool {
@@ -200,6 +216,13 @@ impl Noun for ReplicationDestination {
             diagnostics.push(invalid(
                 Path::new("repository_prefix"),
                 "It is for destinations of kind `OCI` only.",
+            ));
+        }
+        let rate = config.bandwidth_bytes_per_second.known();
+        if rate.is_some_and(|rate| *rate < MIN_BANDWIDTH) {
+            diagnostics.push(invalid(
+                Path::new("bandwidth_bytes_per_second"),
+                format!("It must be at least {MIN_BANDWIDTH}; leave it out for no bound."),
             ));
         }
         if config.kind.as_str() == Some(OCI) && config.control_endpoint.known().is_some() {

@@ -4,10 +4,13 @@
 use futures::{StreamExt as _, TryStreamExt as _};
 use hythe_client::Client;
 use hythe_model::{AccountId, Region, ReplicatedSetting};
+use hythe_rules::replication::{
+    MAX_REPLICATION_DESTINATIONS, MAX_REPOSITORY_FILTERS, ReplicationRuleError, check_filter, check_rule_name,
+};
 use hythe_wire::{Enabled, ListQuery, NamedReplicationRule, ReplicationTarget, RepositoryFilterType};
-use tfplugin::{Attr, Object, Result, Schema, Set};
+use tfplugin::{Attr, Diagnostics, Object, Path, Result, Schema, Set};
 
-use crate::argument::{parsed, parses};
+use crate::argument::{invalid, parsed, parses};
 use crate::noun::{Api, Listing, Noun, Outcome, fill};
 
 pub(super) const PREFIX_MATCH: &str = "PREFIX_MATCH";
@@ -27,7 +30,7 @@ pub struct DestinationModel {
 #[derive(Clone, Debug, PartialEq, Eq, Object)]
 pub struct FilterModel {
     /// How their names begin: 2 to 256 characters.
-    #[tf(required)]
+    #[tf(required, validate = check_filter)]
     pub filter: Attr<String>,
     /// How the filter is read.
     #[tf(optional, default = PREFIX_MATCH, one_of = [PREFIX_MATCH])]
@@ -39,7 +42,7 @@ pub struct FilterModel {
 #[derive(Clone, Debug, Default, Schema)]
 pub struct ReplicationRule {
     /// What the rule is called: 1 to 128 letters, digits and `._-`.
-    #[tf(required, replace)]
+    #[tf(required, replace, validate = check_rule_name)]
     pub name: Attr<String>,
     /// Where images go: 1 to 25 registries.
     #[tf(required)]
@@ -68,6 +71,32 @@ pub struct ReplicationRule {
 /// Lists the rules of the registry that stand by themselves, by name.
 #[derive(Clone, Debug, Default, Schema)]
 pub struct ReplicationRules {}
+
+/// What the server would say about the destinations and the filters of the rule at `place`, as far as they are known.
+pub(super) fn check_rule(
+    place: &Path,
+    destinations: &Attr<Set<DestinationModel>>,
+    filters: &Attr<Set<FilterModel>>,
+) -> Diagnostics {
+    let mut diagnostics = Diagnostics::new();
+    let mut wrong = |name: &str, error: ReplicationRuleError| {
+        diagnostics.push(invalid(place.clone().attribute(name), format!("{error}.")));
+    };
+    match destinations.known().map(|destinations| destinations.len()) {
+        Some(0) => wrong("destination", ReplicationRuleError::Destinations),
+        Some(count) if count > MAX_REPLICATION_DESTINATIONS => {
+            wrong("destination", ReplicationRuleError::TooManyDestinations);
+        }
+        _ => {}
+    }
+    if filters
+        .known()
+        .is_some_and(|filters| filters.len() > MAX_REPOSITORY_FILTERS)
+    {
+        wrong("repository_filter", ReplicationRuleError::TooManyFilters);
+    }
+    diagnostics
+}
 
 pub(super) fn targets_of(destinations: &[DestinationModel]) -> Result<Vec<ReplicationTarget>> {
     let target = |destination: &DestinationModel| {
@@ -192,6 +221,10 @@ impl Noun for ReplicationRule {
     fn list(_: ReplicationRules, client: &Client) -> Result<Listing<Self>> {
         let rules = client.all_replication_rules(ListQuery::default());
         Ok(rules.map_ok(|server| Self::default().observed(server)).boxed())
+    }
+
+    fn validate(config: &Self) -> Diagnostics {
+        check_rule(&Path::root(), &config.destination, &config.repository_filter)
     }
 
     fn predict(&mut self, account: &AccountId) {

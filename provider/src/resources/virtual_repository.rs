@@ -190,6 +190,23 @@ impl Noun for VirtualRepository {
         if config.name.as_str().is_some_and(|name| name == "ROOT") {
             diagnostics.push(invalid(Path::new("name"), "The whole registry cannot be virtual."));
         }
+        let name = config
+            .name
+            .as_str()
+            .and_then(|name| name.parse::<RepositoryPrefix>().ok());
+        if let Some(name) = name.filter(|name| !name.is_root()) {
+            let sources = config.sources.known().map_or(&[][..], |sources| &sources[..]);
+            for (at, source) in sources.iter().enumerate() {
+                let prefix = source.repository_prefix.as_str();
+                if prefix.is_some_and(|prefix| name.rest_of(prefix).is_some()) {
+                    let place = Path::new("sources").index(at).attribute("repository_prefix");
+                    diagnostics.push(invalid(
+                        place,
+                        format!("It belongs to `{name}` itself, and a source must not be virtual."),
+                    ));
+                }
+            }
+        }
         if config.is_settled()
             && let Err(error) = config.to_sources()
         {

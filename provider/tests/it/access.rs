@@ -221,8 +221,67 @@ async fn mistakes_in_documents_are_found_offline_with_their_place() {
             "Invalid `name`",
         ),
     ];
+    refuses(&server, &terraform, &cases).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_images_go_and_come_from_is_checked_without_a_server() {
+    let server = Server::start().await;
+    let Some(terraform) = Terraform::with(&server).await else {
+        return;
+    };
+    let destination = |more: &str| {
+        format!("resource \"hythe_replication_destination\" \"d\" {{\nendpoint = \"r.example.com\"\n{more}\n}}")
+    };
+    let rule = |more: &str| format!("resource \"hythe_replication_rule\" \"r\" {{\n{more}\n}}");
+    let to = "destination = [{ region = \"eu\", registry_id = \"000000000000\" }]";
+    let document =
+        |rule: &str| format!("resource \"hythe_replication_configuration\" \"c\" {{\nrule = [{{ {rule} }}]\n}}");
+    let source = |prefix: &str| {
+        format!(
+            "resource \"hythe_virtual_repository\" \"v\" {{\nname = \"all\"\nsources = [{{ repository_prefix = \"team\" }}, {{ repository_prefix = \"{prefix}\" }}]\n}}"
+        )
+    };
+    let cases = [
+        (
+            destination("name = \"eu\"\nbandwidth_bytes_per_second = 10"),
+            "Invalid `bandwidth_bytes_per_second`",
+        ),
+        (
+            destination("name = \"eu\"\nkind = \"OCI\"\nrepository_prefix = \"Copies/\""),
+            "Invalid `repository_prefix`",
+        ),
+        (
+            destination("name = \"eu\"\ndescription = \"\""),
+            "Invalid `description`",
+        ),
+        (destination("name = \"E U\""), "Invalid `name`"),
+        (rule(&format!("name = \"a b\"\n{to}")), "Invalid `name`"),
+        (rule("name = \"a\"\ndestination = []"), "Invalid `destination`"),
+        (
+            rule(&format!(
+                "name = \"a\"\n{to}\nrepository_filter = [{{ filter = \"Team\" }}]"
+            )),
+            "the repository filter `Team` is none",
+        ),
+        (document("destination = []"), "Invalid `rule[0].destination`"),
+        (
+            document(&format!("{to}, repository_filter = [{{ filter = \"x\" }}]")),
+            "the repository filter `x` is none",
+        ),
+        (source("all"), "Invalid `sources[1].repository_prefix`"),
+        (source("all/web"), "Invalid `sources[1].repository_prefix`"),
+    ];
+    refuses(&server, &terraform, &cases).await;
+    terraform.configure(&source("allx")).await;
+    let ended = terraform.run(&["validate"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+}
+
+/// That each configuration is refused with these words, by the provider alone.
+async fn refuses(server: &Server, terraform: &Terraform, cases: &[(String, &str)]) {
     for (config, words) in cases {
-        terraform.configure(&config).await;
+        terraform.configure(config).await;
         let ended = terraform.run(&["validate"]).await;
         let text = folded(&ended.text);
         assert!(ended.code == Some(1) && text.contains(words), "{config}: {text}");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replication, with the real Terraform: each kind of resource through its life, and two deployments with two provider
 //! configurations.
+#![allow(clippy::indexing_slicing, reason = "test code")]
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::process::wait_until;
 use e2e::terraform_life::{Life, Stage, path};
 use e2e::{RegistryClient, Server, ServerOptions, Terraform};
@@ -231,5 +232,40 @@ fn what_is_pushed_to_one_deployment_is_pulled_from_the_other() -> Result<()> {
         })
     })?;
     terraform.destroy()?;
+    Ok(())
+}
+
+#[test]
+fn a_destination_that_rules_name_gets_another_name() -> Result<()> {
+    let Some(stage) = Stage::set()? else { return Ok(()) };
+    // The example, under another name.
+    let example = include_str!("../../../examples/resources/hythe_replication_destination/resource.tf");
+    let (destination, _) = example
+        .split_once("# Any other registry")
+        .context("the example has two")?;
+    let destination = destination.replace("var.replicator_secret", "\"only-for-this-test\"");
+    let named = |name: &str| {
+        let destination = destination.replace("name     = \"eu\"", &format!("name     = \"{name}\""));
+        format!(
+            "{destination}
+resource \"hythe_replication_rule\" \"r\" {{
+  name        = \"r\"
+  destination = [{{ region = hythe_replication_destination.eu.name, registry_id = \"000000000000\" }}]
+}}"
+        )
+    };
+    let stored = || -> Result<Vec<serde_json::Value>> {
+        let found = stage.server.api("GET", "/api/v1/replication-destinations", None)?;
+        let found = found.expect(200)?.json()?;
+        let all = found["replicationDestinations"].as_array().cloned().unwrap_or_default();
+        Ok(all.into_iter().map(|it| it["destinationName"].clone()).collect())
+    };
+    stage.terraform.configure(&named("eu"))?;
+    stage.terraform.apply_and_settle()?;
+    ensure!(stored()? == ["eu"], "{:?}", stored()?);
+    stage.terraform.configure(&named("eu-west-1"))?;
+    stage.terraform.apply_and_settle()?;
+    ensure!(stored()? == ["eu-west-1"], "{:?}", stored()?);
+    stage.terraform.destroy()?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use hythe_model::{AccountId, ParseError, Region};
 use hythe_rules::replication::{
-    MAX_NAMED_REPLICATION_RULES, ReplicationRule, ReplicationRuleError, check_destinations,
+    MAX_NAMED_REPLICATION_RULES, ReplicationRule, ReplicationRuleError, check_destinations, check_rule_name,
 };
 use jiff::Timestamp;
 
@@ -50,13 +50,7 @@ impl FromStr for RuleName {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if (1..=128).contains(&text.len()) && text.bytes().all(is_allowed) {
-            Ok(Self(text.into()))
-        } else {
-            let rule = "it must have 1 to 128 letters, digits and `._-`";
-            Err(ParseError::new("name of a replication rule", text, rule))
-        }
+        check_rule_name(text).map(|()| Self(text.into()))
     }
 }
 
