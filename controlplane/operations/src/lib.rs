@@ -142,7 +142,7 @@ pub use registry_policy::{NoRegistryPolicy, PutRegistryPolicyError, RegistryPoli
 pub use registry_settings::{MAX_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError};
 pub use replication::{
     DestinationChange, DestinationCredential, DestinationError, DestinationSettingsError, ReplicationRulesError,
-    ReplicationStatusError, UnknownDestination,
+    ReplicationStatusError, ReplicationTaskError, UnknownDestination,
 };
 pub use replication_backfill::{BackfillError, BackfillReport};
 pub use repository::{

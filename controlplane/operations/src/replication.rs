@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Replication: destinations, the document and the rules beside it, how it goes, and what was given up.
 
+use std::collections::BTreeSet;
+
 use hythe_access::{Granted, Secret, kinds};
 use hythe_meta::{
     ChangeDestinationError, DestinationKind, DestinationRecord, DestinationSettings, ImageReplicationStatus,
@@ -11,7 +13,7 @@ use hythe_model::{
     AccountId, Digest, ParseError, Reference, Region, RegistryPlace, RegistryUrl, RepositoryPath, RepositoryPrefix,
 };
 use hythe_rules::replication::{
-    MAX_NAMED_REPLICATION_RULES, MAX_REPLICATION_RULES, ReplicationRule, ReplicationRuleError,
+    MAX_NAMED_REPLICATION_RULES, MAX_REPLICATION_RULES, MIN_BANDWIDTH, ReplicationRule, ReplicationRuleError,
 };
 use jiff::Timestamp;
 
@@ -21,8 +23,6 @@ use crate::{ControlPlane, CryptoError, Page, UnknownImage, UnknownRepository};
 pub const MAX_DESTINATION_DESCRIPTION_CHARS: usize = 256;
 /// The longest user name and the longest password, in characters.
 const MAX_CREDENTIAL_CHARS: usize = 4096;
-/// The least rate, in bytes each second: with less, a chunk would take longer than anybody waits.
-pub const MIN_BANDWIDTH: u64 = 1024;
 /// How often a change without an expected version is tried anew when others change the same at the same time.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -74,9 +74,9 @@ pub enum DestinationError {
         "the registry with id '{0}' has {MAX_REPLICATION_DESTINATION_OBJECTS} replication destinations, and that is the most"
     )]
     LimitExceeded(AccountId),
-    /// Rules name it.
-    #[error("replication rules name the destination '{0}': change these first")]
-    InUse(Region),
+    /// Rules name it: which.
+    #[error("replication rules name the destination '{0}' ({1}): change these first")]
+    InUse(Region, String),
     /// Rules bring settings there.
     #[error(
         "replication rules bring settings of repositories to the destination '{0}', for which its control plane must be known: change these first"
@@ -113,6 +113,12 @@ pub enum ReplicationRulesError {
         "settings of repositories go to the control plane of another deployment: the destination '{0}' must be of kind HYTHE and have a `controlEndpoint`"
     )]
     NoControlPlane(Region),
+    /// A rule names an account of a registry that knows none of these accounts. The number is its place in the document,
+    /// from 0.
+    #[error(
+        "the destination '{0}' is of kind OCI, and accounts are for deployments of Hythe: leave `registryId` away, or give the own account '{1}'"
+    )]
+    AccountOfOther(Region, AccountId, Option<usize>),
     /// A rule is wrong. The number is its place in the document, from 0.
     #[error("{0}")]
     Rule(ReplicationRuleError, Option<usize>),
@@ -124,6 +130,22 @@ pub enum ReplicationRulesError {
     /// They have changed since the version that the request names.
     #[error("the replication rules have changed since you read them: read them again and decide anew")]
     VersionMismatch,
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why tasks were not found.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicationTaskError {
+    /// There is no such destination.
+    #[error(transparent)]
+    UnknownDestination(#[from] UnknownDestination),
+    /// There is no such task.
+    #[error(
+        "The replication task with id '{0}' does not exist in the registry with id '{1}': it is done, or never was"
+    )]
+    Unknown(String, AccountId),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -284,7 +306,20 @@ impl ControlPlane {
             .store()
             .delete_replication_destination(account, name, expected_version)
             .await;
-        deleted.map_err(|error| destination_error(error, name, account))
+        match deleted {
+            Ok(deleted) => Ok(deleted),
+            Err(ChangeDestinationError::InUse) => {
+                let rules = self.all_replication_rules(account).await?;
+                let names = |found: &ReplicationRules| found.rules.iter().any(|rule| sends_to(rule, name));
+                let shown: Vec<_> = rules
+                    .iter()
+                    .filter(|found| names(found))
+                    .map(|found| called(&found.name))
+                    .collect();
+                Err(DestinationError::InUse(name.clone(), shown.join(", ")))
+            }
+            Err(error) => Err(destination_error(error, name, account)),
+        }
     }
 
     /// The password of a destination that has one; `None` if it cannot be opened with the key of this deployment.
@@ -324,6 +359,7 @@ impl ControlPlane {
             rule.check(&self.home(account))
                 .map_err(|error| ReplicationRulesError::Rule(error, Some(number)))?;
         }
+        self.check_accounts(account, &rules).await?;
         let name = RuleName::document();
         let put = self.put_rules(account, &name, rules, expected_version).await?;
         Ok(put.1)
@@ -368,6 +404,13 @@ impl ControlPlane {
         let account = granted.resource();
         rule.check(&self.home(account))
             .map_err(|error| ReplicationRulesError::Rule(error, None))?;
+        let checked = self.check_accounts(account, std::slice::from_ref(&rule)).await;
+        checked.map_err(|error| match error {
+            ReplicationRulesError::AccountOfOther(region, own, _) => {
+                ReplicationRulesError::AccountOfOther(region, own, None)
+            }
+            error => error,
+        })?;
         let put = self.put_rules(account, name, vec![rule], expected_version).await?;
         put.1
             .ok_or_else(|| ReplicationRulesError::Unknown(name.clone(), account.clone()))
@@ -421,13 +464,32 @@ impl ControlPlane {
         Ok(found.ok_or_else(|| UnknownRepository(path.clone()))?)
     }
 
-    /// What waits for each destination.
+    /// What waits for each destination that a rule names, or that something still waits for, by name.
     #[tracing::instrument(name = "replication.progress", skip_all, fields(account.id = %granted.resource()))]
     pub async fn replication_progress(
         &self,
         granted: &Granted<kinds::DescribeRegistry>,
     ) -> Result<Vec<ReplicationBacklog>, StoreError> {
-        self.store().replication_backlog(Some(granted.resource())).await
+        let account = granted.resource();
+        let mut backlog = self.store().replication_backlog(Some(account)).await?;
+        let rules = self
+            .all_replication_rules(account)
+            .await?
+            .into_iter()
+            .flat_map(|found| found.rules);
+        let places: BTreeSet<_> = rules.flat_map(|rule| rule.destinations).collect();
+        for place in places {
+            if !backlog.iter().any(|waiting| waiting.place == place) {
+                backlog.push(ReplicationBacklog {
+                    place,
+                    waiting: 0,
+                    dead: 0,
+                    oldest_at: None,
+                });
+            }
+        }
+        backlog.sort_by(|one, other| one.place.cmp(&other.place));
+        Ok(backlog)
     }
 
     /// What waits or was given up, oldest first.
@@ -438,7 +500,8 @@ impl ControlPlane {
         filter: &TaskFilter,
         after: Option<String>,
         limit: usize,
-    ) -> Result<Page<ReplicationTask, String>, StoreError> {
+    ) -> Result<Page<ReplicationTask, String>, ReplicationTaskError> {
+        self.require_tasks(granted.resource(), filter).await?;
         let found = self
             .store()
             .replication_tasks(granted.resource(), filter, after.as_deref(), limit + 1)
@@ -452,9 +515,10 @@ impl ControlPlane {
         &self,
         granted: &Granted<kinds::PutReplicationConfiguration>,
         filter: &TaskFilter,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<usize, ReplicationTaskError> {
+        self.require_tasks(granted.resource(), filter).await?;
         let now = self.now();
-        self.store().retry_replications(granted.resource(), filter, now).await
+        Ok(self.store().retry_replications(granted.resource(), filter, now).await?)
     }
 
     /// Forgets what was given up; says how much.
@@ -463,8 +527,64 @@ impl ControlPlane {
         &self,
         granted: &Granted<kinds::PutReplicationConfiguration>,
         filter: &TaskFilter,
-    ) -> Result<usize, StoreError> {
-        self.store().drop_replications(granted.resource(), filter).await
+    ) -> Result<usize, ReplicationTaskError> {
+        self.require_tasks(granted.resource(), filter).await?;
+        Ok(self.store().drop_replications(granted.resource(), filter).await?)
+    }
+
+    /// The document, and the rules that stand by themselves.
+    async fn all_replication_rules(&self, account: &AccountId) -> Result<Vec<ReplicationRules>, StoreError> {
+        let document = self.store().replication_rules(account, &RuleName::document()).await?;
+        let named = self
+            .store()
+            .named_replication_rules(account, None, MAX_NAMED_REPLICATION_RULES);
+        Ok(document.into_iter().chain(named.await?).collect())
+    }
+
+    /// That there is what a filter names.
+    async fn require_tasks(&self, account: &AccountId, filter: &TaskFilter) -> Result<(), ReplicationTaskError> {
+        if let Some(name) = &filter.destination
+            && self.store().replication_destination(account, name).await?.is_none()
+        {
+            return Err(UnknownDestination(name.clone(), account.clone()).into());
+        }
+        if let Some(id) = &filter.id {
+            let this = TaskFilter {
+                id: Some(id.clone()),
+                ..TaskFilter::default()
+            };
+            if self
+                .store()
+                .replication_tasks(account, &this, None, 1)
+                .await?
+                .is_empty()
+            {
+                return Err(ReplicationTaskError::Unknown(id.clone(), account.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// That rules name other accounts of deployments of Hythe only: any other registry would get everything twice.
+    async fn check_accounts(
+        &self,
+        account: &AccountId,
+        rules: &[ReplicationRule],
+    ) -> Result<(), ReplicationRulesError> {
+        for (number, rule) in rules.iter().enumerate() {
+            for place in rule.destinations.iter().filter(|place| place.account != *account) {
+                let found = self.store().replication_destination(account, &place.region).await?;
+                if found.is_some_and(|found| found.settings.kind == DestinationKind::Oci) {
+                    let region = place.region.clone();
+                    return Err(ReplicationRulesError::AccountOfOther(
+                        region,
+                        account.clone(),
+                        Some(number),
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn home(&self, account: &AccountId) -> RegistryPlace {
@@ -576,10 +696,21 @@ fn bound_to(account: &AccountId, name: &Region) -> String {
     format!("replication-destination/{account}/{name}")
 }
 
+fn sends_to(rule: &ReplicationRule, destination: &Region) -> bool {
+    rule.destinations.iter().any(|place| place.region == *destination)
+}
+
+fn called(name: &RuleName) -> String {
+    if name.is_document() {
+        return "the document".into();
+    }
+    format!("`{name}`")
+}
+
 fn destination_error(error: ChangeDestinationError, name: &Region, account: &AccountId) -> DestinationError {
     match error {
         ChangeDestinationError::Unknown => UnknownDestination(name.clone(), account.clone()).into(),
-        ChangeDestinationError::InUse => DestinationError::InUse(name.clone()),
+        ChangeDestinationError::InUse => DestinationError::InUse(name.clone(), String::new()),
         ChangeDestinationError::NeedsControlPlane => DestinationError::NeedsControlPlane(name.clone()),
         ChangeDestinationError::VersionMismatch => DestinationError::VersionMismatch,
         ChangeDestinationError::Store(error) => error.into(),

@@ -22,14 +22,14 @@ use hythe_operations::{
     NoRepositoryPolicy, OpenSessionError, PolicyError, PreviewError, PrincipalError, ProviderSettingsError,
     PutAuditSettingsError, PutCacheRuleError, PutCreationTemplateError, PutImageRefusal, PutLifecyclePolicyError,
     PutRegistryPolicyError, PutRegistrySettingsError, PutVirtualRepositoryError, RegisterExclusionError,
-    RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError, RepositoryAccessError,
-    RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError, RestoreImageRefusal,
-    RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError, SetRepositoryPolicyError, SetTagError,
-    SigningKeyError, SimulationError, StartLifecyclePreviewError, StartLifecycleRunError, StorageClassError,
-    StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount, UnknownCacheRule, UnknownImage,
-    UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag, UnknownTemplate,
-    UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError, UpdatePrincipalError,
-    UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
+    RegistryPolicyError, RenewTokenError, ReplicationRulesError, ReplicationStatusError, ReplicationTaskError,
+    RepositoryAccessError, RepositoryError, RepositoryPolicyError, ResourceTagsError, RestoreImageError,
+    RestoreImageRefusal, RevokeTokenError, RollbackTagError, RotateSigningKeyError, ScrubError,
+    SetRepositoryPolicyError, SetTagError, SigningKeyError, SimulationError, StartLifecyclePreviewError,
+    StartLifecycleRunError, StorageClassError, StoreError, TagError, TemplateSettingsError, TokenError, UnknownAccount,
+    UnknownCacheRule, UnknownImage, UnknownPolicy, UnknownPrincipal, UnknownRepository, UnknownStatement, UnknownTag,
+    UnknownTemplate, UnknownVirtualRepository, UpdateAccountError, UpdateIdentityProviderError, UpdatePolicyError,
+    UpdatePrincipalError, UpdateRepositoryError, VirtualRepositoryError, WebIdentityError,
 };
 use hythe_wire::{PROBLEM_MEDIA_TYPE, code};
 
@@ -1007,7 +1007,7 @@ impl From<DestinationError> for Problem {
             DestinationError::Unknown(_) => Self::new(code::RESOURCE_NOT_FOUND, &error),
             DestinationError::AlreadyExists(..) => Self::new(code::RESOURCE_ALREADY_EXISTS, &error),
             DestinationError::LimitExceeded(_) => Self::new(code::LIMIT_EXCEEDED, &error),
-            DestinationError::InUse(_) => Self::new(code::DELETE_CONFLICT, &error),
+            DestinationError::InUse(..) => Self::new(code::DELETE_CONFLICT, &error),
             DestinationError::NeedsControlPlane(_) => Self::invalid_member("/controlEndpoint", error),
             DestinationError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
             DestinationError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
@@ -1039,7 +1039,7 @@ impl From<ReplicationRulesError> for Problem {
             ReplicationRulesError::UnknownDestination(_) | ReplicationRulesError::NoControlPlane(_) => {
                 Self::new(code::INVALID_PARAMETER, &error)
             }
-            ReplicationRulesError::Rule(_, number) => {
+            ReplicationRulesError::Rule(_, number) | ReplicationRulesError::AccountOfOther(_, _, number) => {
                 let problem = Self::new(code::INVALID_PARAMETER, &error);
                 match number {
                     Some(number) => problem.at(format!("/replicationConfiguration/rules/{number}")),
@@ -1068,6 +1068,17 @@ impl From<BackfillError> for Problem {
                 BackfillError::Store(error) => error.into(),
                 error => Self::internal(&error),
             },
+        }
+    }
+}
+
+impl From<ReplicationTaskError> for Problem {
+    fn from(error: ReplicationTaskError) -> Self {
+        match error {
+            ReplicationTaskError::UnknownDestination(_) | ReplicationTaskError::Unknown(..) => {
+                Self::new(code::RESOURCE_NOT_FOUND, &error)
+            }
+            ReplicationTaskError::Store(error) => error.into(),
         }
     }
 }

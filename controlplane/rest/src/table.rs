@@ -962,7 +962,7 @@ static OPERATIONS: &[OperationInfo] = &[
     },
     OperationInfo {
         name: "DescribeReplicationProgress",
-        summary: "Says what waits for each destination of replication, and since when.",
+        summary: "Says what waits for each destination of replication that rules name, and since when.",
         method: Method::GET,
         path: "/api/v1/registry/replication/progress",
         access: Access::Actions(&[Action::DescribeRegistry]),
@@ -985,7 +985,7 @@ static OPERATIONS: &[OperationInfo] = &[
         query: schema::<wire::ListReplicationTasks>,
         body: None,
         answer: ok(Form::Json(schema::<wire::ReplicationTaskPage>)),
-        errors: &[],
+        errors: &[code::RESOURCE_NOT_FOUND],
         route: || get(replication::list_tasks),
     },
     OperationInfo {
@@ -999,7 +999,7 @@ static OPERATIONS: &[OperationInfo] = &[
         query: schema::<wire::FailedReplicationTasks>,
         body: None,
         answer: ok(Form::Json(schema::<wire::ReplicationTaskCount>)),
-        errors: &[],
+        errors: &[code::RESOURCE_NOT_FOUND],
         route: || post(replication::retry_tasks),
     },
     OperationInfo {
@@ -1013,7 +1013,7 @@ static OPERATIONS: &[OperationInfo] = &[
         query: schema::<wire::FailedReplicationTasks>,
         body: None,
         answer: ok(Form::Json(schema::<wire::ReplicationTaskCount>)),
-        errors: &[],
+        errors: &[code::RESOURCE_NOT_FOUND],
         route: || delete(replication::drop_tasks),
     },
     OperationInfo {

@@ -286,12 +286,19 @@ pub struct ImageReplicationStatus {
     pub registry_id: AccountId,
     /// How far it has come.
     pub status: ReplicationStatus,
-    /// Why not; beside `COMPLETE`, what it went without, such as its tag.
+    /// Why not; beside `IN_PROGRESS`, why the last attempt failed; beside `COMPLETE`, what it went without, such as its tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_code: Option<String>,
     /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+    /// How often it was tried, if the last attempt failed and it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u64>,
+    /// When it is tried next, beside `attempts`; while it is being sent, when another node may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DateTime>")]
+    pub next_attempt_at: Option<Timestamp>,
     /// Since when.
     #[schemars(with = "DateTime")]
     pub updated_at: Timestamp,
@@ -366,7 +373,7 @@ pub struct ReplicationProgress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicationProgressList {
-    /// The destinations that something waits for, or was given up for.
+    /// The destinations that rules name, and those that something still waits for, or was given up for.
     pub destinations: Vec<ReplicationProgress>,
 }
 
@@ -400,6 +407,8 @@ pub struct ReplicationTask {
     pub region: Region,
     /// The account there.
     pub registry_id: AccountId,
+    /// Whether it is to be deleted there, since it was deleted here.
+    pub is_deletion: bool,
     /// Whether it was given up.
     pub is_failed: bool,
     /// How often it was tried.

@@ -5,10 +5,12 @@ use clap::{Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
 use hythe_client::wire::{
     Enabled, FailedReplicationTasks, ListQuery, ListReplicationTasks, NamedReplicationRule, NamedReplicationRulePage,
-    ReplicationConfiguration, ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTaskPage,
-    RepositoryFilter, RepositoryFilterType,
+    ReplicationConfiguration, ReplicationRule, ReplicationStatus, ReplicationTarget, ReplicationTask,
+    ReplicationTaskPage, ReplicationTaskSubject, RepositoryFilter, RepositoryFilterType,
 };
 use hythe_model::{AccountId, ParseError, Region, ReplicatedSetting, RepositoryName};
+
+use jiff::Timestamp;
 
 use super::image::find;
 use super::{replication_backfill, replication_destination};
@@ -22,7 +24,7 @@ use crate::table::Table;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   hythe replication destination create eu --url registry.eu.example.com \\
-      --username HKIA… --password-file secret
+      --username HYTHE… --password-file secret
   hythe replication rule put team-a --to eu --repository-prefix team-a/
   hythe replication backfill start eu         # what was there before the rule
   hythe replication get > replication.json && hythe replication set replication.json
@@ -99,7 +101,7 @@ pub struct Which {
 /// `hythe replication rule …`
 #[derive(Debug, Subcommand)]
 pub enum RuleCommand {
-    /// Put a rule
+    /// Create or replace a rule: what is not given is off, whatever a rule of this name said before
     Put {
         /// What it is called
         name: String,
@@ -261,10 +263,11 @@ async fn rule(command: RuleCommand, context: &Context) -> Result<(), CliError> {
                         rule.rule_name.clone(),
                         targets(&rule.rule),
                         filters(&rule.rule),
+                        also(&rule.rule),
                         human::age(context.now(), rule.updated_at),
                     ]
                 });
-                Table::list(["NAME", "TO", "REPOSITORIES", "UPDATED"], rows)
+                Table::list(["NAME", "TO", "REPOSITORIES", "ALSO", "UPDATED"], rows)
             })
         }
         RuleCommand::Describe { name } => show(context, &client.replication_rule(&name).await?.value),
@@ -320,6 +323,22 @@ fn filters(rule: &ReplicationRule) -> String {
     filters.join(", ")
 }
 
+/// What a rule brings beside what is pushed, in short.
+fn also(rule: &ReplicationRule) -> String {
+    let is_enabled = |it: Option<Enabled>| it.is_some_and(|it| it.enabled);
+    let mut also = Vec::new();
+    if is_enabled(rule.delete_replication) {
+        also.push("deletions");
+    }
+    if is_enabled(rule.replica_replication) {
+        also.push("replicas");
+    }
+    if !rule.replicated_settings.is_empty() {
+        also.push("settings");
+    }
+    also.join(", ")
+}
+
 fn settings(rule: &ReplicationRule) -> String {
     let name = |setting: &ReplicatedSetting| match setting {
         ReplicatedSetting::RepositorySettings => "repository settings",
@@ -359,12 +378,17 @@ async fn status(image: ImageName, context: &Context) -> Result<(), CliError> {
         let rows = found.replication_statuses.iter().map(|it| {
             [
                 format!("{}/{}", it.region, it.registry_id),
-                state(it.status),
+                state(it.status).to_owned(),
                 human::age(context.now(), it.updated_at),
+                it.attempts.map_or_else(String::new, |attempts| attempts.to_string()),
+                it.next_attempt_at
+                    .map_or_else(String::new, |at| next(context.now(), at)),
+                it.failure_code.clone().unwrap_or_default(),
                 it.failure_reason.clone().unwrap_or_default(),
             ]
         });
-        Table::list(["DESTINATION", "STATUS", "SINCE", "REASON"], rows)
+        let head = ["DESTINATION", "STATUS", "SINCE", "ATTEMPTS", "NEXT", "CODE", "REASON"];
+        Table::list(head, rows)
     })
 }
 
@@ -374,17 +398,27 @@ async fn settings_status(repository: &RepositoryName, context: &Context) -> Resu
         let rows = found.replication_statuses.iter().map(|it| {
             [
                 format!("{}/{}", it.region, it.registry_id),
-                state(it.status),
+                state(it.status).to_owned(),
                 human::age(context.now(), it.updated_at),
+                it.failure_code.clone().unwrap_or_default(),
                 it.failure_reason.clone().unwrap_or_default(),
             ]
         });
-        Table::list(["DESTINATION", "STATUS", "SINCE", "REASON"], rows)
+        Table::list(["DESTINATION", "STATUS", "SINCE", "CODE", "REASON"], rows)
     })
 }
 
-fn state(status: ReplicationStatus) -> String {
-    format!("{status:?}")
+fn state(status: ReplicationStatus) -> &'static str {
+    match status {
+        ReplicationStatus::InProgress => "in progress",
+        ReplicationStatus::Complete => "complete",
+        ReplicationStatus::Failed => "failed",
+    }
+}
+
+/// When something is tried next; what is due waits for its turn.
+fn next(now: Timestamp, at: Timestamp) -> String {
+    if at <= now { "now".into() } else { human::age(now, at) }
 }
 
 async fn tasks(failed: bool, region: Option<Region>, context: &Context) -> Result<(), CliError> {
@@ -403,25 +437,49 @@ async fn tasks(failed: bool, region: Option<Region>, context: &Context) -> Resul
             [
                 task.task_id.clone(),
                 format!("{}/{}", task.region, task.registry_id),
-                task.repository_name.to_string(),
-                task.reference.as_deref().map_or_else(
-                    || "(settings)".into(),
-                    |reference| human::one_line(reference).into_owned(),
-                ),
+                kind(task).to_owned(),
+                name(task),
                 if task.is_failed { "given up" } else { "waiting" }.to_owned(),
                 task.attempts.to_string(),
+                if task.is_failed {
+                    String::new()
+                } else {
+                    next(context.now(), task.next_attempt_at)
+                },
+                task.failure_code.clone().unwrap_or_default(),
                 task.failure_reason.clone().unwrap_or_default(),
             ]
         });
         let head = [
             "ID",
             "DESTINATION",
-            "REPOSITORY",
-            "IMAGE",
+            "KIND",
+            "WHAT",
             "STATE",
             "ATTEMPTS",
+            "NEXT",
+            "CODE",
             "REASON",
         ];
         Table::list(head, rows)
     })
+}
+
+fn kind(task: &ReplicationTask) -> &'static str {
+    match task.subject {
+        _ if task.is_deletion => "deletion",
+        ReplicationTaskSubject::Image => "image",
+        ReplicationTaskSubject::Settings => "settings",
+    }
+}
+
+/// The image, or the repository whose settings it is about.
+fn name(task: &ReplicationTask) -> String {
+    match &task.reference {
+        Some(reference) if reference.contains(':') => {
+            format!("{}@{}", task.repository_name, human::one_line(reference))
+        }
+        Some(reference) => format!("{}:{}", task.repository_name, human::one_line(reference)),
+        None => task.repository_name.to_string(),
+    }
 }

@@ -62,6 +62,8 @@ pub struct ImageReplicationStatus {
     pub failure_reason: Option<String>,
     /// Since when.
     pub updated_at: Timestamp,
+    /// Of what could not be sent and is tried again: how often it was tried, and when it is tried next.
+    pub retry: Option<(u64, Timestamp)>,
 }
 
 impl ImageReplicationStatus {
@@ -75,6 +77,7 @@ impl ImageReplicationStatus {
             failure_code: row.optional_text(3)?,
             failure_reason: row.optional_text(4)?,
             updated_at: row.time(5)?,
+            retry: None,
         })
     }
 }
@@ -93,6 +96,13 @@ pub(crate) const FORGET_IMAGE: &str = "DELETE FROM replication_status WHERE repo
 const LIST: &str = "
     SELECT destination, target_account, state, failure_code, failure_reason, updated_ms
       FROM replication_status WHERE repository_id = $1 AND digest = $2 ORDER BY destination, target_account";
+/// What could not be sent of an image and is tried again; of several tags, the one that was tried most often.
+const RETRIED: &str = "
+    SELECT attempts, due_ms, failure_code, failure_reason
+      FROM replication_task
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND digest = $5
+       AND NOT is_dead AND failure_code IS NOT NULL
+     ORDER BY attempts DESC, id LIMIT 1";
 
 impl Store {
     /// What became of an image at each destination; `None` if there is no such repository.
@@ -106,9 +116,21 @@ impl Store {
             return Ok(None);
         };
         let rows = session.fetch_all(LIST, values![&id, digest]).await?;
-        rows.iter()
-            .map(ImageReplicationStatus::read)
-            .collect::<Result<_, _>>()
-            .map(Some)
+        let mut statuses = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut status = ImageReplicationStatus::read(row)?;
+            if status.state == ReplicationState::InProgress {
+                let RegistryPlace { region, account: there } = &status.place;
+                let RepositoryPath { account, name } = repository;
+                let values = values![account, region.as_str(), there, name, digest];
+                if let Some(task) = session.fetch_optional(RETRIED, values).await? {
+                    status.retry = Some((task.size(0)?, task.time(1)?));
+                    status.failure_code = task.optional_text(2)?;
+                    status.failure_reason = task.optional_text(3)?;
+                }
+            }
+            statuses.push(status);
+        }
+        Ok(Some(statuses))
     }
 }

@@ -298,6 +298,7 @@ fn task(task: Task) -> ReplicationTask {
         image_digest,
         region: task.place.region,
         registry_id: task.place.account,
+        is_deletion: task.may_delete,
         is_failed: task.is_dead,
         attempts: task.attempts,
         failure_code,
@@ -314,6 +315,8 @@ fn status(status: Status) -> ImageReplicationStatus {
         status: state(status.state),
         failure_code: status.failure_code,
         failure_reason: status.failure_reason,
+        attempts: status.retry.map(|(attempts, _)| attempts),
+        next_attempt_at: status.retry.map(|(_, at)| at),
         updated_at: status.updated_at,
     }
 }

@@ -158,7 +158,11 @@ fn what_a_policy_there_refuses_is_given_up_and_goes_when_it_is_tried_again() -> 
     let hythe = |arguments: &[&str]| run(here.command(arguments)?.env("HOME", here.scratch()));
     let listed = hythe(&["replication", "tasks", "--failed"])?.ok()?.stdout;
     ensure!(
-        listed.contains("web") && listed.contains("given up") && listed.contains("refuses access"),
+        listed.contains("web:1") && listed.contains("given up") && listed.contains("refuses access"),
+        "{listed}"
+    );
+    ensure!(
+        listed.contains("image") && listed.contains("DestinationAccessDenied"),
         "{listed}"
     );
     let status = &statuses(&here, "web", &image)?[0];

@@ -341,6 +341,37 @@ fn another_account_lets_images_in_by_its_registry_policy() -> Result<()> {
 }
 
 #[test]
+fn what_cannot_be_sent_says_why_and_when_it_is_tried_next() -> Result<()> {
+    let here = deployment("here")?;
+    destination_as(&here, "away", "HYTHE", "127.0.0.1:1", None, None)?;
+    rule(&here, "all", "away", json!({}))?;
+    here.create_repository("web")?;
+    let image = RegistryClient::new(&here).push_image("web", "1", b"kept here")?;
+    let mut status = Value::Null;
+    wait_until("it was tried", LIMIT, || {
+        let found = statuses(&here, "web", &image).unwrap_or_default();
+        status = found.first().cloned().unwrap_or_default();
+        status["attempts"].as_u64() >= Some(1)
+    })
+    .with_context(|| format!("{status}"))?;
+    ensure!(
+        status["status"] == "IN_PROGRESS"
+            && status["failureCode"] == "DestinationUnavailable"
+            && status["nextAttemptAt"].is_string(),
+        "{status}"
+    );
+    let hythe = |arguments: &[&str]| run(here.command(arguments)?.env("HOME", here.scratch()));
+    for words in [&["status", "web:1"][..], &["tasks"]] {
+        let shown = hythe(&[&["replication"], words].concat())?.ok()?.stdout;
+        ensure!(
+            shown.contains("DestinationUnavailable") && shown.contains("cannot be reached"),
+            "{shown}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn the_command_line_sets_it_up_and_says_how_it_goes() -> Result<()> {
     let (here, there) = (deployment("here")?, deployment("there")?);
     let hythe = |arguments: &[&str]| run(here.command(arguments)?.env("HOME", here.scratch()));
@@ -378,13 +409,64 @@ fn the_command_line_sets_it_up_and_says_how_it_goes() -> Result<()> {
     let image = RegistryClient::new(&here).push_image("team/web", "1", b"by command")?;
     wait_for(&here, "team/web", &image)?;
     let status = hythe(&["replication", "status", "team/web:1"])?.ok()?;
-    ensure!(status.stdout.contains("Complete"), "{}", status.stdout);
+    ensure!(status.stdout.contains("complete"), "{}", status.stdout);
+    // A destination that nothing waits for is listed, too.
+    let progress = hythe(&["replication", "status"])?.ok()?;
+    let line: Vec<_> = progress
+        .stdout
+        .lines()
+        .nth(1)
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    ensure!(
+        line == [format!("there/{ACCOUNT}").as_str(), "0", "0"],
+        "{}",
+        progress.stdout
+    );
+    // What is not there is not silently nothing.
+    for words in [
+        "tasks --region nowhere",
+        "retry --region nowhere",
+        "drop --yes --region nowhere",
+        "retry --task nonsense",
+        "drop --yes --task nonsense",
+    ] {
+        let arguments: Vec<_> = ["replication"].into_iter().chain(words.split(' ')).collect();
+        let refused = hythe(&arguments)?.refused()?;
+        ensure!(
+            refused.status.code() == Some(3) && refused.stderr.contains("does not exist"),
+            "{words}: {}",
+            refused.both()
+        );
+    }
     let refused = hythe(&["replication", "destination", "delete", "there", "--yes"])?;
     ensure!(
-        !refused.status.success() && refused.both().contains("rules name"),
+        !refused.status.success() && refused.both().contains("(the document)"),
         "{}",
         refused.both()
     );
+    // A rule says all that it is, and what is not said again is off.
+    let put = |more: &[&str]| {
+        let rule = ["replication", "rule", "put", "all", "--to", "there"];
+        hythe(&[&rule, more].concat())
+    };
+    put(&["--deletions", "--repository-prefix", "team/"])?.ok()?;
+    let listed = hythe(&["replication", "rule", "list"])?.ok()?;
+    ensure!(
+        listed.stdout.contains("team/*") && listed.stdout.contains("deletions"),
+        "{}",
+        listed.stdout
+    );
+    let replaced = put(&["--replicas"])?.ok()?;
+    let said: Vec<_> = replaced.stdout.split_whitespace().collect();
+    ensure!(
+        said.join(" ")
+            .contains("repositories: all deletions: false replicas: true settings: none"),
+        "{}",
+        replaced.stdout
+    );
+    hythe(&["replication", "rule", "delete", "all", "--yes"])?.ok()?;
     // The registry itself is no destination, and neither is what nobody set up.
     for (region, said) in [("here", "same as the source registry"), ("nowhere", "does not exist")] {
         std::fs::write(
@@ -394,6 +476,25 @@ fn the_command_line_sets_it_up_and_says_how_it_goes() -> Result<()> {
         let refused = hythe(&["replication", "set", document.to_str().context("UTF-8")?])?;
         ensure!(refused.both().contains(said), "{}", refused.both());
     }
+    // Another registry has no accounts: everything would go there twice.
+    let oci = [
+        "replication",
+        "destination",
+        "create",
+        "backup",
+        "--kind",
+        "oci",
+        "--url",
+        &endpoint,
+    ];
+    hythe(&oci)?.ok()?;
+    let elsewhere = "backup/111111111111";
+    let refused = hythe(&["replication", "rule", "put", "all", "--to", elsewhere])?.refused()?;
+    ensure!(refused.stderr.contains("is of kind OCI"), "{}", refused.both());
+    let target = json!([{ "region": "backup", "registryId": "111111111111" }]);
+    std::fs::write(&document, json!({ "rules": [{ "destinations": target }] }).to_string())?;
+    let refused = hythe(&["replication", "set", document.to_str().context("UTF-8")?])?.refused()?;
+    ensure!(refused.stderr.contains("is of kind OCI"), "{}", refused.both());
     std::fs::write(&document, r#"{"rules":[]}"#)?;
     hythe(&["replication", "set", document.to_str().context("UTF-8")?])?.ok()?;
     hythe(&["replication", "destination", "delete", "there", "--yes"])?.ok()?;
