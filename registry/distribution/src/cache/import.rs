@@ -2,8 +2,9 @@
 //! Makes images of manifests that came from upstream: fetches what they list and nobody has pulled, then stores them as a push
 //! does, with the tags that point to them upstream.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use hythe_access::{Facts, Trail};
@@ -27,6 +28,9 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
 const POLITE_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// How often more tags are put at an image when it had too many for once (ECR: 1000 tags per image).
 const MAX_ROUNDS_OF_TAGS: usize = 10;
+/// For how long an import is worked on, and how many images it brings, before others have their turn.
+const TURN: Duration = Duration::from_mins(10);
+const MAX_IMAGES_OF_TURN: usize = 32;
 /// How deep indexes may list indexes.
 const MAX_DEPTH: usize = 3;
 /// The most images that an index brings.
@@ -42,6 +46,9 @@ enum ImportError {
     /// The upstream is left alone for so long.
     #[error("the upstream wants fewer requests")]
     Later(Duration),
+    /// It goes on where it is when others have had their turn.
+    #[error("other imports have their turn")]
+    Turn,
     #[error("cannot store the image: {0}")]
     Put(#[from] PutImageError),
 }
@@ -105,6 +112,8 @@ impl Registry {
             upstream,
             import: &import,
             leased_until: Mutex::new(import.leased_until),
+            begun: Instant::now(),
+            images: AtomicUsize::new(0),
         };
         match work.run().await {
             Ok(()) => {
@@ -112,6 +121,11 @@ impl Registry {
                 through.end_import(&work.held()).await?;
                 self.metrics().cache_imports.inc();
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
+            }
+            Err(ImportError::Turn) => {
+                through
+                    .put_off_import(&work.held(), self.later(POLITE_PAUSE), None)
+                    .await?;
             }
             Err(ImportError::Later(wait)) => {
                 let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_WAIT);
@@ -154,6 +168,9 @@ struct Work<'w> {
     import: &'w Import,
     /// As the row says, which is kept from others while this goes on.
     leased_until: Mutex<Timestamp>,
+    begun: Instant,
+    /// How many of what it lists were stored.
+    images: AtomicUsize,
 }
 
 impl Work<'_> {
@@ -210,7 +227,10 @@ impl Work<'_> {
                     biased;
                     done = &mut done => break done?,
                     // Nobody else begins while this goes on.
-                    () = tokio::time::sleep(Duration::from_secs(30)) => self.go_on().await?,
+                    () = tokio::time::sleep(Duration::from_secs(30)) => {
+                        self.go_on().await?;
+                        self.check_turn()?;
+                    }
                 }
             }
             self.go_on().await?;
@@ -230,6 +250,8 @@ impl Work<'_> {
             if registry.catalog().image(path, &reference).await?.is_some() {
                 continue;
             }
+            self.check_turn()?;
+            self.images.fetch_add(1, Ordering::Relaxed);
             // It may wait as one of its own, with tags.
             if let Some(waiting) = self.through.waiting_import(path, &child.digest).await? {
                 let parsed = self.complete(&waiting.manifest, depth + 1).await?;
@@ -242,6 +264,12 @@ impl Work<'_> {
             self.put(&manifest, parsed, Vec::new()).await?;
         }
         Ok(())
+    }
+
+    /// What is stored by now is found when it goes on.
+    fn check_turn(&self) -> Result<(), ImportError> {
+        let is_over = self.begun.elapsed() > TURN || self.images.load(Ordering::Relaxed) >= MAX_IMAGES_OF_TURN;
+        if is_over { Err(ImportError::Turn) } else { Ok(()) }
     }
 
     async fn fetch(&self, reference: &Reference) -> Result<ImageRecord, ImportError> {

@@ -86,6 +86,14 @@ impl Shelf {
         Self(Arc::new(files))
     }
 
+    /// Digest and size of its manifest.
+    fn manifest(&self) -> (String, usize) {
+        let manifest = self.0.values().find(|(media_type, _)| media_type == OCI_MANIFEST);
+        manifest
+            .map(|(_, bytes)| (digest(bytes), bytes.len()))
+            .unwrap_or_default()
+    }
+
     fn reply(&self, asked: &Asked) -> Reply {
         match self.0.get(&asked.target) {
             Some((media_type, body)) => {

@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::RegistryClient;
 use e2e::http;
 use e2e::process::wait_until;
-use e2e::registry::digest;
+use e2e::registry::{OCI_INDEX, OCI_MANIFEST, digest};
 use e2e::upstream::{Reply, ScriptedUpstream};
 use serde_json::{Value, json};
 
-use super::{IMPORT_LIMIT, RULES, Shelf, cache, rule};
+use super::{IMPORT_LIMIT, RULES, Shelf, cache, imported, rule};
 
 const TAKEN: &str = "hythe_registry_bound_taken{bound=\"upstream_fetches\"}";
 /// More than are fetched at once.
@@ -77,4 +77,43 @@ fn an_account_that_fetches_slow_blobs_leaves_places_for_another() -> Result<()> 
     wait_until("the places are free again", IMPORT_LIMIT, || {
         server.metric(TAKEN).is_ok_and(|taken| taken == 0)
     })
+}
+
+#[test]
+fn an_index_of_many_images_comes_in_turns() -> Result<()> {
+    let shelves: Vec<Shelf> = (0..MANY)
+        .map(|number| Shelf::of("a/b", "none", &number.to_le_bytes()))
+        .collect();
+    let children: Vec<Value> = shelves
+        .iter()
+        .map(|shelf| {
+            let (name, bytes) = shelf.manifest();
+            json!({ "mediaType": OCI_MANIFEST, "digest": name, "size": bytes })
+        })
+        .collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children }).to_string();
+    let (name, shown) = (digest(index.as_bytes()), index.clone());
+    let upstream = ScriptedUpstream::start(move |asked| {
+        if asked.target.ends_with("/manifests/all") || asked.target.ends_with(&digest(shown.as_bytes())) {
+            let name = digest(shown.as_bytes());
+            let headers = [("Content-Type", OCI_INDEX), ("Docker-Content-Digest", name.as_str())];
+            return Reply::new(200, &headers, shown.clone());
+        }
+        let replies = shelves.iter().map(|shelf| shelf.reply(asked));
+        let found = replies.into_iter().find(|reply| reply.status == 200);
+        found.unwrap_or_else(|| Reply::new(404, &[], "{}"))
+    })?;
+    let server = cache(&[])?;
+    rule(&server, "hub", &upstream.url(), json!({}))?;
+    let here = RegistryClient::new(&server);
+    here.manifest("hub/a/b", "all")?.expect(200)?;
+    ensure!(imported(&server, "hub/a/b", "all")? == name);
+    // Each image once, though it took more than one turn.
+    for child in &children {
+        let child = child["digest"].as_str().unwrap_or_default();
+        here.pull_image("hub/a/b", child)?;
+        let asked = upstream.count(&format!("GET /v2/a/b/manifests/{child}"));
+        ensure!(asked == 1, "{child} was asked for {asked} times");
+    }
+    Ok(())
 }
