@@ -185,6 +185,9 @@ struct Stored {
 const ARRIVED: &str = "
     INSERT INTO replica (repository_id, digest, path, arrived_ms) VALUES ($1, $2, $3, $4)
     ON CONFLICT (repository_id, digest) DO UPDATE SET path = excluded.path, arrived_ms = excluded.arrived_ms";
+/// What was pushed here stays so, whoever brings the same later.
+const ARRIVED_AGAIN: &str = "
+    UPDATE replica SET path = $3, arrived_ms = $4 WHERE repository_id = $1 AND digest = $2";
 /// Pushed here by itself, it is no replica any more.
 const SETTLED: &str = "DELETE FROM replica WHERE repository_id = $1 AND digest = $2";
 
@@ -273,7 +276,8 @@ async fn put(
     }
     if let Some(replica) = replica {
         let values = values![&id, &image.digest, replica.to_string(), image.pushed_at];
-        session.execute(ARRIVED, values).await?;
+        let statement = if is_new { ARRIVED } else { ARRIVED_AGAIN };
+        session.execute(statement, values).await?;
     } else if is_replicated && !is_new {
         session.execute(SETTLED, values![&id, &image.digest]).await?;
     }

@@ -11,6 +11,7 @@ mod destination;
 mod enqueue;
 mod rule;
 mod settings;
+mod source;
 mod status;
 mod task;
 mod upload;

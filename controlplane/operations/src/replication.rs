@@ -43,6 +43,11 @@ pub enum DestinationSettingsError {
     /// The user or the password cannot be sent.
     #[error("user and password must have 1 to {MAX_CREDENTIAL_CHARS} characters, and the user no colon")]
     Credential,
+    /// The stored password would go where it was not given for.
+    #[error(
+        "the stored password was not given for `{0}`: send user and password in `credential` together with the address, or null to log in no more"
+    )]
+    CredentialOfOtherAddress(String),
     /// The prefix is none.
     #[error(transparent)]
     Prefix(ParseError),
@@ -260,6 +265,9 @@ impl ControlPlane {
     }
 
     /// Changes a destination; what could not be sent there is tried again at once.
+    ///
+    /// A stored password goes only to addresses (scheme, host and port) for which it was given: with another one, it has to be
+    /// given again.
     #[tracing::instrument(name = "replication_destination.update", skip_all, fields(destination = %name))]
     pub async fn update_replication_destination(
         &self,
@@ -325,9 +333,14 @@ impl ControlPlane {
     /// The password of a destination that has one; `None` if it cannot be opened with the key of this deployment.
     #[must_use]
     pub fn destination_password(&self, destination: &DestinationRecord) -> Option<Secret> {
-        let sealed = destination.settings.sealed_password.as_deref()?;
-        let bound_to = bound_to(&destination.account, &destination.name);
-        let text = self.gate().keys().unseal(&bound_to, sealed)?;
+        self.opened_password(&destination.account, &destination.name, &destination.settings)
+    }
+
+    fn opened_password(&self, account: &AccountId, name: &Region, settings: &DestinationSettings) -> Option<Secret> {
+        let (sealed, keys) = (settings.sealed_password.as_deref()?, self.gate().keys());
+        let text = keys
+            .unseal(&bound_to(account, name, &origins(settings)), sealed)
+            .or_else(|| keys.unseal(&formerly_bound_to(account, name), sealed))?;
         Some(Secret::new(String::from_utf8_lossy(&text)))
     }
 
@@ -636,6 +649,8 @@ impl ControlPlane {
         fn text(old: Option<String>, new: Option<String>) -> Option<String> {
             new.or(old).filter(|text| !text.is_empty())
         }
+        let before = origins(&settings);
+        let stored = self.opened_password(account, name, &settings);
         if let Some(endpoint) = change.endpoint {
             let endpoint = endpoint.trim_end_matches('/');
             let parsed: RegistryUrl = endpoint.parse().map_err(DestinationSettingsError::Endpoint)?;
@@ -672,7 +687,18 @@ impl ControlPlane {
             }
             settings.bytes_per_second = rate;
         }
+        let now = origins(&settings);
         match change.credential {
+            None if settings.sealed_password.is_some() => {
+                if let Some(other) = now.difference(&before).next() {
+                    return Err(DestinationSettingsError::CredentialOfOtherAddress(other.clone()).into());
+                }
+                // One that cannot be opened stays as it is, and whoever sends there says so.
+                if let Some(password) = stored {
+                    let sealed = self.gate().keys().seal(&bound_to(account, name, &now), &password)?;
+                    settings.sealed_password = Some(sealed);
+                }
+            }
             None => {}
             Some(None) => (settings.username, settings.sealed_password) = (None, None),
             Some(Some(credential)) => {
@@ -682,7 +708,7 @@ impl ControlPlane {
                 if !fits(&credential.username) || !fits(password.expose()) || credential.username.contains(':') {
                     return Err(DestinationSettingsError::Credential.into());
                 }
-                let sealed = self.gate().keys().seal(&bound_to(account, name), password)?;
+                let sealed = self.gate().keys().seal(&bound_to(account, name, &now), password)?;
                 settings.username = Some(credential.username);
                 settings.sealed_password = Some(sealed);
             }
@@ -691,8 +717,25 @@ impl ControlPlane {
     }
 }
 
-/// What the password is sealed for: it is of no use to another destination.
-fn bound_to(account: &AccountId, name: &Region) -> String {
+/// Where the password of a destination goes: scheme, host and port of each of its addresses.
+fn origins(settings: &DestinationSettings) -> BTreeSet<String> {
+    let addresses = [Some(&settings.endpoint), settings.control_endpoint.as_ref()];
+    let origin = |address: &String| address.parse().map(|url: RegistryUrl| url.origin()).ok();
+    addresses.into_iter().flatten().filter_map(origin).collect()
+}
+
+/// What the password is sealed for: it is of no use to another destination, nor at another address.
+fn bound_to(account: &AccountId, name: &Region, origins: &BTreeSet<String>) -> String {
+    let mut text = formerly_bound_to(account, name);
+    for origin in origins {
+        text.push(' ');
+        text.push_str(origin);
+    }
+    text
+}
+
+/// What passwords were sealed for before addresses were a part of it. Any change of the destination seals them anew.
+fn formerly_bound_to(account: &AccountId, name: &Region) -> String {
     format!("replication-destination/{account}/{name}")
 }
 

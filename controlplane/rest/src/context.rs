@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 use hythe_access::{
-    Action, ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_shared,
+    Action, ActionKind, Caller, Credentials, Gate as _, Granted, RequestContext, Resource, Secret, authorize_origin,
+    authorize_shared,
 };
 use hythe_model::{
     AccountId, Digest, ParseError, REPLICATION_HEADER, ReplicationPath, RepositoryName, RepositoryPath, Tag,
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     path: BTreeMap<String, String>,
     /// What the request is about, where its path does not say so.
     about: OnceLock<Arc<str>>,
+    /// By which registries the change came, as the request says; believed of those who may replicate to the repository.
+    replica: Option<ReplicationPath>,
     uri: Uri,
     headers: HeaderMap,
 }
@@ -86,11 +89,11 @@ impl FromRequestParts<Shared> for Context {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             about: OnceLock::new(),
+            replica: replica(&parts.headers)?,
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
         };
         context.refuse_preconditions()?;
-        context.note_replica()?;
         Ok(context)
     }
 }
@@ -157,7 +160,13 @@ impl Context {
             };
             &named
         };
-        Ok(authorize_shared::<A>(&**self.plane.gate(), &self.caller, resource, context).await?)
+        let asked: Resource = resource.clone().into();
+        let granted = authorize_shared::<A>(&**self.plane.gate(), &self.caller, resource, context).await?;
+        if let (Some(replica), Resource::Repository(path)) = (&self.replica, asked) {
+            authorize_origin(&**self.plane.gate(), &self.caller, path).await?;
+            hythe_access::Trail::note(|facts| facts.replica = Some(replica.clone()));
+        }
+        Ok(granted)
     }
 
     /// Says what the request is about, by its ARN, where its path does not: what is to be created. To be called before it
@@ -325,26 +334,7 @@ impl Context {
     }
 
     fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
-        let mut values = self.headers.get_all(name).iter();
-        let Some(value) = values.next() else { return Ok(None) };
-        match value.to_str() {
-            Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
-            _ => Err(Problem::invalid(
-                name,
-                "it must be one header of visible ASCII characters",
-            )),
-        }
-    }
-
-    /// Takes note of what the request says about where the change comes from, if another deployment sends it on.
-    fn note_replica(&self) -> Result<(), Problem> {
-        if let Some(text) = self.header(REPLICATION_HEADER)? {
-            let path: ReplicationPath = text
-                .parse()
-                .map_err(|error| Problem::invalid("Hythe-Replication", error))?;
-            hythe_access::Trail::note(|facts| facts.replica = Some(path));
-        }
-        Ok(())
+        only_header(&self.headers, name)
     }
 
     /// A precondition that would not be looked at must not be passed over: the client relies on it.
@@ -365,6 +355,24 @@ impl Context {
         }
         Ok(())
     }
+}
+
+fn only_header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
+        _ => Err(Problem::invalid(
+            name,
+            "it must be one header of visible ASCII characters",
+        )),
+    }
+}
+
+/// What the request says about where the change comes from, if another deployment sends it on.
+fn replica(headers: &HeaderMap) -> Result<Option<ReplicationPath>, Problem> {
+    let path = only_header(headers, REPLICATION_HEADER)?.map(str::parse).transpose();
+    path.map_err(|error: ParseError| Problem::invalid("Hythe-Replication", error))
 }
 
 /// A version that no resource has.

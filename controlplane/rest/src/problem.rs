@@ -1012,18 +1012,19 @@ impl From<DestinationError> for Problem {
             DestinationError::Nothing => Self::new(code::INVALID_PARAMETER, &error),
             DestinationError::VersionMismatch => Self::new(code::PRECONDITION_FAILED, &error),
             DestinationError::Settings(error) => {
-                let place = match &error {
-                    DestinationSettingsError::Endpoint(_) => "/endpoint",
-                    DestinationSettingsError::ControlEndpoint(_) | DestinationSettingsError::ControlEndpointOfOther => {
-                        "/controlEndpoint"
-                    }
-                    DestinationSettingsError::Description => "/description",
-                    DestinationSettingsError::Credential => "/credential",
-                    DestinationSettingsError::Prefix(_) | DestinationSettingsError::PrefixOfHythe => {
-                        "/repositoryPrefix"
-                    }
-                    DestinationSettingsError::Bandwidth => "/bandwidthBytesPerSecond",
-                };
+                let place =
+                    match &error {
+                        DestinationSettingsError::Endpoint(_) => "/endpoint",
+                        DestinationSettingsError::ControlEndpoint(_)
+                        | DestinationSettingsError::ControlEndpointOfOther => "/controlEndpoint",
+                        DestinationSettingsError::Description => "/description",
+                        DestinationSettingsError::Credential
+                        | DestinationSettingsError::CredentialOfOtherAddress(_) => "/credential",
+                        DestinationSettingsError::Prefix(_) | DestinationSettingsError::PrefixOfHythe => {
+                            "/repositoryPrefix"
+                        }
+                        DestinationSettingsError::Bandwidth => "/bandwidthBytesPerSecond",
+                    };
                 Self::invalid_member(place, error)
             }
             DestinationError::Crypto(error) => error.into(),

@@ -103,11 +103,13 @@ pub struct CreateReplicationDestination {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(clippy::option_option, reason = "three states of a member: absent, null, a value")]
 pub struct UpdateReplicationDestination {
-    /// Where its registry is.
+    /// Where its registry is. A stored password goes only to addresses (scheme, host and port) that it was given for: with
+    /// another one, `credential` has to be given too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub endpoint: Option<String>,
-    /// Where its control plane is; an empty text takes it away, if no rule needs it.
+    /// Where its control plane is; an empty text takes it away, if no rule needs it. Another address needs `credential`, as
+    /// with `endpoint`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub control_endpoint: Option<String>,

@@ -22,7 +22,8 @@ const MAX_DESCRIPTION: usize = 256;
 /// Manages where images can be replicated to: another deployment of Hythe, or any other registry. Rules name it as their
 /// `region`: `hythe_replication_rule`, or `hythe_replication_configuration`.
 ///
-/// The password is write-only: it is in neither plan nor state. To give another one, raise `password_wo_version`.
+/// The password is write-only: it is in neither plan nor state. To give another one, raise `password_wo_version`. It goes only to
+/// addresses that it was given for, and so is sent again when `endpoint` or `control_endpoint` changes.
 ///
 /// Another `name` or `kind` makes a new object, and a destination that rules name cannot be deleted. So give it
 /// `lifecycle { create_before_destroy = true }`: Terraform then makes the new one, changes the rules, and deletes the old one
@@ -166,7 +167,10 @@ impl Noun for ReplicationDestination {
 
     async fn change(self, prior: Self, config: Self, api: &Api<'_>) -> Outcome<Self> {
         let name: Region = parsed("name", &prior.name)?;
-        let is_new = self.username != prior.username || self.password_wo_version != prior.password_wo_version;
+        let is_moved = self.endpoint != prior.endpoint || self.control_endpoint != prior.control_endpoint;
+        let is_new = self.username != prior.username
+            || self.password_wo_version != prior.password_wo_version
+            || (is_moved && self.username.known().is_some());
         let request = UpdateReplicationDestination {
             endpoint: cleared(&prior.endpoint, &self.endpoint),
             control_endpoint: cleared(&prior.control_endpoint, &self.control_endpoint),

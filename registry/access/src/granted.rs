@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hythe_model::RepositoryPath;
 
 use crate::gate::Resource;
-use crate::{Action, ActionKind, Caller, Decision, Denial, Gate, GateError, ReplicaStep, RequestContext, Trail};
+use crate::{Action, ActionKind, Caller, Decision, Denial, Gate, GateError, ReplicaStep, RequestContext, Trail, kinds};
 
 /// Proof that a caller may do `A` on one resource. Only [`authorize`] and its variants make it.
 #[derive(Debug)]
@@ -82,6 +82,18 @@ pub async fn authorize_replica<A: ReplicaStep>(
     context: &RequestContext,
 ) -> Result<Granted<A>, AccessError> {
     ask(gate, caller, Action::ReplicateImage, resource, context).await
+}
+
+/// Asks `gate` whether `caller` may bring changes to `repository` that were made elsewhere, and to say so.
+pub async fn authorize_origin(
+    gate: &dyn Gate,
+    caller: &Arc<Caller>,
+    repository: RepositoryPath,
+) -> Result<(), AccessError> {
+    let context = RequestContext::default();
+    authorize_shared::<kinds::ReplicateImage>(gate, caller, repository, &context)
+        .await
+        .map(drop)
 }
 
 async fn ask<A: ActionKind>(

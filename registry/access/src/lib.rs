@@ -29,7 +29,8 @@ pub use gate::{
     RequestContext, Resource,
 };
 pub use granted::{
-    AccessError, Granted, authorize, authorize_each, authorize_replica, authorize_shared, authorize_with,
+    AccessError, Granted, authorize, authorize_each, authorize_origin, authorize_replica, authorize_shared,
+    authorize_with,
 };
 pub use names::{GroupName, PolicyName, RoleName, SessionName, UserName};
 pub use pull::{PrincipalArn, PullLog};

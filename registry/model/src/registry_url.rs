@@ -46,6 +46,16 @@ impl RegistryUrl {
         host.trim_matches(['[', ']'])
     }
 
+    /// Scheme, host and port, whether the port is written or not: two addresses with the same are one registry (RFC 6454,
+    /// section 4).
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let (scheme, usual) = if self.is_plain { ("http", 80) } else { ("https", 443) };
+        let (host, port) = split_port(&self.authority);
+        let port = port.and_then(|port| port.parse::<u16>().ok()).unwrap_or(usual);
+        format!("{scheme}://{host}:{port}")
+    }
+
     /// With its scheme.
     #[must_use]
     pub fn url(&self) -> String {
@@ -182,6 +192,21 @@ mod tests {
             "http:///x",
         ] {
             assert!(bad.parse::<RegistryUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_has_scheme_host_and_port() {
+        for (text, origin) in [
+            ("registry.example.com", "https://registry.example.com:443"),
+            ("https://registry.example.com:443", "https://registry.example.com:443"),
+            ("registry.example.com:0443", "https://registry.example.com:443"),
+            ("registry.example.com:80", "https://registry.example.com:80"),
+            ("http://registry.example.com", "http://registry.example.com:80"),
+            ("[::1]", "https://[::1]:443"),
+            ("http://[::1]:5000", "http://[::1]:5000"),
+        ] {
+            assert_eq!(text.parse::<RegistryUrl>().unwrap().origin(), origin, "{text}");
         }
     }
 

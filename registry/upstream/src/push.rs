@@ -19,6 +19,10 @@ use crate::remote::{Access, Ask, HEAD_TIMEOUT, Remote, refusal};
 
 /// What a registry must take in a second of what is sent to it.
 const MIN_BYTES_PER_SECOND: u64 = 64 * 1024;
+/// The longest URL at which an upload can go on, in bytes: it is stored.
+const MAX_LOCATION_BYTES: usize = 4096;
+/// How much is kept of what a registry says about tags, in characters: it is stored, and shown.
+const MAX_REFUSED_CHARS: usize = 512;
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The upload of a blob that is under way.
@@ -185,7 +189,7 @@ impl Remote {
         let response = self.write(Method::PUT, url, repository, headers, bytes).await?;
         let refused = response.headers().get(REFUSED_TAGS_HEADER);
         Ok(TakenManifest {
-            refused_tags: refused.and_then(|tags| Some(tags.to_str().ok()?.to_owned())),
+            refused_tags: refused.and_then(|tags| Some(tags.to_str().ok()?.chars().take(MAX_REFUSED_CHARS).collect())),
         })
     }
 
@@ -266,6 +270,9 @@ fn location(url: &Url, headers: &HeaderMap) -> Result<Url, UpstreamError> {
     let said = headers.get(LOCATION).and_then(|location| location.to_str().ok());
     let next = said.and_then(|said| url.join(said).ok());
     let next = next.ok_or_else(|| UpstreamError::invalid("an upload without a place to go on"))?;
+    if next.as_str().len() > MAX_LOCATION_BYTES {
+        return Err(UpstreamError::invalid("an upload that goes on at too long a URL"));
+    }
     if url.scheme() == "https" && next.scheme() != "https" {
         return Err(UpstreamError::invalid("an upload that goes on without TLS"));
     }
@@ -321,5 +328,11 @@ mod tests {
         );
         assert_eq!(next("http://r.example.com/1"), None);
         assert!(location(&url, &HeaderMap::new()).is_err());
+        // As much of it as may be stored.
+        for (extra, is_taken) in [(MAX_LOCATION_BYTES - 26, true), (MAX_LOCATION_BYTES - 25, false)] {
+            let text = format!("https://r.example.com/1?x={}", "x".repeat(extra));
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::try_from(text).unwrap())]);
+            assert_eq!(location(&url, &headers).is_ok(), is_taken);
+        }
     }
 }

@@ -20,8 +20,10 @@ use crate::{Credential, UpstreamError};
 
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN_BYTES: usize = 64 * 1024;
-/// The most tokens that are remembered.
-const MAX_TOKENS: usize = 1024;
+/// The longest token: what is sent with each request, and as much as registries take of a header.
+const MAX_AUTHORIZATION_BYTES: usize = 8 * 1024;
+/// The most tokens that are remembered of one registry.
+const MAX_TOKENS: usize = 64;
 /// How long a token is good if nothing is said (Docker token specification, `expires_in`).
 const USUAL_LIFETIME: Duration = Duration::from_mins(1);
 /// How long a token is used at most.
@@ -75,11 +77,22 @@ impl Tokens {
     }
 
     fn remember(&self, repository: &str, access: Access, token: Token) {
+        let key = (repository.to_owned(), access);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_TOKENS {
-            known.clear();
+        if known.len() >= MAX_TOKENS && !known.contains_key(&key) {
+            let now = Instant::now();
+            known.retain(|_, token| token.until.is_none_or(|until| now < until));
+            // The one that ends first, those that never do last.
+            let ends = |token: &Token| (token.until.is_none(), token.until);
+            let first = known
+                .iter()
+                .min_by_key(|(_, token)| ends(token))
+                .map(|(key, _)| key.clone());
+            if let Some(first) = first.filter(|_| known.len() >= MAX_TOKENS) {
+                known.remove(&first);
+            }
         }
-        known.insert((repository.to_owned(), access), token);
+        known.insert(key, token);
     }
 }
 
@@ -162,8 +175,13 @@ impl Remote {
         let invalid = || UpstreamError::invalid("the answer of its token server is not one");
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
         let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {}", token.ok_or_else(invalid)?)).map_err(|_| invalid())?;
+        let token = token.ok_or_else(invalid)?;
+        if token.len() > MAX_AUTHORIZATION_BYTES {
+            return Err(UpstreamError::invalid(format!(
+                "its token has more than {MAX_AUTHORIZATION_BYTES} bytes"
+            )));
+        }
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| invalid())?;
         value.set_sensitive(true);
         let lifetime = answer.expires_in.map_or(USUAL_LIFETIME, Duration::from_secs);
         // It is used on the way for a while, and clocks differ.
@@ -209,6 +227,33 @@ fn domain_of(host: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_tokens_are_remembered_and_those_that_end_go_first() {
+        let tokens = Tokens::default();
+        let token = |seconds: Option<u64>| Token {
+            value: HeaderValue::from_static("Bearer x"),
+            until: seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+        };
+        let remember = |name: &str, seconds| tokens.remember(name, Access::Pull, token(seconds));
+        let is_known = |name: &str| tokens.known(name, Access::Pull).is_some();
+        let count = || tokens.known.lock().unwrap().len();
+        remember("basic", None);
+        for number in 1..MAX_TOKENS as u64 {
+            remember(&format!("r{number}"), Some(60 + number));
+        }
+        assert_eq!(count(), MAX_TOKENS);
+        remember("basic", None);
+        assert_eq!(count(), MAX_TOKENS, "one that is known takes no room");
+        remember("one-more", Some(1000));
+        assert!(!is_known("r1") && is_known("r2") && is_known("basic") && is_known("one-more"));
+        assert_eq!(count(), MAX_TOKENS);
+        // Those that have ended go together.
+        tokio::time::advance(Duration::from_secs(100)).await;
+        remember("yet-another", Some(1000));
+        assert!(!is_known("r40") && is_known("r41") && is_known("basic") && is_known("one-more"));
+        assert_eq!(count(), MAX_TOKENS - 39 + 1);
+    }
 
     #[test]
     fn a_token_server_is_one_of_the_registry() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use futures::TryStreamExt as _;
+use hythe_client::ClientError;
 use hythe_client::wire::{
     CreateReplicationDestination, ReplicationCredential, ReplicationDestination, ReplicationDestinationKind,
     ReplicationDestinationPage, Secret, UpdateReplicationDestination,
@@ -44,6 +45,9 @@ pub enum ReplicationDestinationCommand {
         name: Region,
     },
     /// Change a destination; what could not be sent there is tried again at once
+    ///
+    /// The stored password goes only where it was given for: with another address (`--url`, `--control-url`), give
+    /// `--username` and `--password-file` too.
     Update {
         /// Its name
         name: Region,
@@ -166,6 +170,7 @@ pub(super) async fn run(command: ReplicationDestinationCommand, context: &Contex
             no_credential,
             no_bandwidth,
         } => {
+            let is_keeping = settings.username.is_none() && !no_credential;
             let request = UpdateReplicationDestination {
                 endpoint: url,
                 credential: match settings.credential()? {
@@ -181,7 +186,14 @@ pub(super) async fn run(command: ReplicationDestinationCommand, context: &Contex
                     settings.bandwidth.map(Some)
                 },
             };
-            let updated = client.update_replication_destination(&name, &request, None).await?;
+            let updated = client.update_replication_destination(&name, &request, None).await;
+            let updated = updated.map_err(|error| {
+                if is_keeping {
+                    needs_password(error)
+                } else {
+                    error.into()
+                }
+            })?;
             show(context, &updated.value)
         }
         ReplicationDestinationCommand::Delete { name, confirmation } => {
@@ -191,6 +203,17 @@ pub(super) async fn run(command: ReplicationDestinationCommand, context: &Contex
                 .writer
                 .answer_text(&deleted, &format!("deleted {}", deleted.destination_name))
         }
+    }
+}
+
+/// The stored password was not given for the new address.
+fn needs_password(error: ClientError) -> CliError {
+    match error {
+        ClientError::Problem { problem, .. } if problem.pointer.as_deref() == Some("/credential") => CliError::Usage {
+            message: problem.detail,
+            hint: "add `--username` and `--password-file`, or `--no-credential`",
+        },
+        error => error.into(),
     }
 }
 

@@ -21,6 +21,8 @@ use super::{MAX_REMOTES, RemoteKey, Replicator, add};
 
 /// The most images that go with one: what an index lists, and what these refer to.
 const MAX_IMAGES: usize = 1000;
+/// The most images that are listed by those and not looked at yet: far more than can go, as an index may list what is not here.
+const MAX_LISTED: usize = 50_000;
 /// How many blobs of an image are sent at once.
 const BLOBS_AT_ONCE: usize = 3;
 /// How much of a blob is sent at once, and in memory.
@@ -29,8 +31,6 @@ const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 const MIN_CHUNK_BYTES: u64 = 256 * 1024;
 /// How often a chunk is taken up again where the destination is, before the whole task is tried again.
 const MAX_RESUMPTIONS: usize = 3;
-/// How many repositories are looked at for a blob that the destination may have in one of them.
-const MAX_SOURCES: usize = 2;
 
 /// What is being sent, and where.
 struct Delivery<'d> {
@@ -55,10 +55,10 @@ impl Delivery<'_> {
     }
 }
 
-/// On the way through what an image needs.
+/// On the way through what an image needs. Manifests are large, and there may be many: one at a time is in memory.
 enum Step {
-    Look(ImageRecord),
-    Take(Box<(ImageRecord, Manifest)>),
+    Look(Digest),
+    Take(Digest),
 }
 
 /// One blob goes to one repository by one stream only.
@@ -104,21 +104,23 @@ impl Replicator {
         if there == Some(image.digest) {
             return Ok(done(vec![image.digest]));
         }
-        let root = image.digest;
-        let mut sent = vec![root];
-        for (digest, image, manifest) in self.what_goes(delivery, image.clone()).await? {
-            self.send_blobs(delivery, &manifest).await?;
-            if digest != root {
-                let by_digest = Reference::Digest(digest);
-                let put = delivery
-                    .remote
-                    .put_manifest(&delivery.to, &by_digest, &image.media_type, image.bytes);
-                put.await?;
-                fail_point("replication.manifest.sent");
-                add(&self.0.metrics.images, 1);
-                sent.push(digest);
-            }
+        let mut sent = vec![image.digest];
+        for digest in self.what_goes_before(delivery, &image).await? {
+            let by_digest = Reference::Digest(digest);
+            // One that was deleted meanwhile does not go.
+            let Some(needed) = self.0.store.image(delivery.from, &by_digest).await? else {
+                continue;
+            };
+            self.send_blobs(delivery, &needed).await?;
+            let put = delivery
+                .remote
+                .put_manifest(&delivery.to, &by_digest, &needed.media_type, needed.bytes);
+            put.await?;
+            fail_point("replication.manifest.sent");
+            add(&self.0.metrics.images, 1);
+            sent.push(digest);
         }
+        self.send_blobs(delivery, &image).await?;
         let short_of = self.put(delivery, &image, reference).await?;
         fail_point("replication.manifest.sent");
         add(&self.0.metrics.images, 1);
@@ -157,56 +159,52 @@ impl Replicator {
         }
     }
 
-    /// The image, after all images that it needs and that are not there: what an index lists, and what these refer to.
-    async fn what_goes(
-        &self,
-        delivery: &Delivery<'_>,
-        root: ImageRecord,
-    ) -> Result<Vec<(Digest, ImageRecord, Manifest)>, SendError> {
-        let root_digest = root.digest;
-        let mut seen = BTreeSet::new();
-        let mut found = Vec::new();
-        let mut next = vec![Step::Look(root)];
+    /// All images that an image needs and that are not there, each after those that it needs itself: what an index lists, and
+    /// what these refer to.
+    async fn what_goes_before(&self, delivery: &Delivery<'_>, root: &ImageRecord) -> Result<Vec<Digest>, SendError> {
+        let mut seen = BTreeSet::from([root.digest]);
+        let mut going = Vec::new();
+        let mut images = 1;
+        let mut next: Vec<_> = needed_by(root)?.into_iter().map(Step::Look).collect();
         while let Some(step) = next.pop() {
-            let image = match step {
-                Step::Take(taken) => {
-                    let (image, manifest) = *taken;
-                    found.push((image.digest, image, manifest));
+            let digest = match step {
+                Step::Take(digest) => {
+                    going.push(digest);
                     continue;
                 }
-                Step::Look(image) => image,
+                Step::Look(digest) => digest,
             };
-            let reference = Reference::Digest(image.digest);
-            if !seen.insert(image.digest)
-                || (image.digest != root_digest
-                    && delivery
-                        .remote
-                        .manifest_digest(&delivery.to, &reference)
-                        .await?
-                        .is_some())
-            {
+            let reference = Reference::Digest(digest);
+            if !seen.insert(digest) {
                 continue;
             }
-            if seen.len() > MAX_IMAGES {
+            // What is not here, or is in the archive, does not go.
+            let Some(image) = self.0.store.image(delivery.from, &reference).await? else {
+                continue;
+            };
+            let there = delivery.remote.manifest_digest(&delivery.to, &reference).await?;
+            images += 1;
+            if images > MAX_IMAGES {
                 return Err(SendError::TooManyImages);
             }
-            let manifest = Manifest::parse(image.bytes.clone(), Some(image.media_type.as_str()))?;
-            let needed = manifest.children().iter().chain(manifest.subject());
-            let needed: BTreeSet<_> = needed.map(|descriptor| descriptor.digest).collect();
+            if there.is_some() {
+                continue;
+            }
             // What it needs comes before it, also where two need the same.
-            next.push(Step::Take(Box::new((image, manifest))));
-            for digest in needed.into_iter().filter(|digest| !seen.contains(digest)) {
-                // What is not here, or is in the archive, does not go.
-                if let Some(image) = self.0.store.image(delivery.from, &Reference::Digest(digest)).await? {
-                    next.push(Step::Look(image));
-                }
+            next.push(Step::Take(digest));
+            let needed = needed_by(&image)?.into_iter();
+            next.extend(needed.filter(|digest| !seen.contains(digest)).map(Step::Look));
+            if next.len() > MAX_LISTED {
+                return Err(SendError::TooManyImages);
             }
         }
-        Ok(found)
+        Ok(going)
     }
 
-    async fn send_blobs(&self, delivery: &Delivery<'_>, manifest: &Manifest) -> Result<(), SendError> {
+    async fn send_blobs(&self, delivery: &Delivery<'_>, image: &ImageRecord) -> Result<(), SendError> {
+        let manifest = Manifest::parse(image.bytes.clone(), Some(image.media_type.as_str()))?;
         let digests: BTreeSet<_> = manifest.required_blobs().map(|blob| blob.digest).collect();
+        drop(manifest);
         stream::iter(digests)
             .map(|digest| async move { self.send_blob(delivery, digest).await })
             .buffer_unordered(BLOBS_AT_ONCE)
@@ -332,11 +330,14 @@ impl Replicator {
         Ok(noted.await?)
     }
 
-    /// Another repository of the destination that may have a blob: one that has it here.
+    /// Another repository of the destination that may have a blob: one that has it here, and that the destination was told of.
     async fn source(&self, delivery: &Delivery<'_>, digest: &Digest) -> Result<Option<String>, SendError> {
-        let sources = self.0.store.blob_sources(delivery.from, digest, MAX_SOURCES).await?;
-        let other = sources.into_iter().find(|source| source != delivery.from);
-        Ok(other.map(|source| there(delivery.claimed, &source)))
+        let source = self
+            .0
+            .store
+            .replicated_source(delivery.from, digest, delivery.place)
+            .await?;
+        Ok(source.map(|source| there(delivery.claimed, &source)))
     }
 
     /// A part of a blob, as soon as so much may be sent.
@@ -470,6 +471,13 @@ impl Replicator {
         }
         Some(Arc::clone(throttle))
     }
+}
+
+/// The images that an image needs: what it lists, and what it refers to.
+fn needed_by(image: &ImageRecord) -> Result<BTreeSet<Digest>, SendError> {
+    let manifest = Manifest::parse(image.bytes.clone(), Some(image.media_type.as_str()))?;
+    let needed = manifest.children().iter().chain(manifest.subject());
+    Ok(needed.map(|descriptor| descriptor.digest).collect())
 }
 
 fn is_resumable(error: &UpstreamError) -> bool {

@@ -182,8 +182,11 @@ const STOP: &str = concat!(
       WHERE account_id = $1 AND id = $2 AND status IN ('PREPARING', 'IN_PROGRESS') RETURNING ",
     columns!()
 );
-pub(crate) const DUE_BACKFILL: &str =
-    "SELECT id FROM replication_backfill WHERE ended_ms IS NULL AND due_ms <= $1 ORDER BY due_ms LIMIT 1";
+pub(crate) const DUE_BACKFILL: &str = "
+    SELECT b.id FROM replication_backfill b
+     WHERE b.ended_ms IS NULL AND b.due_ms <= $1
+       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = b.account_id AND a.is_closed)
+     ORDER BY b.due_ms LIMIT 1";
 const TAKE: &str = concat!(
     "UPDATE replication_backfill SET due_ms = $3 WHERE id = $1 AND ended_ms IS NULL AND due_ms <= $2 RETURNING ",
     columns!()

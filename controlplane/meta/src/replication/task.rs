@@ -228,8 +228,8 @@ impl ReplicationTask {
     }
 }
 
-/// Those of destinations that are not open now wait with it. `$2` is how many. Settings are left out if `$4` is false, and
-/// those of destinations that are named in `$3`.
+/// Those of destinations that are not open now wait with it, those of closed accounts until these are opened again. `$2` is
+/// how many. Settings are left out if `$4` is false, and those of destinations that are named in `$3`.
 pub(crate) const DUE: &str = "
     SELECT t.id, t.account_id, t.destination, t.target_account, t.repository, t.reference, t.digest, t.path, t.may_delete,
            t.is_dead, t.attempts, t.due_ms, t.failure_code, t.failure_reason, t.created_ms, t.owner, t.generation
@@ -238,8 +238,13 @@ pub(crate) const DUE: &str = "
        AND NOT EXISTS (SELECT 1 FROM replication_destination d
                         WHERE d.account_id = t.account_id AND d.name = t.destination AND d.open_ms > $1)
        AND (t.reference <> '' OR ($4 AND REPLACE($3, '|' || t.account_id || '/' || t.destination || '|', '') = $3))
+       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = t.account_id AND a.is_closed)
      ORDER BY t.due_ms LIMIT $2";
-const IS_DUE: &str = "SELECT id FROM replication_task WHERE NOT is_dead AND due_ms <= $1 LIMIT 1";
+const IS_DUE: &str = "
+    SELECT t.id FROM replication_task t
+     WHERE NOT t.is_dead AND t.due_ms <= $1
+       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = t.account_id AND a.is_closed)
+     LIMIT 1";
 const TAKE: &str = "
     UPDATE replication_task SET owner = $2, due_ms = $3
      WHERE id = $1 AND NOT is_dead AND due_ms = $4 AND generation = $5 RETURNING id";

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hythe_catalog::ImageCatalog as _;
 use hythe_meta::{
-    ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind, DestinationRecord,
-    DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure, ReplicationOutcome,
-    ReplicationSlots, ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store, TagChange, TaskFilter,
+    AccountChange, ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind,
+    DestinationRecord, DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure,
+    ReplicationOutcome, ReplicationSlots, ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store,
+    TagChange, TaskFilter,
 };
 use hythe_model::{Region, RegistryPlace, ReplicatedSetting, ReplicationPath, ResourceTags};
 use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
@@ -33,6 +34,9 @@ on_each_engine!(
     a_deleted_repository_is_emptied_everywhere,
     a_tag_that_is_being_brought_goes_with_its_image,
     what_a_clock_that_was_ahead_put_off_is_recalled,
+    what_was_pushed_here_is_no_replica_whoever_brings_it_later,
+    blobs_are_mounted_from_what_the_destination_knows,
+    closed_accounts_wait,
 );
 
 fn region(name: &str) -> Region {
@@ -836,4 +840,96 @@ async fn what_a_clock_that_was_ahead_put_off_is_recalled(database: &Database) {
     assert!(claim(store, "you", 60).await.is_empty(), "they may wait for so long");
     store.recall_replications(after(60), hours(1)).await.unwrap();
     assert_eq!(claim(store, "you", 61).await.len(), 2);
+}
+
+async fn what_was_pushed_here_is_no_replica_whoever_brings_it_later(database: &Database) {
+    let deletes = ReplicationRule {
+        deletes: true,
+        ..rule(&["eu"])
+    };
+    world(database, vec![deletes]).await;
+    let store = &database.store;
+    let came = ReplicationPath::from_origin(place("us"));
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    for claimed in claim(store, "me", 1).await {
+        done(store, &claimed).await;
+    }
+    store
+        .put_replica(&path("web"), image(10, &[1], &["v1"]), &came)
+        .await
+        .unwrap();
+    store
+        .put_replica(&path("web"), image(11, &[1], &["v2"]), &came)
+        .await
+        .unwrap();
+    assert!(waiting(store).await.is_empty(), "no rule is for replicas");
+    let deletion = Deletion {
+        at: after(2),
+        by: "arn:me".into(),
+        reason: DeletionReason::Request,
+    };
+    let images = ["v1", "v2"].map(|name| ImageIdentifier::Tag(tag(name)));
+    store.delete_images(&path("web"), &images, &deletion).await.unwrap();
+    assert_eq!(
+        shown(store).await,
+        ["-eu digest"],
+        "what was pushed here goes on, and nothing else"
+    );
+    assert_eq!(waiting(store).await[0].subject.digest(), Some(&digest(10)));
+}
+
+async fn blobs_are_mounted_from_what_the_destination_knows(database: &Database) {
+    let filtered = ReplicationRule {
+        filters: vec!["team/".into()],
+        ..rule(&["eu"])
+    };
+    world(database, vec![filtered.clone()]).await;
+    let store = &database.store;
+    for name in ["team/one", "team/two"] {
+        create(store, name).await;
+        link(store, name, 1).await;
+    }
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let source = async |place_name: &str| {
+        let (asker, blob, place) = (path("team/two"), digest(1), place(place_name));
+        let found = store.replicated_source(&asker, &blob, &place).await.unwrap();
+        found.map(|source| source.name.to_string())
+    };
+    assert_eq!(source("eu").await, None, "nothing has arrived");
+    push(store, "team/one", image(11, &[1], &["v1"])).await;
+    assert_eq!(source("eu").await, None, "it is on its way");
+    let claimed = claim(store, "me", 1).await;
+    assert_eq!(claimed.len(), 1, "`web` goes nowhere");
+    done(store, &claimed[0]).await;
+    assert_eq!(source("eu").await.as_deref(), Some("team/one"));
+    assert_eq!(source("us").await, None, "no rule brings it there");
+    // Nor is a repository told of that no rule brings there any more.
+    let other = ReplicationRule {
+        filters: vec!["team/two".into()],
+        ..filtered
+    };
+    put(store, "", vec![other]).await;
+    assert_eq!(source("eu").await, None);
+}
+
+async fn closed_accounts_wait(database: &Database) {
+    world(database, vec![rule(&["eu"])]).await;
+    let store = &database.store;
+    store.create_account(&account(), "default", now()).await.unwrap();
+    push(store, "web", image(10, &[1], &["v1"])).await;
+    let close = async |is_closed: bool| {
+        let change = AccountChange {
+            is_closed: Some(is_closed),
+            ..AccountChange::default()
+        };
+        store.update_account(&account(), change, true, None).await.unwrap();
+    };
+    close(true).await;
+    assert!(claim(store, "me", 1).await.is_empty());
+    assert_eq!(waiting(store).await.len(), 1, "it waits");
+    close(false).await;
+    let claimed = claim(store, "me", 2).await;
+    assert_eq!(claimed.len(), 1);
+    done(store, &claimed[0]).await;
+    assert_eq!(state(store, 10).await, Some(ReplicationState::Complete));
 }

@@ -348,6 +348,9 @@ fn every_error_has_its_status_and_code() {
         "Destination::Endpoint" => DestinationError::Settings(DestinationSettingsError::Endpoint(bad_name())),
         "Destination::Description" => DestinationError::Settings(DestinationSettingsError::Description),
         "Destination::Credential" => DestinationError::Settings(DestinationSettingsError::Credential),
+        "Destination::CredentialOfOtherAddress" => DestinationError::Settings(
+            DestinationSettingsError::CredentialOfOtherAddress("https://registry.example.com:443".into())
+        ),
         "Destination::Prefix" => DestinationError::Settings(DestinationSettingsError::Prefix(bad_name())),
         "Destination::PrefixOfHythe" => DestinationError::Settings(DestinationSettingsError::PrefixOfHythe),
         "Destination::Bandwidth" => DestinationError::Settings(DestinationSettingsError::Bandwidth),

@@ -9,7 +9,7 @@ use e2e::upstream::Reply;
 use e2e::{RegistryClient, ScriptedUpstream};
 use serde_json::{Value, json};
 
-use crate::settings::{ALL, control, lifecycle, pair, policy, put, shown, status, wait_until_same};
+use crate::settings::{ALL, control, control_at, lifecycle, pair, policy, put, shown, status, wait_until_same};
 use crate::user;
 use crate::world::{ACCOUNT, LIMIT, deployment, deployment_with, destination, rule, tasks, wait_for, wait_until_idle};
 
@@ -29,7 +29,7 @@ fn images_go_on_beside_a_control_plane_that_does_not_answer() -> Result<()> {
         before: Duration::from_hours(1),
         ..Reply::new(503, &[], "")
     })?;
-    control(&here, "there", &silent.url())?;
+    control_at(&here, "there", &silent.url(), &there)?;
     rule(
         &here,
         "settings",
@@ -64,7 +64,7 @@ fn images_go_on_beside_a_control_plane_that_does_not_answer() -> Result<()> {
         silent.asked()
     );
     // What waits goes when it answers.
-    control(&here, "there", &there.credentials().endpoint)?;
+    control(&here, "there", &there)?;
     for name in &names {
         wait_until_same(&here, &there, name)?;
     }
@@ -118,7 +118,7 @@ fn a_destination_that_dies_while_settings_come_has_all_of_them_in_the_end() -> R
     let here = deployment("here")?;
     let mut there = deployment_with("there", &[("HYTHE_TEST_FAIL_POINTS", points)])?;
     destination(&here, "there", &there)?;
-    control(&here, "there", &there.credentials().endpoint)?;
+    control(&here, "there", &there)?;
     rule(&here, "all", "there", json!({ "replicatedSettings": ALL }))?;
     here.create_repository("web")?;
     let image = RegistryClient::new(&here).push_image("web", "1", b"dies")?;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What goes wrong: either end dies, the destination is away or lets nobody in, rules go while there is work.
 
+use std::net::TcpListener;
+
 use anyhow::{Context as _, Result, ensure};
-use e2e::process::wait_until;
+use e2e::process::{run, wait_until};
+use e2e::registry::{OCI_MANIFEST, digest};
 use e2e::upstream::{Asked, Reply};
 use e2e::{DockerRegistry, RegistryClient, ScriptedUpstream, TestClock, http};
 use serde_json::json;
 
 use crate::world::{
-    ACCOUNT, LIMIT, deployment, deployment_with, destination, destination_as, noise, pair, rule, rule_to, statuses,
-    tag, tasks, wait_for, wait_until_idle,
+    ACCOUNT, LIMIT, deployment, deployment_with, destination, destination_as, noise, pair, push_index, rule, rule_to,
+    statuses, tag, tasks, wait_for, wait_until_idle,
 };
 
 /// Where the sender ends; the second time for those that come by with the small configuration first.
@@ -254,6 +257,49 @@ fn credentials_are_rotated_and_what_failed_goes_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_stored_password_is_not_sent_to_another_host() -> Result<()> {
+    let (here, there) = (deployment("here")?, deployment("there")?);
+    destination(&here, "there", &there)?;
+    rule(&here, "all", "there", json!({}))?;
+    here.create_repository("web")?;
+    let client = RegistryClient::new(&here);
+    let first = client.push_image("web", "1", b"first")?;
+    wait_for(&here, "web", &first)?;
+    // Whoever may change destinations listens on a port of his own, which counts whoever comes.
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let mine = format!("http://{}", listener.local_addr()?);
+    let path = "/api/v1/replication-destinations/there";
+    for member in ["endpoint", "controlEndpoint"] {
+        let refused = here.api("PATCH", path, Some(&json!({ member: mine })))?;
+        ensure!(
+            refused.status == 400 && refused.text().contains("together with the address"),
+            "{}",
+            refused.text()
+        );
+    }
+    let hythe = |arguments: &[&str]| run(here.command(arguments)?.env("HOME", here.scratch()));
+    let update = ["replication", "destination", "update", "there", "--url", &mine];
+    let refused = hythe(&update)?;
+    ensure!(
+        !refused.status.success() && refused.both().contains("--password-file"),
+        "{}",
+        refused.both()
+    );
+    let second = client.push_image("web", "2", b"second")?;
+    wait_for(&here, "web", &second)?;
+    ensure!(listener.accept().is_err(), "somebody came");
+    // With a login of its own, the address changes, and nothing is sent of the one before.
+    let secret = here.scratch().join("secret");
+    std::fs::write(&secret, "another")?;
+    let secret = secret.to_str().context("UTF-8")?;
+    hythe(&[&update[..], &["--username", "me", "--password-file", secret]].concat())?.ok()?;
+    let shown = here.api("GET", path, None)?.expect(200)?.json()?;
+    ensure!(shown["endpoint"] == mine && shown["username"] == "me", "{shown}");
+    Ok(())
+}
+
+#[test]
 fn what_a_rule_wanted_is_not_sent_when_it_is_deleted() -> Result<()> {
     let (here, mut there) = pair()?;
     here.create_repository("web")?;
@@ -301,5 +347,49 @@ fn nothing_is_sent_to_addresses_that_the_operator_has_not_allowed() -> Result<()
     ensure!(statuses(&here, "web", &image)?[0]["status"] != "COMPLETE", "it went");
     let listed = http::request(there.registry(), "GET", "/v2/web/manifests/1", &[], &[])?;
     ensure!(listed.status != 200, "it is there");
+    Ok(())
+}
+
+#[test]
+fn an_index_of_large_manifests_is_not_held_in_memory() -> Result<()> {
+    const IMAGES: usize = 48;
+    const MANIFEST_BYTES: usize = 3_900_000;
+    let (here, there) = pair()?;
+    here.create_repository("web")?;
+    let client = RegistryClient::new(&here);
+    let config = client.push_blob("web", b"{}")?;
+    let mut children = Vec::new();
+    // No rule brings them before they are listed: the first of them waits for nothing.
+    rule(
+        &here,
+        "all",
+        "there",
+        json!({ "repositoryFilters": [{ "filter": "other" }] }),
+    )?;
+    for number in 0..IMAGES {
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2 },
+            "annotations": { "number": number.to_string(), "padding": "x".repeat(MANIFEST_BYTES) },
+        });
+        let bytes = manifest.to_string().into_bytes();
+        let digest = digest(&bytes);
+        let put = client.put_manifest("web", &digest, OCI_MANIFEST, &bytes)?;
+        ensure!(put.status == 201, "{}", put.status);
+        children.push(json!({ "mediaType": OCI_MANIFEST, "digest": digest, "size": bytes.len() }));
+    }
+    rule(&here, "all", "there", json!({}))?;
+    here.reset_peak_memory()?;
+    let before = here.memory_kib("VmRSS")?;
+    let index = push_index(&client, "web", "index", &children)?;
+    wait_for(&here, "web", index["digest"].as_str().context("a digest")?)?;
+    let grown = here.memory_kib("VmHWM")?.saturating_sub(before);
+    let all = (IMAGES * MANIFEST_BYTES / 1024) as u64;
+    ensure!(grown < all / 2, "{grown} KiB more, of {all} KiB of manifests");
+    let there = RegistryClient::new(&there);
+    for child in &children {
+        let found = there.manifest("web", child["digest"].as_str().context("a digest")?)?;
+        ensure!(found.status == 200, "{child}");
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::world::{ACCOUNT, arrivals_of, deployment, destination, rule, statuses
 fn rules_that_overlap_add_up_and_an_image_goes_once() -> Result<()> {
     let (here, there) = (deployment("here")?, deployment("there")?);
     destination(&here, "there", &there)?;
-    control(&here, "there", &there.credentials().endpoint)?;
+    control(&here, "there", &there)?;
     let team = json!([{ "filter": "team/" }]);
     let tags = json!({ "repositoryFilters": team, "replicatedSettings": ["RESOURCE_TAGS"] });
     rule(&here, "tags", "there", tags)?;

@@ -20,9 +20,20 @@ pub const ALL: [&str; 4] = [
     "RESOURCE_TAGS",
 ];
 
-/// Says where the control plane of a destination is.
-pub fn control(from: &Server, name: &str, endpoint: &str) -> Result<()> {
-    let body = json!({ "controlEndpoint": endpoint });
+/// Says where the control plane of a destination is, and that the administrator of `to` logs in there.
+pub fn control(from: &Server, name: &str, to: &Server) -> Result<()> {
+    control_at(from, name, &to.credentials().endpoint, to)
+}
+
+/// The same for a control plane elsewhere.
+pub fn control_at(from: &Server, name: &str, endpoint: &str, to: &Server) -> Result<()> {
+    let credentials = to.credentials();
+    let credential = json!({ "username": credentials.access_key_id, "password": credentials.secret_access_key });
+    control_as(from, name, endpoint, &credential)
+}
+
+fn control_as(from: &Server, name: &str, endpoint: &str, credential: &Value) -> Result<()> {
+    let body = json!({ "controlEndpoint": endpoint, "credential": credential });
     from.api(
         "PATCH",
         &format!("/api/v1/replication-destinations/{name}"),
@@ -36,7 +47,7 @@ pub fn control(from: &Server, name: &str, endpoint: &str) -> Result<()> {
 pub fn pair(settings: &[&str], more: Value) -> Result<(Server, Server)> {
     let (here, there) = (deployment("here")?, deployment("there")?);
     destination(&here, "there", &there)?;
-    control(&here, "there", &there.credentials().endpoint)?;
+    control(&here, "there", &there)?;
     let mut body = json!({ "replicatedSettings": settings });
     if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
         body.extend(more);
@@ -259,7 +270,14 @@ fn settings_need_a_control_plane_and_rights_there() -> Result<()> {
         "ecr:DescribeRepositories"
     ]);
     let credential = user(&there, "replicator", &actions)?;
-    destination_as(&here, "there", "HYTHE", there.registry(), Some(credential), None)?;
+    destination_as(
+        &here,
+        "there",
+        "HYTHE",
+        there.registry(),
+        Some(credential.clone()),
+        None,
+    )?;
     destination_as(&here, "other", "OCI", there.registry(), None, None)?;
     // A rule cannot bring settings where no control plane is known, and one that is needed cannot be taken away.
     let path = "/api/v1/registry/replication/rules/all";
@@ -283,7 +301,7 @@ fn settings_need_a_control_plane_and_rights_there() -> Result<()> {
         "{}",
         refused.text()
     );
-    control(&here, "there", &there.credentials().endpoint)?;
+    control_as(&here, "there", &there.credentials().endpoint, &credential)?;
     rule(
         &here,
         "all",
@@ -339,7 +357,7 @@ fn settings_end_in_a_ring_and_go_on_by_chains() -> Result<()> {
     let [one, two, three] = &servers;
     for (from, name, to) in [(one, "two", two), (two, "one", one), (two, "three", three)] {
         destination(from, name, to)?;
-        control(from, name, &to.credentials().endpoint)?;
+        control(from, name, to)?;
     }
     let chain = json!({ "replicatedSettings": ALL, "replicaReplication": { "enabled": true } });
     rule(one, "all", "two", json!({ "replicatedSettings": ALL }))?;
@@ -429,7 +447,7 @@ fn a_backfill_brings_settings_and_the_sender_may_die() -> Result<()> {
     )?;
     let image = RegistryClient::new(&here).push_image("old", "1", b"from before")?;
     destination(&here, "there", &there)?;
-    control(&here, "there", &there.credentials().endpoint)?;
+    control(&here, "there", &there)?;
     rule(&here, "all", "there", json!({ "replicatedSettings": ALL }))?;
     // It ends between two of the settings.
     here.set_variable("HYTHE_TEST_FAIL_POINT", "replication.setting.sent:2");
@@ -509,7 +527,7 @@ fn the_audit_log_there_tells_replicas_from_pushes() -> Result<()> {
     let [one, two, three] = &servers;
     for (from, name, to) in [(one, "two", two), (two, "three", three)] {
         destination(from, name, to)?;
-        control(from, name, &to.credentials().endpoint)?;
+        control(from, name, to)?;
         rule(
             from,
             "all",
@@ -572,5 +590,47 @@ fn the_audit_log_there_tells_replicas_from_pushes() -> Result<()> {
     let hythe = |arguments: &[&str]| run(three.command(arguments)?.env("HOME", three.scratch()));
     let found = hythe(&["audit", "list", "--event", "ReplicateImage", "--output", "json"])?.ok()?;
     ensure!(found.stdout.contains("\"replication\""), "{}", found.stdout);
+    Ok(())
+}
+
+#[test]
+fn who_may_not_replicate_is_not_believed_to_have_replicated() -> Result<()> {
+    let (here, there) = pair(&["RESOURCE_TAGS"], json!({}))?;
+    let image = {
+        here.create_repository("web")?;
+        RegistryClient::new(&here).push_image("web", "1", b"one")?
+    };
+    wait_for(&here, "web", &image)?;
+    wait_until_same(&here, &there, "web")?;
+    let credential = user(&here, "tagger", &json!(["ecr:TagResource"]))?;
+    let name = |member: &str| credential[member].as_str().unwrap_or_default().to_owned();
+    let authorization = http::basic(&name("username"), &name("password"));
+    let path = format!("{}/resource-tags", repository_path("web"));
+    let tag = |value: &str, more: &[(&str, &str)]| {
+        let body = json!({ "tags": [{ "Key": "team", "Value": value }] }).to_string();
+        let mut headers = vec![
+            ("Authorization", authorization.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        headers.extend(more);
+        http::request(
+            here.credentials().control_address(),
+            "POST",
+            &path,
+            &headers,
+            body.as_bytes(),
+        )
+    };
+    // That it came from the destination would keep it from going there.
+    let hidden = tag("hidden", &[("Hythe-Replication", "there/000000000000")])?;
+    ensure!(
+        hidden.status == 403 && hidden.text().contains("ecr:ReplicateImage"),
+        "{}: {}",
+        hidden.status,
+        hidden.text()
+    );
+    ensure!(tag("told", &[])?.status == 200, "not set");
+    wait_until_same(&here, &there, "web")?;
+    ensure!(shown(&there, "web")?["tags"][0]["Value"] == "told", "not replicated");
     Ok(())
 }
