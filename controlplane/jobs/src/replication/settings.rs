@@ -32,11 +32,16 @@ impl Replicator {
     /// Brings the settings of a repository to a destination, as they are now; deletes the repository there if it is gone.
     pub(super) async fn send_settings(&self, claimed: &ClaimedReplication) -> Result<ReplicationOutcome, SendError> {
         let task = &claimed.task;
+        let record = self.0.store.repository(&task.repository).await?;
+        // Another of this name may have been here when the task was queued, and one that is there may be anybody's.
+        if record.is_some() && !self.0.store.has_arrived(&task.repository, &task.place).await? {
+            return Ok(ReplicationOutcome::Absent);
+        }
         let there = There {
             control: self.control(claimed)?,
             claimed,
         };
-        let Some(record) = self.0.store.repository(&task.repository).await? else {
+        let Some(record) = record else {
             if task.may_delete && claimed.wanted.deletes {
                 return self.delete_repository(&there).await;
             }

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::rule;
-use super::status::{BEGIN, ReplicationState};
+use super::status::BEGIN;
 use super::task::{FORGET_STATUS, ReplicationFailure};
 use crate::session::{Row, Session, values};
 use crate::text_enum::text_enum;
@@ -529,7 +529,8 @@ async fn walk(
     Ok(queued)
 }
 
-/// Queues the settings of a repository, where the rules want them there. They are no image, and not counted.
+/// Queues the settings of a repository, where the rules want them there and an image of it has arrived: otherwise they follow the
+/// first. They are no image, and not counted.
 async fn settings(
     session: &mut Session,
     backfill: &BackfillRecord,
@@ -541,13 +542,16 @@ async fn settings(
     if wanted.is_none_or(|wanted| wanted.settings.is_empty()) {
         return Ok(());
     }
+    let place = &backfill.place;
+    if !super::settings::has_arrived(session, id, place).await? {
+        return Ok(());
+    }
     let repository = RepositoryPath {
         account: backfill.account.clone(),
         name: name.clone(),
     };
-    let place = &backfill.place;
     super::settings::queue(session, &repository, place, None, false, now).await?;
-    super::settings::note(session, id, place, Some(ReplicationState::InProgress), None, now).await
+    super::settings::note(session, id, place, now).await
 }
 
 async fn queue(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the deletion of a repository means to destinations: its images go there, and where its settings are replicated, the
-//! repository when it is empty.
+//! repository when it is empty, if it is one that came from here.
 
 use hythe_model::{RegistryPlace, ReplicationPath, RepositoryPath};
 use hythe_rules::replication::targets;
@@ -62,7 +62,8 @@ pub(crate) async fn enqueue_deletion(
         }
     }
     for (place, wanted) in targets(&rules, &repository.name, replica) {
-        if wanted.deletes && !wanted.settings.is_empty() {
+        let is_wanted = wanted.deletes && !wanted.settings.is_empty();
+        if is_wanted && settings::has_arrived(session, id, place).await? {
             settings::queue(session, repository, place, replica, true, now).await?;
         }
     }

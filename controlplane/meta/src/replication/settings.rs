@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Settings of repositories that go to destinations: queued with each change of them, and after the first image that arrives.
+//! Settings of repositories that go to destinations: queued after the first image that arrives, and with each change from then on.
+//!
+//! Before that, a repository of the same name there is somebody else's. A row of `repository_replication` says that an image has
+//! arrived, of the repository that is here now: it goes with the repository.
 //!
 //! The work is a task like those of images, one for each repository and destination, whose reference is empty: what the
 //! settings are is looked up when they are sent.
@@ -35,6 +38,20 @@ const NOTE: &str = "
     ON CONFLICT (repository_id, destination, target_account) DO UPDATE
        SET state = excluded.state, failure_code = excluded.failure_code, failure_reason = excluded.failure_reason,
            updated_ms = excluded.updated_ms";
+const SETTLE: &str = "
+    UPDATE repository_replication SET state = $4, failure_code = $5, failure_reason = $6, updated_ms = $7
+     WHERE repository_id = $1 AND destination = $2 AND target_account = $3";
+/// An image may be gone that had arrived before rules brought settings; then they go after the next. In a ring, an image that
+/// came from there says the same.
+const HAS_ARRIVED: &str = "
+    SELECT 1 FROM repository_replication WHERE repository_id = $1 AND destination = $2 AND target_account = $3
+     UNION ALL
+    SELECT 1 FROM replication_status
+     WHERE repository_id = $1 AND destination = $2 AND target_account = $3 AND state = 'COMPLETE'
+     UNION ALL
+    SELECT 1 FROM replica
+     WHERE repository_id = $1 AND ', ' || path || ',' LIKE '%, ' || $2 || '/' || $3 || ',%'
+     LIMIT 1";
 const FORGET: &str = "
     DELETE FROM repository_replication WHERE repository_id = $1 AND destination = $2 AND target_account = $3";
 const FIND: &str = "
@@ -128,6 +145,15 @@ impl Store {
             .map(Some)
     }
 
+    /// Whether an image of a repository has arrived at a place, or came by it, so that the repository there is the same.
+    pub async fn has_arrived(&self, repository: &RepositoryPath, place: &RegistryPlace) -> Result<bool, StoreError> {
+        let mut session = self.reader().await?;
+        match repository::find_id(&mut session, repository).await? {
+            Some(id) => has_arrived(&mut session, &id, place).await,
+            None => Ok(false),
+        }
+    }
+
     /// Whether images of a repository are still to be brought to a place, or to be deleted there.
     pub async fn has_waiting_images(
         &self,
@@ -145,8 +171,8 @@ impl Store {
     }
 }
 
-/// Queues, within the transaction of a change of settings, that they are to be brought to destinations. `path`: by which
-/// registries the change came, if it was replicated here.
+/// Queues, within the transaction of a change of settings, that they are to be brought to destinations where an image of the
+/// repository has arrived. `path`: by which registries the change came, if it was replicated here.
 pub(crate) async fn enqueue_settings(
     session: &mut Session,
     id: &str,
@@ -165,9 +191,10 @@ pub(crate) async fn enqueue_settings(
     let rules = rule::all(session, &repository.account).await?;
     let mut is_queued = false;
     for (place, wanted) in targets(&rules, &repository.name, path) {
-        if changed.iter().any(|setting| wanted.settings.contains(setting)) {
+        let is_wanted = changed.iter().any(|setting| wanted.settings.contains(setting));
+        if is_wanted && has_arrived(session, id, place).await? {
             queue(session, repository, place, path, false, at).await?;
-            note(session, id, place, Some(ReplicationState::InProgress), None, at).await?;
+            note(session, id, place, at).await?;
             is_queued = true;
         }
     }
@@ -218,13 +245,41 @@ pub(super) async fn follow(
     let values = values![id, place.region.as_str(), &place.account];
     if session.fetch_optional(FIND, values).await?.is_none() {
         queue(session, repository, place, task.path.as_ref(), false, now).await?;
-        note(session, id, place, Some(ReplicationState::InProgress), None, now).await?;
+        note(session, id, place, now).await?;
     }
     Ok(())
 }
 
-/// Takes note of how far settings have come; `None`: nowhere, since the repository is not there.
+/// Whether an image of the repository with this key has arrived at a place, or came by it.
+pub(super) async fn has_arrived(session: &mut Session, id: &str, place: &RegistryPlace) -> Result<bool, StoreError> {
+    let values = values![id, place.region.as_str(), &place.account];
+    Ok(session.fetch_optional(HAS_ARRIVED, values).await?.is_some())
+}
+
+/// Takes note that settings are to be brought to a place where an image has arrived.
 pub(super) async fn note(
+    session: &mut Session,
+    id: &str,
+    place: &RegistryPlace,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let state = ReplicationState::InProgress;
+    let none: Option<&str> = None;
+    let values = values![
+        id,
+        place.region.as_str(),
+        &place.account,
+        state.as_str(),
+        none,
+        none,
+        now
+    ];
+    session.execute(NOTE, values).await.map(drop)
+}
+
+/// Takes note of how far settings have come; `None`: nowhere, since the repository is not there. Of a repository that was made
+/// anew meanwhile nothing is noted.
+pub(super) async fn settle(
     session: &mut Session,
     id: &str,
     place: &RegistryPlace,
@@ -244,7 +299,7 @@ pub(super) async fn note(
         failure.map(|failure| failure.reason.as_str()),
         now
     ];
-    session.execute(NOTE, values).await.map(drop)
+    session.execute(SETTLE, values).await.map(drop)
 }
 
 pub(super) async fn forget(session: &mut Session, id: &str, place: &RegistryPlace) -> Result<(), StoreError> {

@@ -566,7 +566,7 @@ async fn end(
     if task.subject == ReplicationSubject::Settings {
         // What is still to be done for a change that came meanwhile is not done.
         return if is_ours {
-            settings::note(session, &id, &task.place, state, failure, now).await
+            settings::settle(session, &id, &task.place, state, failure, now).await
         } else {
             Ok(())
         };

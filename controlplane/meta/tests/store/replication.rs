@@ -158,6 +158,19 @@ pub async fn done(store: &Store, claimed: &ClaimedReplication) {
     store.end_replication(claimed, outcome, after(1)).await.unwrap();
 }
 
+/// Does all that waits, and what follows from it.
+async fn all_done(store: &Store, seconds: i64) {
+    loop {
+        let claimed = claim(store, "me", seconds).await;
+        if claimed.is_empty() {
+            return;
+        }
+        for claimed in &claimed {
+            done(store, claimed).await;
+        }
+    }
+}
+
 async fn state(store: &Store, number: u64) -> Option<ReplicationState> {
     let found = store
         .replication_status(&path("web"), &digest(number))
@@ -497,25 +510,38 @@ async fn settings_go_with_changes_and_after_the_first_image(database: &Database)
         .await
         .unwrap();
     assert!(shown(store).await.is_empty(), "what no rule brings");
-    store
-        .update_repository(&path("web"), tagged("a"), None, now())
-        .await
-        .unwrap();
-    store
-        .set_repository_policy(&path("web"), "{}", now(), None)
-        .await
-        .unwrap();
-    assert_eq!(shown(store).await, ["eu settings"], "one task for all");
-    assert_eq!(settings_state(store).await, Some(ReplicationState::InProgress));
-    // The repository is not there: nothing is done, and its first image makes up for it.
-    let claimed = claim(store, "me", 1).await;
-    assert_eq!(claimed[0].wanted.settings.len(), 2);
-    let absent = ReplicationOutcome::Absent;
-    store.end_replication(&claimed[0], absent, after(1)).await.unwrap();
-    assert_eq!((shown(store).await.len(), settings_state(store).await), (0, None));
+    let change = async |value: &str, policy: &str| {
+        let (web, tags) = (path("web"), tagged(value));
+        store.update_repository(&web, tags, None, now()).await.unwrap();
+        store.set_repository_policy(&web, policy, now(), None).await.unwrap();
+    };
+    // What has its name there is somebody else's, before an image has arrived; the first makes up for it.
+    change("a", "{}").await;
+    let none: [&str; 0] = [];
+    assert_eq!(
+        (shown(store).await, settings_state(store).await),
+        (none.map(String::from).to_vec(), None)
+    );
     push(store, "web", image(10, &[1], &["v1"])).await;
     assert_eq!(shown(store).await, ["eu v1"]);
-    done(store, &claim(store, "me", 2).await[0]).await;
+    change("b", "[]").await;
+    assert_eq!(shown(store).await, ["eu v1"], "it is on its way");
+    assert!(!store.has_arrived(&path("web"), &place("eu")).await.unwrap());
+    done(store, &claim(store, "me", 1).await[0]).await;
+    assert_eq!(shown(store).await, ["eu settings"]);
+    assert!(store.has_arrived(&path("web"), &place("eu")).await.unwrap());
+    assert!(!store.has_arrived(&path("web"), &place("us")).await.unwrap());
+    change("a", "{}").await;
+    assert_eq!(shown(store).await, ["eu settings"], "one task for all");
+    assert_eq!(settings_state(store).await, Some(ReplicationState::InProgress));
+    // The repository is gone there: nothing is done, and the next image makes up for it.
+    let claimed = claim(store, "me", 2).await;
+    assert_eq!(claimed[0].wanted.settings.len(), 2);
+    let absent = ReplicationOutcome::Absent;
+    store.end_replication(&claimed[0], absent, after(2)).await.unwrap();
+    assert_eq!((shown(store).await.len(), settings_state(store).await), (0, None));
+    push(store, "web", image(12, &[1], &["v0"])).await;
+    done(store, &claim(store, "me", 3).await[0]).await;
     assert_eq!(shown(store).await, ["eu settings"]);
     done(store, &claim(store, "me", 3).await[0]).await;
     assert_eq!(settings_state(store).await, Some(ReplicationState::Complete));
@@ -591,11 +617,17 @@ async fn settings_need_a_control_plane_there(database: &Database) {
 async fn settings_take_a_part_of_the_slots(database: &Database) {
     world(database, vec![rule(&["us"])]).await;
     let store = &database.store;
-    let brings = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
-    put(store, "", vec![brings, rule(&["us"])]).await;
     let names = ["a1", "a2", "a3", "a4", "a5"];
+    put(store, "", vec![rule(&["eu"])]).await;
     for name in names {
         create(store, name).await;
+        link(store, name, 1).await;
+        push(store, name, image(50, &[1], &["v1"])).await;
+    }
+    all_done(store, 1).await;
+    let brings = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
+    put(store, "", vec![brings, rule(&["us"])]).await;
+    for name in names {
         store
             .update_repository(&path(name), tagged("a"), None, now())
             .await
@@ -666,6 +698,10 @@ async fn what_is_read_beside_the_first_image_is_read_again(database: &Database) 
     let store = &database.store;
     let rule = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
     put(store, "", vec![rule]).await;
+    push(store, "web", image(12, &[1], &["v0"])).await;
+    all_done(store, 1).await;
+    assert_eq!(settings_state(store).await, Some(ReplicationState::Complete));
+    // It is deleted there, and made again by the next image.
     store
         .update_repository(&path("web"), tagged("a"), None, now())
         .await
@@ -783,18 +819,39 @@ async fn images_of_a_deleted_repository_are_deleted_there(database: &Database) {
             .iter()
             .any(|claimed| claimed.task.may_delete && claimed.task.subject.to_string() == "v3")
     );
-    // With its settings, the repository goes too.
-    create(store, "web").await;
+    // With its settings, the repository goes too, if it has come there: that an earlier one of its name had says nothing.
     let rule = bringing(store, &[ReplicatedSetting::ResourceTags]).await;
     put(store, "", vec![rule]).await;
     for claimed in claim(store, "you", 5).await {
         done(store, &claimed).await;
     }
-    store
-        .delete_repository(&path("web"), false, None, after(6))
-        .await
-        .unwrap();
-    assert!(shown(store).await.contains(&"-eu settings".to_owned()));
+    for has_come in [false, true] {
+        create(store, "web").await;
+        link(store, "web", 1).await;
+        push(store, "web", image(40, &[1], &["v1"])).await;
+        if has_come {
+            for _ in 0..2 {
+                for claimed in claim(store, "you", 6).await {
+                    done(store, &claimed).await;
+                }
+            }
+            assert_eq!(settings_state(store).await, Some(ReplicationState::Complete));
+        }
+        // That it is empty by then says nothing either.
+        let deletion = Deletion {
+            at: after(6),
+            by: "arn:me".into(),
+            reason: DeletionReason::Request,
+        };
+        let images = [ImageIdentifier::Digest(digest(40))];
+        store.delete_images(&path("web"), &images, &deletion).await.unwrap();
+        store
+            .delete_repository(&path("web"), false, None, after(6))
+            .await
+            .unwrap();
+        let goes = shown(store).await.contains(&"-eu settings".to_owned());
+        assert_eq!(goes, has_come);
+    }
 }
 
 async fn a_tag_that_is_being_brought_goes_with_its_image(database: &Database) {

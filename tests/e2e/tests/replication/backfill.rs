@@ -10,7 +10,7 @@ use crate::world::{LIMIT, deployment, destination, noise, push_index, push_untag
 
 const BACKFILLS: &str = "/api/v1/registry/replication/backfills";
 
-fn start(server: &Server) -> Result<String> {
+pub fn start(server: &Server) -> Result<String> {
     let body = json!({ "destination": { "region": "there" } });
     let started = server.api("POST", BACKFILLS, Some(&body))?.expect(201)?.json()?;
     let id = started["replicationBackfillId"].as_str().context("an id")?;
@@ -24,7 +24,7 @@ fn report(server: &Server, id: &str) -> Result<Value> {
         .json()
 }
 
-fn wait_for(server: &Server, id: &str, status: &str) -> Result<Value> {
+pub fn wait_for(server: &Server, id: &str, status: &str) -> Result<Value> {
     let mut last = Value::Null;
     let waited = wait_until(&format!("the backfill is {status}"), LIMIT, || {
         last = report(server, id).unwrap_or_default();

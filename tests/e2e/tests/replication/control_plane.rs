@@ -24,7 +24,26 @@ fn images_go_on_beside_a_control_plane_that_does_not_answer() -> Result<()> {
     let (here, there, other) = (deployment("here")?, deployment("there")?, deployment("other")?);
     destination(&here, "there", &there)?;
     destination(&here, "other", &other)?;
-    // It accepts connections and says nothing.
+    rule(&here, "there", "there", json!({}))?;
+    rule(&here, "other", "other", json!({}))?;
+    let names: Vec<String> = (0..REPOSITORIES).map(|number| format!("r{number}")).collect();
+    let client = RegistryClient::new(&here);
+    let push_all = |tag: &str| -> Result<()> {
+        let push = |name: &String| client.push_image(name, tag, format!("{name} {tag}").as_bytes());
+        let images: Vec<String> = names.iter().map(push).collect::<Result<_>>()?;
+        for (name, image) in names.iter().zip(&images) {
+            ensure!(
+                wait_for(&here, name, image)?.len() == 2,
+                "{name} has not gone everywhere"
+            );
+        }
+        Ok(())
+    };
+    for name in &names {
+        here.create_repository(name)?;
+    }
+    push_all("0")?;
+    // The control plane accepts connections and says nothing.
     let silent = ScriptedUpstream::start(|_| Reply {
         before: Duration::from_hours(1),
         ..Reply::new(503, &[], "")
@@ -36,22 +55,11 @@ fn images_go_on_beside_a_control_plane_that_does_not_answer() -> Result<()> {
         "there",
         json!({ "replicatedSettings": ["LIFECYCLE_POLICY"] }),
     )?;
-    rule(&here, "images", "other", json!({}))?;
-    let names: Vec<String> = (0..REPOSITORIES).map(|number| format!("r{number}")).collect();
     for name in &names {
-        here.create_repository(name)?;
         put_lifecycle(&here, name, 7)?;
     }
     wait_until("it is asked", LIMIT, || !silent.asked().is_empty()).with_context(|| here.log())?;
-    let client = RegistryClient::new(&here);
-    let push = |name: &String| client.push_image(name, "1", name.as_bytes());
-    let images: Vec<String> = names.iter().map(push).collect::<Result<_>>()?;
-    for (name, image) in names.iter().zip(&images) {
-        ensure!(
-            wait_for(&here, name, image)?.len() == 2,
-            "{name} has not gone everywhere"
-        );
-    }
+    push_all("1")?;
     // All images went before all settings were asked for once.
     let waiting = tasks(&here, "?maxResults=1000")?;
     let waiting = waiting.as_array().context("no list")?;

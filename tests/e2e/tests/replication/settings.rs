@@ -7,11 +7,11 @@ use e2e::server::repository_path;
 use e2e::{RegistryClient, Server, http};
 use serde_json::{Value, json};
 
-use crate::user;
 use crate::world::{
     ACCOUNT, LIMIT, deployment, destination, destination_as, noise, push_index, push_untagged, rule, tag, tasks,
     wait_for, wait_until_idle,
 };
+use crate::{backfill, user};
 
 pub const ALL: [&str; 4] = [
     "REPOSITORY_SETTINGS",
@@ -590,6 +590,61 @@ fn the_audit_log_there_tells_replicas_from_pushes() -> Result<()> {
     let hythe = |arguments: &[&str]| run(three.command(arguments)?.env("HOME", three.scratch()));
     let found = hythe(&["audit", "list", "--event", "ReplicateImage", "--output", "json"])?.ok()?;
     ensure!(found.stdout.contains("\"replication\""), "{}", found.stdout);
+    Ok(())
+}
+
+#[test]
+fn what_did_not_come_from_here_is_left_alone_there() -> Result<()> {
+    let (here, there) = pair(&ALL, json!({ "deleteReplication": { "enabled": true } }))?;
+    // Somebody made these there, with nothing in them.
+    for name in ["web", "empty"] {
+        there.create_repository_with(&json!({
+            "repositoryName": name, "imageTagMutability": "IMMUTABLE", "tags": [{ "Key": "owner", "Value": "somebody" }],
+        }))?;
+        put(
+            &there,
+            name,
+            "policy",
+            &json!({ "policyText": policy("ecr:BatchGetImage") }),
+        )?;
+    }
+    let before = shown(&there, "web")?;
+    here.create_repository("web")?;
+    patch(
+        &here,
+        "web",
+        &json!({ "imageScanningConfiguration": { "scanOnPush": true } }),
+    )?;
+    here.create_repository("empty")?;
+    here.api("DELETE", &repository_path("empty"), None)?.expect(200)?;
+    // A backfill walks over it, and finds no image that has arrived.
+    let id = backfill::start(&here)?;
+    backfill::wait_for(&here, &id, "COMPLETE")?;
+    wait_until_idle(&here)?;
+    ensure!(shown(&there, "web")? == before, "{}", shown(&there, "web")?);
+    ensure!(
+        there.repository("empty")?.is_some(),
+        "what somebody else made was deleted"
+    );
+    ensure!(status(&here, "web")? == json!([]), "{}", status(&here, "web")?);
+    // With the first image it is one that came from here.
+    let image = RegistryClient::new(&here).push_image("web", "1", b"first")?;
+    wait_for(&here, "web", &image)?;
+    wait_until_same(&here, &there, "web")?;
+    // Another one of its name, without an image, is not the one that came.
+    here.api("DELETE", &format!("{}?force=true", repository_path("web")), None)?
+        .expect(200)?;
+    wait_until_idle(&here)?;
+    ensure!(there.repository("web")?.is_none(), "it stays");
+    there.create_repository("web")?;
+    here.create_repository("web")?;
+    patch(&here, "web", &json!({ "imageTagMutability": "IMMUTABLE" }))?;
+    here.api("DELETE", &repository_path("web"), None)?.expect(200)?;
+    wait_until_idle(&here)?;
+    ensure!(
+        there.repository("web")?.is_some(),
+        "what somebody else made was deleted"
+    );
     Ok(())
 }
 
