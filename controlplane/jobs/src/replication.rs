@@ -178,10 +178,7 @@ impl Replicator {
                     Ok(claimed) => {
                         for (claimed, running_task) in claimed.into_iter().filter_map(|claimed| self.start(claimed)) {
                             let this = self.clone();
-                            running.spawn(async move {
-                                this.work(claimed).await;
-                                drop(running_task);
-                            });
+                            running.spawn(async move { this.work(claimed, running_task).await });
                         }
                     }
                     Err(error) => tracing::warn!(%error, "cannot look for replications; the next pass tries again"),
@@ -257,7 +254,7 @@ impl Replicator {
     #[tracing::instrument(name = "replication.send", skip_all, fields(
         account.id = %claimed.task.repository.account, repository.name = %claimed.task.repository.name,
         image.reference = %claimed.task.subject, destination = %claimed.task.place))]
-    async fn work(&self, claimed: ClaimedReplication) {
+    async fn work(&self, claimed: ClaimedReplication, running: Running) {
         fail_point("replication.task.claimed");
         let sending = async {
             match &claimed.task.subject {
@@ -283,6 +280,8 @@ impl Replicator {
             Err(error) => failure::outcome(&claimed, &error, self.now()),
         };
         self.count_outcome(&claimed, &outcome);
+        // From when it has ended in the store, it may be claimed again, and is not to be taken for this work then.
+        drop(running);
         if let Err(error) = self.end(&claimed, outcome).await {
             tracing::warn!(%error, "cannot take note of a replication; it is done again");
         }

@@ -8,6 +8,7 @@ mod control_plane;
 mod destination;
 mod faults;
 mod lag;
+mod moving;
 mod overlap;
 mod settings;
 mod two_nodes;
