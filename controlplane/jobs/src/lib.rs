@@ -13,6 +13,13 @@ mod mirror;
 mod pace;
 mod replication;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 pub use collector::{CollectError, Collected, CollectionGauges, CollectionMetrics, Collector, CollectorSettings};
 pub use mirror::{MirrorHost, MirrorMetrics, MirrorRefusal, MirrorSource, Mirrorer};
 pub use replication::{OpenPassword, ReplicationMetrics, Replicator, ReplicatorSettings};
+
+/// Counts something.
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}

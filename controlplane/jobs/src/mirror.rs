@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hythe_access::Trail;
-use hythe_meta::{MirrorRunRecord, MirrorRunStatus, Store, StoreError};
+use hythe_meta::{CacheRuleRecord, MirrorRunRecord, MirrorRunStatus, Store, StoreError};
 use hythe_model::{AccountId, Clock, MirrorSettings, RepositoryName, RepositoryPath, RepositoryPrefix, fail_point};
 use hythe_upstream::{Remote, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::run::{Interrupt, Run};
+use crate::add;
 
 /// How often a node looks for runs.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub struct MirrorSource {
     pub remote: Arc<Remote>,
     /// What comes from there.
     pub settings: MirrorSettings,
+    /// The rule as it was read, which says what repositories are called here.
+    pub record: CacheRuleRecord,
     /// Names the rule among all rules, for what goes wrong with it.
     pub rule: String,
 }
@@ -69,13 +72,8 @@ pub trait MirrorHost: Debug + Send + Sync {
     /// The other registry of a rule; `None` if the rule or its mirror is gone.
     async fn source(&self, account: &AccountId, prefix: &RepositoryPrefix) -> Result<Option<MirrorSource>, StoreError>;
 
-    /// What a repository of the other registry is called here, if it comes by this rule and by no other one.
-    async fn name_here(
-        &self,
-        account: &AccountId,
-        prefix: &RepositoryPrefix,
-        name_there: &str,
-    ) -> Result<Option<RepositoryName>, StoreError>;
+    /// Whether a repository comes by the rule for `prefix`, and by no other one.
+    async fn comes_by(&self, repository: &RepositoryPath, prefix: &RepositoryPrefix) -> Result<bool, StoreError>;
 
     /// The other registry, told for which repository it is asked, so that registries that fetch from each other do not go on in
     /// circles.
@@ -121,10 +119,6 @@ pub struct MirrorMetrics {
     pub referrers: AtomicU64,
     /// For how many seconds the mirror that is the furthest behind has not been brought up to date.
     pub lag_seconds: AtomicU64,
-}
-
-pub(crate) fn add(counter: &AtomicU64, count: u64) {
-    counter.fetch_add(count, Ordering::Relaxed);
 }
 
 /// Works on runs for one process. Cheap to clone.

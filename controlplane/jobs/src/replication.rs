@@ -34,6 +34,7 @@ use uuid::Uuid;
 use self::control_plane::ControlPlanes;
 use self::send::BlobLocks;
 use self::throttle::Throttle;
+use crate::add;
 
 /// How often a node looks for work that it was not told of: that of other nodes, and what is to be tried again.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -363,8 +364,4 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.replicator.running().remove(&self.id);
     }
-}
-
-fn add(count: &AtomicU64, more: u64) {
-    count.fetch_add(more, Ordering::Relaxed);
 }

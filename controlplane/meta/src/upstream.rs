@@ -60,15 +60,14 @@ const TAGS_OF: &str = "
 const PUT_TAG: &str = "
     INSERT INTO upstream_tag (repository_id, tag, digest, validated_ms) VALUES ($1, $2, $3, $4)
     ON CONFLICT (repository_id, tag) DO UPDATE SET digest = excluded.digest, validated_ms = excluded.validated_ms";
+/// A run that waits for the manifest goes on waiting when a client pulls it, and a run that comes counts no earlier failure.
 const PUT_MANIFEST: &str = "
-    INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts)
-    VALUES ($1, $2, $3, $4, $5, 0)
-    ON CONFLICT (repository_id, digest) DO UPDATE SET due_ms = excluded.due_ms, attempts = 0";
-const PUT_MANIFEST_OF_RUN: &str = "
     INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts, mirror_run_id)
     VALUES ($1, $2, $3, $4, $5, 0, $6)
     ON CONFLICT (repository_id, digest) DO UPDATE
-       SET due_ms = excluded.due_ms, attempts = 0, error = NULL, mirror_run_id = excluded.mirror_run_id";
+       SET due_ms = excluded.due_ms, attempts = 0,
+           error = CASE WHEN excluded.mirror_run_id IS NULL THEN upstream_manifest.error END,
+           mirror_run_id = COALESCE(excluded.mirror_run_id, upstream_manifest.mirror_run_id)";
 const FORGET_TAG: &str = "
     UPDATE upstream_tag SET validated_ms = 0
      WHERE tag = $3 AND repository_id IN (SELECT id FROM repository WHERE account_id = $1 AND name = $2)
@@ -191,7 +190,7 @@ impl Store {
                     put_tag(session, &id, tag, digest, *now).await?;
                 }
                 if let Some(manifest) = manifest {
-                    put_manifest(session, &id, manifest, *due).await?;
+                    put_manifest(session, &id, manifest, None, *due).await?;
                 }
                 Ok(true)
             })
@@ -359,12 +358,12 @@ pub(crate) async fn put_tag(
     Ok(())
 }
 
-/// As a manifest that a client has pulled, and for a run of a mirror, which waits for it.
-pub(crate) async fn put_manifest_of_run(
+/// Keeps a manifest to be made an image of: one that a client has pulled, or one that a run of a mirror waits for.
+pub(crate) async fn put_manifest(
     session: &mut Session,
     repository_id: &str,
     manifest: &ImageRecord,
-    run_id: &str,
+    run_id: Option<&str>,
     due: Timestamp,
 ) -> Result<(), StoreError> {
     let values = values![
@@ -374,22 +373,6 @@ pub(crate) async fn put_manifest_of_run(
         &*manifest.bytes,
         due,
         run_id
-    ];
-    session.execute(PUT_MANIFEST_OF_RUN, values).await.map(drop)
-}
-
-async fn put_manifest(
-    session: &mut Session,
-    repository_id: &str,
-    manifest: &ImageRecord,
-    due: Timestamp,
-) -> Result<(), StoreError> {
-    let values = values![
-        repository_id,
-        &manifest.digest,
-        &manifest.media_type,
-        &*manifest.bytes,
-        due
     ];
     session.execute(PUT_MANIFEST, values).await.map(drop)
 }

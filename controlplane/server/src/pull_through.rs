@@ -246,33 +246,21 @@ struct Host {
 impl MirrorHost for Host {
     async fn source(&self, account: &AccountId, prefix: &RepositoryPrefix) -> Result<Option<MirrorSource>, StoreError> {
         let rule = self.through.plane.stored_upstream_rule(account, prefix).await?;
-        Ok(rule.and_then(|rule| {
-            let settings = rule.record.mirror.as_ref()?.settings.clone();
-            let (remote, rule) = self.through.remotes.of(&rule);
-            Some(MirrorSource { remote, settings, rule })
+        Ok(rule.and_then(|found| {
+            let settings = found.record.mirror.as_ref()?.settings.clone();
+            let (remote, rule) = self.through.remotes.of(&found);
+            Some(MirrorSource {
+                remote,
+                settings,
+                record: found.record,
+                rule,
+            })
         }))
     }
 
-    async fn name_here(
-        &self,
-        account: &AccountId,
-        prefix: &RepositoryPrefix,
-        name_there: &str,
-    ) -> Result<Option<RepositoryName>, StoreError> {
-        let plane = &self.through.plane;
-        let Some(rule) = plane.stored_upstream_rule(account, prefix).await? else {
-            return Ok(None);
-        };
-        let Some(name) = rule.record.name_here(name_there) else {
-            return Ok(None);
-        };
-        let path = RepositoryPath {
-            account: account.clone(),
-            name,
-        };
-        let found = plane.upstream_rule(&path).await?;
-        let is_for_it = found.is_some_and(|found| found.record.prefix == *prefix);
-        Ok(is_for_it.then_some(path.name))
+    async fn comes_by(&self, repository: &RepositoryPath, prefix: &RepositoryPrefix) -> Result<bool, StoreError> {
+        let found = self.through.plane.upstream_rule(repository).await?;
+        Ok(found.is_some_and(|found| found.record.prefix == *prefix))
     }
 
     fn on_behalf_of(&self, repository: &RepositoryPath, remote: &Remote) -> Remote {

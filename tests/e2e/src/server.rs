@@ -297,6 +297,20 @@ impl Server {
         )
     }
 
+    /// Creates an account, and answers the `Authorization` header of its administrator.
+    pub fn create_account(&self, id: &str) -> Result<String> {
+        let body = serde_json::json!({ "accountName": id, "accountId": id });
+        self.api("POST", "/api/v1/accounts", Some(&body))?.expect(201)?;
+        let path = format!("/api/v1/accounts/{id}/administrator-keys");
+        let key = self.api("POST", &path, None)?.expect(201)?.json()?;
+        let member = |name: &str| {
+            key.get(name)
+                .and_then(Value::as_str)
+                .with_context(|| format!("no `{name}`"))
+        };
+        Ok(http::basic(member("accessKeyId")?, member("secretAccessKey")?))
+    }
+
     /// Creates a repository with default settings.
     pub fn create_repository(&self, name: &str) -> Result<Value> {
         self.create_repository_with(&serde_json::json!({ "repositoryName": name }))

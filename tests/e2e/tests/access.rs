@@ -64,15 +64,6 @@ fn user(server: &Server, by: &str, name: &str, policies: &[&str]) -> Result<Stri
     Ok(basic(&done(server, by, "POST", &keys, &Value::Null)?))
 }
 
-/// A new account: the key of its administrator, as a header.
-fn account(server: &Server, id: &str) -> Result<String> {
-    let root = server.credentials().basic();
-    let body = json!({ "accountName": id, "accountId": id });
-    done(server, &root, "POST", "/api/v1/accounts", &body)?;
-    let keys = format!("/api/v1/accounts/{id}/administrator-keys");
-    Ok(basic(&done(server, &root, "POST", &keys, &Value::Null)?))
-}
-
 fn policy(statement: &Value) -> String {
     json!({ "Version": "2012-10-17", "Statement": statement }).to_string()
 }
@@ -88,7 +79,10 @@ fn status(client: &RegistryClient, repository: &str, reference: &str) -> Result<
 #[test]
 fn a_role_of_another_account_pulls_if_both_sides_allow() -> Result<()> {
     let server = Server::start()?;
-    let (here, there) = (account(&server, "111111111111")?, account(&server, "222222222222")?);
+    let (here, there) = (
+        server.create_account("111111111111")?,
+        server.create_account("222222222222")?,
+    );
     let web = json!({ "repositoryName": "team/web" });
     done(&server, &here, "POST", "/api/v1/repositories", &web)?;
     let repository = "111111111111/team/web";
@@ -391,7 +385,7 @@ fn an_account_that_one_node_closes_is_served_by_none() -> Result<()> {
     };
     let (first, second) = (&nodes.first, &nodes.second);
     let root = first.credentials().basic();
-    let there = account(first, "222222222222")?;
+    let there = first.create_account("222222222222")?;
     let body = json!({ "repositoryName": "web" });
     done(first, &there, "POST", "/api/v1/repositories", &body)?;
     let open = json!({ "Effect": "Allow", "Principal": "*", "Action": "ecr:BatchGetImage" });

@@ -15,7 +15,6 @@ use e2e::http::{self, Connection, Response};
 use e2e::process::{run, wait_until};
 use e2e::registry::{OCI_MANIFEST, digest, location, with_query};
 use e2e::{RegistryClient, Server, ServerOptions, binary, client};
-use serde_json::{Value, json};
 
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -259,16 +258,7 @@ fn connections_beyond_the_bounds_are_told_to_try_again() -> Result<()> {
 
 /// A new account with a repository: its administrator, as a client.
 fn account(server: &Server, id: &str) -> Result<RegistryClient> {
-    let body = json!({ "accountName": id, "accountId": id });
-    server.api("POST", "/api/v1/accounts", Some(&body))?.expect(201)?;
-    let path = format!("/api/v1/accounts/{id}/administrator-keys");
-    let key = server.api("POST", &path, None)?.expect(201)?.json()?;
-    let member = |name: &str| {
-        key.get(name)
-            .and_then(Value::as_str)
-            .with_context(|| format!("no `{name}`"))
-    };
-    let authorization = http::basic(member("accessKeyId")?, member("secretAccessKey")?);
+    let authorization = server.create_account(id)?;
     let made = http::request(
         server.credentials().control_address(),
         "POST",

@@ -12,15 +12,14 @@ use std::time::Instant;
 use futures::future::join_all;
 use hythe_catalog::CatalogError;
 use hythe_meta::{MirrorNote, MirrorProgress, MirrorRunRecord, MirrorRunStatus, StoreError};
-use hythe_model::{
-    Descriptor, Digest, NamePattern, Reference, RepositoryName, RepositoryPath, Tag, UPSTREAM_IMPORTER, fail_point,
-};
+use hythe_model::{Descriptor, Digest, NamePattern, Reference, RepositoryPath, Tag, UPSTREAM_IMPORTER, fail_point};
 use hythe_rules::mirror::{MirrorStep, TagHere, selected, step};
 use hythe_upstream::{Remote, RemoteHead, RemoteManifest, UpstreamError};
 use jiff::SignedDuration;
 
 use self::outcome::code;
-use super::{MirrorRefusal, MirrorSource, Parts, add};
+use super::{MirrorRefusal, MirrorSource, Parts};
+use crate::add;
 
 /// The most repositories of one run.
 const MAX_REPOSITORIES: usize = 10_000;
@@ -181,14 +180,20 @@ impl<'p> Run<'p> {
 
     /// Looks at the rest of a repository; says whether its tags could be listed.
     async fn repository(&mut self, source: &MirrorSource, there: &str) -> Result<bool, Interrupt> {
-        let (host, record) = (&self.parts.host, &self.record);
-        let named = host.name_here(&record.account, &record.prefix, there).await?;
-        let Some(name) = named else {
+        let here = source.record.name_here(there).map(|name| RepositoryPath {
+            account: self.record.account.clone(),
+            name,
+        });
+        let is_of_rule = match &here {
+            Some(here) => self.parts.host.comes_by(here, &self.record.prefix).await?,
+            None => false,
+        };
+        let Some(here) = here.filter(|_| is_of_rule) else {
             let reason = "the repository has no name here, or another rule is for that name";
             self.skip(there.to_owned(), None, "NOT_OF_THIS_RULE", reason);
             return Ok(false);
         };
-        let mut place = self.place(source, there, name).await?;
+        let mut place = self.place(source, there, here).await?;
         self.check_trouble(source)?;
         let listed = match place.remote.tags(there).await {
             Ok(listed) => listed,
@@ -219,12 +224,8 @@ impl<'p> Run<'p> {
         &self,
         source: &'s MirrorSource,
         there: &'s str,
-        name: RepositoryName,
+        here: RepositoryPath,
     ) -> Result<Place<'s>, Interrupt> {
-        let here = RepositoryPath {
-            account: self.record.account.clone(),
-            name,
-        };
         let found = self.parts.store.repository(&here).await?;
         Ok(Place {
             source,

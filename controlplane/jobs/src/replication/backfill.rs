@@ -6,7 +6,8 @@ use std::time::Duration;
 use hythe_model::fail_point;
 use tokio_util::sync::CancellationToken;
 
-use super::{PERIOD, Replicator, add};
+use super::{PERIOD, Replicator};
+use crate::add;
 
 /// How long to wait for tasks of a page to be done.
 const BUSY_PERIOD: Duration = Duration::from_millis(200);

@@ -17,7 +17,8 @@ use hythe_upstream::{Credential, Remote, RemoteUpload, UpstreamError};
 
 use super::failure::SendError;
 use super::throttle::Throttle;
-use super::{MAX_REMOTES, RemoteKey, Replicator, add};
+use super::{MAX_REMOTES, RemoteKey, Replicator};
+use crate::add;
 
 /// The most images that go with one: what an index lists, and what these refer to.
 const MAX_IMAGES: usize = 1000;

@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::failure::SendError;
-use super::{ClaimedReplication, Replicator, add};
+use super::{ClaimedReplication, Replicator};
+use crate::add;
 
 /// The longest text of a refusal that is kept, in characters.
 const MAX_REFUSAL_CHARS: usize = 512;

@@ -11,7 +11,7 @@ use crate::repository::find_id;
 use crate::repository_policy::new_version;
 use crate::schedule::{next_random, spread};
 use crate::session::{Session, values};
-use crate::upstream::{put_manifest_of_run, put_tag};
+use crate::upstream::{put_manifest, put_tag};
 use crate::writer::Durability;
 use crate::{Store, StoreError, audit};
 
@@ -333,7 +333,7 @@ impl Store {
                 if let Some(tag) = &mirrored.tag {
                     put_tag(session, &id, tag, &mirrored.manifest.digest, *now).await?;
                 }
-                put_manifest_of_run(session, &id, &mirrored.manifest, run, *now).await?;
+                put_manifest(session, &id, &mirrored.manifest, Some(run), *now).await?;
                 Ok(true)
             })
         })

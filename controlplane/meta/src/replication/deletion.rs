@@ -7,6 +7,7 @@ use hythe_rules::replication::targets;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::task::changed_again;
 use super::{rule, settings};
 use crate::StoreError;
 use crate::session::{Session, values};
@@ -14,7 +15,8 @@ use crate::session::{Session, values};
 /// An id is that of the statement, which no other has however soon it follows, and a part of the digest. An image goes by its
 /// digest, with all its tags. What no index lists goes first, since an image that is listed stays. `$8`
 /// is by which registries the images came; null for those that were pushed here.
-const QUEUE: &str = "
+const QUEUE: &str = concat!(
+    "
     INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest, path,
                                   may_delete, is_dead, attempts, due_ms, generation, created_ms)
     SELECT $1 || SUBSTR(i.digest, 8, 32), $2, $3, $4, $5, i.digest, i.digest, r.path, TRUE, FALSE, 0,
@@ -22,19 +24,15 @@ const QUEUE: &str = "
                 THEN $7 + 1 ELSE $7 END, 0, $7
       FROM image i LEFT JOIN replica r ON r.repository_id = i.repository_id AND r.digest = i.digest
      WHERE i.repository_id = $6
-       AND (r.path = $8 OR (r.path IS NULL AND CAST($8 AS TEXT) IS NULL))
-    ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
-       SET digest = excluded.digest, path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE,
-           attempts = 0, backfill_id = NULL, generation = replication_task.generation + 1,
-           due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
-           created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END";
+       AND (r.path = $8 OR (r.path IS NULL AND CAST($8 AS TEXT) IS NULL))",
+    changed_again!()
+);
 /// What is being sent just now is looked at again when it is there, and found to be gone.
 const MAY_DELETE: &str = "
     UPDATE replication_task SET may_delete = TRUE, is_dead = FALSE, attempts = 0, generation = generation + 1
      WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4";
 /// Few: one for each chain by which images come.
 const PATHS: &str = "SELECT DISTINCT path FROM replica WHERE repository_id = $1";
-const HAS_RULES: &str = "SELECT 1 FROM replication_rule WHERE account_id = $1 LIMIT 1";
 
 /// Queues, within the transaction that deletes a repository and before its images are gone, that these are to be deleted at
 /// the destinations of rules that replicate deletions. `replica`: by which registries the deletion itself came.
@@ -45,11 +43,10 @@ pub(crate) async fn enqueue_deletion(
     replica: Option<&ReplicationPath>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let rules = session.fetch_optional(HAS_RULES, values![&repository.account]).await?;
-    if rules.is_none() {
+    let rules = rule::all(session, &repository.account).await?;
+    if rules.is_empty() {
         return Ok(());
     }
-    let rules = rule::all(session, &repository.account).await?;
     let mut paths = vec![None];
     for row in session.fetch_all(PATHS, values![id]).await? {
         paths.push(Some(row.parsed::<ReplicationPath>(0)?));

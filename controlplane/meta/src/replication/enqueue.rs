@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::rule;
 use super::status::BEGIN;
+use super::task::changed_again;
 use crate::StoreError;
 use crate::session::{Session, values};
 
@@ -39,15 +40,13 @@ fn references(digest: &Digest, tags: impl IntoIterator<Item = Tag>) -> Vec<Refer
 const FIND: &str = "
     SELECT digest FROM replication_task
      WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference = $5";
-const QUEUE: &str = "
+const QUEUE: &str = concat!(
+    "
     INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest, path,
                                   may_delete, is_dead, attempts, due_ms, generation, created_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, 0, $10, 0, $10)
-    ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
-       SET digest = excluded.digest, path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE,
-           attempts = 0, backfill_id = NULL, generation = replication_task.generation + 1,
-           due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
-           created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, FALSE, 0, $10, 0, $10)",
+    changed_again!()
+);
 /// An image whose tag has moved on before it was sent is not sent.
 const SKIP: &str = "
     DELETE FROM replication_status

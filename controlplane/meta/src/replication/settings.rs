@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::rule;
 use super::status::ReplicationState;
-use super::task::{ClaimedReplication, ReplicationFailure, ReplicationTask};
+use super::task::{ClaimedReplication, ReplicationFailure, ReplicationTask, changed_again};
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError, repository};
@@ -22,15 +22,13 @@ use crate::{Store, StoreError, repository};
 /// The reference and the digest of a task for settings. No tag and no digest is empty.
 pub(super) const SETTINGS: &str = "";
 
-const QUEUE: &str = "
+const QUEUE: &str = concat!(
+    "
     INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest, path,
                                   may_delete, is_dead, attempts, due_ms, generation, created_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, FALSE, 0, $9, 0, $9)
-    ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
-       SET path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE, attempts = 0,
-           generation = replication_task.generation + 1,
-           due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
-           created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END";
+    VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, FALSE, 0, $9, 0, $9)",
+    changed_again!()
+);
 const NOTE: &str = "
     INSERT INTO repository_replication (repository_id, destination, target_account, state, failure_code, failure_reason,
                                         updated_ms)
@@ -60,7 +58,6 @@ const FIND: &str = "
 const LIST: &str = "
     SELECT destination, target_account, state, failure_code, failure_reason, updated_ms
       FROM repository_replication WHERE repository_id = $1 ORDER BY destination, target_account";
-const HAS_RULES: &str = "SELECT 1 FROM replication_rule WHERE account_id = $1 LIMIT 1";
 /// What is being done just now is done again.
 const DO_AGAIN: &str = "
     UPDATE replication_task SET generation = generation + 1
@@ -181,13 +178,6 @@ pub(crate) async fn enqueue_settings(
     path: Option<&ReplicationPath>,
     at: Timestamp,
 ) -> Result<bool, StoreError> {
-    if session
-        .fetch_optional(HAS_RULES, values![&repository.account])
-        .await?
-        .is_none()
-    {
-        return Ok(false);
-    }
     let rules = rule::all(session, &repository.account).await?;
     let mut is_queued = false;
     for (place, wanted) in targets(&rules, &repository.name, path) {

@@ -16,6 +16,19 @@ use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError, repository};
 
+/// What a further change does to a task that is there: it is done again, also if it had been given up, and is no longer a backfill's.
+macro_rules! changed_again {
+    () => {
+        "
+    ON CONFLICT (account_id, destination, target_account, repository, reference) DO UPDATE
+       SET digest = excluded.digest, path = excluded.path, may_delete = excluded.may_delete, is_dead = FALSE,
+           attempts = 0, backfill_id = NULL, generation = replication_task.generation + 1,
+           due_ms = CASE WHEN replication_task.owner IS NULL THEN excluded.due_ms ELSE replication_task.due_ms END,
+           created_ms = CASE WHEN replication_task.is_dead THEN excluded.created_ms ELSE replication_task.created_ms END"
+    };
+}
+pub(super) use changed_again;
+
 /// How often a destination must have failed in a row to be tried with one task at a time.
 const TROUBLED: u64 = 3;
 

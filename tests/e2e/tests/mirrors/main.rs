@@ -15,7 +15,7 @@ use e2e::nodes::TwoNodes;
 use e2e::process::{Daemon, run, wait_until};
 use e2e::registry::{OCI_INDEX, OCI_MANIFEST, config_of, digest, manifest};
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
-use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions, http};
+use e2e::{DockerRegistry, RegistryClient, Server, ServerOptions, TestClock, http};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -730,12 +730,10 @@ fn runs_are_made_when_they_are_due_and_of_two_nodes_by_one() -> Result<()> {
         shelf.put("a/b", &format!("v{number}"), format!("layer {number}").as_bytes());
     }
     let upstream = shelf.serve()?;
-    let scratch = tempfile::tempdir()?;
-    let clock = scratch.path().join("offset");
-    std::fs::write(&clock, "0")?;
-    let clock_file = clock.display().to_string();
+    let clock = TestClock::new()?;
+    let (variable, file) = clock.variable();
     let environment = [
-        ("HYTHE_TEST_CLOCK_OFFSET_FILE", clock_file.as_str()),
+        (variable.as_str(), file.as_str()),
         ("HYTHE_OUTGOING_ALLOW", "127.0.0.0/8"),
     ];
     let Some(nodes) = TwoNodes::start(&environment)? else {
@@ -748,8 +746,11 @@ fn runs_are_made_when_they_are_due_and_of_two_nodes_by_one() -> Result<()> {
     ensure!(heads == 30, "{heads} questions: two nodes asked");
     // An hour and a tenth later the next one is due, on whichever node.
     for round in 1..=3 {
-        std::fs::write(&clock, (round * 4000).to_string())?;
-        expect(&ended(&nodes.second, "up", round + 1)?, "COMPLETE 0 0 30 0 0 0")?;
+        clock.jump(4000 * i64::try_from(round)?)?;
+        expect(
+            &ended(&nodes.second, "up", round + 1)?,
+            "COMPLETE 0 0 30 0 0 0",
+        )?;
     }
     let all = runs(server, "up")?;
     ensure!(

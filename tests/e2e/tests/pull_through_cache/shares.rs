@@ -48,12 +48,7 @@ fn an_account_that_fetches_slow_blobs_leaves_places_for_another() -> Result<()> 
     .with_context(|| format!("{:?}", server.metric(TAKEN)))?;
 
     // Another account finds room at once.
-    let account = json!({ "accountName": "other", "accountId": "111111111111" });
-    server.api("POST", "/api/v1/accounts", Some(&account))?.expect(201)?;
-    let path = "/api/v1/accounts/111111111111/administrator-keys";
-    let key = server.api("POST", path, None)?.expect(201)?.json()?;
-    let member = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
-    let authorization = http::basic(member("accessKeyId"), member("secretAccessKey"));
+    let authorization = server.create_account("111111111111")?;
     let quick = Shelf::of("c/d", "v1", b"another layer");
     let other = ScriptedUpstream::start(move |asked| quick.reply(asked))?;
     let body = json!({ "ecrRepositoryPrefix": "quick", "upstreamRegistryUrl": other.url() }).to_string();

@@ -10,7 +10,7 @@ use hythe_upstream::{RateLimit, RemoteManifest, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Interrupt, Place, Referrers, Run, unavailable};
-use crate::mirror::add;
+use crate::add;
 
 /// The most images of a run that wait to be fetched; pulls wait behind no more than these.
 const MAX_AHEAD: u64 = 32;

@@ -8,7 +8,8 @@ use hythe_upstream::UpstreamError;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Interrupt, Place, Run};
-use crate::mirror::{MAX_RUN, MirrorSource, add};
+use crate::add;
+use crate::mirror::{MAX_RUN, MirrorSource};
 
 /// How often it is looked whether images have been fetched.
 const WAIT: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use hythe_rules::mirror::{SkipReason, TagHere};
 use hythe_upstream::UpstreamError;
 
 use super::{Interrupt, Place, Run, unavailable};
-use crate::mirror::add;
+use crate::add;
 
 /// How many tags of a repository are read at once.
 const TAG_PAGE: usize = 1000;
