@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::control_plane::ControlPlanes;
+use self::failure::Reached;
 use self::send::BlobLocks;
 use self::throttle::Throttle;
 use crate::add;
@@ -294,15 +295,17 @@ impl Replicator {
         if claimed.task.subject == ReplicationSubject::Settings {
             return self.end_settings(claimed, outcome).await;
         }
-        let open_at = failure::open_at(&outcome, destination, self.now());
+        let reached = failure::reached(&outcome, destination.failures, self.now());
         store.end_replication(claimed, outcome, self.now()).await?;
         let (account, name) = (&destination.account, &destination.name);
-        if open_at.is_some() || destination.failures > 0 {
-            store
-                .note_destination_reached(account, name, open_at, self.now())
-                .await?;
-        }
-        Ok(())
+        let failed_until = match reached {
+            Reached::No { until } => Some(until),
+            Reached::Yes if destination.failures > 0 => None,
+            Reached::Yes | Reached::Unknown => return Ok(()),
+        };
+        store
+            .note_destination_reached(account, name, failed_until, self.now())
+            .await
     }
 
     fn count_outcome(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome) {

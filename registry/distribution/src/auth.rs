@@ -9,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use hythe_access::{
     AccessError, Action, ActionKind, AuthenticationError, Caller, Credentials, GateError, Granted, ReplicaStep,
-    RequestContext, Resource, Secret, TokenScope, Trail, authorize, authorize_replica, authorize_shared, kinds,
+    RequestContext, Resource, Secret, TokenScope, Trail, authorize, authorize_origin, authorize_replica,
+    authorize_shared, kinds,
 };
 use hythe_model::{REPLICATION_HEADER, RegistryPlace, ReplicationPath, RepositoryPath};
 use hythe_upstream::{PULL_PATH_HEADER, PullPath};
@@ -209,13 +210,12 @@ impl Visitor {
         Refusal::Absent(self.challenge(Some(&scope_of(action, &repository.written))))
     }
 
-    /// Takes note of what the request says about a replica, if it is about one.
+    /// Reads what the request says about a replica, if it is about one. It gives no right, and is believed of whoever may
+    /// replicate to the repository.
     pub(crate) fn of_replica(mut self, headers: &HeaderMap) -> Result<Self, InputError> {
         if let Some(value) = headers.get(REPLICATION_HEADER) {
             let text = value.to_str().unwrap_or_default();
-            let path: ReplicationPath = text.parse().map_err(InputError::Replica)?;
-            Trail::note(|facts| facts.replica = Some(path.clone()));
-            self.replica = Some(path);
+            self.replica = Some(text.parse().map_err(InputError::Replica)?);
         }
         Ok(self)
     }
@@ -258,12 +258,29 @@ impl Visitor {
     where
         A: ReplicaStep + ActionKind<Resource = RepositoryPath>,
     {
-        if self.replica.is_none() {
+        let Some(path) = &self.replica else {
             return self.permit_with(repository, context).await;
-        }
+        };
+        Trail::note(|facts| facts.replica = Some(path.clone()));
         authorize_replica::<A>(self.registry.gate(), &self.caller, repository.path.clone(), context)
             .await
             .map_err(|error| self.refuse_action(Action::ReplicateImage, error, repository))
+    }
+
+    /// As [`Self::permit_with`], of a deletion. One that was made elsewhere needs the right to replicate as well.
+    pub(crate) async fn permit_deletion(
+        &self,
+        repository: &Named,
+        context: &RequestContext,
+    ) -> Result<Granted<kinds::BatchDeleteImage>, Refusal> {
+        let granted = self.permit_with(repository, context).await?;
+        if let Some(path) = &self.replica {
+            authorize_origin(self.registry.gate(), &self.caller, repository.path.clone())
+                .await
+                .map_err(|error| self.refuse_action(Action::ReplicateImage, error, repository))?;
+            Trail::note(|facts| facts.replica = Some(path.clone()));
+        }
+        Ok(granted)
     }
 
     /// Whose request this is when turns are shared out.
@@ -280,6 +297,16 @@ impl Visitor {
         self.also = written
             .and_then(|written| self.site.repository(written).ok())
             .map(|source| scope_of(Action::GetDownloadUrlForLayer, &source.written));
+        self
+    }
+
+    /// Lets challenges of a deletion that was made elsewhere ask for both rights that it needs.
+    pub(crate) fn and_replicate(mut self, written: &str) -> Self {
+        self.also = self
+            .replica
+            .as_ref()
+            .and_then(|_| self.site.repository(written).ok())
+            .map(|named| scope_of(Action::ReplicateImage, &named.written));
         self
     }
 

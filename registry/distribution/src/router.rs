@@ -172,6 +172,9 @@ async fn run(
     if route.operation == Operation::UploadBegin && input.parameter("mount").is_some() {
         visitor = visitor.and_mount_from(input.parameter("from").as_deref());
     }
+    if matches!(route.operation, Operation::ManifestDelete | Operation::BlobDelete) {
+        visitor = visitor.and_replicate(&input.name);
+    }
     let tenant = visitor.tenant();
     place.tenant = Some(visitor.registry.enter_as(&tenant)?);
     let response = match virtual_repository::find(&visitor, route.shape, &input.name).await? {

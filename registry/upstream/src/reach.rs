@@ -2,7 +2,7 @@
 //! Which addresses may be reached.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -16,6 +16,14 @@ const MACHINE_CREDENTIALS: [Ipv4Addr; 3] = [
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
+
+/// The same by IPv6: those of Amazon (the whole network), Google and Oracle.
+fn is_of_machines(address: Ipv6Addr) -> bool {
+    let [a, b, ..] = address.segments();
+    (a, b) == (0xfd00, 0x0ec2)
+        || address == Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)
+        || address == Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)
+}
 
 /// Which addresses may be reached. It is also the resolver of names, so that each address that a connection is made to was
 /// looked at, and a name that changes its mind gains nothing.
@@ -139,7 +147,7 @@ fn kind(address: IpAddr) -> Kind {
             let embeds_v4 = (a, b) == (0x64, 0xff9b) || a == 0x2002 || a == 0;
             if v6.is_unspecified() || v6.is_multicast() || embeds_v4 {
                 Kind::Nothing
-            } else if v6.is_unicast_link_local() || (a, b) == (0xfd00, 0x0ec2) {
+            } else if v6.is_unicast_link_local() || is_of_machines(v6) {
                 Kind::Machine
             } else if v6.is_unique_local() || a & 0xffc0 == 0xfec0 {
                 Kind::Private
@@ -210,6 +218,9 @@ mod tests {
             ("2002:a9fe:a9fe::", [false, false, false, false, false]),
             ("::a9fe:a9fe", [false, false, false, false, false]),
             ("fd00:ec2::254", [false, false, false, false, false]),
+            ("fd20:ce::254", [false, false, false, false, false]),
+            ("fd00:c1::a9fe:a9fe", [false, false, false, false, false]),
+            ("fd20:ce::253", [true, false, false, true, false]),
             ("fe80::1", [false, false, false, false, false]),
             ("fd12::1", [true, false, false, true, false]),
             ("2001:db8::1", [true, true, false, true, false]),

@@ -3,7 +3,7 @@
 
 use hythe_blobs::BlobError;
 use hythe_catalog::CatalogError;
-use hythe_meta::{ClaimedReplication, DestinationRecord, ReplicationFailure, ReplicationOutcome, StoreError};
+use hythe_meta::{ClaimedReplication, ReplicationFailure, ReplicationOutcome, StoreError};
 use hythe_model::{Digest, ManifestError};
 use hythe_upstream::UpstreamError;
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +23,9 @@ const MAX_DOUBLINGS: u64 = 8;
 
 /// The code of what the destination has not let through because of the network, its load, or its health.
 pub(super) const UNAVAILABLE: &str = "DestinationUnavailable";
+const ACCESS_DENIED: &str = "DestinationAccessDenied";
+const REFUSED: &str = "DestinationRefused";
+const REPOSITORY_NOT_FOUND: &str = "DestinationRepositoryNotFound";
 
 /// Why a task could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +78,12 @@ fn texts(errors: &[SendError]) -> String {
 
 fn code(error: &SendError) -> &'static str {
     match error {
-        SendError::Refusals(errors) => errors.first().map_or("DestinationRefused", code),
+        SendError::Refusals(errors) => errors.first().map_or(REFUSED, code),
         SendError::Upstream(error) if is_unavailable(error) => UNAVAILABLE,
-        SendError::Upstream(UpstreamError::Denied) | SendError::Control { status: 401 | 403, .. } => {
-            "DestinationAccessDenied"
-        }
-        SendError::Upstream(UpstreamError::NotFound) => "DestinationRepositoryNotFound",
+        SendError::Upstream(UpstreamError::Denied) | SendError::Control { status: 401 | 403, .. } => ACCESS_DENIED,
+        SendError::Upstream(UpstreamError::NotFound) => REPOSITORY_NOT_FOUND,
         SendError::Upstream(UpstreamError::Blocked(_)) => "DestinationAddressBlocked",
-        SendError::Upstream(_) | SendError::Control { .. } => "DestinationRefused",
+        SendError::Upstream(_) | SendError::Control { .. } => REFUSED,
         SendError::ImagesWait => "RepositoryNotEmpty",
         SendError::Endpoint(_) | SendError::Password | SendError::NoControlPlane => "DestinationInvalid",
         SendError::Path => "ReplicationPathTooLong",
@@ -121,18 +122,34 @@ pub(super) fn outcome(claimed: &ClaimedReplication, error: &SendError, now: Time
     ReplicationOutcome::Again { at, failure }
 }
 
-/// Until when nothing is sent to a destination that could not be reached; `None` if it could.
-pub(super) fn open_at(
-    outcome: &ReplicationOutcome,
-    destination: &DestinationRecord,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    match outcome {
-        ReplicationOutcome::Again { at, failure } if failure.code == UNAVAILABLE => {
-            let pause = now.checked_add(pause(destination.failures)).unwrap_or(Timestamp::MAX);
-            Some(pause.max(*at))
+/// Whether a destination could be reached, as far as the end of a task says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    Yes,
+    /// Nothing is sent there before then.
+    No {
+        until: Timestamp,
+    },
+    /// The task ended before it was asked.
+    Unknown,
+}
+
+/// What the end of a task for an image says about its destination, which could not be reached for `failures` times in a row.
+pub(super) fn reached(outcome: &ReplicationOutcome, failures: u64, now: Timestamp) -> Reached {
+    let (again, failure) = match outcome {
+        ReplicationOutcome::Done { .. } | ReplicationOutcome::Absent => return Reached::Yes,
+        ReplicationOutcome::Again { at, failure } => (*at, failure),
+        ReplicationOutcome::Dead(failure) => (now, failure),
+    };
+    match failure.code.as_str() {
+        UNAVAILABLE => {
+            let pause = now.checked_add(pause(failures)).unwrap_or(Timestamp::MAX);
+            Reached::No {
+                until: pause.max(again),
+            }
         }
-        _ => None,
+        ACCESS_DENIED | REFUSED | REPOSITORY_NOT_FOUND => Reached::Yes,
+        _ => Reached::Unknown,
     }
 }
 
@@ -167,6 +184,37 @@ fn pause(failures: u64) -> SignedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_destination_is_left_alone_when_it_could_not_be_reached_and_only_then() {
+        let now = Timestamp::UNIX_EPOCH;
+        let failed = |error: SendError| ReplicationFailure {
+            code: code(&error).to_owned(),
+            reason: error.to_string(),
+        };
+        let unavailable = || failed(UpstreamError::TooManyRequests { retry_after: None }.into());
+        let late = now + SignedDuration::from_hours(1);
+        let again = |at, failure| ReplicationOutcome::Again { at, failure };
+        assert_eq!(reached(&ReplicationOutcome::Absent, 3, now), Reached::Yes);
+        assert_eq!(
+            reached(&again(late, unavailable()), 3, now),
+            Reached::No { until: late },
+            "as long as the task waits"
+        );
+        let Reached::No { until } = reached(&ReplicationOutcome::Dead(unavailable()), 3, now) else {
+            panic!("it was given up since it could not be reached");
+        };
+        assert!(until > now + SignedDuration::from_secs(5), "{until}");
+        for (error, wanted) in [
+            (UpstreamError::Denied.into(), Reached::Yes),
+            (UpstreamError::NotFound.into(), Reached::Yes),
+            (SendError::Password, Reached::Unknown),
+            (SendError::TooManyImages, Reached::Unknown),
+        ] {
+            let text = error.to_string();
+            assert_eq!(reached(&again(late, failed(error)), 3, now), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

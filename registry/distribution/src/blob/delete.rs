@@ -6,7 +6,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use hythe_access::{Granted, Trail, kinds};
+use hythe_access::{Granted, RequestContext, Trail, kinds};
 use hythe_catalog::{CatalogError, Unlinked};
 use hythe_model::{Digest, RepositoryPath, fail_point};
 
@@ -34,7 +34,7 @@ pub(crate) async fn delete(visitor: &Visitor, input: Input) -> Result<Response, 
     let named = visitor.repository(&input.name)?;
     let digest = input.digest()?;
     Trail::note(|facts| facts.digest = Some(digest));
-    let granted = visitor.permit::<kinds::BatchDeleteImage>(&named).await?;
+    let granted = visitor.permit_deletion(&named, &RequestContext::default()).await?;
     delete_blob(&visitor.registry, &granted, &digest).await?;
     fail_point("blob.delete.answer");
     Ok(Answer::new(StatusCode::ACCEPTED).into_response())

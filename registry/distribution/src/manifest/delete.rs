@@ -31,7 +31,7 @@ pub(crate) async fn delete(visitor: &Visitor, input: Input) -> Result<Response, 
     let named = visitor.repository(&input.name)?;
     let reference = existing_reference(&input);
     let context = naming(reference.as_ref().ok().and_then(tag_of));
-    let granted = visitor.permit_with::<kinds::BatchDeleteImage>(&named, &context).await?;
+    let granted = visitor.permit_deletion(&named, &context).await?;
     let reference = reference?;
     note_reference(&reference);
     let deleted = delete_manifest(&visitor.registry, &granted, &reference).await?;

@@ -747,10 +747,7 @@ fn runs_are_made_when_they_are_due_and_of_two_nodes_by_one() -> Result<()> {
     // An hour and a tenth later the next one is due, on whichever node.
     for round in 1..=3 {
         clock.jump(4000 * i64::try_from(round)?)?;
-        expect(
-            &ended(&nodes.second, "up", round + 1)?,
-            "COMPLETE 0 0 30 0 0 0",
-        )?;
+        expect(&ended(&nodes.second, "up", round + 1)?, "COMPLETE 0 0 30 0 0 0")?;
     }
     let all = runs(server, "up")?;
     ensure!(

@@ -687,5 +687,36 @@ fn who_may_not_replicate_is_not_believed_to_have_replicated() -> Result<()> {
     ensure!(tag("told", &[])?.status == 200, "not set");
     wait_until_same(&here, &there, "web")?;
     ensure!(shown(&there, "web")?["tags"][0]["Value"] == "told", "not replicated");
+    // Nor that it deletes what was deleted elsewhere.
+    let client = RegistryClient::new(&here);
+    let of_replica = [("Hythe-Replication", "there/000000000000")];
+    let delete = |credential: &Value, target: &str, headers: &[(&str, &str)]| {
+        let name = |member: &str| credential[member].as_str().unwrap_or_default();
+        let authorization = http::basic(name("username"), name("password"));
+        RegistryClient::with(here.registry(), Some(authorization)).call("DELETE", target, headers, &[])
+    };
+    let deleter = user(&here, "deleter", &json!(["ecr:BatchDeleteImage"]))?;
+    let replicator = user(&here, "both", &json!(["ecr:BatchDeleteImage", "ecr:ReplicateImage"]))?;
+    let blob = client.push_blob("web", b"in no image")?;
+    for target in ["/v2/web/manifests/1", &format!("/v2/web/blobs/{blob}")] {
+        let refused = delete(&deleter, target, &of_replica)?;
+        ensure!(
+            refused.status == 403 && refused.text().contains("ecr:ReplicateImage"),
+            "{target}: {}: {}",
+            refused.status,
+            refused.text()
+        );
+    }
+    delete(&deleter, &format!("/v2/web/blobs/{blob}"), &[])?.expect(202)?;
+    delete(&replicator, "/v2/web/manifests/1", &of_replica)?.expect(202)?;
+    let found = here.api("GET", "/api/v1/audit-events?eventName=BatchDeleteImage", None)?;
+    let found = found.expect(200)?.json()?;
+    let events = found["auditEvents"].as_array().context("no events")?;
+    let told: Vec<_> = events
+        .iter()
+        .filter(|event| !event["replication"].is_null())
+        .map(|event| &event["errorCode"])
+        .collect();
+    ensure!(told == [&Value::Null], "{events:?}");
     Ok(())
 }
