@@ -5,6 +5,7 @@
 //! task says which tag or image; what it is now is looked up here, so that doing it twice changes nothing.
 
 mod backfill;
+mod chunk_memory;
 mod control_plane;
 mod failure;
 mod send;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::chunk_memory::ChunkMemory;
 use self::control_plane::ControlPlanes;
 use self::failure::Reached;
 use self::send::BlobLocks;
@@ -46,6 +48,9 @@ const RENEWAL: Duration = Duration::from_secs(20);
 const MAX_REMOTES: usize = 256;
 /// How many tasks for the settings of one destination are worked on at once.
 const SETTINGS_OF_ONE_DESTINATION: usize = 2;
+/// How often it is tried to take note of how a task ended, before its claim ends: the store may be busy.
+const MAX_ENDS: usize = 5;
+const END_PAUSE: Duration = Duration::from_secs(2);
 /// How often what waits is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(5);
 
@@ -113,11 +118,14 @@ struct Parts {
     remotes: Mutex<HashMap<RemoteKey, Arc<Remote>>>,
     throttles: Mutex<HashMap<(AccountId, Region), Arc<Throttle>>>,
     locks: BlobLocks,
+    chunks: ChunkMemory,
     control_planes: ControlPlanes,
-    /// The tasks that this process works on, and the destination of those that are about settings. When its clock jumps, their
-    /// claims look as if they had ended.
-    running: Mutex<HashMap<String, Option<(AccountId, Region)>>>,
+    /// The tasks that this process works on, the destination of each, and whether it is about settings. When its clock jumps,
+    /// their claims look as if they had ended.
+    running: Mutex<HashMap<String, RunningTask>>,
 }
+
+type RunningTask = ((AccountId, Region), bool);
 
 /// A destination in one state, and what is said to it about where images come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +159,7 @@ impl Replicator {
             remotes: Mutex::default(),
             throttles: Mutex::default(),
             locks: BlobLocks::default(),
+            chunks: ChunkMemory::default(),
             control_planes: ControlPlanes::default(),
             running: Mutex::default(),
         }))
@@ -205,25 +214,30 @@ impl Replicator {
         }
     }
 
-    /// Images may have all free slots, settings half of all.
+    /// Settings may have a third of all slots.
     async fn claim(&self, free: usize) -> Result<Vec<ClaimedReplication>, StoreError> {
         let now = self.now();
         let until = now.checked_add(LEASE).unwrap_or(Timestamp::MAX);
         let mut slots = ReplicationSlots {
             tasks: free,
-            settings: (self.0.settings.concurrency / 2).max(1),
+            settings: (self.0.settings.concurrency / 3).max(1),
             settings_each: SETTINGS_OF_ONE_DESTINATION,
-            settings_now: BTreeMap::new(),
+            now: BTreeMap::new(),
         };
-        for destination in self.running().values().flatten() {
-            *slots.settings_now.entry(destination.clone()).or_default() += 1;
-            slots.settings = slots.settings.saturating_sub(1);
+        for (destination, is_settings) in self.running().values() {
+            let load = slots.now.entry(destination.clone()).or_default();
+            if *is_settings {
+                load.settings += 1;
+                slots.settings = slots.settings.saturating_sub(1);
+            } else {
+                load.images += 1;
+            }
         }
         let store = &self.0.store;
         store.claim_replications(&self.0.owner, now, until, slots).await
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, Option<(AccountId, Region)>>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<String, RunningTask>> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -232,11 +246,11 @@ impl Replicator {
         let id = claimed.task.id.clone();
         let destination = &claimed.destination;
         let is_settings = claimed.task.subject == ReplicationSubject::Settings;
-        let settings_of = is_settings.then(|| (destination.account.clone(), destination.name.clone()));
+        let about = ((destination.account.clone(), destination.name.clone()), is_settings);
         match self.running().entry(id.clone()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(free) => {
-                free.insert(settings_of);
+                free.insert(about);
                 let replicator = self.clone();
                 Some((claimed, Running { replicator, id }))
             }
@@ -249,6 +263,9 @@ impl Replicator {
         let latest = now.checked_add(failure::LONGEST_WAIT).unwrap_or(Timestamp::MAX);
         if let Err(error) = self.0.store.recall_replications(now, latest).await {
             tracing::debug!(%error, "cannot look for replications that wait too long");
+        }
+        if let Err(error) = self.0.store.drop_lost_replications().await {
+            tracing::debug!(%error, "cannot look for replications to destinations that are gone");
         }
     }
 
@@ -284,8 +301,15 @@ impl Replicator {
         self.count_outcome(&claimed, &outcome);
         // From when it has ended in the store, it may be claimed again, and is not to be taken for this work then.
         drop(running);
-        if let Err(error) = self.end(&claimed, outcome).await {
-            tracing::warn!(%error, "cannot take note of a replication; it is done again");
+        let mut attempts = 1;
+        while let Err(error) = self.end(&claimed, outcome.clone()).await {
+            if attempts == MAX_ENDS {
+                tracing::warn!(%error, "cannot take note of a replication; it is done again");
+                break;
+            }
+            tracing::debug!(%error, "cannot take note of a replication yet");
+            attempts += 1;
+            tokio::time::sleep(END_PAUSE).await;
         }
         fail_point("replication.task.ended");
     }
@@ -297,14 +321,13 @@ impl Replicator {
         }
         let reached = failure::reached(&outcome, destination.failures, self.now());
         store.end_replication(claimed, outcome, self.now()).await?;
-        let (account, name) = (&destination.account, &destination.name);
         let failed_until = match reached {
             Reached::No { until } => Some(until),
             Reached::Yes if destination.failures > 0 => None,
             Reached::Yes | Reached::Unknown => return Ok(()),
         };
         store
-            .note_destination_reached(account, name, failed_until, self.now())
+            .note_destination_reached(destination, failed_until, self.now())
             .await
     }
 

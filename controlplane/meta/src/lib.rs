@@ -100,7 +100,8 @@ pub const PAGED_STATEMENTS: &[(&str, &str)] = &[
     ("due lifecycle policies", lifecycle::DUE),
     ("ready lifecycle runs", lifecycle::READY),
     ("old lifecycle runs", lifecycle::OLD),
-    ("due replications", replication::DUE),
+    ("due replications of images", replication::DUE_IMAGES),
+    ("due replications of settings", replication::DUE_SETTINGS),
     ("replications", replication::LIST),
     ("due backfills", replication::DUE_BACKFILL),
     ("backfills", replication::LIST_BACKFILLS),
@@ -174,10 +175,11 @@ pub use registry_policy::{EditPolicy, EditedPolicy, PolicyText};
 pub use registry_setting::{DEFAULT_DELETED_IMAGE_RETENTION_DAYS, PutRegistrySettingsError, RegistrySettings};
 pub use replication::{
     BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, ChangeDestinationError,
-    ClaimedReplication, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
-    ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, MAX_RUNNING_BACKFILLS, PutReplicationRulesError,
-    ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules, ReplicationSlots, ReplicationState,
-    ReplicationSubject, ReplicationTask, RepositoryReplicationStatus, RuleName, StartBackfillError, TaskFilter,
+    ClaimedReplication, CreateDestinationError, DestinationKind, DestinationLoad, DestinationRecord,
+    DestinationSettings, ImageReplicationStatus, MAX_REPLICATION_DESTINATION_OBJECTS, MAX_RUNNING_BACKFILLS,
+    PutReplicationRulesError, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationRules,
+    ReplicationSlots, ReplicationState, ReplicationSubject, ReplicationTask, RepositoryReplicationStatus, RuleName,
+    StartBackfillError, TaskFilter,
 };
 pub use repository::{
     CreateRepositoryError, Idempotency, MAX_REPOSITORIES_PER_ACCOUNT, NewPolicies, NewRepository, RepositoryChange,

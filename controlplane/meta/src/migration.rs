@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (22, include_str!("../migrations/0022_upstream_referrers.sql")),
     (23, include_str!("../migrations/0023_replicated_settings.sql")),
     (24, include_str!("../migrations/0024_mirrors.sql")),
+    (25, include_str!("../migrations/0025_replication_shares.sql")),
 ];
 
 const CREATE_VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL PRIMARY KEY)";

@@ -6,6 +6,7 @@
 //! it is sent, so that many moves of a tag are one task.
 
 mod backfill;
+mod claim;
 mod deletion;
 mod destination;
 mod enqueue;
@@ -21,6 +22,8 @@ pub use backfill::{
     BackfillImage, BackfillPass, BackfillRecord, BackfillResult, BackfillStatus, MAX_RUNNING_BACKFILLS,
     StartBackfillError,
 };
+pub(crate) use claim::{DUE_IMAGES, DUE_SETTINGS};
+pub use claim::{DestinationLoad, ReplicationSlots};
 pub(crate) use deletion::enqueue_deletion;
 pub use destination::{
     ChangeDestinationError, CreateDestinationError, DestinationKind, DestinationRecord, DestinationSettings,
@@ -33,8 +36,8 @@ pub(crate) use settings::enqueue_settings;
 pub(crate) use status::FORGET_IMAGE;
 pub use status::{ImageReplicationStatus, ReplicationState};
 pub use task::{
-    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationSlots,
-    ReplicationSubject, ReplicationTask, TaskFilter,
+    ClaimedReplication, ReplicationBacklog, ReplicationFailure, ReplicationOutcome, ReplicationSubject,
+    ReplicationTask, TaskFilter,
 };
 
-pub(crate) use task::{DUE, LIST};
+pub(crate) use task::LIST;

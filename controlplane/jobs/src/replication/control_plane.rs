@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use hythe_meta::{ClaimedReplication, ReplicationOutcome, StoreError};
 use hythe_model::{AccountId, Region};
 
+use super::failure::Reached;
 use super::{MAX_REMOTES, Replicator, failure};
 
 /// Those that did not answer this process when they were asked last.
@@ -42,13 +43,18 @@ impl Replicator {
         let key = (destination.account.clone(), destination.name.clone());
         let wait_until = failure::settings_wait_until(claimed, &outcome, self.now());
         let is_done = matches!(outcome, ReplicationOutcome::Done { .. });
-        store.end_replication(claimed, outcome, self.now()).await?;
-        if let Some(until) = wait_until {
-            self.0.control_planes.note_failure(key);
-            return store.put_off_settings(claimed, until).await;
+        // What is absent may not have been asked for.
+        let has_answered = !matches!(outcome, ReplicationOutcome::Absent)
+            && failure::reached(&outcome, destination.failures, self.now()) == Reached::Yes;
+        if wait_until.is_some() {
+            self.0.control_planes.note_failure(key.clone());
         }
+        store
+            .end_settings_replication(claimed, outcome, self.now(), wait_until)
+            .await?;
         // Another process may have put them off before this one began, or this one before it was started again.
-        if is_done && (self.0.control_planes.note_answer(&key) || claimed.task.attempts > 0) {
+        let may_wait = is_done && claimed.task.attempts > 0;
+        if has_answered && (self.0.control_planes.note_answer(&key) || may_wait) {
             let (account, name) = &key;
             store.hurry_settings(account, name, self.now()).await?;
         }

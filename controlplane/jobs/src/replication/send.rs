@@ -15,6 +15,7 @@ use hythe_model::{
 };
 use hythe_upstream::{Credential, Remote, RemoteUpload, UpstreamError};
 
+use super::chunk_memory::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES};
 use super::failure::SendError;
 use super::throttle::Throttle;
 use super::{MAX_REMOTES, RemoteKey, Replicator};
@@ -26,10 +27,6 @@ const MAX_IMAGES: usize = 1000;
 const MAX_LISTED: usize = 50_000;
 /// How many blobs of an image are sent at once.
 const BLOBS_AT_ONCE: usize = 3;
-/// How much of a blob is sent at once, and in memory.
-const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
-/// The same where a destination has a rate, at least.
-const MIN_CHUNK_BYTES: u64 = 256 * 1024;
 /// How often a chunk is taken up again where the destination is, before the whole task is tried again.
 const MAX_RESUMPTIONS: usize = 3;
 
@@ -47,11 +44,11 @@ struct Delivery<'d> {
 }
 
 impl Delivery<'_> {
-    /// How much of a blob is sent at once.
+    /// How much of a blob is sent at once, at most.
     fn chunk(&self) -> u64 {
         match &self.throttle {
-            Some(throttle) => throttle.bytes_per_second().clamp(MIN_CHUNK_BYTES, CHUNK_BYTES),
-            None => CHUNK_BYTES,
+            Some(throttle) => throttle.bytes_per_second().max(MIN_CHUNK_BYTES),
+            None => MAX_CHUNK_BYTES,
         }
     }
 }
@@ -228,8 +225,8 @@ impl Replicator {
         let record = self.0.store.blob(delivery.from, &digest).await?;
         let record = record.ok_or(SendError::BlobGone(digest))?;
         let source = self.source(delivery, &digest).await?;
-        let chunk = delivery.chunk();
-        if record.size <= chunk {
+        let place = self.0.chunks.take(record.size.min(delivery.chunk()));
+        if record.size <= place.bytes() {
             let bytes = self.read(&digest, &record, 0..record.size, delivery).await?;
             let upload = if delivery.claimed.destination.settings.kind == DestinationKind::Hythe && source.is_none() {
                 remote.push_blob(to, &digest, bytes.clone()).await?
@@ -241,8 +238,8 @@ impl Replicator {
                 remote.finish_upload(to, &upload, &digest, bytes).await?;
             }
         } else {
-            self.send_large(delivery, &digest, &record, source.as_deref(), chunk)
-                .await?;
+            drop(place);
+            self.send_large(delivery, &digest, &record, source.as_deref()).await?;
         }
         fail_point("replication.blob.sent");
         add(&self.0.metrics.blobs, 1);
@@ -257,7 +254,6 @@ impl Replicator {
         digest: &Digest,
         record: &BlobRecord,
         source: Option<&str>,
-        chunk: u64,
     ) -> Result<(), SendError> {
         let (remote, to) = (&delivery.remote, delivery.to.as_str());
         let mut upload = match self.begun(delivery, digest).await? {
@@ -271,7 +267,9 @@ impl Replicator {
         fail_point("replication.blob.begun");
         let mut resumptions = 0;
         loop {
-            let end = upload.offset.saturating_add(chunk).min(record.size);
+            let left = record.size.saturating_sub(upload.offset);
+            let place = self.0.chunks.take(left.min(delivery.chunk()));
+            let end = upload.offset.saturating_add(place.bytes());
             let bytes = self.read(digest, record, upload.offset..end, delivery).await?;
             let went = if end < record.size {
                 remote.append(to, &mut upload, bytes).await

@@ -174,16 +174,24 @@ const DELETE: &str = "DELETE FROM replication_destination WHERE account_id = $1 
 const REVIVE_TASKS: &str = "
     UPDATE replication_task SET is_dead = FALSE, attempts = 0, due_ms = $3
      WHERE account_id = $1 AND destination = $2 AND owner IS NULL";
+/// How it ends says nothing about what the destination is now.
+const DO_AGAIN: &str = "
+    UPDATE replication_task SET generation = generation + 1
+     WHERE account_id = $1 AND destination = $2 AND owner IS NOT NULL";
 const HURRY: &str = "
     UPDATE replication_task SET due_ms = $3
      WHERE account_id = $1 AND destination = $2 AND owner IS NULL AND NOT is_dead AND due_ms > $3";
 const DROP_TASKS: &str = "DELETE FROM replication_task WHERE account_id = $1 AND destination = $2";
 const DROP_UPLOADS: &str = "DELETE FROM replication_upload WHERE account_id = $1 AND destination = $2";
+/// What ended before counts once, however many tasks were under way, and nothing if another has found the destination healthy
+/// meanwhile, or somebody has changed it.
 const FAILED: &str = "
-    UPDATE replication_destination SET failures = failures + 1, open_ms = $3 WHERE account_id = $1 AND name = $2";
+    UPDATE replication_destination
+       SET failures = $4 + 1, open_ms = CASE WHEN open_ms > $3 THEN open_ms ELSE $3 END
+     WHERE account_id = $1 AND name = $2 AND failures >= $4 AND failures <= $4 + 1 AND version = $5";
 const SUCCEEDED: &str = "
     UPDATE replication_destination SET failures = 0, open_ms = 0
-     WHERE account_id = $1 AND name = $2 AND failures > 0";
+     WHERE account_id = $1 AND name = $2 AND failures > 0 AND version = $3 RETURNING name";
 
 impl Store {
     /// Creates a destination. Creates that run at the same time may overshoot the limit by their number.
@@ -273,6 +281,7 @@ impl Store {
                         session
                             .execute(REVIVE_TASKS, values![account, name.as_str(), *at])
                             .await?;
+                        session.execute(DO_AGAIN, values![account, name.as_str()]).await?;
                         // Another registry does not know these.
                         session.execute(DROP_UPLOADS, values![account, name.as_str()]).await?;
                         Ok::<_, ChangeDestinationError>(destination)
@@ -313,23 +322,35 @@ impl Store {
         .await
     }
 
-    /// Takes note that a destination could be reached, so that what waits for it is sent at once; or that nothing is to be
-    /// sent there before a time.
+    /// Takes note that a destination, as it was when the task was claimed, could be reached, so that what waits for it is sent
+    /// at once; or that nothing is to be sent there before a time.
     pub async fn note_destination_reached(
         &self,
-        account: &AccountId,
-        name: &Region,
+        destination: &DestinationRecord,
         failed_until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let key = values![account, name.as_str()];
+        let (account, name) = (&destination.account, destination.name.as_str());
         if let Some(until) = failed_until {
-            let values = values![account, name.as_str(), until];
+            let failures = i64::try_from(destination.failures).unwrap_or(i64::MAX - 1);
+            let values = values![account, name, until, failures, destination.version];
             return self.write_one(Durability::Relaxed, FAILED, values).await.map(drop);
         }
-        self.write_one(Durability::Relaxed, SUCCEEDED, key).await?;
-        let values = values![account, name.as_str(), now];
-        self.write_one(Durability::Relaxed, HURRY, values).await?;
+        self.write_committed(
+            Durability::Relaxed,
+            (destination.clone(), now),
+            |session, (destination, now)| {
+                Box::pin(async move {
+                    let (account, name) = (&destination.account, destination.name.as_str());
+                    let values = values![account, name, destination.version];
+                    if session.fetch_optional(SUCCEEDED, values).await?.is_some() {
+                        session.execute(HURRY, values![account, name, *now]).await?;
+                    }
+                    Ok::<_, StoreError>(())
+                })
+            },
+        )
+        .await?;
         self.nudge_replication();
         Ok(())
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::rule;
 use super::status::ReplicationState;
-use super::task::{ClaimedReplication, ReplicationFailure, ReplicationTask, changed_again};
+use super::task::{ReplicationFailure, ReplicationTask, changed_again};
 use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError, repository};
@@ -104,20 +104,19 @@ const PUT_OFF: &str = "
     UPDATE replication_task SET due_ms = $3
      WHERE account_id = $1 AND destination = $2 AND reference = '' AND id <> $4 AND owner IS NULL AND NOT is_dead
        AND due_ms < $3";
+/// The repository is deleted there when the last of its images is.
+const DELETE_NEXT: &str = "
+    UPDATE replication_task SET due_ms = $5
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference = ''
+       AND may_delete AND owner IS NULL AND NOT is_dead AND due_ms > $5
+       AND NOT EXISTS (SELECT 1 FROM replication_task i
+                        WHERE i.account_id = $1 AND i.destination = $2 AND i.target_account = $3 AND i.repository = $4
+                          AND i.reference > '' AND NOT i.is_dead)";
 const HURRY: &str = "
     UPDATE replication_task SET due_ms = $3
      WHERE account_id = $1 AND destination = $2 AND reference = '' AND owner IS NULL AND NOT is_dead AND due_ms > $3";
 
 impl Store {
-    /// Takes note that the control plane of a destination did not answer: the settings of other repositories wait there until
-    /// `until`, and this task is the first to try again. Images do not wait.
-    pub async fn put_off_settings(&self, failed: &ClaimedReplication, until: Timestamp) -> Result<(), StoreError> {
-        let destination = &failed.destination;
-        let (account, name) = (&destination.account, destination.name.as_str());
-        let values = values![account, name, until, &failed.task.id];
-        self.write_one(Durability::Relaxed, PUT_OFF, values).await.map(drop)
-    }
-
     /// Has the settings that wait for a destination be brought now: its control plane answers again.
     pub async fn hurry_settings(&self, account: &AccountId, name: &Region, now: Timestamp) -> Result<(), StoreError> {
         let values = values![account, name.as_str(), now];
@@ -238,6 +237,34 @@ pub(super) async fn follow(
         note(session, id, place, now).await?;
     }
     Ok(())
+}
+
+/// Has the settings of other repositories wait until `until`.
+pub(super) async fn put_off(
+    session: &mut Session,
+    failed: &ReplicationTask,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    let (account, name) = (&failed.repository.account, failed.place.region.as_str());
+    let values = values![account, name, until, &failed.id];
+    session.execute(PUT_OFF, values).await.map(drop)
+}
+
+/// Has a repository that is gone be deleted at a place now, if a task about one of its images has ended and none waits there.
+pub(super) async fn delete_next(
+    session: &mut Session,
+    ended: &ReplicationTask,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let repository = &ended.repository;
+    let values = values![
+        &repository.account,
+        ended.place.region.as_str(),
+        &ended.place.account,
+        &repository.name,
+        now
+    ];
+    session.execute(DELETE_NEXT, values).await.map(drop)
 }
 
 /// Whether an image of the repository with this key has arrived at a place, or came by it.

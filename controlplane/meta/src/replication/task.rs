@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Work that is still to be done for replication: claimed, done, tried again, given up.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use hythe_model::{AccountId, Digest, Reference, Region, RegistryPlace, ReplicationPath, RepositoryPath};
-use hythe_rules::replication::{Wanted, targets};
+use hythe_rules::replication::Wanted;
 use jiff::Timestamp;
 
-use super::destination::{self, DestinationRecord};
-use super::rule;
+use super::destination::DestinationRecord;
 use super::settings::{self, SETTINGS};
 use super::status::{END, ReplicationState};
 use crate::session::{Row, Session, values};
@@ -28,9 +26,6 @@ macro_rules! changed_again {
     };
 }
 pub(super) use changed_again;
-
-/// How often a destination must have failed in a row to be tried with one task at a time.
-const TROUBLED: u64 = 3;
 
 /// Something to bring to a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +52,8 @@ pub struct ReplicationTask {
     pub failure: Option<ReplicationFailure>,
     /// Since when it waits.
     pub created_at: Timestamp,
-    owner: Option<String>,
-    generation: i64,
+    pub(super) owner: Option<String>,
+    pub(super) generation: i64,
 }
 
 /// What of a repository is to be brought to a destination.
@@ -115,45 +110,6 @@ pub struct ClaimedReplication {
     pub wanted: Wanted,
 }
 
-/// How much one process takes on. Tasks about settings get a part of its slots: a control plane that does not answer holds up
-/// neither images nor other control planes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicationSlots {
-    /// How many tasks it may claim.
-    pub tasks: usize,
-    /// How many of these may be about settings.
-    pub settings: usize,
-    /// How many about the settings of one destination it works on at once, at least one.
-    pub settings_each: usize,
-    /// How many it works on now, by account and destination.
-    pub settings_now: BTreeMap<(AccountId, Region), usize>,
-}
-
-impl ReplicationSlots {
-    fn is_full(&self, now: usize) -> bool {
-        now >= self.settings_each.max(1)
-    }
-
-    fn has_settings_for(&self, destination: &DestinationRecord) -> bool {
-        let key = (destination.account.clone(), destination.name.clone());
-        let now = self.settings_now.get(&key).copied().unwrap_or_default();
-        self.settings > 0 && !self.is_full(now)
-    }
-
-    fn take_settings(&mut self, destination: &DestinationRecord) {
-        let key = (destination.account.clone(), destination.name.clone());
-        *self.settings_now.entry(key).or_default() += 1;
-        self.settings = self.settings.saturating_sub(1);
-    }
-
-    /// The destinations that get no more settings now, each as `|account/name|`. No name has these characters.
-    fn full(&self) -> String {
-        let full = self.settings_now.iter().filter(|(_, now)| self.is_full(**now));
-        let full: Vec<_> = full.map(|((account, name), _)| format!("|{account}/{name}|")).collect();
-        full.concat()
-    }
-}
-
 /// How work on a task ended.
 #[derive(Clone, Debug)]
 pub enum ReplicationOutcome {
@@ -202,7 +158,7 @@ pub struct ReplicationBacklog {
 }
 
 impl ReplicationTask {
-    fn read(row: &Row) -> Result<Self, StoreError> {
+    pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         let failure = match (row.optional_text(12)?, row.optional_text(13)?) {
             (Some(code), reason) => Some(ReplicationFailure {
                 code,
@@ -241,27 +197,6 @@ impl ReplicationTask {
     }
 }
 
-/// Those of destinations that are not open now wait with it, those of closed accounts until these are opened again. `$2` is
-/// how many. Settings are left out if `$4` is false, and those of destinations that are named in `$3`.
-pub(crate) const DUE: &str = "
-    SELECT t.id, t.account_id, t.destination, t.target_account, t.repository, t.reference, t.digest, t.path, t.may_delete,
-           t.is_dead, t.attempts, t.due_ms, t.failure_code, t.failure_reason, t.created_ms, t.owner, t.generation
-      FROM replication_task t
-     WHERE NOT t.is_dead AND t.due_ms <= $1
-       AND NOT EXISTS (SELECT 1 FROM replication_destination d
-                        WHERE d.account_id = t.account_id AND d.name = t.destination AND d.open_ms > $1)
-       AND (t.reference <> '' OR ($4 AND REPLACE($3, '|' || t.account_id || '/' || t.destination || '|', '') = $3))
-       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = t.account_id AND a.is_closed)
-     ORDER BY t.due_ms LIMIT $2";
-const IS_DUE: &str = "
-    SELECT t.id FROM replication_task t
-     WHERE NOT t.is_dead AND t.due_ms <= $1
-       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = t.account_id AND a.is_closed)
-     LIMIT 1";
-const TAKE: &str = "
-    UPDATE replication_task SET owner = $2, due_ms = $3
-     WHERE id = $1 AND NOT is_dead AND due_ms = $4 AND generation = $5 RETURNING id";
-const DROP: &str = "DELETE FROM replication_task WHERE id = $1";
 const RELEASE: &str = "
     UPDATE replication_task SET owner = NULL, due_ms = $2
      WHERE owner IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR owner = $1)";
@@ -308,28 +243,6 @@ const BACKLOG: &str = "
      GROUP BY destination, target_account ORDER BY destination, target_account";
 
 impl Store {
-    /// Claims tasks that are due, as many as there are slots, until `until`. Those that no rule wants any more are dropped.
-    pub async fn claim_replications(
-        &self,
-        owner: &str,
-        now: Timestamp,
-        until: Timestamp,
-        slots: ReplicationSlots,
-    ) -> Result<Vec<ClaimedReplication>, StoreError> {
-        // Nearly always there is none, and nothing to write.
-        let mut session = self.reader().await?;
-        if session.fetch_optional(IS_DUE, values![now]).await?.is_none() {
-            return Ok(Vec::new());
-        }
-        drop(session);
-        self.write_committed(
-            Durability::Relaxed,
-            (owner.to_owned(), now, until, slots),
-            |session, (owner, now, until, slots)| Box::pin(claim(session, owner, *now, *until, slots.clone())),
-        )
-        .await
-    }
-
     /// Ends the claims of `owner`, which works no more; without one all claims, if this process is the only one.
     pub async fn release_replications(&self, owner: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
         if owner.is_none() && self.cache().is_none() {
@@ -369,10 +282,32 @@ impl Store {
         outcome: ReplicationOutcome,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let input = (claimed.task.clone(), outcome, now);
-        self.write_committed(Durability::Full, input, |session, (task, outcome, now)| {
-            Box::pin(end(session, task, outcome, *now))
-        })
+        self.end_settings_replication(claimed, outcome, now, None).await
+    }
+
+    /// As [`Self::end_replication`], of a task about settings. If the control plane of the destination did not answer, the
+    /// settings of other repositories wait until `put_off_until`, and this task is the first to try again. Images do not wait.
+    pub async fn end_settings_replication(
+        &self,
+        claimed: &ClaimedReplication,
+        outcome: ReplicationOutcome,
+        now: Timestamp,
+        put_off_until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let input = (claimed.task.clone(), outcome, now, put_off_until);
+        self.write_committed(
+            Durability::Full,
+            input,
+            |session, (task, outcome, now, put_off_until)| {
+                Box::pin(async move {
+                    end(session, task, outcome, *now).await?;
+                    match put_off_until {
+                        Some(until) => settings::put_off(session, task, *until).await,
+                        None => Ok(()),
+                    }
+                })
+            },
+        )
         .await
     }
 
@@ -440,69 +375,11 @@ impl Store {
     }
 }
 
-async fn claim(
-    session: &mut Session,
-    owner: &str,
-    now: Timestamp,
-    until: Timestamp,
-    mut slots: ReplicationSlots,
-) -> Result<Vec<ClaimedReplication>, StoreError> {
-    let mut claimed: Vec<ClaimedReplication> = Vec::new();
-    // Each look but the last finds a destination, or all of them, to have no slot for settings any more, and leaves it out.
-    loop {
-        let mut is_passed_over = false;
-        let left = slots.tasks.saturating_sub(claimed.len());
-        let values = values![now, left, slots.full(), slots.settings > 0];
-        for row in session.fetch_all(DUE, values).await? {
-            let mut task = ReplicationTask::read(&row)?;
-            let account = &task.repository.account;
-            let destination = destination::find(session, account, &task.place.region).await?;
-            let rules = rule::all(session, account).await?;
-            let wanted = targets(&rules, &task.repository.name, task.path.as_ref()).remove(&task.place);
-            let is_settings = task.subject == ReplicationSubject::Settings;
-            let wanted = wanted.filter(|wanted| !is_settings || !wanted.settings.is_empty());
-            let (Some(destination), Some(wanted)) = (destination, wanted) else {
-                // Its rule was deleted.
-                session.execute(DROP, values![&task.id]).await?;
-                forget_status(session, &task).await?;
-                continue;
-            };
-            if is_settings && !slots.has_settings_for(&destination) {
-                is_passed_over = true;
-                continue;
-            }
-            let is_same = |other: &ClaimedReplication| {
-                let (one, other_one) = (&destination, &other.destination);
-                other.task.subject != ReplicationSubject::Settings
-                    && (&one.account, &one.name) == (&other_one.account, &other_one.name)
-            };
-            if !is_settings && destination.failures >= TROUBLED && claimed.iter().any(is_same) {
-                continue;
-            }
-            let values = values![&task.id, owner, until, task.due_at, task.generation];
-            if session.fetch_optional(TAKE, values).await?.is_some() {
-                if is_settings {
-                    slots.take_settings(&destination);
-                }
-                task.owner = Some(owner.to_owned());
-                claimed.push(ClaimedReplication {
-                    task,
-                    destination,
-                    wanted,
-                });
-            }
-        }
-        if !is_passed_over || claimed.len() >= slots.tasks {
-            return Ok(claimed);
-        }
-    }
-}
-
 pub(super) const FORGET_STATUS: &str = "
     DELETE FROM replication_status
      WHERE repository_id = $1 AND digest = $2 AND destination = $3 AND target_account = $4 AND state = 'IN_PROGRESS'";
 
-async fn forget_status(session: &mut Session, task: &ReplicationTask) -> Result<(), StoreError> {
+pub(super) async fn forget_status(session: &mut Session, task: &ReplicationTask) -> Result<(), StoreError> {
     if let Some(id) = repository::find_id(session, &task.repository).await? {
         let (region, account) = (task.place.region.as_str(), &task.place.account);
         match &task.subject {
@@ -574,7 +451,7 @@ async fn end(
         }
     }
     let Some(id) = repository::find_id(session, &task.repository).await? else {
-        return Ok(());
+        return settings::delete_next(session, task, now).await;
     };
     if task.subject == ReplicationSubject::Settings {
         // What is still to be done for a change that came meanwhile is not done.

@@ -30,6 +30,7 @@ mod plan;
 mod policy;
 mod principal;
 mod replication;
+mod replication_shares;
 mod repository;
 mod signing_key;
 mod storage_class;

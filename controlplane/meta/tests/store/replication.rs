@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use hythe_catalog::ImageCatalog as _;
 use hythe_meta::{
     AccountChange, ChangeDestinationError, ClaimedReplication, Deletion, DeletionReason, DestinationKind,
-    DestinationRecord, DestinationSettings, ImageIdentifier, PutReplicationRulesError, ReplicationFailure,
-    ReplicationOutcome, ReplicationSlots, ReplicationState, ReplicationTask, RepositoryChange, RuleName, Store,
-    TagChange, TaskFilter,
+    DestinationLoad, DestinationRecord, DestinationSettings, ImageIdentifier, PutReplicationRulesError,
+    ReplicationFailure, ReplicationOutcome, ReplicationSlots, ReplicationState, ReplicationTask, RepositoryChange,
+    RuleName, Store, TagChange, TaskFilter,
 };
 use hythe_model::{Region, RegistryPlace, ReplicatedSetting, ReplicationPath, ResourceTags};
 use hythe_rules::replication::{ReplicationRule, ReplicationRuleError};
@@ -39,7 +39,7 @@ on_each_engine!(
     closed_accounts_wait,
 );
 
-fn region(name: &str) -> Region {
+pub fn region(name: &str) -> Region {
     name.parse().unwrap()
 }
 
@@ -83,6 +83,12 @@ pub async fn destination(store: &Store, name: &str) -> DestinationRecord {
     store.create_replication_destination(&destination).await.unwrap()
 }
 
+/// A destination as it is now.
+pub async fn found(store: &Store, name: &str) -> DestinationRecord {
+    let found = store.replication_destination(&account(), &region(name)).await.unwrap();
+    found.unwrap()
+}
+
 pub async fn put(store: &Store, name: &str, rules: Vec<ReplicationRule>) {
     let name = if name.is_empty() {
         RuleName::document()
@@ -96,7 +102,7 @@ pub async fn put(store: &Store, name: &str, rules: Vec<ReplicationRule>) {
 }
 
 /// A repository `web` with a blob, destinations, and a document with these rules.
-async fn world(database: &Database, rules: Vec<ReplicationRule>) {
+pub async fn world(database: &Database, rules: Vec<ReplicationRule>) {
     let store = &database.store;
     create(store, "web").await;
     link(store, "web", 1).await;
@@ -106,7 +112,7 @@ async fn world(database: &Database, rules: Vec<ReplicationRule>) {
     put(store, "", rules).await;
 }
 
-async fn waiting(store: &Store) -> Vec<ReplicationTask> {
+pub async fn waiting(store: &Store) -> Vec<ReplicationTask> {
     store
         .replication_tasks(&account(), &TaskFilter::default(), None, 100)
         .await
@@ -131,16 +137,16 @@ pub async fn shown(store: &Store) -> Vec<String> {
 }
 
 /// Room for everything.
-fn slots() -> ReplicationSlots {
+pub fn slots() -> ReplicationSlots {
     ReplicationSlots {
-        tasks: 10,
+        tasks: 100,
         settings: 10,
         settings_each: 10,
-        settings_now: BTreeMap::new(),
+        now: BTreeMap::new(),
     }
 }
 
-async fn claim_into(store: &Store, slots: ReplicationSlots, seconds: i64) -> Vec<ClaimedReplication> {
+pub async fn claim_into(store: &Store, slots: ReplicationSlots, seconds: i64) -> Vec<ClaimedReplication> {
     let (now, until) = (after(seconds), after(seconds + 60));
     store.claim_replications("me", now, until, slots).await.unwrap()
 }
@@ -361,19 +367,26 @@ async fn destinations_that_are_away_are_left_alone(database: &Database) {
     for number in 10..13 {
         push(store, "web", image(number, &[1], &[])).await;
     }
-    let (account, eu) = (account(), region("eu"));
     for _ in 0..3 {
-        let noted = store.note_destination_reached(&account, &eu, Some(after(30)), after(1));
-        noted.await.unwrap();
+        let eu = found(store, "eu").await;
+        // However many tasks were under way.
+        for _ in 0..4 {
+            let noted = store.note_destination_reached(&eu, Some(after(30)), after(1));
+            noted.await.unwrap();
+        }
     }
     assert!(claim(store, "me", 29).await.is_empty());
     let claimed = claim(store, "me", 30).await;
     assert_eq!(claimed.len(), 1, "one tries whether it is back");
     assert_eq!(claimed[0].destination.failures, 3);
+    let destination = &claimed[0].destination;
     store
-        .note_destination_reached(&account, &eu, None, after(31))
+        .note_destination_reached(destination, None, after(31))
         .await
         .unwrap();
+    // One that began before fails late: it says nothing about now.
+    let noted = store.note_destination_reached(destination, Some(after(300)), after(31));
+    noted.await.unwrap();
     assert_eq!(claim(store, "me", 31).await.len(), 2);
 }
 
@@ -460,9 +473,8 @@ async fn rules_and_destinations_change_by_version(database: &Database) {
 }
 
 /// A rule that brings settings to `eu`, whose control plane is known.
-async fn bringing(store: &Store, settings: &[ReplicatedSetting]) -> ReplicationRule {
-    let known = store.replication_destination(&account(), &region("eu")).await.unwrap();
-    let known = known.unwrap();
+pub async fn bringing(store: &Store, settings: &[ReplicatedSetting]) -> ReplicationRule {
+    let known = found(store, "eu").await;
     let settings_there = DestinationSettings {
         control_endpoint: Some("control.example.com".into()),
         ..known.settings
@@ -483,7 +495,7 @@ async fn settings_state(store: &Store) -> Option<ReplicationState> {
     found.first().map(|status| status.state)
 }
 
-fn tagged(value: &str) -> RepositoryChange {
+pub fn tagged(value: &str) -> RepositoryChange {
     let tags = [("team".to_owned(), value.to_owned())];
     RepositoryChange {
         tags: Some(TagChange::Replace(ResourceTags::new(tags).unwrap())),
@@ -636,7 +648,7 @@ async fn settings_take_a_part_of_the_slots(database: &Database) {
     push(store, "web", image(10, &[1], &["v1"])).await;
     // All settings are older; the images get their slots.
     let two = ReplicationSlots {
-        tasks: 4,
+        tasks: 5,
         settings_each: 2,
         ..slots()
     };
@@ -661,14 +673,18 @@ async fn settings_take_a_part_of_the_slots(database: &Database) {
     assert_eq!(claimed.len(), 3);
     assert_eq!(shown(&claimed)[..2], ["eu settings", "eu settings"]);
     // Those are being worked on: no more of them, however many slots are free.
+    let busy = |name: &str, settings: usize| {
+        let load = DestinationLoad { images: 0, settings };
+        ((account(), region(name)), load)
+    };
     let full = ReplicationSlots {
-        settings_now: [((account(), region("eu")), 2)].into(),
+        now: [busy("eu", 2)].into(),
         ..two.clone()
     };
     assert!(claim_into(store, full.clone(), 2).await.is_empty());
     assert!(claim_into(store, none, 2).await.is_empty());
     let free = ReplicationSlots {
-        settings_now: [((account(), region("eu")), 1), ((account(), region("us")), 2)].into(),
+        now: [busy("eu", 1), busy("us", 2)].into(),
         ..two
     };
     let third = claim_into(store, free, 2).await;
@@ -679,8 +695,8 @@ async fn settings_take_a_part_of_the_slots(database: &Database) {
         reason: "no".into(),
     };
     let again = ReplicationOutcome::Again { at: after(9), failure };
-    store.end_replication(&third[0], again, after(3)).await.unwrap();
-    store.put_off_settings(&third[0], after(30)).await.unwrap();
+    let end = store.end_settings_replication(&third[0], again, after(3), Some(after(30)));
+    end.await.unwrap();
     assert!(claim_into(store, slots(), 8).await.is_empty());
     let first = claim_into(store, slots(), 29).await;
     assert_eq!(first.len(), 1);
@@ -889,7 +905,7 @@ async fn what_a_clock_that_was_ahead_put_off_is_recalled(database: &Database) {
     let again = ReplicationOutcome::Again { at: hours(5), failure };
     store.end_replication(&claimed[0], again, hours(5)).await.unwrap();
     store
-        .note_destination_reached(&account(), &region("eu"), Some(hours(5)), hours(5))
+        .note_destination_reached(&found(store, "eu").await, Some(hours(5)), hours(5))
         .await
         .unwrap();
     assert!(claim(store, "you", 60).await.is_empty());

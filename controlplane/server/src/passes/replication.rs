@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How many tags and images a node sends at once.
-const CONCURRENCY: usize = 8;
+const CONCURRENCY: usize = 24;
 
 /// Passwords are sealed with the key of the deployment.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A destination that cannot take what it is sent: its disk is full or read-only, or it lets nobody in.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use e2e::loop_disk::{Mount, is_possible};
 use e2e::process::{run, wait_until};
 use e2e::server::repository_path;
-use e2e::{RegistryClient, Server, ServerOptions};
+use e2e::upstream::Reply;
+use e2e::{RegistryClient, ScriptedUpstream, Server, ServerOptions};
 use serde_json::{Value, json};
 
 use crate::user;
@@ -185,5 +188,46 @@ fn what_a_policy_there_refuses_is_given_up_and_goes_when_it_is_tried_again() -> 
     hythe(&["replication", "retry"])?.ok()?;
     wait_for(&here, "web", &image)?;
     RegistryClient::new(&there).pull_image("web", "1")?;
+    Ok(())
+}
+
+#[test]
+fn a_backlog_for_one_destination_holds_up_no_other() -> Result<()> {
+    const BACKLOG: usize = 30;
+    let (here, there) = (deployment("here")?, deployment("there")?);
+    let client = RegistryClient::new(&here);
+    // It takes requests, and answers none.
+    let silent = ScriptedUpstream::start(|_| Reply {
+        before: Duration::from_hours(1),
+        ..Reply::new(503, &[], "")
+    })?;
+    let address = silent.url();
+    let address = address.strip_prefix("http://").context("an address")?;
+    destination_as(&here, "silent", "OCI", address, None, None)?;
+    destination(&here, "there", &there)?;
+    for name in ["old", "web"] {
+        here.create_repository(name)?;
+    }
+    for number in 0..BACKLOG {
+        client.push_image("old", &number.to_string(), format!("old {number}").as_bytes())?;
+    }
+    let only = |name: &str| json!({ "repositoryFilters": [{ "filter": name, "filterType": "PREFIX_MATCH" }] });
+    rule(&here, "old", "silent", only("old"))?;
+    rule(&here, "web", "there", only("web"))?;
+    let body = json!({ "destination": { "region": "silent" } });
+    here.api("POST", "/api/v1/registry/replication/backfills", Some(&body))?
+        .expect(201)?;
+    wait_until("it has all that it may have", LIMIT, || silent.asked().len() >= 8)?;
+    let image = client.push_image("web", "1", b"new")?;
+    wait_for(&here, "web", &image)?;
+    ensure!(RegistryClient::new(&there).pull_image("web", "1")? > 0, "nothing came");
+    // None of the questions has ended: the other one did not wait for that.
+    let waiting = tasks(&here, "?maxResults=1000")?;
+    let waiting = waiting.as_array().context("no list")?;
+    ensure!(
+        waiting.len() == BACKLOG && waiting.iter().all(|task| task["attempts"] == 0),
+        "{waiting:?}"
+    );
+    ensure!(silent.asked().len() == 8, "{} questions", silent.asked().len());
     Ok(())
 }

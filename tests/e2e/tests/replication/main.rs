@@ -187,6 +187,7 @@ fn deletions_and_restorations_follow_if_a_rule_says_so() -> Result<()> {
         let restored = here.api("POST", &restore, Some(&json!({})))?;
         ensure!(restored.status == 200, "{}", String::from_utf8_lossy(&restored.body));
         wait_for(&here, name, &image)?;
+        wait_until_idle(&here)?;
         ensure!(tag(&remote, name, "1")? == Some(image), "{name}: not restored there");
     }
     Ok(())
