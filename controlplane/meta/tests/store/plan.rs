@@ -119,10 +119,16 @@ async fn fill(database: &Database) {
         format!(
             "INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest,
                                            may_delete, is_dead, attempts, due_ms, generation, created_ms)
-             SELECT 't' || n.text, '{}', 'd' || n.text, '', 'web', n.text, '', FALSE, FALSE, 0, CAST(n.text AS BIGINT), 0, 0
+             SELECT 't' || n.text, '{}', 'd100001', '', 'web', n.text, '', FALSE, FALSE, 0, CAST(n.text AS BIGINT), 0, 0
                FROM n",
             account()
         ),
+        "INSERT INTO replication_task (id, account_id, destination, target_account, repository, reference, digest,
+                                       may_delete, is_dead, attempts, due_ms, generation, created_ms)
+         SELECT 's' || n.text, account_id, destination, '', 'r' || n.text, '', '', FALSE, FALSE, 0,
+                CAST(n.text AS BIGINT), 0, 0
+           FROM n, replication_task t WHERE t.id = 't100001'"
+            .to_owned(),
         "INSERT INTO upstream_manifest (repository_id, digest, media_type, content, due_ms, attempts)
          SELECT i.repository_id, i.digest, '', i.manifest, 0, 0 FROM image i JOIN n ON i.digest = 'i' || n.text"
             .to_owned(),
@@ -188,7 +194,7 @@ async fn pages_look_at_nothing_else(database: &Database) {
             | "due lifecycle policies"
             | "due reviews"
             | "old referrers of upstreams" => &["104000", "10"],
-            "due replications" => &["104000", "10", "|000000000000/d104000|", "TRUE"],
+            "due replications of images" | "due replications of settings" => &[account, "d100001", "104000", "10"],
             "due backfills" => &["104000"],
             "backfills" => &[account, "b104000", "10"],
             "images of a backfill" => &["b100001", "r104000", "t", "NULL", "10"],
