@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Debian's `docker-registry` (Distribution), as a registry that is not ours.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::process::{Daemon, wait_until};
-use crate::{RegistryClient, client, http};
+use crate::{RegistryClient, ReservedPort, client, http};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 
@@ -20,6 +19,7 @@ pub struct DockerRegistry {
     daemon: Daemon,
     program: PathBuf,
     address: String,
+    _port: ReservedPort,
     folder: TempDir,
 }
 
@@ -31,12 +31,14 @@ impl DockerRegistry {
         };
         let [program] = &found[..] else { return Ok(None) };
         let folder = tempfile::Builder::new().prefix("hythe-e2e-").tempdir()?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let port = ReservedPort::any()?;
+        let address = port.address();
         let daemon = launch(program, folder.path(), &address)?;
         Ok(Some(Self {
             daemon,
             program: program.clone(),
             address,
+            _port: port,
             folder,
         }))
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A throw-away PostgreSQL cluster.
 
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::client;
 use crate::process::{Daemon, run, wait_until};
+use crate::{ReservedPort, client};
 
 /// Names a cluster that is already running, as `cargo xtask test` exports it: `postgres://user@127.0.0.1:port/postgres`.
 pub const URL_VARIABLE: &str = "HYTHE_TEST_POSTGRES_URL";
@@ -34,7 +33,7 @@ struct OwnCluster {
     // Order matters: the server stops before its folder goes.
     server: Daemon,
     folder: TempDir,
-    port: u16,
+    port: ReservedPort,
 }
 
 impl PostgresCluster {
@@ -73,11 +72,11 @@ impl PostgresCluster {
             "--pgdata",
         ];
         run(command("initdb", &folder)?.args(options).arg(&data))?.ok()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = ReservedPort::any()?;
         Ok(Self {
-            url: url_of(port),
+            url: url_of(port.number()),
             own: Some(OwnCluster {
-                server: launch(&folder, port)?,
+                server: launch(&folder, port.number())?,
                 folder,
                 port,
             }),
@@ -96,7 +95,7 @@ impl PostgresCluster {
     /// Starts a cluster of one's own again.
     pub fn restart(&mut self) -> Result<()> {
         let own = self.own.as_mut().context("not a cluster of this process")?;
-        own.server = launch(&own.folder, own.port)?;
+        own.server = launch(&own.folder, own.port.number())?;
         Ok(())
     }
 

@@ -10,9 +10,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::binary;
 use crate::http::{self, Response};
 use crate::process::{Daemon, wait_until};
+use crate::{ReservedPort, binary};
 
 /// How long a start may take. Far more than it should: the start time itself is measured by `cargo xtask bench`.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -109,6 +109,8 @@ pub struct Server {
     options: ServerOptions,
     data_folder: PathBuf,
     folder: TempDir,
+    /// Of registry and control plane, so that they are free when it is started again.
+    ports: [ReservedPort; 2],
 }
 
 impl Server {
@@ -124,8 +126,8 @@ impl Server {
             .data_folder
             .clone()
             .unwrap_or_else(|| folder.path().join("hythe-data"));
-        let addresses = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
-        let mut daemon = launch(&options, &data_folder, folder.path(), &addresses)?;
+        let ports = [ReservedPort::any()?, ReservedPort::any()?];
+        let mut daemon = launch(&options, &data_folder, folder.path(), &ports)?;
         let log = folder.path().join(LOG);
         let mut urls = None;
         daemon.wait_until("the server says that it is ready", START_LIMIT, || {
@@ -152,6 +154,7 @@ impl Server {
             options,
             data_folder,
             folder,
+            ports,
         })
     }
 
@@ -228,11 +231,7 @@ impl Server {
     /// Starts it again on the same addresses and data.
     pub fn restart(&mut self) -> Result<()> {
         self.daemon.stop();
-        let addresses = (
-            self.credentials.registry.clone(),
-            self.credentials.control_address().to_owned(),
-        );
-        self.daemon = launch(&self.options, &self.data_folder, self.folder.path(), &addresses)?;
+        self.daemon = launch(&self.options, &self.data_folder, self.folder.path(), &self.ports)?;
         let credentials = &self.credentials;
         self.daemon
             .wait_until("the server is ready again", START_LIMIT, || is_ready(credentials))
@@ -447,7 +446,7 @@ fn launch(
     options: &ServerOptions,
     data_folder: &Path,
     folder: &Path,
-    (registry, control): &(String, String),
+    [registry, control]: &[ReservedPort; 2],
 ) -> Result<Daemon> {
     let program = match &options.program {
         Some(program) => program.clone(),
@@ -459,9 +458,9 @@ fn launch(
     command.arg("serve").arg("--data-dir").arg(data_folder);
     command.args([
         "--registry-address",
-        registry,
+        &registry.address(),
         "--control-address",
-        control,
+        &control.address(),
         "--log-format",
         "json",
     ]);
