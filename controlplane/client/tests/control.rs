@@ -254,7 +254,7 @@ async fn nobody_there_and_no_answer_are_told_apart() {
     );
 
     let server = Server::answering(Vec::new()).await;
-    let error = client(&server.endpoint, Duration::from_millis(50))
+    let error = client(&server.endpoint, Duration::from_secs(2))
         .registry()
         .await
         .unwrap_err();

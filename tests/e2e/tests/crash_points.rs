@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::thread::scope;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::churn::noise;
 use e2e::client::say;
 use e2e::control_recorder::Pushed;
@@ -645,22 +646,17 @@ impl Theatre {
         // What the server did by itself before it was armed does not count.
         let counted = format!("{point} armed");
         let is_reached = passes.lines().filter(|line| *line == counted).count() >= pass;
-        let mut status = None;
-        let ended = wait_until(
-            "the server has ended",
-            if is_reached { LIMIT } else { Duration::ZERO },
-            || {
-                status = self.server.exit_status().ok().flatten();
-                status.is_some()
-            },
-        );
-        if !is_reached && ended.is_err() {
-            outcome?;
-            self.compare(&stage)?;
-            return Ok(false);
-        }
-        ended.with_context(|| format!("{outcome:?}"))?;
-        let status = status.context("no status")?;
+        let status = match self.end_within(if is_reached { LIMIT } else { Duration::ZERO }) {
+            Some(status) => status,
+            None if is_reached => bail!("the server has not ended at the fail point: {outcome:?}"),
+            None => {
+                let Err(error) = outcome.and_then(|()| self.compare(&stage)) else {
+                    return Ok(false);
+                };
+                // By itself it may have read `armed` just before that went, and have come to its end after `reached` was read.
+                self.end_within(LIMIT).ok_or(error)?
+            }
+        };
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         ensure!(
             signal == Some(6),
@@ -676,6 +672,16 @@ impl Theatre {
         self.compare(&stage)?;
         self.visited.insert(point.to_owned());
         Ok(true)
+    }
+
+    /// How the server has ended; `None` if it has not within `limit`.
+    fn end_within(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let mut status = None;
+        let _in_vain = wait_until("the server has ended", limit, || {
+            status = self.server.exit_status().ok().flatten();
+            status.is_some()
+        });
+        status
     }
 
     fn compare(&self, stage: &Stage) -> Result<()> {

@@ -59,6 +59,29 @@ fn is_told_to_wait(answer: &Response, status: u16, code: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether every part of the server is well. One that is only slow to say so, as a disk that others keep busy, is asked again.
+fn is_ready(server: &Server) -> Result<()> {
+    let mut last = server.readiness();
+    wait_until("/readyz has heard of every part", LIMIT, || {
+        if last.as_ref().is_ok_and(is_slow) {
+            last = server.readiness();
+        }
+        !last.as_ref().is_ok_and(is_slow)
+    })?;
+    let last = last?;
+    ensure!(last.status == 200, "{} {}", last.status, last.text());
+    Ok(())
+}
+
+/// Whether `/readyz` says of a part that it does not answer in time, and nothing worse of any.
+fn is_slow(readiness: &Response) -> bool {
+    let parts = readiness.json().unwrap_or_default();
+    let parts = [&parts["database"], &parts["blobs"]];
+    readiness.status == 503
+        && parts.iter().any(|part| *part == "timeout")
+        && parts.iter().all(|part| *part == "timeout" || *part == "ok")
+}
+
 /// Sends the head of a request and a part of its body.
 fn begin(
     client: &RegistryClient,
@@ -345,11 +368,7 @@ fn few_file_descriptors_are_enough_when_all_of_them_are_wanted() -> Result<()> {
             // Beyond those that are told, connections are closed.
             Err(_) => refused += 1,
         }
-        ensure!(
-            server.readiness()?.status == 200,
-            "not ready with {} connections",
-            answered.len()
-        );
+        is_ready(&server).with_context(|| format!("with {} connections", answered.len()))?;
     }
     ensure!(
         !answered.is_empty() && refused > 0,
@@ -370,7 +389,7 @@ fn few_file_descriptors_are_enough_when_all_of_them_are_wanted() -> Result<()> {
 
 #[test]
 fn a_client_that_reads_nothing_is_cut_off() -> Result<()> {
-    let (server, client) = start(&["--write-idle-seconds=1"])?;
+    let (server, client) = start(&["--write-idle-seconds=5"])?;
     let path = format!("/v2/web/blobs/{}", client.push_blob("web", &noise("large", LARGE))?);
     let (mut stream, head) = ask_only(server.registry(), &path, Some(&server.credentials().basic()))?;
     ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -384,7 +403,7 @@ fn a_client_that_reads_nothing_is_cut_off() -> Result<()> {
 
 #[test]
 fn a_client_that_sends_nothing_is_cut_off_and_can_go_on() -> Result<()> {
-    let (server, client) = start(&["--body-idle-seconds=1"])?;
+    let (server, client) = start(&["--body-idle-seconds=5"])?;
     let bytes = noise("slow", UPLOAD);
     let upload = client.begin_upload("web")?;
     let mut stalled = begin(&client, "PATCH", &upload, UPLOAD, &bytes[..HALF], OCTETS.1)?;

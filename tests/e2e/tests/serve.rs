@@ -38,7 +38,7 @@ fn a_start_in_an_empty_folder_prints_the_three_commands_to_go_on() -> Result<()>
         ensure!(printed.contains(command), "no `{command}` in:\n{printed}");
     }
     // A debug build on a busy machine; the release figure is in the benchmark's table.
-    ensure!(took < Duration::from_secs(5), "the first start took {took:?}");
+    ensure!(took < Duration::from_secs(20), "the first start took {took:?}");
 
     let data = folder.path().join("hythe-data");
     let mode = |path: &std::path::Path| Ok::<_, std::io::Error>(std::fs::metadata(path)?.permissions().mode() & 0o777);

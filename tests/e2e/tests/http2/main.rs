@@ -158,7 +158,7 @@ fn streams_share_a_connection_and_one_that_reads_nothing_holds_up_nobody() -> Re
 
 #[test]
 fn a_stream_that_is_never_read_is_cut_off_and_its_memory_comes_back() -> Result<()> {
-    with_server(&["--write-idle-seconds", "2"], async |server, mut control| {
+    with_server(&["--write-idle-seconds", "5"], async |server, mut control| {
         let mut line = Line::to_registry(server, Windows::default()).await?;
         let path = blob(&line.push_blob("web", &noise("unread", LARGE)).await?);
         let narrow = Windows {
