@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::process::{Daemon, wait_until};
 use crate::{RegistryClient, ReservedPort, client, http};
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// A running one. Dropping it stops it and removes its folder.
 #[derive(Debug)]

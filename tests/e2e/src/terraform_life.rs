@@ -13,7 +13,7 @@ use crate::process::wait_until;
 use crate::{Server, Terraform, http};
 
 /// How long an apply may take to begin, and to end when it is interrupted.
-const INTERRUPT_LIMIT: Duration = Duration::from_mins(1);
+const INTERRUPT_LIMIT: Duration = Duration::from_mins(3);
 
 /// What changes, the text that changes, the new text, what the plan says, and which attributes it changes.
 pub type Change<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);

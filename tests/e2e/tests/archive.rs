@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 /// Bytes of a blob that becomes a file.
 const LARGE: usize = 3_000_000;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// A file system that is always another one than that of temporary folders on a disk.
 const MEMORY: &str = "/dev/shm";
 

@@ -199,7 +199,7 @@ fn kill_9_leaves_neither_a_change_without_a_record_nor_a_record_without_a_change
                 let (churn, registry, ledger) = (&churn, &registry, &ledger);
                 threads.spawn(move || churn.work(registry, ledger, client, life));
             }
-            let waited = wait_until("an image is through", Duration::from_secs(30), || {
+            let waited = wait_until("an image is through", Duration::from_secs(90), || {
                 churn.images.load(std::sync::atomic::Ordering::SeqCst) > 0
             });
             // The moment is the point here, not a wait for something.

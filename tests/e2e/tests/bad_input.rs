@@ -313,7 +313,7 @@ fn a_body_that_stalls_is_given_up_and_the_upload_goes_on_from_what_arrived() -> 
     let response = connection.receive(false)?;
     ensure!(response.status == 408, "{} {}", response.status, response.text());
     ensure!(
-        started.elapsed() < Duration::from_secs(BODY_IDLE_SECONDS + 10),
+        started.elapsed() < Duration::from_secs(BODY_IDLE_SECONDS + 30),
         "it took {:?}",
         started.elapsed()
     );
@@ -364,7 +364,7 @@ fn a_client_that_goes_away_leaves_nothing_and_can_come_back() -> Result<()> {
         connection.write(&bytes[..1_000_000])?;
     }
     let mut held = 0;
-    wait_until("the server lets go of the upload", Duration::from_secs(20), || {
+    wait_until("the server lets go of the upload", Duration::from_mins(1), || {
         let Ok(status) = root.call("GET", &upload, &[], &[]) else {
             return false;
         };

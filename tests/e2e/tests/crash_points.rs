@@ -95,7 +95,7 @@ const ON_POSTGRES: &[&str] = &[
 ];
 /// How far the clock goes forward to make uploads expire, in seconds.
 const PAST_EXPIRY: i64 = 100 * 24 * 3600;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 /// A file system that is always another one than that of temporary folders on a disk.
 const MEMORY: &str = "/dev/shm";
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// How often the server looks for what to purge and what follows, in milliseconds.
 const PASS: &str = "250";
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_mins(1);
 
 fn options() -> ServerOptions {
     ServerOptions {

@@ -23,7 +23,7 @@ use e2e::recorder::{Refused, Way};
 use e2e::{Ledger, Recorder, RegistryClient, Server, ServerOptions};
 
 const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stream");
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// A server whose rows or files, or both, are on a disk of the test's own.
 struct Subject {

@@ -41,7 +41,7 @@ fn everything_acknowledged_survives_kill_9_under_load() -> Result<()> {
                 // It ends when the server does; what it was told before that is in the ledger.
                 threads.spawn(move || churn.work(registry, ledger, client, life));
             }
-            let waited = wait_until("an image is through", Duration::from_secs(30), || {
+            let waited = wait_until("an image is through", Duration::from_secs(90), || {
                 churn.images.load(Ordering::SeqCst) > 0
             });
             // The moment is the point here, not a wait for something.

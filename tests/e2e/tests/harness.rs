@@ -86,7 +86,7 @@ fn a_daemon_that_ends_early_shows_its_log() -> Result<()> {
     command.args(["-c", "echo cannot start >&2; exit 1"]);
     let mut daemon = Daemon::start("sh", &mut command, &folder.path().join("log"))?;
     let error = daemon
-        .wait_until("it is ready", Duration::from_secs(5), || false)
+        .wait_until("it is ready", Duration::from_secs(15), || false)
         .err()
         .context("it was ready")?;
     ensure!(error.to_string().contains("cannot start"), "{error:#}");

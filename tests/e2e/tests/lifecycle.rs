@@ -12,7 +12,7 @@ use e2e::registry::{OCI_MANIFEST, config_of, digest, manifest};
 use e2e::{RegistryClient, Server, ServerOptions};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 const POLICY: &str = r#"{"rules": [
     {"rulePriority": 1, "description": "releases", "selection": {"tagStatus": "tagged", "tagPatternList": ["v*"],
         "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}},

@@ -22,7 +22,7 @@ const CLIENTS: usize = 2;
 /// How long the nodes work before one is killed, in milliseconds.
 const LIVES: [u64; 6] = [30, 140, 260, 75, 410, 190];
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 fn examine(nodes: &TwoNodes, ledger: &Ledger, scope: Scope) -> Result<()> {
     for node in [&nodes.first, &nodes.second] {

@@ -123,7 +123,7 @@ fn cut_under_load(pool: &Pool, cache: Cache, cuts: usize) -> Result<Run> {
 }
 
 fn take_cuts(disk: &PowerDisk<'_>, ledger: &Ledger, churn: &Churn, cuts: usize) -> Result<Vec<Taken>> {
-    wait_until("images are pushed", Duration::from_secs(30), || {
+    wait_until("images are pushed", Duration::from_secs(90), || {
         churn.images.load(Ordering::SeqCst) >= CLIENTS
     })?;
     let random = noise("the instants of the cuts", cuts * 8);

@@ -11,7 +11,7 @@ use e2e::server::repository_path;
 use e2e::{RegistryClient, Server, ServerOptions, http};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 const SCANNER: &str = "arn:aws:iam::000000000000:user/scanner";
 const EXCLUSIONS: &str = "/api/v1/registry/pull-time-exclusions";
 

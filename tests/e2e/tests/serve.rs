@@ -29,7 +29,7 @@ fn a_start_in_an_empty_folder_prints_the_three_commands_to_go_on() -> Result<()>
     let started = Instant::now();
     let mut daemon = Daemon::start("hythe serve", &mut command, &folder.path().join("log"))?;
     let log = folder.path().join("log");
-    daemon.wait_until("the three commands are printed", Duration::from_secs(20), || {
+    daemon.wait_until("the three commands are printed", Duration::from_mins(1), || {
         std::fs::read_to_string(&log).is_ok_and(|text| text.contains("docker push"))
     })?;
     let took = started.elapsed();
@@ -169,14 +169,14 @@ fn sigterm_lets_a_request_in_flight_finish() -> Result<()> {
     ]);
     connection.send_head("PUT", &with_query(&upload, "digest", &digest(&bytes)), &headers)?;
     connection.write(&bytes[..1_000_000])?;
-    wait_until("the server is receiving the upload", Duration::from_secs(10), || {
+    wait_until("the server is receiving the upload", Duration::from_secs(30), || {
         let metrics = http::request(server.credentials().control_address(), "GET", "/metrics", &[], &[]);
         metrics.is_ok_and(|response| response.text().contains("\nhythe_registry_active_uploads 1"))
     })?;
 
     server.ask_to_stop()?;
     server.wait_for_log("stopping")?;
-    wait_until("nobody new is let in", Duration::from_secs(5), || {
+    wait_until("nobody new is let in", Duration::from_secs(15), || {
         http::request(server.registry(), "GET", "/v2/", &[], &[]).is_err()
     })?;
     connection.write(&bytes[1_000_000..])?;
@@ -279,7 +279,7 @@ fn two_nodes_on_postgres_see_each_others_pushes_at_once() -> Result<()> {
     first
         .api("DELETE", &format!("/api/v1/authorization-tokens/{id}"), None)?
         .expect(200)?;
-    wait_until("the other node refuses the token", Duration::from_secs(10), || {
+    wait_until("the other node refuses the token", Duration::from_secs(30), || {
         client
             .call("GET", "/v2/", &[], &[])
             .is_ok_and(|response| response.status != 200)

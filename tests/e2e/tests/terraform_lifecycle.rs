@@ -12,7 +12,7 @@ use e2e::terraform_life::{Life, Stage, interrupt_apply, path};
 use e2e::{RegistryClient, Server, ServerOptions, Terraform};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 const REPOSITORIES: &str = "resource \"hythe_repository\" \"web\" { name = \"web\" }
 resource \"hythe_repository\" \"api\" { name = \"api\" }";
 /// Keeps one image.

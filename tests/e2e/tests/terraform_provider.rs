@@ -50,7 +50,7 @@ fn the_provider_can_be_debugged_by_reattaching() -> Result<()> {
     command.arg("--debug").envs(server.credentials().environment());
     let mut provider = Daemon::start("terraform-provider-hythe", &mut command, &log)?;
     let mut reattach = None;
-    provider.wait_until("it says how to reattach", Duration::from_secs(20), || {
+    provider.wait_until("it says how to reattach", Duration::from_mins(1), || {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         reattach = text.lines().find_map(|line| {
             let (_, value) = line.split_once("TF_REATTACH_PROVIDERS=")?;
