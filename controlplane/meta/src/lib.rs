@@ -200,7 +200,7 @@ pub use subject_change::FollowedSubjects;
 pub use tag::{TagDetail, TagMove};
 pub use tag_rollback::{Rollback, RollbackTagError, RollbackTo, RolledBackTag};
 pub use token::{KeepTokenError, MAX_TOKENS_KEPT};
-pub use upstream::{UpstreamImport, UpstreamTagRecord};
+pub use upstream::{FetchClaim, UpstreamImport, UpstreamTagRecord};
 pub use upstream_referrers::{MAX_UPSTREAM_SUBJECTS, UpstreamReferrersRecord};
 pub use user::{MAX_USERS_PER_ACCOUNT, UserChange, UserKind, UserRecord};
 pub use virtual_repository::{

@@ -22,6 +22,17 @@ pub struct UpstreamTagRecord {
     pub manifest: Option<ImageRecord>,
 }
 
+/// What a claim to fetch a blob came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchClaim {
+    /// The claim holds.
+    Made,
+    /// Another owner fetches the blob.
+    Elsewhere,
+    /// There is no such repository, and nobody fetches anything for it.
+    RepositoryUnknown,
+}
+
 /// A manifest to be made an image of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamImport {
@@ -292,7 +303,7 @@ impl Store {
         self.reader().await?.fetch_one(COUNT, values![limit]).await?.size(0)
     }
 
-    /// Makes it `owner`'s until `lease_until` to fetch a blob, unless it is somebody else's; says whether it is now.
+    /// Makes it `owner`'s until `lease_until` to fetch a blob, unless it is somebody else's.
     pub async fn claim_upstream_fetch(
         &self,
         path: &RepositoryPath,
@@ -300,10 +311,17 @@ impl Store {
         owner: &str,
         now: Timestamp,
         lease_until: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<FetchClaim, StoreError> {
         let values = values![&path.account, &path.name, digest, owner, now, lease_until];
         let rows = self.write_one(Durability::Relaxed, CLAIM_FETCH, values).await?;
-        Ok(!rows.is_empty())
+        if !rows.is_empty() {
+            return Ok(FetchClaim::Made);
+        }
+        // A repository that is made between the two is claimed for at the next attempt.
+        Ok(match self.repository(path).await? {
+            Some(_) => FetchClaim::Elsewhere,
+            None => FetchClaim::RepositoryUnknown,
+        })
     }
 
     /// Ends the claim of `owner`.

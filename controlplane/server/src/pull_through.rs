@@ -9,7 +9,7 @@ use hythe_access::{Caller, Granted, Trail, kinds};
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Registry, Upstream, UpstreamReferrers, UpstreamTag};
 use hythe_jobs::{MirrorHost, MirrorRefusal, MirrorSource};
-use hythe_meta::{Store, StoreError, UpstreamImport};
+use hythe_meta::{FetchClaim, Store, StoreError, UpstreamImport};
 use hythe_model::{
     AccountId, Clock, CreationTrigger, Descriptor, Digest, RegistryUrl, RepositoryName, RepositoryPath,
     RepositoryPrefix, Tag, UploadId,
@@ -227,7 +227,11 @@ impl PullThrough for Through {
         let claim = self
             .store
             .claim_upstream_fetch(repository, digest, &self.owner, now, until);
-        Ok(claim.await?)
+        match claim.await? {
+            FetchClaim::Made => Ok(true),
+            FetchClaim::Elsewhere => Ok(false),
+            FetchClaim::RepositoryUnknown => Err(CatalogError::RepositoryUnknown(repository.clone())),
+        }
     }
 
     async fn end_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), CatalogError> {

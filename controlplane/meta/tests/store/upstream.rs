@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use hythe_catalog::{ImageCatalog as _, ImageRecord};
 use hythe_meta::{
-    CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT,
-    MAX_UPSTREAM_SUBJECTS, SealedCredential, UpstreamImport,
+    CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, FetchClaim,
+    MAX_CACHE_RULES_PER_ACCOUNT, MAX_UPSTREAM_SUBJECTS, SealedCredential, UpstreamImport,
 };
 use hythe_model::{Algorithm, Descriptor, Digest, MediaType, Reference, RepositoryPrefix, Tag, UPSTREAM_IMPORTER};
 
@@ -274,9 +274,10 @@ async fn what_a_clock_put_off_that_was_ahead_is_due(database: &Database) {
         let claimed = store.claim_upstream_fetch(&path, &blob, owner, after(at), after(at + 30));
         claimed.await.unwrap()
     };
-    assert!(fetch("a", 2 * HOUR).await);
-    assert!(fetch("b", 0).await, "whoever has it said so with another clock");
-    assert!(!fetch("a", 29).await);
+    assert_eq!(fetch("a", 2 * HOUR).await, FetchClaim::Made);
+    let other = fetch("b", 0).await;
+    assert_eq!(other, FetchClaim::Made, "whoever has it said so with another clock");
+    assert_eq!(fetch("a", 29).await, FetchClaim::Elsewhere);
 }
 
 async fn what_an_import_set_is_no_move_of_somebody(database: &Database) {
@@ -325,17 +326,23 @@ async fn a_blob_is_fetched_by_one_owner_at_a_time(database: &Database) {
                 .unwrap()
         }
     };
-    assert!(!claim("a", 0).await, "there is no such repository");
+    assert_eq!(claim("a", 0).await, FetchClaim::RepositoryUnknown);
     store.create_repository(new_repository("hub/web")).await.unwrap();
-    assert!(claim("a", 0).await);
-    assert!(!claim("b", 29).await);
-    assert!(claim("a", 29).await, "it may go on");
-    assert!(!claim("b", 58).await);
-    assert!(claim("b", 59).await, "the other one is gone");
+    assert_eq!(claim("a", 0).await, FetchClaim::Made);
+    assert_eq!(claim("b", 29).await, FetchClaim::Elsewhere);
+    assert_eq!(claim("a", 29).await, FetchClaim::Made, "it may go on");
+    assert_eq!(claim("b", 58).await, FetchClaim::Elsewhere);
+    assert_eq!(claim("b", 59).await, FetchClaim::Made, "the other one is gone");
     store.end_upstream_fetch(&path, &digest(1), "a").await.unwrap();
-    assert!(!claim("a", 60).await, "only its own can be ended");
+    assert_eq!(claim("a", 60).await, FetchClaim::Elsewhere, "only its own can be ended");
     store.end_upstream_fetch(&path, &digest(1), "b").await.unwrap();
-    assert!(claim("a", 60).await);
+    assert_eq!(claim("a", 60).await, FetchClaim::Made);
+    // What another owner has ends with the repository.
+    store.delete_repository(&path, true, None, now()).await.unwrap();
+    assert_eq!(claim("a", 61).await, FetchClaim::RepositoryUnknown);
+    assert_eq!(claim("b", 61).await, FetchClaim::RepositoryUnknown);
+    store.create_repository(new_repository("hub/web")).await.unwrap();
+    assert_eq!(claim("b", 61).await, FetchClaim::Made);
 }
 
 fn signature(byte: u8) -> Descriptor {

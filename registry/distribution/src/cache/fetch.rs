@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt as _, try_unfold};
 use hythe_blobs::ByteStream;
+use hythe_catalog::CatalogError;
 use hythe_model::{Digest, RepositoryPath, UploadId};
 use hythe_upstream::UpstreamError;
 use tokio::sync::{Notify, watch};
@@ -78,6 +79,8 @@ struct Head {
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Upstream(UpstreamError),
+    /// The repository was deleted meanwhile.
+    RepositoryUnknown(RepositoryPath),
     Storage(String),
     Full,
     Busy,
@@ -87,6 +90,7 @@ impl From<Failure> for CacheError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Upstream(error) => Self::Upstream(error),
+            Failure::RepositoryUnknown(repository) => Self::RepositoryUnknown(repository),
             Failure::Storage(why) => Self::Storage(why),
             Failure::Full => Self::Full,
             Failure::Busy => Self::Busy,
@@ -388,6 +392,11 @@ impl Work {
                 tracing::warn!(repository.name = %self.repository.name, blob.digest = %self.digest,
                     upstream = %self.upstream.remote.registry(), error = %error, "a blob did not come from upstream");
             }
+            // Nobody misses it.
+            Err(Failure::RepositoryUnknown(_)) => {
+                tracing::info!(repository.name = %self.repository.name, blob.digest = %self.digest,
+                    "a blob does not come from upstream: its repository is gone");
+            }
             Err(failure) => {
                 metrics.cache_failures.inc();
                 tracing::warn!(repository.name = %self.repository.name, blob.digest = %self.digest, failure = ?failure,
@@ -438,7 +447,7 @@ impl Work {
         Ok(found.map_err(storage)?.is_some())
     }
 
-    /// Prolongs the right to fetch while `work` goes on.
+    /// Prolongs the right to fetch while `work` goes on, which ends with the repository.
     async fn kept(&self, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
         let mut work = std::pin::pin!(work);
         let stop = self.registry.cache().stop.clone();
@@ -448,7 +457,10 @@ impl Work {
                 done = &mut work => return done,
                 () = stop.cancelled() => return Err(Failure::Busy),
                 () = sleep(RENEWAL) => {
-                    let _ = self.through.claim_fetch(&self.repository, &self.digest).await;
+                    let claimed = self.through.claim_fetch(&self.repository, &self.digest).await;
+                    if let Err(CatalogError::RepositoryUnknown(repository)) = claimed {
+                        return Err(Failure::RepositoryUnknown(repository));
+                    }
                 }
             }
         }
@@ -490,7 +502,7 @@ impl Work {
         match (taken, error) {
             (Ok(()), _) => Ok(()),
             (Err(_), Some(error)) => Err(Failure::Upstream(error)),
-            (Err(error), None) => Err(failure(&error)),
+            (Err(error), None) => Err(failure(error)),
         }
     }
 }
@@ -568,15 +580,16 @@ impl Source {
     }
 }
 
-fn storage(error: hythe_catalog::CatalogError) -> Failure {
+fn storage(error: CatalogError) -> Failure {
     match error {
-        hythe_catalog::CatalogError::Busy => Failure::Busy,
-        hythe_catalog::CatalogError::Full => Failure::Full,
-        error => Failure::Storage(error.to_string()),
+        CatalogError::RepositoryUnknown(repository) => Failure::RepositoryUnknown(repository),
+        CatalogError::Busy => Failure::Busy,
+        CatalogError::Full => Failure::Full,
+        error @ (CatalogError::Conflict | CatalogError::Store(_)) => Failure::Storage(error.to_string()),
     }
 }
 
-fn failure(error: &UploadError) -> Failure {
+fn failure(error: UploadError) -> Failure {
     match error {
         UploadError::DigestMismatch { .. } => {
             Failure::Upstream(UpstreamError::Invalid("the bytes do not have the digest".into()))
@@ -586,11 +599,11 @@ fn failure(error: &UploadError) -> Failure {
         }
         UploadError::Full(_) => Failure::Full,
         UploadError::Busy(_) => Failure::Busy,
+        UploadError::Catalog(error) => storage(error),
         UploadError::Unknown(_)
         | UploadError::OutOfOrder { .. }
         | UploadError::HashState(_)
         | UploadError::Store(_)
-        | UploadError::Read(_)
-        | UploadError::Catalog(_) => Failure::Storage(error.to_string()),
+        | UploadError::Read(_) => Failure::Storage(error.to_string()),
     }
 }

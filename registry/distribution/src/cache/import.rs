@@ -49,6 +49,9 @@ enum ImportError {
     /// It goes on where it is when others have had their turn.
     #[error("other imports have their turn")]
     Turn,
+    /// The repository was deleted, or somebody else has brought the image.
+    #[error("nobody waits for the image any more")]
+    Gone,
     #[error("cannot store the image: {0}")]
     Put(#[from] PutImageError),
 }
@@ -61,7 +64,12 @@ impl From<CatalogError> for ImportError {
 
 impl From<Failure> for ImportError {
     fn from(failure: Failure) -> Self {
-        Self::Cache(failure.into())
+        match failure {
+            Failure::RepositoryUnknown(_) => Self::Gone,
+            failure @ (Failure::Upstream(_) | Failure::Storage(_) | Failure::Full | Failure::Busy) => {
+                Self::Cache(failure.into())
+            }
+        }
     }
 }
 
@@ -121,6 +129,11 @@ impl Registry {
                 through.end_import(&work.held()).await?;
                 self.metrics().cache_imports.inc();
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
+            }
+            // Nor is there anything to put off.
+            Err(ImportError::Gone) => {
+                tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest,
+                    "an image does not come from upstream: nobody waits for it any more");
             }
             Err(ImportError::Turn) => {
                 through
@@ -297,11 +310,18 @@ impl Work<'_> {
 
     async fn go_on(&self) -> Result<(), ImportError> {
         let again_at = self.registry.later(SignedDuration::from_mins(2));
-        // What was queued anew is for whoever comes when it is due, and stays in his way no longer than this takes.
         if self.through.put_off_import(&self.held(), again_at, None).await? {
             *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner) = again_at;
+            return Ok(());
         }
-        Ok(())
+        // What was queued anew is for whoever comes when it is due, and stays in his way no longer than this takes.
+        let Import {
+            repository, manifest, ..
+        } = self.import;
+        match self.through.waiting_import(repository, &manifest.digest).await? {
+            Some(_) => Ok(()),
+            None => Err(ImportError::Gone),
+        }
     }
 
     /// The manifest as it is leased now.
@@ -323,8 +343,9 @@ impl Work<'_> {
                 pushed_by: UPSTREAM_IMPORTER.into(),
             };
             match self.recorded(&self.import.repository, image).await {
+                Ok(()) => return Ok(()),
                 // A repository that is gone needs no images.
-                Ok(()) | Err(PutImageError::Catalog(CatalogError::RepositoryUnknown(_))) => return Ok(()),
+                Err(PutImageError::Catalog(CatalogError::RepositoryUnknown(_))) => return Err(ImportError::Gone),
                 // Somebody made it immutable since it was looked at: it stays where it is.
                 Err(PutImageError::TagImmutable { tag, .. }) => tags.retain(|other| *other != tag),
                 Err(error) => return Err(error.into()),

@@ -184,7 +184,8 @@ pub trait PullThrough: Debug + Send + Sync {
         error: Option<&str>,
     ) -> Result<bool, CatalogError>;
 
-    /// Makes it this process's for a while to fetch a blob, or keeps it so; false if another process does.
+    /// Makes it this process's for a while to fetch a blob, or keeps it so; false if another process does. Without such a
+    /// repository it is [`CatalogError::RepositoryUnknown`]: then nobody does.
     async fn claim_fetch(&self, repository: &RepositoryPath, digest: &Digest) -> Result<bool, CatalogError>;
 
     /// Ends that.

@@ -8,6 +8,7 @@
 
 mod access;
 mod bad_input;
+mod cache;
 mod disk_failures;
 mod failures;
 mod formats;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Rules that change or go while images come by them.
+//! Rules that change or go while images come by them, and repositories that do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,12 @@ use e2e::client::find;
 use e2e::http::basic;
 use e2e::process::wait_until;
 use e2e::registry::digest;
+use e2e::server::repository_path;
 use e2e::upstream::{Asked, Reply, ScriptedUpstream};
 use e2e::{RegistryClient, leftovers};
 use serde_json::json;
 
+use super::shares::{MOST_OF_ONE, TAKEN};
 use super::{IMPORT_LIMIT, RULES, Shelf, cache, having_digest, imported, rule};
 
 /// A registry with tokens for whoever has the secret of the day. Tokens end with their secret.
@@ -165,4 +167,97 @@ fn a_rule_that_goes_while_an_image_comes_leaves_nothing_half() -> Result<()> {
         ensure!(imported(&server, "up/a/b", "v1")? == image);
     }
     Ok(())
+}
+
+#[test]
+fn what_is_on_its_way_to_a_repository_that_is_deleted_is_given_up() -> Result<()> {
+    let layer: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    let (shelf, name) = (Shelf::of("a/b", "v1", &layer), digest(&layer));
+    let image = having_digest(&shelf)?;
+    let (held, wanted) = (shelf.clone(), name.clone());
+    // The rest never comes.
+    let never = Arc::new(AtomicBool::new(false));
+    let upstream = ScriptedUpstream::start(move |asked| Reply {
+        held: asked.target.ends_with(&wanted).then(|| (900_000, Arc::clone(&never))),
+        ..held.reply(asked)
+    })?;
+    let server = cache(&[])?;
+    rule(&server, "up", &upstream.url(), json!({}))?;
+    let here = RegistryClient::new(&server);
+    here.manifest("up/a/b", "v1")?.expect(200)?;
+    wait_until("the import fetches the layer", IMPORT_LIMIT, || {
+        let received = server.metric("hythe_registry_cache_received_bytes_total");
+        received.is_ok_and(|bytes| bytes >= 900_000) && server.metric(TAKEN).is_ok_and(|taken| taken == 1)
+    })?;
+    let path = format!("{}?force=true", repository_path("up/a/b"));
+    server.api("DELETE", &path, None)?.expect(200)?;
+    wait_until("nothing is fetched", IMPORT_LIMIT, || {
+        server.metric(TAKEN).is_ok_and(|taken| taken == 0)
+    })?;
+    server.wait_for_log("an image does not come from upstream: nobody waits for it any more")?;
+    here.call("GET", &format!("/v2/up/a/b/blobs/{name}"), &[], &[])?
+        .expect(404)?;
+
+    // Nothing of it is in the way of the next one.
+    upstream.answer_with(move |asked| shelf.reply(asked));
+    here.manifest("up/a/b", "v1")?.expect(200)?;
+    ensure!(imported(&server, "up/a/b", "v1")? == image);
+    here.pull_image("up/a/b", "v1")?;
+    Ok(())
+}
+
+#[test]
+fn a_pull_that_waits_for_its_turn_ends_when_its_repository_is_deleted() -> Result<()> {
+    const ACTIVE: &str = "hythe_registry_active_requests";
+    let (slow, other) = (
+        Shelf::of("a/b", "v1", b"layer"),
+        Shelf::of("c/d", "v1", b"another layer"),
+    );
+    let gate = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&gate);
+    let upstream = ScriptedUpstream::start(move |asked| {
+        if asked.target.starts_with("/v2/a/b/blobs/") {
+            let mut reply = Reply::new(200, &[], vec![7; 1000]);
+            reply.held = Some((1, Arc::clone(&opened)));
+            return reply;
+        }
+        [&slow, &other]
+            .map(|shelf| shelf.reply(asked))
+            .into_iter()
+            .find(|reply| reply.status == 200)
+            .unwrap_or_else(|| Reply::new(404, &[], "{}"))
+    })?;
+    let server = cache(&["--max-wait-seconds=60"])?;
+    rule(&server, "up", &upstream.url(), json!({}))?;
+    let here = RegistryClient::new(&server);
+    for name in ["up/a/b", "up/c/d"] {
+        here.manifest(name, "v1")?.expect(200)?;
+    }
+    let pull = |target: String| {
+        let client = here.clone();
+        std::thread::spawn(move || client.call("GET", &target, &[], &[]))
+    };
+    let slow: Vec<_> = (0..MOST_OF_ONE)
+        .map(|number| pull(format!("/v2/up/a/b/blobs/{}", digest(&number.to_le_bytes()))))
+        .collect();
+    wait_until("all places are taken", IMPORT_LIMIT, || {
+        server.metric(TAKEN).is_ok_and(|taken| taken == MOST_OF_ONE)
+    })?;
+    let waiting = pull(format!("/v2/up/c/d/blobs/{}", digest(b"another layer")));
+    wait_until("one more is asked for", IMPORT_LIMIT, || {
+        server.metric(ACTIVE).is_ok_and(|active| active == MOST_OF_ONE + 1)
+    })?;
+    let path = format!("{}?force=true", repository_path("up/c/d"));
+    server.api("DELETE", &path, None)?.expect(200)?;
+    gate.store(true, Ordering::SeqCst);
+    for pull in slow {
+        // They have bytes that are none of theirs.
+        let _ = pull.join().map_err(|_| anyhow::anyhow!("a pull panicked"))?;
+    }
+    wait_until("the pull is answered", IMPORT_LIMIT, || waiting.is_finished())?;
+    let answer = waiting.join().map_err(|_| anyhow::anyhow!("a pull panicked"))??;
+    ensure!(answer.status == 404, "{} {}", answer.status, answer.text());
+    wait_until("the places are free again", IMPORT_LIMIT, || {
+        server.metric(TAKEN).is_ok_and(|taken| taken == 0)
+    })
 }

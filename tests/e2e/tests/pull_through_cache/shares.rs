@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 
 use super::{IMPORT_LIMIT, RULES, Shelf, cache, imported, rule};
 
-const TAKEN: &str = "hythe_registry_bound_taken{bound=\"upstream_fetches\"}";
+/// How many blobs are fetched now.
+pub const TAKEN: &str = "hythe_registry_bound_taken{bound=\"upstream_fetches\"}";
+/// The most that are fetched for one account while it is alone.
+pub const MOST_OF_ONE: u64 = 28;
 /// More than are fetched at once.
 const MANY: u32 = 40;
 
@@ -43,7 +46,7 @@ fn an_account_that_fetches_slow_blobs_leaves_places_for_another() -> Result<()> 
         .collect();
     // Alone, it gets nearly all of the places, and never all.
     wait_until("nearly all places are taken", IMPORT_LIMIT, || {
-        server.metric(TAKEN).is_ok_and(|taken| taken == 28)
+        server.metric(TAKEN).is_ok_and(|taken| taken == MOST_OF_ONE)
     })
     .with_context(|| format!("{:?}", server.metric(TAKEN)))?;
 

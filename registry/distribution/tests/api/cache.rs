@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What comes from other registries while something goes wrong here: what is known of upstreams is as a test says.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::StatusCode;
+use hythe_access::Caller;
+use hythe_catalog::{CatalogError, ImageRecord, Referrer};
+use hythe_distribution::{CreationError, Import, PullThrough, Upstream, UpstreamReferrers, UpstreamTag};
+use hythe_model::{Clock as _, Digest, MediaType, RepositoryPath, Tag};
+use hythe_upstream::{Outgoing, PullStep, Remote};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::support::{OWNER, Plane, image, path, sha256};
+
+const NAME: &str = "team/web";
+
+/// What a claim to fetch a blob comes to.
+#[derive(Clone, Copy, Debug)]
+enum Claim {
+    Elsewhere,
+    RepositoryUnknown,
+}
+
+/// `team/web` comes from another registry.
+#[derive(Debug)]
+struct Through {
+    upstream: Arc<Upstream>,
+    claim: Claim,
+    claims: AtomicUsize,
+    imports: Mutex<VecDeque<Import>>,
+    /// Whether the manifests that were claimed still wait to be made images of.
+    is_waiting: AtomicBool,
+    /// What it was asked to note.
+    notes: Mutex<Vec<&'static str>>,
+}
+
+impl Through {
+    fn note(&self, what: &'static str) {
+        self.notes.lock().unwrap().push(what);
+    }
+
+    fn notes(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.notes.lock().unwrap())
+    }
+
+    /// Queues a manifest to be made an image of, claimed until `leased_until`.
+    fn queue(&self, bytes: Vec<u8>, leased_until: Timestamp) {
+        let manifest = ImageRecord {
+            digest: sha256(&bytes),
+            media_type: MediaType::OCI_MANIFEST.parse().unwrap(),
+            bytes: bytes.into(),
+        };
+        self.imports.lock().unwrap().push_back(Import {
+            repository: path(OWNER, NAME),
+            manifest,
+            attempts: 0,
+            leased_until,
+        });
+    }
+}
+
+#[async_trait]
+impl PullThrough for Through {
+    fn remembered(&self, repository: &RepositoryPath) -> Option<Option<Arc<Upstream>>> {
+        let is_known = *repository == path(OWNER, NAME);
+        Some(is_known.then(|| Arc::clone(&self.upstream)))
+    }
+
+    async fn upstream(&self, repository: &RepositoryPath) -> Result<Option<Arc<Upstream>>, CatalogError> {
+        Ok(self.remembered(repository).flatten())
+    }
+
+    async fn create_repository(&self, _: &Caller, _: &RepositoryPath) -> Result<bool, CreationError> {
+        Ok(false)
+    }
+
+    async fn may_move(&self, _: &RepositoryPath, _: &Tag) -> Result<bool, CatalogError> {
+        Ok(true)
+    }
+
+    async fn tag(&self, _: &RepositoryPath, _: &Tag) -> Result<Option<UpstreamTag>, CatalogError> {
+        Ok(None)
+    }
+
+    async fn manifest(&self, _: &RepositoryPath, _: &Digest) -> Result<Option<ImageRecord>, CatalogError> {
+        Ok(None)
+    }
+
+    async fn is_importing(&self, _: &RepositoryPath) -> Result<bool, CatalogError> {
+        Ok(true)
+    }
+
+    async fn keep(
+        &self,
+        _: &RepositoryPath,
+        _: Option<(Tag, Digest)>,
+        _: Option<ImageRecord>,
+        _: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        Ok(true)
+    }
+
+    async fn tags_of(&self, _: &RepositoryPath, _: &Digest) -> Result<Vec<Tag>, CatalogError> {
+        Ok(Vec::new())
+    }
+
+    async fn referrers(&self, _: &RepositoryPath, _: &Digest) -> Result<Option<UpstreamReferrers>, CatalogError> {
+        Ok(None)
+    }
+
+    async fn keep_referrers(&self, _: &RepositoryPath, _: &Digest, _: &[Referrer]) -> Result<bool, CatalogError> {
+        Ok(false)
+    }
+
+    async fn claim_import(&self) -> Result<Option<Import>, CatalogError> {
+        Ok(self.imports.lock().unwrap().pop_front())
+    }
+
+    async fn waiting_import(&self, repository: &RepositoryPath, _: &Digest) -> Result<Option<Import>, CatalogError> {
+        let import = Import {
+            repository: repository.clone(),
+            manifest: ImageRecord {
+                digest: sha256(b""),
+                media_type: MediaType::OCI_MANIFEST.parse().unwrap(),
+                bytes: Vec::new().into(),
+            },
+            attempts: 0,
+            leased_until: Timestamp::MAX,
+        };
+        Ok(self.is_waiting.load(Ordering::SeqCst).then_some(import))
+    }
+
+    async fn end_import(&self, _: &Import) -> Result<(), CatalogError> {
+        self.note("end");
+        Ok(())
+    }
+
+    async fn put_off_import(&self, _: &Import, _: Timestamp, error: Option<&str>) -> Result<bool, CatalogError> {
+        self.note(if error.is_some() { "failed" } else { "go on" });
+        Ok(self.is_waiting.load(Ordering::SeqCst))
+    }
+
+    async fn claim_fetch(&self, repository: &RepositoryPath, _: &Digest) -> Result<bool, CatalogError> {
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        match self.claim {
+            Claim::Elsewhere => Ok(false),
+            Claim::RepositoryUnknown => Err(CatalogError::RepositoryUnknown(repository.clone())),
+        }
+    }
+
+    async fn end_fetch(&self, _: &RepositoryPath, _: &Digest) -> Result<(), CatalogError> {
+        Ok(())
+    }
+}
+
+/// A plane whose `team/web` comes from a registry that is never asked.
+fn plane(claim: Claim) -> (Plane, Arc<Through>) {
+    let plane = Plane::new();
+    let outgoing = Outgoing::new(&["127.0.0.0/8".parse().unwrap()], None).unwrap();
+    let through = Arc::new(Through {
+        upstream: Arc::new(Upstream {
+            remote: Arc::new(Remote::new(outgoing, "http://127.0.0.1:1".parse().unwrap(), None)),
+            repository: "a/b".into(),
+            rule: "up".into(),
+            freshness: Duration::ZERO,
+            step: PullStep::of("here", &path(OWNER, NAME)),
+        }),
+        claim,
+        claims: AtomicUsize::new(0),
+        imports: Mutex::default(),
+        is_waiting: AtomicBool::new(true),
+        notes: Mutex::default(),
+    });
+    plane.registry.set_pull_through(Arc::clone(&through) as _);
+    (plane, through)
+}
+
+/// When a claim of an import ends that is made now.
+fn lease(plane: &Plane) -> Timestamp {
+    plane.clock.now() + SignedDuration::from_mins(2)
+}
+
+fn absent_image() -> Vec<u8> {
+    image(&sha256(b"config"), &sha256(b"layer"), 5)
+}
+
+fn blob_target() -> String {
+    format!("/v2/{NAME}/blobs/{}", sha256(b"config"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blob_is_not_waited_for_when_its_repository_is_gone() {
+    let (plane, through) = plane(Claim::RepositoryUnknown);
+    let answer = plane.get(&blob_target()).await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (StatusCode::NOT_FOUND, "NAME_UNKNOWN".into())
+    );
+    assert_eq!(through.claims.load(Ordering::SeqCst), 1);
+    assert_eq!(plane.registry.upstream_fetches(), 0);
+
+    // Nor by an import, which leaves nothing to be tried again.
+    through.queue(absent_image(), lease(&plane));
+    assert!(plane.registry.import_one().await.unwrap());
+    assert_eq!(through.notes(), [""; 0]);
+    assert!(!plane.registry.import_one().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_import_ends_when_nobody_waits_for_its_image() {
+    let (plane, through) = plane(Claim::Elsewhere);
+    through.is_waiting.store(false, Ordering::SeqCst);
+    through.queue(absent_image(), lease(&plane));
+    assert!(plane.registry.import_one().await.unwrap());
+    assert_eq!(through.notes(), ["go on"], "it looks once, and leaves");
+    plane.registry.drain().await;
+}
