@@ -111,6 +111,10 @@ impl Question<'_> {
         if let Some(image) = self.here(digest).await? {
             return Ok(Some(Found::Image(image, Note::Hit(Duration::ZERO))));
         }
+        // Or have asked in vain.
+        if let Some(error) = self.trouble_by_now() {
+            return none_or(error);
+        }
         match self.fetch(None).await {
             Ok(found) => Ok(Some(found)),
             Err(CacheError::Upstream(error)) => none_or(error),
@@ -155,7 +159,7 @@ impl Question<'_> {
         if is_answered && let Some(image) = known.image {
             return Ok(Some(Found::Image(image, Note::Revalidated)));
         }
-        if let Some(error) = self.trouble() {
+        if let Some(error) = self.trouble_by_now() {
             return known.stale_or(error);
         }
         let asked = self.ask(tag, &known, local.as_ref());
@@ -391,11 +395,15 @@ impl Question<'_> {
 
     /// What is known to go wrong. Who wants an answer that is fresh may have what was absent asked for again.
     fn trouble(&self) -> Option<UpstreamError> {
-        let troubles = &self.registry.cache().troubles;
         if self.request.is_fresh_wanted {
-            troubles.forget(&self.about());
+            self.registry.cache().troubles.forget(&self.about());
         }
-        troubles.of(&self.upstream, &self.about())
+        self.trouble_by_now()
+    }
+
+    /// The same when others may have asked since the question came: what they were told is fresh.
+    fn trouble_by_now(&self) -> Option<UpstreamError> {
+        self.registry.cache().troubles.of(&self.upstream, &self.about())
     }
 }
 

@@ -179,7 +179,7 @@ impl Question<'_> {
                 note: Note::Revalidated,
             });
         }
-        if let Some(error) = self.trouble() {
+        if let Some(error) = self.trouble_by_now() {
             return Ok(known.without(&error));
         }
         let limit = if known.validated_at.is_some() {
@@ -262,11 +262,15 @@ impl Question<'_> {
 
     /// What is known to go wrong. Who wants an answer that is fresh may have what was absent asked for again.
     fn trouble(&self) -> Option<UpstreamError> {
-        let troubles = &self.registry.cache().troubles;
         if self.is_fresh_wanted {
-            troubles.forget(&self.about());
+            self.registry.cache().troubles.forget(&self.about());
         }
-        troubles.of(&self.upstream, &self.about())
+        self.trouble_by_now()
+    }
+
+    /// The same when others may have asked since the question came: what they were told is fresh.
+    fn trouble_by_now(&self) -> Option<UpstreamError> {
+        self.registry.cache().troubles.of(&self.upstream, &self.about())
     }
 }
 

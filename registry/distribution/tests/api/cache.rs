@@ -7,15 +7,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::StatusCode;
+use axum::Router;
+use http::{StatusCode, header};
 use hythe_access::Caller;
 use hythe_catalog::{CatalogError, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Upstream, UpstreamReferrers, UpstreamTag};
 use hythe_model::{Clock as _, Digest, MediaType, RepositoryPath, Tag};
 use hythe_upstream::{Outgoing, PullStep, Remote};
 use jiff::{SignedDuration, Timestamp};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, yield_now};
+use tower::ServiceExt as _;
 
-use crate::support::{OWNER, Plane, image, path, sha256};
+use crate::support::{Ask, OWNER, Plane, image, path, sha256};
 
 const NAME: &str = "team/web";
 
@@ -158,13 +163,13 @@ impl PullThrough for Through {
     }
 }
 
-/// A plane whose `team/web` comes from a registry that is never asked.
-fn plane(claim: Claim) -> (Plane, Arc<Through>) {
+/// A plane whose `team/web` comes from the registry at `url`.
+fn plane_behind(url: &str, claim: Claim) -> (Plane, Arc<Through>) {
     let plane = Plane::new();
     let outgoing = Outgoing::new(&["127.0.0.0/8".parse().unwrap()], None).unwrap();
     let through = Arc::new(Through {
         upstream: Arc::new(Upstream {
-            remote: Arc::new(Remote::new(outgoing, "http://127.0.0.1:1".parse().unwrap(), None)),
+            remote: Arc::new(Remote::new(outgoing, url.parse().unwrap(), None)),
             repository: "a/b".into(),
             rule: "up".into(),
             freshness: Duration::ZERO,
@@ -178,6 +183,11 @@ fn plane(claim: Claim) -> (Plane, Arc<Through>) {
     });
     plane.registry.set_pull_through(Arc::clone(&through) as _);
     (plane, through)
+}
+
+/// The same, of a registry that is never asked.
+fn plane(claim: Claim) -> (Plane, Arc<Through>) {
+    plane_behind("http://127.0.0.1:1", claim)
 }
 
 /// When a claim of an import ends that is made now.
@@ -219,4 +229,57 @@ async fn an_import_ends_when_nobody_waits_for_its_image() {
     assert!(plane.registry.import_one().await.unwrap());
     assert_eq!(through.notes(), ["go on"], "it looks once, and leaves");
     plane.registry.drain().await;
+}
+
+#[tokio::test]
+async fn what_is_absent_is_asked_for_once_however_many_wait() {
+    const CLIENTS: usize = 8;
+    let (asked, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Semaphore::new(0)));
+    let (noted, held) = (Arc::clone(&asked), Arc::clone(&gate));
+    // It takes its time to say that it has nothing.
+    let upstream = Router::new().fallback(async move |request: http::Request<axum::body::Body>| {
+        noted.lock().unwrap().push(request.uri().path().to_owned());
+        let _open = held.acquire().await;
+        StatusCode::NOT_FOUND
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, upstream).await.unwrap() });
+    let (plane, _) = plane_behind(&url, Claim::Elsewhere);
+
+    let (by_digest, fresh_digest) = (sha256(b"by digest"), sha256(b"fresh by digest"));
+    let cases = [
+        (format!("manifests/{by_digest}"), false, StatusCode::NOT_FOUND),
+        (format!("manifests/{fresh_digest}"), true, StatusCode::NOT_FOUND),
+        ("manifests/v1".into(), false, StatusCode::NOT_FOUND),
+        ("manifests/v2".into(), true, StatusCode::NOT_FOUND),
+        (format!("referrers/{by_digest}"), false, StatusCode::OK),
+        (format!("referrers/{fresh_digest}"), true, StatusCode::OK),
+    ];
+    for (target, is_fresh, status) in cases {
+        let count = || asked.lock().unwrap().iter().filter(|it| it.ends_with(&target)).count();
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let mut ask = Ask::get(&format!("/v2/{NAME}/{target}")).by("admin");
+            if is_fresh {
+                ask = ask.header(header::CACHE_CONTROL, "no-cache");
+            }
+            clients.spawn(plane.router.clone().oneshot(ask.into_request()));
+        }
+        // There is one thread: when the upstream is asked by one, nothing but that one is between the others and their turn.
+        while count() == 0 {
+            yield_now().await;
+        }
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        gate.add_permits(1);
+        while let Some(answer) = clients.join_next().await {
+            assert_eq!(answer.unwrap().unwrap().status(), status, "{target}");
+        }
+        assert_eq!(count(), 1, "{target} {is_fresh}");
+        // A question that follows it, as for the tag of the old kind, was not held.
+        gate.forget_permits(Semaphore::MAX_PERMITS.min(gate.available_permits()));
+    }
 }
