@@ -24,6 +24,9 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(6);
 /// The longest that an import waits at once for an upstream that wants fewer requests, and that it does not count as a failure. It
 /// asks nobody to find out whether it has to wait for longer.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(10);
+/// How often it is tried to note how an import goes while the store is busy, and after which pause again.
+const MAX_NOTES: u32 = 10;
+const NOTE_PAUSE: Duration = Duration::from_secs(3);
 /// How long an import waits for clients that pull from the same repository.
 const POLITE_PAUSE: SignedDuration = SignedDuration::from_secs(2);
 /// How often more tags are put at an image when it had too many for once (ECR: 1000 tags per image).
@@ -100,16 +103,15 @@ impl Registry {
             return Ok(false);
         };
         let path = &import.repository;
-        let Some(upstream) = through.upstream(path).await? else {
+        let Some(upstream) = self.noted(&import, || through.upstream(path)).await? else {
             // The rule is gone, and with it the way to the rest.
             tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest,
                 "an image does not come from upstream: its rule is gone");
-            through.end_import(&import).await?;
+            self.noted(&import, || through.end_import(&import)).await?;
             return Ok(true);
         };
         if self.cache().fetches.is_busy(path) {
-            let again_at = self.later(POLITE_PAUSE);
-            through.put_off_import(&import, again_at, None).await?;
+            self.put_off(&import, POLITE_PAUSE, None).await?;
             return Ok(true);
         }
         // Nobody asked before this repository does.
@@ -126,7 +128,8 @@ impl Registry {
         match work.run().await {
             Ok(()) => {
                 fail_point("cache.import.stored");
-                through.end_import(&work.held()).await?;
+                let held = work.held();
+                self.noted(&held, || through.end_import(&held)).await?;
                 self.metrics().cache_imports.inc();
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest, "an image came from upstream");
             }
@@ -136,17 +139,15 @@ impl Registry {
                     "an image does not come from upstream: nobody waits for it any more");
             }
             Err(ImportError::Turn) => {
-                through
-                    .put_off_import(&work.held(), self.later(POLITE_PAUSE), None)
-                    .await?;
+                self.put_off(&work.held(), POLITE_PAUSE, None).await?;
             }
             Err(ImportError::Later(wait)) => {
                 let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST_WAIT);
-                let again_at = self.later(wait.clamp(POLITE_PAUSE, LONGEST_WAIT));
+                let pause = wait.clamp(POLITE_PAUSE, LONGEST_WAIT);
                 let why = "the other registry wants fewer requests";
                 tracing::info!(repository.name = %path.name, manifest.digest = %import.manifest.digest,
                     "an image waits until its upstream takes more requests");
-                through.put_off_import(&work.held(), again_at, Some(why)).await?;
+                self.put_off(&work.held(), pause, Some(why)).await?;
             }
             Err(error) => {
                 let attempts = import.attempts.saturating_add(1);
@@ -161,12 +162,39 @@ impl Registry {
                     attempts,
                     ..work.held()
                 };
-                through
-                    .put_off_import(&import, self.later(pause), Some(&error.to_string()))
-                    .await?;
+                self.put_off(&import, pause, Some(&error.to_string())).await?;
             }
         }
         Ok(true)
+    }
+
+    /// Gives a manifest back that is claimed, to be tried again after a pause.
+    async fn put_off(&self, import: &Import, pause: SignedDuration, error: Option<&str>) -> Result<(), CatalogError> {
+        let Some(through) = self.pull_through() else {
+            return Ok(());
+        };
+        let put_off = || through.put_off_import(import, self.later(pause), error);
+        self.noted(import, put_off).await.map(drop)
+    }
+
+    /// Does what the store has to do for an import, and again while it is busy and nobody else can be given the import: until the
+    /// claim ends, nobody would go on.
+    async fn noted<T, F>(&self, import: &Import, note: impl Fn() -> F) -> Result<T, CatalogError>
+    where
+        F: Future<Output = Result<T, CatalogError>>,
+    {
+        let is_ours_then = || {
+            let then = self.now().checked_add(NOTE_PAUSE);
+            then.is_ok_and(|then| then < import.leased_until)
+        };
+        for _ in 1..MAX_NOTES {
+            match note().await {
+                Err(CatalogError::Busy) if is_ours_then() => {}
+                noted => return noted,
+            }
+            tokio::time::sleep(NOTE_PAUSE).await;
+        }
+        note().await
     }
 
     fn later(&self, pause: SignedDuration) -> Timestamp {
@@ -310,7 +338,9 @@ impl Work<'_> {
 
     async fn go_on(&self) -> Result<(), ImportError> {
         let again_at = self.registry.later(SignedDuration::from_mins(2));
-        if self.through.put_off_import(&self.held(), again_at, None).await? {
+        let held = self.held();
+        let kept = || self.through.put_off_import(&held, again_at, None);
+        if self.registry.noted(&held, kept).await? {
             *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner) = again_at;
             return Ok(());
         }

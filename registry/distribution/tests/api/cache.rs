@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use axum::Router;
 use http::{StatusCode, header};
 use hythe_access::Caller;
-use hythe_catalog::{CatalogError, ImageRecord, Referrer};
+use hythe_catalog::{CatalogError, ImageCatalog as _, ImageRecord, Referrer};
 use hythe_distribution::{CreationError, Import, PullThrough, Upstream, UpstreamReferrers, UpstreamTag};
-use hythe_model::{Clock as _, Digest, MediaType, RepositoryPath, Tag};
+use hythe_model::{Clock as _, Digest, MediaType, Reference, RepositoryPath, Tag};
 use hythe_upstream::{Outgoing, PullStep, Remote};
 use jiff::{SignedDuration, Timestamp};
 use tokio::net::TcpListener;
@@ -40,13 +40,19 @@ struct Through {
     imports: Mutex<VecDeque<Import>>,
     /// Whether the manifests that were claimed still wait to be made images of.
     is_waiting: AtomicBool,
+    /// How often the store is busy before it notes something about an import.
+    busy: AtomicUsize,
     /// What it was asked to note.
     notes: Mutex<Vec<&'static str>>,
 }
 
 impl Through {
-    fn note(&self, what: &'static str) {
+    fn note(&self, what: &'static str) -> Result<(), CatalogError> {
         self.notes.lock().unwrap().push(what);
+        let taken = self
+            .busy
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |busy| busy.checked_sub(1));
+        if taken.is_ok() { Err(CatalogError::Busy) } else { Ok(()) }
     }
 
     fn notes(&self) -> Vec<&'static str> {
@@ -141,12 +147,11 @@ impl PullThrough for Through {
     }
 
     async fn end_import(&self, _: &Import) -> Result<(), CatalogError> {
-        self.note("end");
-        Ok(())
+        self.note("end")
     }
 
     async fn put_off_import(&self, _: &Import, _: Timestamp, error: Option<&str>) -> Result<bool, CatalogError> {
-        self.note(if error.is_some() { "failed" } else { "go on" });
+        self.note(if error.is_some() { "failed" } else { "go on" })?;
         Ok(self.is_waiting.load(Ordering::SeqCst))
     }
 
@@ -179,6 +184,7 @@ fn plane_behind(url: &str, claim: Claim) -> (Plane, Arc<Through>) {
         claims: AtomicUsize::new(0),
         imports: Mutex::default(),
         is_waiting: AtomicBool::new(true),
+        busy: AtomicUsize::new(0),
         notes: Mutex::default(),
     });
     plane.registry.set_pull_through(Arc::clone(&through) as _);
@@ -229,6 +235,39 @@ async fn an_import_ends_when_nobody_waits_for_its_image() {
     assert!(plane.registry.import_one().await.unwrap());
     assert_eq!(through.notes(), ["go on"], "it looks once, and leaves");
     plane.registry.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_import_is_noted_though_the_store_is_busy() {
+    let (plane, through) = plane(Claim::RepositoryUnknown);
+    let (config, layer) = (
+        plane.push_blob(NAME, b"config").await,
+        plane.push_blob(NAME, b"layer").await,
+    );
+    let bytes = image(&config, &layer, 5);
+    through.queue(bytes.clone(), lease(&plane));
+    through.busy.store(3, Ordering::SeqCst);
+    assert!(plane.registry.import_one().await.unwrap());
+    assert_eq!(through.notes(), ["end"; 4]);
+    let imported = Reference::Digest(sha256(&bytes));
+    let found = plane.catalog.image(&path(OWNER, NAME), &imported).await.unwrap();
+    assert!(found.is_some());
+
+    // So is a failure.
+    through.queue(b"no manifest".to_vec(), lease(&plane));
+    through.busy.store(2, Ordering::SeqCst);
+    assert!(plane.registry.import_one().await.unwrap());
+    assert_eq!(through.notes(), ["failed"; 3]);
+
+    // Not for ever, and not when somebody else may have it.
+    through.queue(bytes.clone(), lease(&plane));
+    through.busy.store(usize::MAX, Ordering::SeqCst);
+    assert!(matches!(plane.registry.import_one().await, Err(CatalogError::Busy)));
+    let tries = through.notes().len();
+    assert!((4..=20).contains(&tries), "{tries}");
+    through.queue(bytes, plane.clock.now());
+    assert!(matches!(plane.registry.import_one().await, Err(CatalogError::Busy)));
+    assert_eq!(through.notes(), ["end"]);
 }
 
 #[tokio::test]
