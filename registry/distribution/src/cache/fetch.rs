@@ -403,6 +403,11 @@ impl Work {
                     "a blob that comes from upstream was not stored");
             }
         }
+        self.end(outcome);
+    }
+
+    /// Tells everybody who waits, and lets the next one begin anew.
+    fn end(&self, outcome: Result<(), Failure>) {
         // Whoever asks from here on looks into the catalog first.
         self.registry.cache().fetches.forget(&self.repository, self.digest);
         self.fetch.change(|state| state.outcome = Some(outcome));
@@ -504,6 +509,19 @@ impl Work {
             (Err(_), Some(error)) => Err(Failure::Upstream(error)),
             (Err(error), None) => Err(failure(error)),
         }
+    }
+}
+
+/// Nobody waits for a fetch that broke off: that it panicked, or that its task was dropped, is its end.
+impl Drop for Work {
+    fn drop(&mut self) {
+        if self.fetch.lock().outcome.is_some() {
+            return;
+        }
+        self.registry.metrics().cache_failures.inc();
+        tracing::error!(repository.name = %self.repository.name, blob.digest = %self.digest,
+            "the fetch of a blob from upstream broke off");
+        self.end(Err(Failure::Storage("the fetch broke off".into())));
     }
 }
 

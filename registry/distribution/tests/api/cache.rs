@@ -29,13 +29,14 @@ const NAME: &str = "team/web";
 enum Claim {
     Elsewhere,
     RepositoryUnknown,
+    Panic,
 }
 
 /// `team/web` comes from another registry.
 #[derive(Debug)]
 struct Through {
     upstream: Arc<Upstream>,
-    claim: Claim,
+    claim: Mutex<Claim>,
     claims: AtomicUsize,
     imports: Mutex<VecDeque<Import>>,
     /// Whether the manifests that were claimed still wait to be made images of.
@@ -157,9 +158,11 @@ impl PullThrough for Through {
 
     async fn claim_fetch(&self, repository: &RepositoryPath, _: &Digest) -> Result<bool, CatalogError> {
         self.claims.fetch_add(1, Ordering::SeqCst);
-        match self.claim {
+        let claim = *self.claim.lock().unwrap();
+        match claim {
             Claim::Elsewhere => Ok(false),
             Claim::RepositoryUnknown => Err(CatalogError::RepositoryUnknown(repository.clone())),
+            Claim::Panic => panic!("as a test wants"),
         }
     }
 
@@ -180,7 +183,7 @@ fn plane_behind(url: &str, claim: Claim) -> (Plane, Arc<Through>) {
             freshness: Duration::ZERO,
             step: PullStep::of("here", &path(OWNER, NAME)),
         }),
-        claim,
+        claim: Mutex::new(claim),
         claims: AtomicUsize::new(0),
         imports: Mutex::default(),
         is_waiting: AtomicBool::new(true),
@@ -268,6 +271,24 @@ async fn the_end_of_an_import_is_noted_though_the_store_is_busy() {
     through.queue(bytes, plane.clock.now());
     assert!(matches!(plane.registry.import_one().await, Err(CatalogError::Busy)));
     assert_eq!(through.notes(), ["end"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_fetch_that_panicked() {
+    let (plane, through) = plane(Claim::Panic);
+    let answer = tokio::time::timeout(Duration::from_mins(1), plane.get(&blob_target())).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+    assert_eq!(plane.registry.upstream_fetches(), 0);
+    assert!(
+        plane.metrics_text().contains("cache_failures_total 1\n"),
+        "{}",
+        plane.metrics_text()
+    );
+
+    // The next one is a fetch of its own.
+    *through.claim.lock().unwrap() = Claim::RepositoryUnknown;
+    assert_eq!(plane.get(&blob_target()).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
