@@ -134,8 +134,12 @@ const COMPLETE: &str = "
      WHERE digest = $1 AND owner = $2 RETURNING digest";
 const COMPLETE_RETURN: &str =
     "DELETE FROM blob_tier WHERE digest = $1 AND owner = $2 AND version = $3 RETURNING digest";
+/// A wish that came during the move does not wait as the move does that failed.
 const FAIL: &str = "
-    UPDATE blob_tier SET owner = NULL, lease_ms = 0, attempts = attempts + 1, due_ms = $3
+    UPDATE blob_tier
+       SET owner = NULL, lease_ms = 0,
+           attempts = CASE WHEN version = $3 THEN attempts + 1 ELSE attempts END,
+           due_ms = CASE WHEN version = $3 THEN $4 ELSE due_ms END
      WHERE digest = $1 AND owner = $2 RETURNING digest";
 const RELEASE_ALL: &str = "UPDATE blob_tier SET owner = NULL, lease_ms = 0 WHERE lease_ms > 0 RETURNING digest";
 const COUNT_WAITING: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM blob_tier WHERE due_ms IS NOT NULL LIMIT $1) AS found";
@@ -188,9 +192,9 @@ impl Store {
         .await
     }
 
-    /// Gives a claimed blob back, to be tried again at `again_at`.
+    /// Gives a claimed blob back, to be tried again at `again_at`; at once if somebody asked for another look meanwhile.
     pub async fn fail_blob_move(&self, owner: &str, blob: &BlobMove, again_at: Timestamp) -> Result<(), StoreError> {
-        let values = values![&blob.digest, owner, again_at];
+        let values = values![&blob.digest, owner, blob.version, again_at];
         self.write_one(Durability::Full, FAIL, values).await.map(drop)
     }
 

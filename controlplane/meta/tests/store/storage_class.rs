@@ -22,6 +22,7 @@ on_each_engine!(
     a_rollback_to_an_archived_image_restores_it,
     blobs_follow_the_last_image_that_needs_them,
     a_wish_during_a_move_is_not_lost,
+    a_wish_during_a_move_that_fails_does_not_wait_for_it,
     claims_end_and_failures_come_again,
     many_followers_follow_in_the_background,
     a_deleted_image_comes_back_as_it_was,
@@ -270,6 +271,21 @@ async fn a_wish_during_a_move_is_not_lost(database: &Database) {
     store.complete_blob_move("me", &claimed).await.unwrap();
     assert_eq!(activate(store).await, 0);
     assert_eq!(move_all(store, 7).await, [(digest(1), Standard)]);
+    assert_eq!(activate(store).await, 1);
+}
+
+async fn a_wish_during_a_move_that_fails_does_not_wait_for_it(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    file(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &[])).await;
+    change(store, 10, Archive).await;
+    let failed = claim(store, "me", 6).await.remove(0);
+    change(store, 10, Standard).await;
+    store.fail_blob_move("me", &failed, after(600)).await.unwrap();
+    let again = claim(store, "me", 7).await.remove(0);
+    assert_eq!((again.to, again.attempts), (Standard, 0));
+    store.complete_blob_move("me", &again).await.unwrap();
     assert_eq!(activate(store).await, 1);
 }
 
