@@ -141,7 +141,9 @@ const FAIL: &str = "
            attempts = CASE WHEN version = $3 THEN attempts + 1 ELSE attempts END,
            due_ms = CASE WHEN version = $3 THEN $4 ELSE due_ms END
      WHERE digest = $1 AND owner = $2 RETURNING digest";
-const RELEASE_ALL: &str = "UPDATE blob_tier SET owner = NULL, lease_ms = 0 WHERE lease_ms > 0 RETURNING digest";
+const RELEASE: &str = "
+    UPDATE blob_tier SET owner = NULL, lease_ms = 0
+     WHERE owner IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR owner = $1) RETURNING digest";
 const COUNT_WAITING: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM blob_tier WHERE due_ms IS NOT NULL LIMIT $1) AS found";
 const COUNT_ARCHIVED: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM blob_tier WHERE is_archived LIMIT $1) AS found";
 
@@ -198,12 +200,15 @@ impl Store {
         self.write_one(Durability::Full, FAIL, values).await.map(drop)
     }
 
-    /// Ends all claims, if this process is the only one: those who made them are gone.
-    pub async fn release_blob_moves(&self) -> Result<(), StoreError> {
-        if self.cache().is_none() {
+    /// Ends the claims of `owner`, which moves nothing just now; without one all claims, if this process is the only one:
+    /// those who made them are gone.
+    pub async fn release_blob_moves(&self, owner: Option<&str>) -> Result<(), StoreError> {
+        if owner.is_none() && self.cache().is_none() {
             return Ok(());
         }
-        self.write_one(Durability::Full, RELEASE_ALL, values![]).await.map(drop)
+        self.write_one(Durability::Full, RELEASE, values![owner])
+            .await
+            .map(drop)
     }
 
     /// How the queue is; counts go up to `limit`.

@@ -86,7 +86,19 @@ struct Mover {
     owner: String,
     /// Where the look at images on their way out goes on; `None` before the first pass and after the last page.
     cursor: Mutex<Option<ActivatingImage>>,
-    has_begun: Mutex<bool>,
+    abandoned: Mutex<Abandoned>,
+}
+
+/// Claims that nobody works on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Abandoned {
+    /// Maybe those of processes that are gone.
+    #[default]
+    OfOthers,
+    /// Maybe some of this process: the store failed.
+    OfThis,
+    /// None.
+    Nothing,
 }
 
 /// Starts the pass, and shows what it counts in `registry`.
@@ -108,7 +120,7 @@ pub fn start(
         stop: stop.clone(),
         owner: UploadId::generate().to_string(),
         cursor: Mutex::default(),
-        has_begun: Mutex::default(),
+        abandoned: Mutex::default(),
     });
     tasks::every(background, stop, "archive", PERIOD, move || {
         let mover = Arc::clone(&mover);
@@ -118,19 +130,16 @@ pub fn start(
 
 impl Mover {
     async fn pass(&self) -> Result<(), StoreError> {
-        {
-            let mut has_begun = self.has_begun.lock().await;
-            if !*has_begun {
-                self.store.release_blob_moves().await?;
-                *has_begun = true;
-            }
-        }
+        self.release().await?;
         while self.store.continue_transitions(self.clock.now()).await? {
             if self.stop.is_cancelled() {
                 return Ok(());
             }
         }
         for _ in 0..MAX_CLAIMS {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
             let now = self.clock.now();
             let claimed = self
                 .store
@@ -142,9 +151,12 @@ impl Mover {
             fail_point("archive.move.claimed");
             for blob in claimed {
                 if self.stop.is_cancelled() {
-                    return Ok(());
+                    return self.store.release_blob_moves(Some(&self.owner)).await;
                 }
-                self.move_one(&blob).await?;
+                if let Err(error) = self.move_one(&blob).await {
+                    tracing::warn!(blob.digest = %blob.digest, %error, "cannot record the move of a blob; it is moved again");
+                    *self.abandoned.lock().await = Abandoned::OfThis;
+                }
             }
         }
         let mut cursor = self.cursor.lock().await;
@@ -161,6 +173,18 @@ impl Mover {
         self.metrics
             .archived
             .set(i64::try_from(counts.archived).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Ends the claims that nobody works on. Between two passes these are all of this process.
+    async fn release(&self) -> Result<(), StoreError> {
+        let mut abandoned = self.abandoned.lock().await;
+        match *abandoned {
+            Abandoned::OfOthers => self.store.release_blob_moves(None).await?,
+            Abandoned::OfThis => self.store.release_blob_moves(Some(&self.owner)).await?,
+            Abandoned::Nothing => {}
+        }
+        *abandoned = Abandoned::Nothing;
         Ok(())
     }
 
@@ -237,17 +261,24 @@ mod tests {
         ResourceTags, TagMutability,
     };
 
+    use sqlx::{ConnectOptions as _, Connection as _};
+
     use super::*;
 
-    /// A repository with an image whose layer is a file.
+    /// An image whose layer is a file.
+    struct Pushed {
+        image: Digest,
+        layer: Digest,
+    }
+
+    /// A repository with an image.
     struct World {
         mover: Mover,
         clock: Arc<ManualClock>,
         faults: Arc<Faults>,
         folder: tempfile::TempDir,
         path: RepositoryPath,
-        image: Digest,
-        layer: Digest,
+        image: Pushed,
     }
 
     impl World {
@@ -266,7 +297,7 @@ mod tests {
                 stop: CancellationToken::new(),
                 owner: "this".into(),
                 cursor: Mutex::default(),
-                has_begun: Mutex::default(),
+                abandoned: Mutex::default(),
             };
             let path = RepositoryPath {
                 account: "000000000000".parse().unwrap(),
@@ -284,26 +315,7 @@ mod tests {
                 policies: NewPolicies::default(),
             };
             store.create_repository(repository).await.unwrap();
-            let layer = push(&*mover.blobs, &vec![7; 100_000]).await;
-            let blob = NewBlob {
-                digest: layer,
-                size: 100_000,
-                inline: None,
-                upload: None,
-            };
-            store.link_blob(&path, blob, clock.now()).await.unwrap();
-            let manifest = format!(
-                r#"{{"schemaVersion":2,"layers":[],"config":{{"mediaType":"a/b","digest":"{layer}","size":100000}}}}"#
-            );
-            let image = sha256(manifest.as_bytes());
-            let new = NewImage {
-                manifest: Manifest::parse(Bytes::from(manifest), Some(MediaType::OCI_MANIFEST)).unwrap(),
-                digest: image,
-                tags: Vec::new(),
-                pushed_at: clock.now(),
-                pushed_by: "arn:aws:iam::000000000000:root".into(),
-            };
-            store.put_image(&path, new).await.unwrap();
+            let image = push_image(&mover, &path, clock.now(), 7).await;
             Self {
                 mover,
                 clock,
@@ -311,24 +323,36 @@ mod tests {
                 folder,
                 path,
                 image,
-                layer,
             }
         }
 
+        /// Another image, of other bytes.
+        async fn push(&self, content: u8) -> Pushed {
+            push_image(&self.mover, &self.path, self.clock.now(), content).await
+        }
+
         async fn change(&self, target: StorageClass) {
+            self.change_one(&self.image, target).await;
+        }
+
+        async fn change_one(&self, pushed: &Pushed, target: StorageClass) {
             let (store, now) = (&self.mover.store, self.clock.now());
-            let changed = store.transition_images(&self.path, &[self.image], target, now).await;
+            let changed = store.transition_images(&self.path, &[pushed.image], target, now).await;
             assert_eq!(changed.unwrap().unwrap().len(), 1);
         }
 
         async fn status(&self) -> ImageStatus {
-            let reference = Reference::Digest(self.image);
+            let reference = Reference::Digest(self.image.image);
             let detail = self.mover.store.image_detail(&self.path, &reference).await;
             detail.unwrap().unwrap().status
         }
 
         fn is_archived(&self) -> bool {
-            let hex = self.layer.hex();
+            self.is_one_archived(&self.image)
+        }
+
+        fn is_one_archived(&self, pushed: &Pushed) -> bool {
+            let hex = pushed.layer.hex();
             let archive = self.folder.path().join("blobs/archive/blobs/sha256");
             archive.join(&hex[..2]).join(&hex).exists()
         }
@@ -350,6 +374,30 @@ mod tests {
         let appended = blobs.append(upload, from, body, u64::MAX).await;
         blobs.commit(upload, appended.progress, &digest).await.unwrap();
         digest
+    }
+
+    async fn push_image(mover: &Mover, path: &RepositoryPath, now: Timestamp, content: u8) -> Pushed {
+        let layer = push(&*mover.blobs, &vec![content; 100_000]).await;
+        let blob = NewBlob {
+            digest: layer,
+            size: 100_000,
+            inline: None,
+            upload: None,
+        };
+        mover.store.link_blob(path, blob, now).await.unwrap();
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"layers":[],"config":{{"mediaType":"a/b","digest":"{layer}","size":100000}}}}"#
+        );
+        let image = sha256(manifest.as_bytes());
+        let new = NewImage {
+            manifest: Manifest::parse(Bytes::from(manifest), Some(MediaType::OCI_MANIFEST)).unwrap(),
+            digest: image,
+            tags: Vec::new(),
+            pushed_at: now,
+            pushed_by: "arn:aws:iam::000000000000:root".into(),
+        };
+        mover.store.put_image(path, new).await.unwrap();
+        Pushed { image, layer }
     }
 
     #[tokio::test]
@@ -404,6 +452,39 @@ mod tests {
         assert_eq!(claimed.unwrap().len(), 1);
         world.mover.pass().await.unwrap();
         assert!(world.is_archived());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_for_one_blob_holds_up_no_other() {
+        let world = World::new().await;
+        let others = [world.push(8).await, world.push(9).await];
+        world.change(StorageClass::Archive).await;
+        for other in &others {
+            world.change_one(other, StorageClass::Archive).await;
+        }
+        // No claim of the first one can be made longer.
+        let path = world.folder.path().join("meta.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let mut connection = options.connect().await.unwrap();
+        let fail = format!(
+            "CREATE TRIGGER busy BEFORE UPDATE OF lease_ms ON blob_tier
+               WHEN OLD.digest = '{}' AND OLD.owner = NEW.owner BEGIN SELECT RAISE(ABORT, 'busy'); END",
+            world.image.layer
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fail))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        world.mover.pass().await.unwrap();
+        assert!(others.iter().all(|other| world.is_one_archived(other)));
+        assert!(!world.is_archived());
+        sqlx::raw_sql("DROP TRIGGER busy")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
+        world.mover.pass().await.unwrap();
+        assert!(world.is_archived(), "its claim was ended");
     }
 
     #[tokio::test]

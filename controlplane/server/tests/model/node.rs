@@ -42,7 +42,7 @@ impl Node {
         let begun = store.clone();
         let taken = runtime.spawn(async move {
             begun.end_leases_of_dead_processes().await?;
-            begun.release_blob_moves().await
+            begun.release_blob_moves(None).await
         });
         taken.await.unwrap().unwrap();
         Self {
