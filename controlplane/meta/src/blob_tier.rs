@@ -33,13 +33,34 @@ pub struct TierCounts {
     pub archived: u64,
 }
 
-const QUEUE: &str = "
-    INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
-    SELECT u.blob_digest, FALSE, $3, 0, 0, 0
-      FROM image_blob u JOIN blob b ON b.digest = u.blob_digest
-     WHERE u.repository_id = $1 AND u.image_digest = $2 AND b.content IS NULL
+/// How much one claim takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobMoveLimit {
+    /// So many blobs at most.
+    pub blobs: usize,
+    /// So many bytes at most, unless one blob alone has more.
+    pub bytes: u64,
+}
+
+/// What one more wish for a look makes of a row. It keeps its place in the queue if that is the better one, and waits no
+/// more as after a failure.
+macro_rules! or_look_again {
+    () => {
+        "
     ON CONFLICT (digest) DO UPDATE
-       SET due_ms = excluded.due_ms, attempts = 0, version = blob_tier.version + 1";
+       SET due_ms = CASE WHEN blob_tier.due_ms < excluded.due_ms THEN blob_tier.due_ms ELSE excluded.due_ms END,
+           lease_ms = CASE WHEN blob_tier.owner IS NULL THEN 0 ELSE blob_tier.lease_ms END,
+           attempts = 0, version = blob_tier.version + 1"
+    };
+}
+
+const QUEUE: &str = concat!(
+    "INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
+     SELECT u.blob_digest, FALSE, $3, 0, 0, 0
+       FROM image_blob u JOIN blob b ON b.digest = u.blob_digest
+      WHERE u.repository_id = $1 AND u.image_digest = $2 AND b.content IS NULL",
+    or_look_again!()
+);
 /// Asks for a look at the blobs of an image that was archived. Blobs that are kept in their row stay there.
 pub(crate) async fn queue(
     session: &mut Session,
@@ -54,34 +75,31 @@ pub(crate) async fn queue(
 }
 
 const LOOK_AGAIN: &str = "
-    UPDATE blob_tier SET due_ms = $3, attempts = 0, version = version + 1
+    UPDATE blob_tier
+       SET due_ms = 0, lease_ms = CASE WHEN owner IS NULL THEN 0 ELSE lease_ms END, attempts = 0, version = version + 1
      WHERE digest IN (SELECT blob_digest FROM image_blob WHERE repository_id = $1 AND image_digest = $2)";
-/// Asks for a look at those blobs of an image that may be in the archive, or are on their way to it.
-pub(crate) async fn look_again(
-    session: &mut Session,
-    repository_id: &str,
-    image: &Digest,
-    due: Timestamp,
-) -> Result<(), StoreError> {
+/// Asks for a look at those blobs of an image that may be in the archive, or are on their way to it, before all others:
+/// somebody waits for the image, and nobody for what goes into the archive.
+pub(crate) async fn look_again(session: &mut Session, repository_id: &str, image: &Digest) -> Result<(), StoreError> {
     session
-        .execute(LOOK_AGAIN, values![repository_id, image, due])
+        .execute(LOOK_AGAIN, values![repository_id, image])
         .await
         .map(drop)
 }
 
 /// Nearly always nothing is archived, and nothing more is asked.
 const HAS_ARCHIVE: &str = "SELECT digest FROM image WHERE status <> 'ACTIVE' LIMIT 1";
-const QUEUE_SHARED: &str = "
-    INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
-    SELECT u.blob_digest, FALSE, $3, 0, 0, 0
-      FROM image_blob u JOIN blob b ON b.digest = u.blob_digest
-     WHERE u.repository_id = $1 AND u.image_digest = $2 AND b.content IS NULL
-       AND EXISTS (SELECT 1 FROM repository_blob l
-                     JOIN image_blob v ON v.repository_id = l.repository_id AND v.blob_digest = l.digest
-                     JOIN image i ON i.repository_id = v.repository_id AND i.digest = v.image_digest
-                    WHERE l.digest = u.blob_digest AND i.status = 'ARCHIVED' AND (i.repository_id, i.digest) <> ($1, $2))
-    ON CONFLICT (digest) DO UPDATE
-       SET due_ms = excluded.due_ms, attempts = 0, version = blob_tier.version + 1";
+const QUEUE_SHARED: &str = concat!(
+    "INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
+     SELECT u.blob_digest, FALSE, $3, 0, 0, 0
+       FROM image_blob u JOIN blob b ON b.digest = u.blob_digest
+      WHERE u.repository_id = $1 AND u.image_digest = $2 AND b.content IS NULL
+        AND EXISTS (SELECT 1 FROM repository_blob l
+                      JOIN image_blob v ON v.repository_id = l.repository_id AND v.blob_digest = l.digest
+                      JOIN image i ON i.repository_id = v.repository_id AND i.digest = v.image_digest
+                     WHERE l.digest = u.blob_digest AND i.status = 'ARCHIVED' AND (i.repository_id, i.digest) <> ($1, $2))",
+    or_look_again!()
+);
 /// Asks for a look at those blobs of an image that is deleted now that archived images need too: they may belong into the
 /// archive from then on.
 pub(crate) async fn queue_shared(
@@ -99,17 +117,17 @@ pub(crate) async fn queue_shared(
         .map(drop)
 }
 
-const QUEUE_SHARED_OF_REPOSITORY: &str = "
-    INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
-    SELECT k.digest, FALSE, $2, 0, 0, 0
-      FROM repository_blob k JOIN blob b ON b.digest = k.digest
-     WHERE k.repository_id = $1 AND b.content IS NULL
-       AND EXISTS (SELECT 1 FROM repository_blob l
-                     JOIN image_blob v ON v.repository_id = l.repository_id AND v.blob_digest = l.digest
-                     JOIN image i ON i.repository_id = v.repository_id AND i.digest = v.image_digest
-                    WHERE l.digest = k.digest AND l.repository_id <> $1 AND i.status = 'ARCHIVED')
-    ON CONFLICT (digest) DO UPDATE
-       SET due_ms = excluded.due_ms, attempts = 0, version = blob_tier.version + 1";
+const QUEUE_SHARED_OF_REPOSITORY: &str = concat!(
+    "INSERT INTO blob_tier (digest, is_archived, due_ms, lease_ms, attempts, version)
+     SELECT k.digest, FALSE, $2, 0, 0, 0
+       FROM repository_blob k JOIN blob b ON b.digest = k.digest
+      WHERE k.repository_id = $1 AND b.content IS NULL
+        AND EXISTS (SELECT 1 FROM repository_blob l
+                      JOIN image_blob v ON v.repository_id = l.repository_id AND v.blob_digest = l.digest
+                      JOIN image i ON i.repository_id = v.repository_id AND i.digest = v.image_digest
+                     WHERE l.digest = k.digest AND l.repository_id <> $1 AND i.status = 'ARCHIVED')",
+    or_look_again!()
+);
 /// The same for all images of a repository that is deleted now.
 pub(crate) async fn queue_shared_of_repository(
     session: &mut Session,
@@ -141,6 +159,12 @@ const FAIL: &str = "
            attempts = CASE WHEN version = $3 THEN attempts + 1 ELSE attempts END,
            due_ms = CASE WHEN version = $3 THEN $4 ELSE due_ms END
      WHERE digest = $1 AND owner = $2 RETURNING digest";
+/// What comes back keeps its place in the queue: it waits as if it were somebody's.
+const FAIL_RETURN: &str = "
+    UPDATE blob_tier
+       SET owner = NULL, lease_ms = CASE WHEN version = $3 THEN $4 ELSE 0 END,
+           attempts = CASE WHEN version = $3 THEN attempts + 1 ELSE attempts END
+     WHERE digest = $1 AND owner = $2 RETURNING digest";
 const RELEASE: &str = "
     UPDATE blob_tier SET owner = NULL, lease_ms = 0
      WHERE owner IS NOT NULL AND (CAST($1 AS TEXT) IS NULL OR owner = $1) RETURNING digest";
@@ -148,14 +172,14 @@ const COUNT_WAITING: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM blob_tier WHERE
 const COUNT_ARCHIVED: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM blob_tier WHERE is_archived LIMIT $1) AS found";
 
 impl Store {
-    /// Blobs to move, at most `limit`, which are `owner`'s until `lease_until`. Blobs that are where they belong leave
-    /// the queue.
+    /// Blobs to move, as many as `limit` lets, which are `owner`'s until `lease_until`; those first that an image waits for
+    /// which comes back. Blobs that are where they belong leave the queue.
     pub async fn claim_blob_moves(
         &self,
         owner: &str,
         now: Timestamp,
         lease_until: Timestamp,
-        limit: usize,
+        limit: BlobMoveLimit,
     ) -> Result<Vec<BlobMove>, StoreError> {
         if self.point(DUE, values![now, 1_i64]).await?.is_empty() {
             return Ok(Vec::new());
@@ -197,7 +221,11 @@ impl Store {
     /// Gives a claimed blob back, to be tried again at `again_at`; at once if somebody asked for another look meanwhile.
     pub async fn fail_blob_move(&self, owner: &str, blob: &BlobMove, again_at: Timestamp) -> Result<(), StoreError> {
         let values = values![&blob.digest, owner, blob.version, again_at];
-        self.write_one(Durability::Full, FAIL, values).await.map(drop)
+        let fail = match blob.to {
+            StorageClass::Archive => FAIL,
+            StorageClass::Standard => FAIL_RETURN,
+        };
+        self.write_one(Durability::Full, fail, values).await.map(drop)
     }
 
     /// Ends the claims of `owner`, which moves nothing just now; without one all claims, if this process is the only one:
@@ -231,21 +259,28 @@ const NEEDED: &str = "
            EXISTS (SELECT 1 FROM repository_blob l
                      JOIN image_blob u ON u.repository_id = l.repository_id AND u.blob_digest = l.digest
                      JOIN image i ON i.repository_id = u.repository_id AND i.digest = u.image_digest
-                    WHERE l.digest = t.digest AND i.status <> 'ARCHIVED')
-      FROM blob_tier t WHERE t.digest = $1";
+                    WHERE l.digest = t.digest AND i.status <> 'ARCHIVED'),
+           b.size
+      FROM blob_tier t JOIN blob b ON b.digest = t.digest WHERE t.digest = $1";
 const CLAIM: &str = "
     UPDATE blob_tier SET is_archived = TRUE, owner = $2, lease_ms = $3 WHERE digest = $1 RETURNING digest";
 const FORGET: &str = "DELETE FROM blob_tier WHERE digest = $1";
 const LEAVE: &str = "UPDATE blob_tier SET due_ms = NULL WHERE digest = $1";
+/// The most rows that one claim looks at: some are where they belong already.
+const LOOKS: usize = 256;
 async fn claim(
     session: &mut Session,
     owner: &str,
     now: Timestamp,
     lease_until: Timestamp,
-    limit: usize,
+    limit: BlobMoveLimit,
 ) -> Result<Vec<BlobMove>, StoreError> {
     let mut moves = Vec::new();
-    for due in session.fetch_all(DUE, values![now, limit]).await? {
+    let mut bytes: u64 = 0;
+    for due in session.fetch_all(DUE, values![now, LOOKS]).await? {
+        if moves.len() >= limit.blobs {
+            break;
+        }
         let digest: Digest = due.parsed(0)?;
         let Some(row) = session.fetch_optional(NEEDED, values![&digest]).await? else {
             continue;
@@ -262,6 +297,10 @@ async fn claim(
                 session.execute(LEAVE, values![&digest]).await?;
                 continue;
             }
+        }
+        bytes = bytes.saturating_add(row.size(5)?);
+        if bytes > limit.bytes && !moves.is_empty() {
+            break;
         }
         session.execute(CLAIM, values![&digest, owner, lease_until]).await?;
         moves.push(found);

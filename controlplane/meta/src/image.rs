@@ -232,7 +232,7 @@ async fn put(
             adopt(session, &id, &image.digest).await?;
         }
         if has_archive {
-            blob_tier::look_again(session, &id, &image.digest, image.pushed_at).await?;
+            blob_tier::look_again(session, &id, &image.digest).await?;
             storage_class::revive_children(session, path, &id, &image.digest, image.pushed_at).await?;
         }
     } else if status.is_some_and(|status| status != ImageStatus::Active) {

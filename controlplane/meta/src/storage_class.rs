@@ -305,7 +305,7 @@ pub(crate) async fn restored(
     };
     let status: ImageStatus = row.parsed(0)?;
     if status == ImageStatus::Active {
-        blob_tier::look_again(session, id, digest, at).await?;
+        blob_tier::look_again(session, id, digest).await?;
         return revive_children(session, &path, id, digest, at).await;
     }
     let listing = session
@@ -316,7 +316,7 @@ pub(crate) async fn restored(
     } else if status == ImageStatus::Archived {
         blob_tier::queue(session, id, digest, at).await
     } else {
-        blob_tier::look_again(session, id, digest, at).await
+        blob_tier::look_again(session, id, digest).await
     }
 }
 
@@ -350,7 +350,7 @@ async fn set(
             session.touch(path, Fact::Tag(&row.parsed(0)?));
         }
     } else {
-        blob_tier::look_again(session, id, digest, at).await?;
+        blob_tier::look_again(session, id, digest).await?;
     }
     Ok(())
 }

@@ -22,7 +22,9 @@ use hythe_blobs::{BlobInventory as _, BlobStore as _, FsBlobStore, Hasher, Progr
 use hythe_catalog::{
     BlobCatalog as _, ImageCatalog as _, ImageRecord, NewBlob, NewImage, UploadCatalog as _, UploadState,
 };
-use hythe_meta::{NewPolicies, NewRepository, ScrubFinding, ScrubRecord, ScrubStatus, Store, StoreConfig, Transition};
+use hythe_meta::{
+    BlobMoveLimit, NewPolicies, NewRepository, ScrubFinding, ScrubRecord, ScrubStatus, Store, StoreConfig, Transition,
+};
 use hythe_model::{
     AccountId, Algorithm, Clock, Digest, Encryption, Manifest, ManualClock, MediaType, RepositoryPath, ResourceTags,
     StorageClass, TagMutability, UploadId,
@@ -408,9 +410,13 @@ async fn deleted_images_are_checked_too(database: &Database) {
 
 /// Moves bytes to where they belong, and images with them.
 async fn settle(world: &World<'_>) {
+    let limit = BlobMoveLimit {
+        blobs: 10,
+        bytes: u64::MAX,
+    };
     let store = &world.store;
     for blob in store
-        .claim_blob_moves("a", now(), now() + SignedDuration::from_secs(60), 10)
+        .claim_blob_moves("a", now(), now() + SignedDuration::from_secs(60), limit)
         .await
         .unwrap()
     {

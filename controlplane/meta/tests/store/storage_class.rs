@@ -3,7 +3,7 @@
 
 use hythe_catalog::{BlobCatalog, ImageCatalog, NewBlob};
 use hythe_meta::{
-    AddExclusionError, BlobMove, Deletion, DeletionReason, ImageDetail, ImageFilter, ImageIdentifier,
+    AddExclusionError, BlobMove, BlobMoveLimit, Deletion, DeletionReason, ImageDetail, ImageFilter, ImageIdentifier,
     MAX_PULL_TIME_EXCLUSIONS, Pull, Rollback, RollbackTo, Store, TagStatus, Transition,
 };
 use hythe_model::{AccountId, Digest, ImageStatus, Reference, StorageClass};
@@ -23,6 +23,8 @@ on_each_engine!(
     blobs_follow_the_last_image_that_needs_them,
     a_wish_during_a_move_is_not_lost,
     a_wish_during_a_move_that_fails_does_not_wait_for_it,
+    what_an_image_waits_for_that_comes_back_is_moved_first,
+    a_claim_takes_so_many_blobs_and_bytes,
     claims_end_and_failures_come_again,
     many_followers_follow_in_the_background,
     a_deleted_image_comes_back_as_it_was,
@@ -44,8 +46,12 @@ async fn file(store: &Store, repository: &str, number: u64) {
 }
 
 async fn change(store: &Store, number: u64, target: StorageClass) -> Transition {
+    change_at(store, number, target, 5).await
+}
+
+async fn change_at(store: &Store, number: u64, target: StorageClass, at: i64) -> Transition {
     let found = store
-        .transition_images(&path("web"), &[digest(number)], target, after(5))
+        .transition_images(&path("web"), &[digest(number)], target, after(at))
         .await;
     found.unwrap().unwrap().remove(0)
 }
@@ -61,8 +67,16 @@ async fn can_pull(store: &Store, reference: &Reference) -> bool {
 }
 
 async fn claim(store: &Store, owner: &str, at: i64) -> Vec<BlobMove> {
+    let limit = BlobMoveLimit {
+        blobs: 100,
+        bytes: u64::MAX,
+    };
+    claim_up_to(store, owner, at, limit).await
+}
+
+async fn claim_up_to(store: &Store, owner: &str, at: i64, limit: BlobMoveLimit) -> Vec<BlobMove> {
     store
-        .claim_blob_moves(owner, after(at), after(at + 60), 100)
+        .claim_blob_moves(owner, after(at), after(at + 60), limit)
         .await
         .unwrap()
 }
@@ -287,6 +301,60 @@ async fn a_wish_during_a_move_that_fails_does_not_wait_for_it(database: &Databas
     assert_eq!((again.to, again.attempts), (Standard, 0));
     store.complete_blob_move("me", &again).await.unwrap();
     assert_eq!(activate(store).await, 1);
+}
+
+async fn what_an_image_waits_for_that_comes_back_is_moved_first(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    for number in 1..=3 {
+        file(store, "web", number).await;
+        push(store, "web", image(10 + number, &[number], &[])).await;
+    }
+    push(store, "web", image(20, &[1], &[])).await;
+    change(store, 11, Archive).await;
+    change(store, 20, Archive).await;
+    assert_eq!(move_all(store, 5).await, [(digest(1), Archive)]);
+    change(store, 12, Archive).await;
+    change(store, 13, Archive).await;
+    change_at(store, 11, Standard, 7).await;
+    let next = async |at| {
+        let one = BlobMoveLimit {
+            blobs: 1,
+            bytes: u64::MAX,
+        };
+        claim_up_to(store, "me", at, one).await.remove(0)
+    };
+    let first = next(8).await;
+    assert_eq!((first.digest, first.to), (digest(1), Standard));
+    // It waits after a failure; the others do not wait for it, and it comes before them again.
+    store.fail_blob_move("me", &first, after(20)).await.unwrap();
+    let other = next(19).await;
+    assert_eq!(other.to, Archive);
+    let again = next(20).await;
+    assert_eq!((again.digest, again.to, again.attempts), (digest(1), Standard, 1));
+    store.fail_blob_move("me", &again, after(600)).await.unwrap();
+    // Whatever else is wished for it, it keeps its place, and is tried at once.
+    change_at(store, 20, Standard, 30).await;
+    push(store, "web", image(21, &[1], &[])).await;
+    change_at(store, 21, Archive, 31).await;
+    let again = next(32).await;
+    assert_eq!((again.digest, again.to, again.attempts), (digest(1), Standard, 0));
+    store.complete_blob_move("me", &again).await.unwrap();
+    assert_eq!(activate(store).await, 2);
+}
+
+async fn a_claim_takes_so_many_blobs_and_bytes(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    for number in 1..=6 {
+        file(store, "web", number).await;
+    }
+    push(store, "web", image(10, &[1, 2, 3, 4, 5, 6], &[])).await;
+    change(store, 10, Archive).await;
+    for (blobs, bytes, wanted) in [(9, 250_000, 2), (1, u64::MAX, 1), (9, 1, 1), (9, u64::MAX, 2)] {
+        let claimed = claim_up_to(store, "me", 6, BlobMoveLimit { blobs, bytes }).await;
+        assert_eq!(claimed.len(), wanted, "{blobs} {bytes}");
+    }
 }
 
 async fn claims_end_and_failures_come_again(database: &Database) {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hythe_blobs::{BlobError, BlobStore};
-use hythe_meta::{ActivatingImage, BlobMove, Store, StoreError};
+use hythe_meta::{ActivatingImage, BlobMove, BlobMoveLimit, Store, StoreError};
 use hythe_model::{Clock, StorageClass, UploadId, fail_point};
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -22,8 +22,12 @@ use crate::tasks;
 
 /// How often there is a look whether anything is to be done.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The most blobs that are claimed at a time; they are moved one after the other, so that requests have the disk.
-const BATCH: usize = 16;
+/// What is claimed at a time; the blobs are moved one after the other, so that requests have the disk. What an image waits
+/// for that is brought back meanwhile waits until these are done.
+const BATCH: BlobMoveLimit = BlobMoveLimit {
+    blobs: 16,
+    bytes: 64 << 20,
+};
 /// The most claims of one pass.
 const MAX_CLAIMS: usize = 64;
 /// How long a claim lasts; it is renewed while a blob is moved.
@@ -137,34 +141,9 @@ impl Mover {
             }
         }
         for _ in 0..MAX_CLAIMS {
-            if self.stop.is_cancelled() {
-                return Ok(());
-            }
-            let now = self.clock.now();
-            let claimed = self
-                .store
-                .claim_blob_moves(&self.owner, now, later(now, LEASE), BATCH)
-                .await?;
-            if claimed.is_empty() {
+            if !self.move_batch().await? || self.stop.is_cancelled() {
                 break;
             }
-            fail_point("archive.move.claimed");
-            for blob in claimed {
-                if self.stop.is_cancelled() {
-                    return self.store.release_blob_moves(Some(&self.owner)).await;
-                }
-                if let Err(error) = self.move_one(&blob).await {
-                    tracing::warn!(blob.digest = %blob.digest, %error, "cannot record the move of a blob; it is moved again");
-                    *self.abandoned.lock().await = Abandoned::OfThis;
-                }
-            }
-        }
-        let mut cursor = self.cursor.lock().await;
-        let now = self.clock.now();
-        let activated = self.store.finish_activations(cursor.take(), ACTIVATIONS, now).await?;
-        *cursor = activated.last;
-        if activated.count > 0 {
-            self.metrics.activated.inc_by(activated.count);
         }
         let counts = self.store.tier_counts(MAX_COUNTED).await?;
         self.metrics
@@ -174,6 +153,37 @@ impl Mover {
             .archived
             .set(i64::try_from(counts.archived).unwrap_or(i64::MAX));
         Ok(())
+    }
+
+    /// Moves what is due next, and makes images active whose bytes are back. Says whether there was anything to move.
+    async fn move_batch(&self) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let claimed = self
+            .store
+            .claim_blob_moves(&self.owner, now, later(now, LEASE), BATCH)
+            .await?;
+        let is_anything_claimed = !claimed.is_empty();
+        if is_anything_claimed {
+            fail_point("archive.move.claimed");
+        }
+        for blob in claimed {
+            if self.stop.is_cancelled() {
+                self.store.release_blob_moves(Some(&self.owner)).await?;
+                return Ok(true);
+            }
+            if let Err(error) = self.move_one(&blob).await {
+                tracing::warn!(blob.digest = %blob.digest, %error, "cannot record the move of a blob; it is moved again");
+                *self.abandoned.lock().await = Abandoned::OfThis;
+            }
+        }
+        let mut cursor = self.cursor.lock().await;
+        let now = self.clock.now();
+        let activated = self.store.finish_activations(cursor.take(), ACTIVATIONS, now).await?;
+        *cursor = activated.last;
+        if activated.count > 0 {
+            self.metrics.activated.inc_by(activated.count);
+        }
+        Ok(is_anything_claimed)
     }
 
     /// Ends the claims that nobody works on. Between two passes these are all of this process.
@@ -444,11 +454,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_image_that_is_brought_back_does_not_wait_for_all_that_are_archived() {
+        let world = World::new().await;
+        world.change(StorageClass::Archive).await;
+        world.mover.pass().await.unwrap();
+        let mut others = Vec::new();
+        for content in 20..40 {
+            let other = world.push(content).await;
+            world.change_one(&other, StorageClass::Archive).await;
+            others.push(other);
+        }
+        world.clock.advance_seconds(1);
+        world.change(StorageClass::Standard).await;
+        assert!(world.mover.move_batch().await.unwrap());
+        assert_eq!(world.status().await, ImageStatus::Active);
+        assert!(!others.iter().all(|other| world.is_one_archived(other)));
+        world.mover.pass().await.unwrap();
+        assert!(others.iter().all(|other| world.is_one_archived(other)));
+    }
+
+    #[tokio::test]
     async fn what_a_process_that_is_gone_has_claimed_is_moved_at_the_next_start() {
         let world = World::new().await;
         world.change(StorageClass::Archive).await;
         let (store, now) = (&world.mover.store, world.clock.now());
-        let claimed = store.claim_blob_moves("gone", now, later(now, LEASE), 9).await;
+        let claimed = store.claim_blob_moves("gone", now, later(now, LEASE), BATCH).await;
         assert_eq!(claimed.unwrap().len(), 1);
         world.mover.pass().await.unwrap();
         assert!(world.is_archived());

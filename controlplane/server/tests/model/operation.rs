@@ -11,9 +11,9 @@ use hythe_blobs::{BlobError, BlobInventory as _, BlobStore as _};
 use hythe_catalog::DeletedImage;
 use hythe_jobs::{Collector, CollectorSettings};
 use hythe_meta::{
-    BatchOutcome, ChangeRepositoryPolicyError, FinishedRun, LifecycleBatch, LifecycleKind, LifecycleOutcome,
-    LifecycleResult, LifecycleRunImage, LifecycleRunStatus, RestoreImageError, Rollback, RollbackTagError, RollbackTo,
-    StartRunError, Transition,
+    BatchOutcome, BlobMoveLimit, ChangeRepositoryPolicyError, FinishedRun, LifecycleBatch, LifecycleKind,
+    LifecycleOutcome, LifecycleResult, LifecycleRunImage, LifecycleRunStatus, RestoreImageError, Rollback,
+    RollbackTagError, RollbackTo, StartRunError, Transition,
 };
 use hythe_model::{Digest, ImageStatus, Reference, RepositoryPath, StorageClass, Tag};
 use hythe_operations::{LifecyclePolicy, lifecycle_items};
@@ -521,7 +521,11 @@ async fn move_bytes(door: &Door) -> Outcome<()> {
     let owner = format!("mover {}", gated.pass.id);
     gated.pass.step(Step::new("claim moves")).await;
     let (now, lease) = (door.now(), SignedDuration::from_secs(60));
-    let claimed = gated.store.claim_blob_moves(&owner, now, now + lease, BATCH).await;
+    let limit = BlobMoveLimit {
+        blobs: BATCH,
+        bytes: u64::MAX,
+    };
+    let claimed = gated.store.claim_blob_moves(&owner, now, now + lease, limit).await;
     for blob in claimed.map_err(failed)? {
         gated.pass.step(Step::new("renew move")).await;
         let renewed = gated.store.renew_blob_move(&owner, &blob, door.now() + lease).await;
