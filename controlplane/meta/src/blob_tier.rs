@@ -6,11 +6,15 @@
 //! was done twice, does no harm.
 
 use hythe_model::{Digest, StorageClass};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::session::{Row, Session, corrupt, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
+
+/// The longest that a blob is claimed, or waits after a failure. What does so for longer was written by a clock that was
+/// ahead.
+pub const MAX_BLOB_MOVE_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 /// A blob to be moved, by whoever claimed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +147,11 @@ pub(crate) async fn queue_shared_of_repository(
         .map(drop)
 }
 
-const DUE: &str = "SELECT digest FROM blob_tier WHERE due_ms <= $1 AND lease_ms <= $1 ORDER BY due_ms LIMIT $2";
+const DUE: &str = "
+    SELECT digest FROM blob_tier
+     WHERE due_ms <= $1 AND (lease_ms <= $1 OR lease_ms > $2) ORDER BY due_ms LIMIT $3";
+const IS_LATE: &str = "SELECT digest FROM blob_tier WHERE due_ms > $1 LIMIT 1";
+const RECALL: &str = "UPDATE blob_tier SET due_ms = $2 WHERE due_ms > $1";
 const RENEW: &str = "UPDATE blob_tier SET lease_ms = $3 WHERE digest = $1 AND owner = $2 RETURNING digest";
 /// A wish that came during the move keeps the row due.
 const COMPLETE: &str = "
@@ -181,7 +189,7 @@ impl Store {
         lease_until: Timestamp,
         limit: BlobMoveLimit,
     ) -> Result<Vec<BlobMove>, StoreError> {
-        if self.point(DUE, values![now, 1_i64]).await?.is_empty() {
+        if self.point(DUE, values![now, longest(now), 1_i64]).await?.is_empty() {
             return Ok(Vec::new());
         }
         let input = (owner.to_owned(), now, lease_until, limit);
@@ -189,6 +197,16 @@ impl Store {
             Box::pin(claim(session, owner, *now, *lease_until, *limit))
         })
         .await
+    }
+
+    /// Has what waits for longer than anything does wait no more: it was put off by a clock that was ahead.
+    pub async fn recall_blob_moves(&self, now: Timestamp) -> Result<(), StoreError> {
+        if self.point(IS_LATE, values![longest(now)]).await?.is_empty() {
+            return Ok(());
+        }
+        self.write_one(Durability::Full, RECALL, values![longest(now), now])
+            .await
+            .map(drop)
     }
 
     /// Keeps a claimed blob for longer; false if it is not `owner`'s any more.
@@ -218,7 +236,7 @@ impl Store {
         .await
     }
 
-    /// Gives a claimed blob back, to be tried again at `again_at`; at once if somebody asked for another look meanwhile.
+    /// Gives a claimed blob back, to be tried again at `again_at`, [`MAX_BLOB_MOVE_WAIT`] from now at the latest; at once if somebody asked for another look meanwhile.
     pub async fn fail_blob_move(&self, owner: &str, blob: &BlobMove, again_at: Timestamp) -> Result<(), StoreError> {
         let values = values![&blob.digest, owner, blob.version, again_at];
         let fail = match blob.to {
@@ -277,7 +295,7 @@ async fn claim(
 ) -> Result<Vec<BlobMove>, StoreError> {
     let mut moves = Vec::new();
     let mut bytes: u64 = 0;
-    for due in session.fetch_all(DUE, values![now, LOOKS]).await? {
+    for due in session.fetch_all(DUE, values![now, longest(now), LOOKS]).await? {
         if moves.len() >= limit.blobs {
             break;
         }
@@ -306,6 +324,11 @@ async fn claim(
         moves.push(found);
     }
     Ok(moves)
+}
+
+/// Until when something of now may wait.
+fn longest(now: Timestamp) -> Timestamp {
+    now.checked_add(MAX_BLOB_MOVE_WAIT).unwrap_or(Timestamp::MAX)
 }
 
 fn look(digest: Digest, row: &Row) -> Result<BlobMove, StoreError> {

@@ -124,7 +124,7 @@ pub use audit::{
     AuditVerification, Auditor, ChainPosition, MAX_RUN_MILLIS, MAX_RUN_RECORDS, MAX_UNSEALED_BATCH, NewAuditRecords,
     PutAuditSettingsError, Sealing, Sign,
 };
-pub use blob_tier::{BlobMove, BlobMoveLimit, TierCounts};
+pub use blob_tier::{BlobMove, BlobMoveLimit, MAX_BLOB_MOVE_WAIT, TierCounts};
 pub use cache::{CacheStats, DEFAULT_CACHE_BYTES};
 pub use cache_rule::{
     CacheRuleRecord, CacheRuleUpdate, ChangeCacheRuleError, CreateCacheRuleError, MAX_CACHE_RULES_PER_ACCOUNT,

@@ -3,6 +3,9 @@
 
 use jiff::SignedDuration;
 
+/// How much longer than it may be something waits before it is taken for put off by a clock that was ahead.
+pub(crate) const SLACK: SignedDuration = SignedDuration::from_mins(1);
+
 /// A period that is up to a tenth shorter or longer.
 pub(crate) fn spread(period: SignedDuration, random: u64) -> SignedDuration {
     let tenth = u64::try_from(period.as_millis() / 10).unwrap_or(0);

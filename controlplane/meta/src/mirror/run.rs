@@ -9,7 +9,7 @@ use super::note::{MirrorNote, MirrorNoteKind, NoteCounts, add_notes};
 use super::record::{MirrorProgress, MirrorRunCause, MirrorRunRecord, MirrorRunStatus, columns, read};
 use crate::repository::find_id;
 use crate::repository_policy::new_version;
-use crate::schedule::{next_random, spread};
+use crate::schedule::{SLACK, next_random, spread};
 use crate::session::{Session, values};
 use crate::upstream::{put_manifest, put_tag};
 use crate::writer::Durability;
@@ -23,8 +23,6 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// The longest that a run is put off: as long as other registries are left alone at most.
 pub const MAX_MIRROR_PAUSE: SignedDuration = SignedDuration::from_hours(6);
-/// How much longer than it may be something waits before it is taken for put off by a clock that was ahead.
-const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// The most failed imports that are taken note of at once.
 const MAX_FAILURES_AT_ONCE: usize = 100;
 

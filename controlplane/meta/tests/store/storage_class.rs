@@ -26,6 +26,7 @@ on_each_engine!(
     what_an_image_waits_for_that_comes_back_is_moved_first,
     a_claim_takes_so_many_blobs_and_bytes,
     claims_end_and_failures_come_again,
+    moves_go_on_when_the_clock_goes_back,
     many_followers_follow_in_the_background,
     a_deleted_image_comes_back_as_it_was,
     blobs_follow_when_an_image_is_deleted_and_restored,
@@ -373,6 +374,36 @@ async fn claims_end_and_failures_come_again(database: &Database) {
     assert!(claim(store, "me", 119).await.is_empty());
     let third = claim(store, "me", 120).await.remove(0);
     assert_eq!((third.to, third.attempts), (Archive, 1));
+}
+
+async fn moves_go_on_when_the_clock_goes_back(database: &Database) {
+    const DAY: i64 = 86_400;
+    let store = &database.store;
+    create(store, "web").await;
+    for number in 1..=3 {
+        file(store, "web", number).await;
+        push(store, "web", image(10 + number, &[number], &[])).await;
+    }
+    // A clock that is a day ahead: one blob waits, one after a failure, and one is somebody's.
+    for number in 11..=13 {
+        change_at(store, number, Archive, DAY).await;
+    }
+    let claimed = claim(store, "gone", DAY).await;
+    assert_eq!(claimed.len(), 3);
+    store.complete_blob_move("gone", &claimed[0]).await.unwrap();
+    store
+        .fail_blob_move("gone", &claimed[1], after(DAY + 512))
+        .await
+        .unwrap();
+    let back = (1..=3).find(|number| digest(*number) == claimed[0].digest).unwrap();
+    change_at(store, 10 + back, Standard, DAY).await;
+    // What may wait so long waits.
+    store.recall_blob_moves(after(DAY)).await.unwrap();
+    assert_eq!(claim(store, "me", DAY + 59).await.len(), 1, "what is to come back");
+    assert_eq!(claim(store, "me", DAY + 59).await.len(), 0);
+    store.recall_blob_moves(after(7)).await.unwrap();
+    assert_eq!(claim(store, "you", 7).await.len(), 3);
+    assert_eq!(claim(store, "another", 8).await.len(), 0, "claims of now hold");
 }
 
 async fn many_followers_follow_in_the_background(database: &Database) {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hythe_blobs::{BlobError, BlobStore};
-use hythe_meta::{ActivatingImage, BlobMove, BlobMoveLimit, Store, StoreError};
+use hythe_meta::{ActivatingImage, BlobMove, BlobMoveLimit, MAX_BLOB_MOVE_WAIT, Store, StoreError};
 use hythe_model::{Clock, StorageClass, UploadId, fail_point};
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -36,6 +36,7 @@ const RENEWAL: Duration = Duration::from_secs(20);
 /// How long a blob waits that could not be moved: twice as long after each failure.
 const FIRST_PAUSE_SECONDS: i64 = 1;
 const MAX_DOUBLINGS: u32 = 9;
+const _: () = assert!((FIRST_PAUSE_SECONDS << MAX_DOUBLINGS) < MAX_BLOB_MOVE_WAIT.as_secs());
 /// The most images on their way out of the archive that one look takes in.
 const ACTIVATIONS: usize = 200;
 /// Up to how many blobs are counted for the metrics.
@@ -135,6 +136,7 @@ pub fn start(
 impl Mover {
     async fn pass(&self) -> Result<(), StoreError> {
         self.release().await?;
+        self.store.recall_blob_moves(self.clock.now()).await?;
         while self.store.continue_transitions(self.clock.now()).await? {
             if self.stop.is_cancelled() {
                 return Ok(());
