@@ -9,7 +9,7 @@ use super::record::{LifecycleKind, LifecycleRunStatus, LifecycleTotals};
 use super::run::{NewRun, insert, open};
 use crate::audit::new_id;
 use crate::repository_policy::new_version;
-use crate::schedule::{next_random, spread};
+use crate::schedule::{SLACK, next_random, spread};
 use crate::session::{Session, corrupt, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -62,6 +62,14 @@ pub(crate) const DUE: &str = "
       FROM lifecycle_policy p JOIN repository r ON r.id = p.repository_id
      WHERE p.due_ms <= $1 ORDER BY p.due_ms LIMIT $2";
 const RESCHEDULE: &str = "UPDATE lifecycle_policy SET due_ms = $2 WHERE repository_id = $1";
+/// Policies, runs and previews that a clock put off that was ahead.
+const IS_LATE: &str = "
+    SELECT 1 FROM lifecycle_policy WHERE due_ms > $1
+     UNION ALL SELECT 1 FROM lifecycle_run WHERE finished_ms IS NULL AND kind = 'run' AND ready_ms > $2
+     UNION ALL SELECT 1 FROM lifecycle_run WHERE finished_ms IS NULL AND kind = 'preview' AND ready_ms > $2
+     LIMIT 1";
+const RECALL_POLICIES: &str = "UPDATE lifecycle_policy SET due_ms = $2 WHERE due_ms > $1";
+const RECALL_RUNS: &str = "UPDATE lifecycle_run SET ready_ms = $2 WHERE finished_ms IS NULL AND ready_ms > $1";
 pub(crate) const READY: &str = "
     SELECT id FROM lifecycle_run
      WHERE finished_ms IS NULL AND kind = $3 AND ready_ms <= $1 ORDER BY ready_ms, id LIMIT $2";
@@ -121,6 +129,27 @@ impl Store {
             Box::pin(schedule(session, now, period, limit, seed))
         })
         .await
+    }
+
+    /// Has what waits for longer than anything does not wait until the clock that put it off is caught up with: policies are
+    /// due a `period` from now, as new ones are, and runs and previews are ready now that would be later than
+    /// `longest_wait` from now.
+    pub async fn recall_lifecycle_runs(
+        &self,
+        now: Timestamp,
+        period: SignedDuration,
+        longest_wait: SignedDuration,
+    ) -> Result<(), StoreError> {
+        let after = |time: SignedDuration| now.checked_add(time).unwrap_or(Timestamp::MAX);
+        let (due, ready) = (after(period + period / 10 + SLACK), after(longest_wait + SLACK));
+        if self.point(IS_LATE, values![due, ready]).await?.is_empty() {
+            return Ok(());
+        }
+        self.write_one(Durability::Full, RECALL_POLICIES, values![due, after(period)])
+            .await?;
+        self.write_one(Durability::Full, RECALL_RUNS, values![ready, now])
+            .await
+            .map(drop)
     }
 
     /// Takes a job that is ready, until `lease_until`. A run takes the policy that is stored now; if there is none any

@@ -25,6 +25,7 @@ on_each_engine!(
     a_lease_can_be_made_longer_while_it_lasts,
     an_image_that_changed_is_left_alone,
     a_rule_archives_images_unless_they_changed,
+    runs_and_policies_do_not_wait_for_a_clock_that_was_ahead,
     another_policy_stops_a_run,
     a_preview_replaces_the_one_before,
     a_run_that_fails_is_tried_again,
@@ -461,6 +462,49 @@ async fn a_lease_can_be_made_longer_while_it_lasts(database: &Database) {
         "it was taken"
     );
     assert!(store.keep_lifecycle_run(&taken, after(9000), None).await.unwrap());
+}
+
+async fn runs_and_policies_do_not_wait_for_a_clock_that_was_ahead(database: &Database) {
+    const DAY: i64 = 86_400;
+    let store = &database.store;
+    for name in ["aa", "bb", "cc"] {
+        create(store, name).await;
+    }
+    // A clock that is a day ahead: a run of somebody who is gone, a preview that waits, and policies that are due later.
+    for name in ["aa", "bb"] {
+        let due = after(DAY + 3600);
+        store
+            .put_lifecycle_policy(&path(name), POLICY, after(DAY), due, None)
+            .await
+            .unwrap();
+    }
+    put(store, "cc").await;
+    store.start_lifecycle_run(&path("aa"), "me", after(DAY)).await.unwrap();
+    let gone = store
+        .claim_lifecycle_run(LifecycleKind::Run, after(DAY), after(DAY + 120))
+        .await;
+    assert!(gone.unwrap().is_some());
+    store
+        .start_lifecycle_preview(&path("bb"), None, "me", after(DAY))
+        .await
+        .unwrap();
+    let recall = async |at| {
+        let longest_wait = SignedDuration::from_mins(8);
+        store
+            .recall_lifecycle_runs(after(at), HOUR, longest_wait)
+            .await
+            .unwrap();
+    };
+    let due = async |at| store.schedule_lifecycle_runs(after(at), HOUR, 10).await.unwrap();
+    // What may wait so long does.
+    recall(DAY).await;
+    assert!(claim(store, after(DAY + 119)).await.is_none());
+    recall(10).await;
+    let run = claim(store, after(10)).await.unwrap();
+    assert_eq!((run.path.name.as_str(), run.attempts), ("aa", 2));
+    assert_eq!(claim_preview(store, after(10)).await.path.name.as_str(), "bb");
+    assert_eq!(due(3609).await, 1, "that of cc is due when it was");
+    assert_eq!(due(3610).await, 2, "the others as if they were new");
 }
 
 async fn another_policy_stops_a_run(database: &Database) {

@@ -40,6 +40,8 @@ const SCHEDULED: usize = 100;
 /// How often a job is begun before it is given up, and the first pause before it is begun again.
 const MAX_ATTEMPTS: u64 = 6;
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(15);
+/// The longest such pause, and longer than a lease: what is to wait for longer was written by a clock that was ahead.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(8);
 /// For how long runs are remembered, and previews can be read.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 90);
 const READABLE: SignedDuration = SignedDuration::from_hours(24);
@@ -120,6 +122,9 @@ impl LifecycleWorker {
         let store = self.plane.store();
         if kind == LifecycleKind::Run {
             let period = self.plane.lifecycle().period;
+            store
+                .recall_lifecycle_runs(self.plane.now(), period, LONGEST_WAIT)
+                .await?;
             while store
                 .schedule_lifecycle_runs(self.plane.now(), period, SCHEDULED)
                 .await?
@@ -174,7 +179,7 @@ impl LifecycleWorker {
             }
             Err(WorkError::Store(error)) if run.attempts < MAX_ATTEMPTS => {
                 tracing::warn!(repository.name = %run.path.name, run.id = run.id, %error, "a lifecycle run failed; it is tried again");
-                let pause = FIRST_PAUSE * (1 << run.attempts.min(8));
+                let pause = (FIRST_PAUSE * (1 << run.attempts.min(8))).min(LONGEST_WAIT);
                 let text = "the store did not do what it was asked to";
                 store
                     .retry_lifecycle_run(run, later(self.plane.now(), pause), text)
