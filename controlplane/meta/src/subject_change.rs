@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::image_delete::Place;
 use crate::image_restore::{Restoration, restore};
+use crate::schedule::SLACK;
 use crate::session::{Row, Session, values};
 use crate::tag::Mover;
 use crate::writer::Durability;
@@ -88,6 +89,9 @@ pub(crate) async fn restored(
 }
 
 const IS_DUE: &str = "SELECT subject FROM subject_change WHERE due_ms <= $1 LIMIT 1";
+/// What was queued or taken by a clock that was ahead.
+const IS_LATE: &str = "SELECT subject FROM subject_change WHERE due_ms > $1 LIMIT 1";
+const RECALL: &str = "UPDATE subject_change SET due_ms = $2 WHERE due_ms > $1";
 /// Who finds one taken by another node waits for it, and then finds that it is not due any more.
 pub(crate) const TAKE: &str = "
     UPDATE subject_change SET due_ms = $2
@@ -101,13 +105,11 @@ impl Store {
     /// several nodes at once; what fails is tried again.
     pub async fn follow_subjects(&self, now: Timestamp, limit: usize) -> Result<FollowedSubjects, StoreError> {
         // Nearly always there is none, and nothing to write.
-        if self
-            .reader()
-            .await?
-            .fetch_optional(IS_DUE, values![now])
-            .await?
-            .is_none()
-        {
+        let late = later(now, LEASE + SLACK);
+        if !self.point(IS_LATE, values![late]).await?.is_empty() {
+            self.write_one(Durability::Full, RECALL, values![late, now]).await?;
+        }
+        if self.point(IS_DUE, values![now]).await?.is_empty() {
             return Ok(FollowedSubjects::default());
         }
         let values = values![now, later(now, LEASE), limit];

@@ -25,6 +25,7 @@ on_each_engine!(
     referrers_follow_their_subject,
     referrers_stay_if_the_subject_comes_back_first,
     referrers_come_back_if_the_subject_does_meanwhile,
+    referrers_follow_although_the_clock_went_back,
     settings_are_changed_once,
     a_repository_goes_with_its_deleted_images,
 );
@@ -415,6 +416,26 @@ async fn referrers_come_back_if_the_subject_does_meanwhile(database: &Database) 
         assert_eq!(deleted(store).await, [], "round {round}");
         assert_eq!(database.count("subject_change").await, 0);
     }
+}
+
+async fn referrers_follow_although_the_clock_went_back(database: &Database) {
+    let store = &database.store;
+    create(store, "web").await;
+    link(store, "web", 1).await;
+    push(store, "web", image(10, &[1], &[])).await;
+    push(store, "web", artifact(20, 1, 10, "a/b")).await;
+    // By a clock that is a day ahead.
+    let images = [ImageIdentifier::Digest(digest(10))];
+    store
+        .delete_images(&path("web"), &images, &deletion(DAY))
+        .await
+        .unwrap();
+    // As one of another node that is a little behind sees it.
+    let waiting = store.follow_subjects(after(DAY - 60), 10).await.unwrap();
+    assert_eq!(waiting.subjects, 0);
+    let followed = store.follow_subjects(after(60), 10).await.unwrap();
+    assert_eq!((followed.subjects, followed.deleted), (1, 1));
+    assert!(!is_there(store, 20).await);
 }
 
 async fn settings_are_changed_once(database: &Database) {
