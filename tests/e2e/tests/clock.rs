@@ -53,6 +53,26 @@ impl TimeMachine {
         self.clock.jump(seconds)
     }
 
+    /// Five hours ahead, the server begins what `begin` asks of it and ends at a fail point; it starts again at the right time.
+    /// `begin` is given the digest of an image, one of two.
+    fn end_ahead(&mut self, point: &str, begin: impl FnOnce(&Server, &str) -> Result<()>) -> Result<()> {
+        const POINT: &str = "HYTHE_TEST_FAIL_POINT";
+        self.server.set_variable(POINT, &format!("{point}:1"));
+        self.server.restart()?;
+        self.jump(5 * HOUR)?;
+        let client = RegistryClient::new(&self.server);
+        let image = client.push_image("web", "first", &noise(point, 100_000))?;
+        client.push_image("web", "second", point.as_bytes())?;
+        begin(&self.server, &image)?;
+        wait_until("the server has ended", LIMIT, || {
+            self.server.exit_status().is_ok_and(|status| status.is_some())
+        })
+        .with_context(|| point.to_owned())?;
+        self.jump(0)?;
+        self.server.set_variable(POINT, "none:1");
+        self.server.restart()
+    }
+
     fn examine(&self) -> Result<()> {
         oracle::examine(self.recorder.client(), &self.ledger.now(), Scope::All)?.clean()
     }
@@ -178,4 +198,31 @@ fn the_moves_of_a_tag_stay_in_order_when_the_clock_goes_back() -> Result<()> {
     ensure!(moves == pushed, "{moves:?} instead of {pushed:?}");
     machine.server.restart()?;
     machine.examine()
+}
+
+/// What a process that is gone had begun while the clock was ahead does not wait until the clock is there again.
+#[test]
+fn what_was_begun_while_the_clock_was_ahead_goes_on_when_it_goes_back() -> Result<()> {
+    const POLICY: &str = r#"{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "any",
+        "countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]}"#;
+    const REPOSITORY: &str = "/api/v1/repositories/web";
+    let mut machine = TimeMachine::start()?;
+    machine.end_ahead("archive.move.claimed", |server, image| {
+        let path = format!("{REPOSITORY}/images/{image}/storage-class");
+        let body = json!({ "targetStorageClass": "ARCHIVE" });
+        server.api("PUT", &path, Some(&body))?.expect(200).map(drop)
+    })?;
+    wait_until("the bytes are moved", LIMIT, || {
+        machine.server.metric("hythe_archive_blobs_moved_total").unwrap_or(0) > 0
+    })?;
+    machine.end_ahead("lifecycle.run.claimed", |server, _| {
+        let path = format!("{REPOSITORY}/lifecycle-policy");
+        let body = json!({ "lifecyclePolicyText": POLICY });
+        server.api("PUT", &path, Some(&body))?.expect(200)?;
+        server.api("POST", &format!("{path}/runs"), None)?.expect(202).map(drop)
+    })?;
+    wait_until("the policy is evaluated", LIMIT, || {
+        let expired = machine.server.metric("hythe_lifecycle_images_expired_total");
+        expired.unwrap_or(0) > 0
+    })
 }

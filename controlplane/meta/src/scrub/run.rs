@@ -199,9 +199,10 @@ pub(super) const LIST: &str = concat!(
 const FINDINGS: &str = "
     SELECT sequence, kind, digest, repository, detail, is_quarantined, found_ms FROM scrub_finding
      WHERE scrub_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
+/// A lease that ends too late to be one was made while the clock was wrong.
 const TAKE: &str = concat!(
     "UPDATE scrub SET node = $1, lease_ms = $3
-      WHERE status = 'RUNNING' AND (node = $1 OR lease_ms <= $2) RETURNING ",
+      WHERE status = 'RUNNING' AND (node = $1 OR lease_ms <= $2 OR lease_ms > $2 + 3600000) RETURNING ",
     columns!()
 );
 const ADVANCE: &str = "

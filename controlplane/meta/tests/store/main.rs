@@ -32,6 +32,7 @@ mod principal;
 mod replication;
 mod replication_shares;
 mod repository;
+mod scrub;
 mod signing_key;
 mod storage_class;
 mod tag;
