@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hythe_access::{Caller, Granted, kinds};
 use hythe_catalog::{CatalogError, Referrer};
-use hythe_model::{Descriptor, Digest, RepositoryPath};
+use hythe_model::{Descriptor, Digest, RepositoryPath, from_millis, millis};
 use hythe_upstream::{PullPath, UpstreamError};
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -99,6 +99,9 @@ struct Question<'q> {
     repository: &'q RepositoryPath,
     subject: &'q Digest,
     is_fresh_wanted: bool,
+    /// Since when an answer counts as one to this question: from before it was looked what is here, in whole milliseconds, as
+    /// answers are.
+    asked_at: Timestamp,
     /// By which other registries it came.
     path: PullPath,
     through: Arc<dyn PullThrough>,
@@ -121,12 +124,14 @@ impl Question<'_> {
         repository: &'q RepositoryPath,
         subject: &'q Digest,
     ) -> Result<Option<Question<'q>>, CatalogError> {
+        let asked_at = from_millis(millis(registry.now()));
         let found = registry.upstream(repository).await?;
         Ok(found.map(|(through, upstream)| Question {
             registry,
             repository,
             subject,
             is_fresh_wanted: false,
+            asked_at,
             path: PullPath::default(),
             through,
             upstream,
@@ -159,7 +164,6 @@ impl Question<'_> {
                 return Ok(known.stale(path_label(error)));
             }
         };
-        let asked_at = self.registry.now();
         if let Some(error) = self.trouble() {
             return Ok(known.without(&error));
         }
@@ -169,7 +173,7 @@ impl Question<'_> {
         };
         // Whoever was first may have asked for us, too.
         let known = self.known().await?;
-        let since = asked_at..=self.registry.now();
+        let since = self.asked_at..=self.registry.now();
         if known
             .validated_at
             .is_some_and(|validated_at| since.contains(&validated_at))
