@@ -48,9 +48,11 @@ const RENEWAL: Duration = Duration::from_secs(20);
 const MAX_REMOTES: usize = 256;
 /// How many tasks for the settings of one destination are worked on at once.
 const SETTINGS_OF_ONE_DESTINATION: usize = 2;
-/// How often it is tried to take note of how a task ended, before its claim ends: the store may be busy.
-const MAX_ENDS: usize = 5;
-const END_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is tried to take note of how a task ended.
+const MAX_NOTES: usize = 5;
+const NOTE_PAUSE: Duration = Duration::from_secs(2);
+/// How often tasks are looked for whose destination is gone.
+const LOST_PERIOD: Duration = Duration::from_mins(10);
 /// How often what waits is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(5);
 
@@ -182,6 +184,7 @@ impl Replicator {
             tracing::warn!(%error, "cannot release the replications of a process that is gone");
         }
         let mut counted_at: Option<Instant> = None;
+        let mut lost_at: Option<Instant> = None;
         loop {
             let free = self.0.settings.concurrency.saturating_sub(running.len());
             if free > 0 {
@@ -199,6 +202,12 @@ impl Replicator {
                 counted_at = Some(Instant::now());
                 self.recall().await;
                 self.count().await;
+            }
+            if lost_at.is_none_or(|at| at.elapsed() >= LOST_PERIOD) {
+                lost_at = Some(Instant::now());
+                if let Err(error) = self.0.store.drop_lost_replications().await {
+                    tracing::debug!(%error, "cannot look for replications to destinations that are gone");
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -264,9 +273,6 @@ impl Replicator {
         if let Err(error) = self.0.store.recall_replications(now, latest).await {
             tracing::debug!(%error, "cannot look for replications that wait too long");
         }
-        if let Err(error) = self.0.store.drop_lost_replications().await {
-            tracing::debug!(%error, "cannot look for replications to destinations that are gone");
-        }
     }
 
     /// Does a task, keeps the claim meanwhile, and takes note of how it went.
@@ -299,36 +305,47 @@ impl Replicator {
             Err(error) => failure::outcome(&claimed, &error, self.now()),
         };
         self.count_outcome(&claimed, &outcome);
+        let (store, claimed) = (&self.0.store, &claimed);
+        let destination = &claimed.destination;
+        let is_settings = claimed.task.subject == ReplicationSubject::Settings;
+        let reached = failure::reached(&outcome, destination.failures, self.now());
+        if let (false, Reached::No { until }) = (is_settings, reached) {
+            // Before there is room for another task.
+            self.noting(|| store.note_destination_reached(destination, Some(until), self.now()))
+                .await;
+        }
         // From when it has ended in the store, it may be claimed again, and is not to be taken for this work then.
         drop(running);
-        let mut attempts = 1;
-        while let Err(error) = self.end(&claimed, outcome.clone()).await {
-            if attempts == MAX_ENDS {
-                tracing::warn!(%error, "cannot take note of a replication; it is done again");
-                break;
+        if is_settings {
+            self.end_settings(claimed, &outcome).await;
+        } else {
+            self.noting(|| store.end_replication(claimed, outcome.clone(), self.now()))
+                .await;
+            if reached == Reached::Yes && destination.failures > 0 {
+                self.noting(|| store.note_destination_reached(destination, None, self.now()))
+                    .await;
             }
-            tracing::debug!(%error, "cannot take note of a replication yet");
-            attempts += 1;
-            tokio::time::sleep(END_PAUSE).await;
         }
         fail_point("replication.task.ended");
     }
 
-    async fn end(&self, claimed: &ClaimedReplication, outcome: ReplicationOutcome) -> Result<(), StoreError> {
-        let (store, destination) = (&self.0.store, &claimed.destination);
-        if claimed.task.subject == ReplicationSubject::Settings {
-            return self.end_settings(claimed, outcome).await;
+    /// Takes note of something, as long as the claim lasts: the store may be busy.
+    async fn noting<F>(&self, note: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        for attempt in 1..=MAX_NOTES {
+            match note().await {
+                Ok(()) => return,
+                Err(error) if attempt == MAX_NOTES => {
+                    tracing::warn!(%error, "cannot take note of a replication; it is done again");
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "cannot take note of a replication yet");
+                    tokio::time::sleep(NOTE_PAUSE).await;
+                }
+            }
         }
-        let reached = failure::reached(&outcome, destination.failures, self.now());
-        store.end_replication(claimed, outcome, self.now()).await?;
-        let failed_until = match reached {
-            Reached::No { until } => Some(until),
-            Reached::Yes if destination.failures > 0 => None,
-            Reached::Yes | Reached::Unknown => return Ok(()),
-        };
-        store
-            .note_destination_reached(destination, failed_until, self.now())
-            .await
     }
 
     fn count_outcome(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome) {

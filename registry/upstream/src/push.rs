@@ -31,6 +31,9 @@ pub struct RemoteUpload {
     url: Url,
     /// How many bytes the registry has.
     pub offset: u64,
+    /// The fewest bytes of a chunk that the registry takes, but for the last one; 0 if it does not say
+    /// (OCI Distribution Specification 1.1, `OCI-Chunk-Min-Length`).
+    pub min_chunk: u64,
 }
 
 impl RemoteUpload {
@@ -101,6 +104,7 @@ impl Remote {
         Ok(Some(RemoteUpload {
             url: location(&url, response.headers())?,
             offset: 0,
+            min_chunk: min_chunk(response.headers()),
         }))
     }
 
@@ -123,6 +127,7 @@ impl Remote {
         Ok(Some(RemoteUpload {
             url: location(&url, response.headers())?,
             offset: 0,
+            min_chunk: min_chunk(response.headers()),
         }))
     }
 
@@ -137,6 +142,7 @@ impl Remote {
             .await?;
         Ok(RemoteUpload {
             offset: received(response.headers()),
+            min_chunk: min_chunk(response.headers()),
             url: location(&url, response.headers()).unwrap_or(url),
         })
     }
@@ -279,6 +285,13 @@ fn location(url: &Url, headers: &HeaderMap) -> Result<Url, UpstreamError> {
     Ok(next)
 }
 
+fn min_chunk(headers: &HeaderMap) -> u64 {
+    let text = headers
+        .get("oci-chunk-min-length")
+        .and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
 /// `0-4` are five bytes. None and one look alike; nobody sends so small a chunk.
 fn received(headers: &HeaderMap) -> u64 {
     let last = headers.get(RANGE).and_then(|range| {
@@ -312,6 +325,11 @@ mod tests {
         for (text, wanted) in cases {
             let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static(text))]);
             assert_eq!(received(&headers), wanted, "{text}");
+        }
+        for (text, wanted) in [("5242880", 5_242_880), (" 1 ", 1), ("-1", 0), ("many", 0)] {
+            let name = http::HeaderName::from_static("oci-chunk-min-length");
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(text))]);
+            assert_eq!(min_chunk(&headers), wanted, "{text}");
         }
         let url = Url::parse("https://r.example.com/v2/a/blobs/uploads/").unwrap();
         let next = |text: &'static str| {

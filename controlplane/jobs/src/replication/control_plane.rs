@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use hythe_meta::{ClaimedReplication, ReplicationOutcome, StoreError};
+use hythe_meta::{ClaimedReplication, ReplicationOutcome};
 use hythe_model::{AccountId, Region};
 
 use super::failure::Reached;
@@ -34,30 +34,24 @@ impl ControlPlanes {
 
 impl Replicator {
     /// Takes note of how it went to bring settings, and has the settings of other repositories wait, or go, accordingly.
-    pub(super) async fn end_settings(
-        &self,
-        claimed: &ClaimedReplication,
-        outcome: ReplicationOutcome,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn end_settings(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome) {
         let (store, destination) = (&self.0.store, &claimed.destination);
         let key = (destination.account.clone(), destination.name.clone());
-        let wait_until = failure::settings_wait_until(claimed, &outcome, self.now());
+        let wait_until = failure::settings_wait_until(claimed, outcome, self.now());
         let is_done = matches!(outcome, ReplicationOutcome::Done { .. });
         // What is absent may not have been asked for.
         let has_answered = !matches!(outcome, ReplicationOutcome::Absent)
-            && failure::reached(&outcome, destination.failures, self.now()) == Reached::Yes;
+            && failure::reached(outcome, destination.failures, self.now()) == Reached::Yes;
         if wait_until.is_some() {
             self.0.control_planes.note_failure(key.clone());
         }
-        store
-            .end_settings_replication(claimed, outcome, self.now(), wait_until)
-            .await?;
+        self.noting(|| store.end_settings_replication(claimed, outcome.clone(), self.now(), wait_until))
+            .await;
         // Another process may have put them off before this one began, or this one before it was started again.
         let may_wait = is_done && claimed.task.attempts > 0;
         if has_answered && (self.0.control_planes.note_answer(&key) || may_wait) {
             let (account, name) = &key;
-            store.hurry_settings(account, name, self.now()).await?;
+            self.noting(|| store.hurry_settings(account, name, self.now())).await;
         }
-        Ok(())
     }
 }

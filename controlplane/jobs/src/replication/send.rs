@@ -15,7 +15,7 @@ use hythe_model::{
 };
 use hythe_upstream::{Credential, Remote, RemoteUpload, UpstreamError};
 
-use super::chunk_memory::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES};
+use super::chunk_memory::{MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_FOREIGN_CHUNK_BYTES};
 use super::failure::SendError;
 use super::throttle::Throttle;
 use super::{MAX_REMOTES, RemoteKey, Replicator};
@@ -25,8 +25,6 @@ use crate::add;
 const MAX_IMAGES: usize = 1000;
 /// The most images that are listed by those and not looked at yet: far more than can go, as an index may list what is not here.
 const MAX_LISTED: usize = 50_000;
-/// How many blobs of an image are sent at once.
-const BLOBS_AT_ONCE: usize = 3;
 /// How often a chunk is taken up again where the destination is, before the whole task is tried again.
 const MAX_RESUMPTIONS: usize = 3;
 
@@ -49,6 +47,14 @@ impl Delivery<'_> {
         match &self.throttle {
             Some(throttle) => throttle.bytes_per_second().max(MIN_CHUNK_BYTES),
             None => MAX_CHUNK_BYTES,
+        }
+    }
+
+    /// The same at least.
+    fn least_chunk(&self) -> u64 {
+        match self.claimed.destination.settings.kind {
+            DestinationKind::Hythe => MIN_CHUNK_BYTES,
+            DestinationKind::Oci => MIN_FOREIGN_CHUNK_BYTES,
         }
     }
 }
@@ -205,7 +211,7 @@ impl Replicator {
         drop(manifest);
         stream::iter(digests)
             .map(|digest| async move { self.send_blob(delivery, digest).await })
-            .buffer_unordered(BLOBS_AT_ONCE)
+            .buffer_unordered(self.0.chunks.blobs_at_once())
             .try_collect()
             .await
     }
@@ -225,7 +231,10 @@ impl Replicator {
         let record = self.0.store.blob(delivery.from, &digest).await?;
         let record = record.ok_or(SendError::BlobGone(digest))?;
         let source = self.source(delivery, &digest).await?;
-        let place = self.0.chunks.take(record.size.min(delivery.chunk()));
+        let place = self
+            .0
+            .chunks
+            .take(record.size.min(delivery.chunk()), delivery.least_chunk());
         if record.size <= place.bytes() {
             let bytes = self.read(&digest, &record, 0..record.size, delivery).await?;
             let upload = if delivery.claimed.destination.settings.kind == DestinationKind::Hythe && source.is_none() {
@@ -268,7 +277,9 @@ impl Replicator {
         let mut resumptions = 0;
         loop {
             let left = record.size.saturating_sub(upload.offset);
-            let place = self.0.chunks.take(left.min(delivery.chunk()));
+            let most = delivery.chunk().max(upload.min_chunk);
+            let least = delivery.least_chunk().max(upload.min_chunk);
+            let place = self.0.chunks.take(left.min(most), least);
             let end = upload.offset.saturating_add(place.bytes());
             let bytes = self.read(digest, record, upload.offset..end, delivery).await?;
             let went = if end < record.size {

@@ -59,12 +59,9 @@ impl ReplicationSlots {
     /// How many more images may go to a destination: none or, at the least, one.
     fn room_for_images(&self, destination: &DestinationRecord) -> usize {
         let load = self.load(&destination.account, &destination.name);
-        let most = if destination.failures >= TROUBLED {
-            self.tasks.min(1)
-        } else {
-            self.tasks.saturating_sub(self.images_of(&destination.account))
-        };
-        most.saturating_sub(load.images)
+        let share = self.tasks.saturating_sub(self.images_of(&destination.account));
+        let most = if destination.failures >= TROUBLED { 1 } else { share };
+        most.min(share).saturating_sub(load.images)
     }
 
     fn room_for_settings(&self, destination: &DestinationRecord) -> usize {

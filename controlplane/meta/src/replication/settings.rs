@@ -104,6 +104,11 @@ const PUT_OFF: &str = "
     UPDATE replication_task SET due_ms = $3
      WHERE account_id = $1 AND destination = $2 AND reference = '' AND id <> $4 AND owner IS NULL AND NOT is_dead
        AND due_ms < $3";
+/// Images that go at the same time wait for each other here, so that the last one sees the others gone.
+const LOCK_DELETION: &str = "
+    UPDATE replication_task SET due_ms = due_ms
+     WHERE account_id = $1 AND destination = $2 AND target_account = $3 AND repository = $4 AND reference = ''
+       AND may_delete AND NOT is_dead RETURNING id";
 /// The repository is deleted there when the last of its images is.
 const DELETE_NEXT: &str = "
     UPDATE replication_task SET due_ms = $5
@@ -257,14 +262,13 @@ pub(super) async fn delete_next(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let repository = &ended.repository;
-    let values = values![
-        &repository.account,
-        ended.place.region.as_str(),
-        &ended.place.account,
-        &repository.name,
-        now
-    ];
-    session.execute(DELETE_NEXT, values).await.map(drop)
+    let (region, account) = (ended.place.region.as_str(), &ended.place.account);
+    let values = values![&repository.account, region, account, &repository.name];
+    if session.fetch_optional(LOCK_DELETION, values).await?.is_some() {
+        let values = values![&repository.account, region, account, &repository.name, now];
+        session.execute(DELETE_NEXT, values).await?;
+    }
+    Ok(())
 }
 
 /// Whether an image of the repository with this key has arrived at a place, or came by it.

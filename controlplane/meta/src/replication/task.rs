@@ -451,7 +451,10 @@ async fn end(
         }
     }
     let Some(id) = repository::find_id(session, &task.repository).await? else {
-        return settings::delete_next(session, task, now).await;
+        return match task.subject {
+            ReplicationSubject::Image { .. } => settings::delete_next(session, task, now).await,
+            ReplicationSubject::Settings => Ok(()),
+        };
     };
     if task.subject == ReplicationSubject::Settings {
         // What is still to be done for a change that came meanwhile is not done.

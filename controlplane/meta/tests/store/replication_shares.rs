@@ -133,7 +133,18 @@ async fn a_destination_in_trouble_gets_one_task_and_holds_up_nobody(database: &D
         now: [((account(), region("eu")), load)].into(),
         ..small
     };
-    assert!(claim_into(store, busy, 7).await.is_empty());
+    assert!(claim_into(store, busy.clone(), 7).await.is_empty());
+    // Nor if its account has what it may have by others.
+    let load = DestinationLoad {
+        images: 10,
+        settings: 0,
+    };
+    let full = ReplicationSlots {
+        now: [((account(), region("us")), load)].into(),
+        ..busy
+    };
+    store.release_replications(Some("me"), after(7)).await.unwrap();
+    assert!(claim_into(store, full, 8).await.is_empty());
 }
 
 async fn a_change_of_a_destination_counts_for_work_that_is_under_way(database: &Database) {
@@ -244,7 +255,17 @@ async fn a_repository_goes_when_its_last_image_has_gone(database: &Database) {
         short_of: None,
     };
     store.end_replication(images[1], outcome, after(6)).await.unwrap();
-    assert_eq!(claim(store, "me", 6).await.len(), 1, "now it goes");
+    let claimed = claim(store, "me", 6).await;
+    assert_eq!(claimed.len(), 1, "now it goes");
+    // Its own failure is no reason to try at once.
+    let again = ReplicationOutcome::Again {
+        at: after(300),
+        failure: failure(),
+    };
+    let end = store.end_settings_replication(&claimed[0], again, after(7), Some(after(330)));
+    end.await.unwrap();
+    assert!(claim(store, "me", 299).await.is_empty());
+    assert_eq!(claim(store, "me", 300).await.len(), 1);
 }
 
 async fn what_goes_nowhere_any_more_is_dropped(database: &Database) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A destination that cannot take what it is sent: its disk is full or read-only, or it lets nobody in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::loop_disk::{Mount, is_possible};
@@ -194,6 +194,8 @@ fn what_a_policy_there_refuses_is_given_up_and_goes_when_it_is_tried_again() -> 
 #[test]
 fn a_backlog_for_one_destination_holds_up_no_other() -> Result<()> {
     const BACKLOG: usize = 30;
+    /// A little less than after what time a registry that does not answer is given up.
+    const VAIN: Duration = Duration::from_secs(18);
     let (here, there) = (deployment("here")?, deployment("there")?);
     let client = RegistryClient::new(&here);
     // It takes requests, and answers none.
@@ -217,17 +219,18 @@ fn a_backlog_for_one_destination_holds_up_no_other() -> Result<()> {
     let body = json!({ "destination": { "region": "silent" } });
     here.api("POST", "/api/v1/registry/replication/backfills", Some(&body))?
         .expect(201)?;
+    let begun_at = Instant::now();
     wait_until("it has all that it may have", LIMIT, || silent.asked().len() >= 8)?;
     let image = client.push_image("web", "1", b"new")?;
     wait_for(&here, "web", &image)?;
     ensure!(RegistryClient::new(&there).pull_image("web", "1")? > 0, "nothing came");
-    // None of the questions has ended: the other one did not wait for that.
     let waiting = tasks(&here, "?maxResults=1000")?;
     let waiting = waiting.as_array().context("no list")?;
-    ensure!(
-        waiting.len() == BACKLOG && waiting.iter().all(|task| task["attempts"] == 0),
-        "{waiting:?}"
-    );
-    ensure!(silent.asked().len() == 8, "{} questions", silent.asked().len());
+    ensure!(waiting.len() == BACKLOG, "{waiting:?}");
+    // The other one did not wait until a question had ended in vain. On a machine that is as slow as that this says nothing.
+    if begun_at.elapsed() < VAIN {
+        ensure!(waiting.iter().all(|task| task["attempts"] == 0), "{waiting:?}");
+        ensure!(silent.asked().len() == 8, "{} questions", silent.asked().len());
+    }
     Ok(())
 }
