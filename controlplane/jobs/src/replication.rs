@@ -127,7 +127,12 @@ struct Parts {
     running: Mutex<HashMap<String, RunningTask>>,
 }
 
-type RunningTask = ((AccountId, Region), bool);
+/// What a task that is worked on is about.
+#[derive(Debug)]
+struct RunningTask {
+    destination: (AccountId, Region),
+    is_settings: bool,
+}
 
 /// A destination in one state, and what is said to it about where images come from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -233,9 +238,9 @@ impl Replicator {
             settings_each: SETTINGS_OF_ONE_DESTINATION,
             now: BTreeMap::new(),
         };
-        for (destination, is_settings) in self.running().values() {
-            let load = slots.now.entry(destination.clone()).or_default();
-            if *is_settings {
+        for task in self.running().values() {
+            let load = slots.now.entry(task.destination.clone()).or_default();
+            if task.is_settings {
                 load.settings += 1;
                 slots.settings = slots.settings.saturating_sub(1);
             } else {
@@ -254,8 +259,10 @@ impl Replicator {
     fn start(&self, claimed: ClaimedReplication) -> Option<(ClaimedReplication, Running)> {
         let id = claimed.task.id.clone();
         let destination = &claimed.destination;
-        let is_settings = claimed.task.subject == ReplicationSubject::Settings;
-        let about = ((destination.account.clone(), destination.name.clone()), is_settings);
+        let about = RunningTask {
+            destination: (destination.account.clone(), destination.name.clone()),
+            is_settings: claimed.task.subject == ReplicationSubject::Settings,
+        };
         match self.running().entry(id.clone()) {
             Entry::Occupied(_) => None,
             Entry::Vacant(free) => {
@@ -305,28 +312,32 @@ impl Replicator {
             Err(error) => failure::outcome(&claimed, &error, self.now()),
         };
         self.count_outcome(&claimed, &outcome);
-        let (store, claimed) = (&self.0.store, &claimed);
-        let destination = &claimed.destination;
-        let is_settings = claimed.task.subject == ReplicationSubject::Settings;
-        let reached = failure::reached(&outcome, destination.failures, self.now());
-        if let (false, Reached::No { until }) = (is_settings, reached) {
+        match claimed.task.subject {
+            ReplicationSubject::Image { .. } => self.end_image(&claimed, &outcome, running).await,
+            ReplicationSubject::Settings => {
+                drop(running);
+                self.end_settings(&claimed, &outcome).await;
+            }
+        }
+        fail_point("replication.task.ended");
+    }
+
+    /// Takes note of how it went to bring an image, and of whether its destination could be reached.
+    async fn end_image(&self, claimed: &ClaimedReplication, outcome: &ReplicationOutcome, running: Running) {
+        let (store, destination) = (&self.0.store, &claimed.destination);
+        let reached = failure::reached(outcome, destination.failures, self.now());
+        if let Reached::No { until } = reached {
             // Before there is room for another task.
             self.noting(|| store.note_destination_reached(destination, Some(until), self.now()))
                 .await;
         }
-        // From when it has ended in the store, it may be claimed again, and is not to be taken for this work then.
         drop(running);
-        if is_settings {
-            self.end_settings(claimed, &outcome).await;
-        } else {
-            self.noting(|| store.end_replication(claimed, outcome.clone(), self.now()))
+        self.noting(|| store.end_replication(claimed, outcome.clone(), self.now()))
+            .await;
+        if reached == Reached::Yes && destination.failures > 0 {
+            self.noting(|| store.note_destination_reached(destination, None, self.now()))
                 .await;
-            if reached == Reached::Yes && destination.failures > 0 {
-                self.noting(|| store.note_destination_reached(destination, None, self.now()))
-                    .await;
-            }
         }
-        fail_point("replication.task.ended");
     }
 
     /// Takes note of something, as long as the claim lasts: the store may be busy.
@@ -396,7 +407,8 @@ impl Replicator {
     }
 }
 
-/// A task is worked on for as long as there is this.
+/// A task is worked on for as long as there is this. From when it has ended in the store, it may be claimed again, and is not to be
+/// taken for this work then: so this is dropped before.
 #[derive(Debug)]
 struct Running {
     replicator: Replicator,

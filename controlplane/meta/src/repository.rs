@@ -414,7 +414,7 @@ async fn create(
     Ok(RepositoryRecord {
         path: new.path.clone(),
         // As a row gives it back.
-        created_at: hythe_model::from_millis(hythe_model::millis(new.created_at)),
+        created_at: hythe_model::in_millis(new.created_at),
         tag_mutability: new.tag_mutability.clone(),
         scan_on_push: new.scan_on_push,
         allow_sparse_indexes: new.allow_sparse_indexes,

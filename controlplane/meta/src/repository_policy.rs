@@ -66,7 +66,7 @@ impl PolicyDocument {
         Self {
             text: text.to_owned(),
             // As a row gives it back.
-            updated_at: hythe_model::from_millis(hythe_model::millis(updated_at)),
+            updated_at: hythe_model::in_millis(updated_at),
             statements_updated_at: BTreeMap::new(),
             version: new_version(),
         }

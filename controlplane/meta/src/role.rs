@@ -245,7 +245,7 @@ fn changed(role: &RoleRecord, change: &RoleChange) -> RoleRecord {
     if let Some((trust_policy, as_of)) = &change.trust_policy {
         role.trust_policy.clone_from(trust_policy);
         // As a row gives it back.
-        role.trusts_as_of = Some(hythe_model::from_millis(hythe_model::millis(*as_of)));
+        role.trusts_as_of = Some(hythe_model::in_millis(*as_of));
     }
     if let Some(seconds) = change.max_session_seconds {
         role.max_session_seconds = seconds;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use hythe_access::{GroupName, UserName};
-use hythe_model::{AccountId, ResourceTags, from_millis, millis};
+use hythe_model::{AccountId, ResourceTags, in_millis};
 use jiff::Timestamp;
 
 use crate::principal::{
@@ -319,7 +319,7 @@ fn changed(user: &UserRecord, change: &UserChange) -> UserRecord {
     }
     if let Some(end) = change.expires_at {
         // As a row gives it back.
-        user.expires_at = end.map(|end| from_millis(millis(end)));
+        user.expires_at = end.map(in_millis);
     }
     if let Some(is_disabled) = change.is_disabled {
         user.is_disabled = is_disabled;

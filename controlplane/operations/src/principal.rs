@@ -5,7 +5,7 @@ use std::fmt;
 
 use hythe_access::{ActionKind, Caller, Granted, Principal};
 use hythe_meta::{MembershipError as Refusal, PolicyRef, StoreError};
-use hythe_model::{AccountId, ResourceTags, from_millis, millis};
+use hythe_model::{AccountId, ResourceTags, in_millis};
 use jiff::Timestamp;
 
 use crate::policy_document::CheckError;
@@ -336,7 +336,7 @@ impl From<BoundaryError> for MembershipError {
 impl ControlPlane {
     /// The time as a row gives it back, so that an answer says the same before and after it was stored.
     pub(crate) fn stored_now(&self) -> Timestamp {
-        from_millis(millis(self.clock().now()))
+        in_millis(self.clock().now())
     }
 
     /// Refuses what would let a caller with a permissions boundary act beyond it through somebody in `account` who has

@@ -41,6 +41,12 @@ pub fn millis(time: Timestamp) -> i64 {
     time.as_millisecond()
 }
 
+/// A time without what a row does not keep of it: as it is when it is read back.
+#[must_use]
+pub fn in_millis(time: Timestamp) -> Timestamp {
+    from_millis(millis(time))
+}
+
 /// The time of a row's milliseconds; a number outside the calendar becomes the nearest end of it.
 #[must_use]
 pub fn from_millis(millis: i64) -> Timestamp {

@@ -42,7 +42,7 @@ mod virtual_repository;
 pub use account::{AccountId, Region};
 pub use address::host_network;
 pub use arn::RepositoryArn;
-pub use clock::{Clock, ManualClock, from_millis, millis};
+pub use clock::{Clock, ManualClock, from_millis, in_millis, millis};
 pub use digest::{Algorithm, Digest};
 pub use encryption::{Encryption, EncryptionType};
 pub use error::ParseError;

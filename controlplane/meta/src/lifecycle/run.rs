@@ -246,7 +246,7 @@ impl NewRun<'_> {
             document: self.document.to_owned(),
             status: LifecycleRunStatus::Pending,
             // As a row gives it back.
-            created_at: hythe_model::from_millis(hythe_model::millis(self.at)),
+            created_at: hythe_model::in_millis(self.at),
             evaluated_at: None,
             finished_at: None,
             totals: super::LifecycleTotals::default(),

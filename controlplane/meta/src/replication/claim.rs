@@ -7,9 +7,9 @@ use hythe_model::{AccountId, Region};
 use hythe_rules::replication::{ReplicationRule, Wanted, targets};
 use jiff::Timestamp;
 
-use super::destination::{self, DestinationRecord};
+use super::destination::{self, DestinationRecord, select_destinations};
 use super::rule;
-use super::task::{ClaimedReplication, ReplicationSubject, ReplicationTask, forget_status};
+use super::task::{ClaimedReplication, ReplicationSubject, ReplicationTask, forget_status, select_tasks};
 use crate::session::{Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError};
@@ -100,10 +100,9 @@ const IS_DUE: &str = "
      LIMIT 1";
 /// What waits for destinations that are not open now waits with them, what accounts that are closed want until they are opened
 /// again. Bounded by the number of destinations that accounts may have.
-const PLACES: &str = "
-    SELECT d.account_id, d.name, d.kind, d.endpoint, d.description, d.username, d.sealed_password, d.repository_prefix,
-           d.bytes_per_second, d.created_ms, d.updated_ms, d.version, d.failures, d.open_ms, d.control_endpoint
-      FROM replication_destination d
+const PLACES: &str = concat!(
+    select_destinations!(),
+    " d
      WHERE d.open_ms <= $1
        AND NOT EXISTS (SELECT 1 FROM account a WHERE a.id = d.account_id AND a.is_closed)
        AND (EXISTS (SELECT 1 FROM replication_task t
@@ -111,19 +110,20 @@ const PLACES: &str = "
                        AND t.due_ms <= $1)
          OR EXISTS (SELECT 1 FROM replication_task t
                      WHERE t.account_id = d.account_id AND t.destination = d.name AND NOT t.is_dead AND t.reference = ''
-                       AND t.due_ms <= $1))";
-pub(crate) const DUE_IMAGES: &str = "
-    SELECT id, account_id, destination, target_account, repository, reference, digest, path, may_delete, is_dead, attempts,
-           due_ms, failure_code, failure_reason, created_ms, owner, generation
-      FROM replication_task
+                       AND t.due_ms <= $1))"
+);
+pub(crate) const DUE_IMAGES: &str = concat!(
+    select_tasks!(),
+    "
      WHERE account_id = $1 AND destination = $2 AND NOT is_dead AND reference <> '' AND due_ms <= $3
-     ORDER BY due_ms LIMIT $4";
-pub(crate) const DUE_SETTINGS: &str = "
-    SELECT id, account_id, destination, target_account, repository, reference, digest, path, may_delete, is_dead, attempts,
-           due_ms, failure_code, failure_reason, created_ms, owner, generation
-      FROM replication_task
+     ORDER BY due_ms LIMIT $4"
+);
+pub(crate) const DUE_SETTINGS: &str = concat!(
+    select_tasks!(),
+    "
      WHERE account_id = $1 AND destination = $2 AND NOT is_dead AND reference = '' AND due_ms <= $3
-     ORDER BY due_ms LIMIT $4";
+     ORDER BY due_ms LIMIT $4"
+);
 const TAKE: &str = "
     UPDATE replication_task SET owner = $2, due_ms = $3
      WHERE id = $1 AND NOT is_dead AND due_ms = $4 AND generation = $5 RETURNING id";

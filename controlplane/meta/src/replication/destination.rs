@@ -131,6 +131,17 @@ pub enum ChangeDestinationError {
     Store(#[from] StoreError),
 }
 
+/// What [`DestinationRecord::read`] reads.
+macro_rules! select_destinations {
+    () => {
+        "
+    SELECT account_id, name, kind, endpoint, description, username, sealed_password, repository_prefix, bytes_per_second,
+           created_ms, updated_ms, version, failures, open_ms, control_endpoint
+      FROM replication_destination"
+    };
+}
+pub(super) use select_destinations;
+
 impl DestinationRecord {
     pub(super) fn read(row: &Row) -> Result<Self, StoreError> {
         Ok(Self {
@@ -161,14 +172,11 @@ const INSERT: &str = "
                                          repository_prefix, bytes_per_second, created_ms, updated_ms, version, failures,
                                          open_ms, control_endpoint)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, 0, $13)";
-const SELECT: &str = "
-    SELECT account_id, name, kind, endpoint, description, username, sealed_password, repository_prefix, bytes_per_second,
-           created_ms, updated_ms, version, failures, open_ms, control_endpoint
-      FROM replication_destination WHERE account_id = $1 AND name = $2";
-const LIST: &str = "
-    SELECT account_id, name, kind, endpoint, description, username, sealed_password, repository_prefix, bytes_per_second,
-           created_ms, updated_ms, version, failures, open_ms, control_endpoint
-      FROM replication_destination WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+const SELECT: &str = concat!(select_destinations!(), " WHERE account_id = $1 AND name = $2");
+const LIST: &str = concat!(
+    select_destinations!(),
+    " WHERE account_id = $1 AND name > $2 ORDER BY name LIMIT $3"
+);
 const DELETE: &str = "DELETE FROM replication_destination WHERE account_id = $1 AND name = $2";
 /// What could not be sent may be possible now.
 const REVIVE_TASKS: &str = "

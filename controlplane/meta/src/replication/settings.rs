@@ -32,7 +32,7 @@ const QUEUE: &str = concat!(
 const NOTE: &str = "
     INSERT INTO repository_replication (repository_id, destination, target_account, state, failure_code, failure_reason,
                                         updated_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)
+    VALUES ($1, $2, $3, 'IN_PROGRESS', NULL, NULL, $4)
     ON CONFLICT (repository_id, destination, target_account) DO UPDATE
        SET state = excluded.state, failure_code = excluded.failure_code, failure_reason = excluded.failure_reason,
            updated_ms = excluded.updated_ms";
@@ -284,17 +284,7 @@ pub(super) async fn note(
     place: &RegistryPlace,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let state = ReplicationState::InProgress;
-    let none: Option<&str> = None;
-    let values = values![
-        id,
-        place.region.as_str(),
-        &place.account,
-        state.as_str(),
-        none,
-        none,
-        now
-    ];
+    let values = values![id, place.region.as_str(), &place.account, now];
     session.execute(NOTE, values).await.map(drop)
 }
 

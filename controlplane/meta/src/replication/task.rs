@@ -14,6 +14,17 @@ use crate::session::{Row, Session, values};
 use crate::writer::Durability;
 use crate::{Store, StoreError, repository};
 
+/// What [`ReplicationTask::read`] reads.
+macro_rules! select_tasks {
+    () => {
+        "
+    SELECT id, account_id, destination, target_account, repository, reference, digest, path, may_delete, is_dead, attempts,
+           due_ms, failure_code, failure_reason, created_ms, owner, generation
+      FROM replication_task"
+    };
+}
+pub(super) use select_tasks;
+
 /// What a further change does to a task that is there: it is done again, also if it had been given up, and is no longer a backfill's.
 macro_rules! changed_again {
     () => {
@@ -220,13 +231,13 @@ const FAIL: &str = "
     UPDATE replication_task
        SET owner = NULL, attempts = attempts + 1, due_ms = $4, is_dead = $5, failure_code = $6, failure_reason = $7
      WHERE id = $1 AND owner = $2 AND generation = $3 RETURNING id";
-pub(crate) const LIST: &str = "
-    SELECT id, account_id, destination, target_account, repository, reference, digest, path, may_delete, is_dead, attempts,
-           due_ms, failure_code, failure_reason, created_ms, owner, generation
-      FROM replication_task
+pub(crate) const LIST: &str = concat!(
+    select_tasks!(),
+    "
      WHERE account_id = $1 AND id > $2 AND ($3 IS NULL OR destination = $3) AND (CAST($4 AS BIGINT) IS NULL OR is_dead = $5)
        AND ($6 IS NULL OR id = $6)
-     ORDER BY id LIMIT $7";
+     ORDER BY id LIMIT $7"
+);
 const RETRY: &str = "
     UPDATE replication_task SET is_dead = FALSE, attempts = 0, due_ms = $2, created_ms = $2
      WHERE account_id = $1 AND is_dead AND ($3 IS NULL OR destination = $3) AND ($4 IS NULL OR id = $4)

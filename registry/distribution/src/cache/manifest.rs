@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hythe_access::{Granted, kinds};
 use hythe_catalog::ImageRecord;
-use hythe_model::{Digest, Manifest, MediaType, Reference, RepositoryPath, Tag, from_millis, millis};
+use hythe_model::{Digest, Manifest, MediaType, Reference, RepositoryPath, Tag, in_millis};
 use hythe_upstream::{PullPathError, RemoteHead, RemoteManifest, UpstreamError};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::timeout;
@@ -124,7 +124,7 @@ impl Question<'_> {
 
     async fn by_tag(&self, tag: &Tag, local: Option<ImageRecord>) -> Result<Option<Found>, CacheError> {
         // In whole milliseconds, as answers are.
-        let asked_at = from_millis(millis(self.registry.now()));
+        let asked_at = in_millis(self.registry.now());
         let state = self.through.tag(self.repository, tag).await?;
         // A tag that never came from there is the repository's own, and nobody upstream can take its place.
         if state.is_none() && local.is_some() {

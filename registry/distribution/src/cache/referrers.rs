@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hythe_access::{Caller, Granted, kinds};
 use hythe_catalog::{CatalogError, Referrer};
-use hythe_model::{Descriptor, Digest, RepositoryPath, from_millis, millis};
+use hythe_model::{Descriptor, Digest, RepositoryPath, in_millis};
 use hythe_upstream::{PullPath, UpstreamError};
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -124,7 +124,7 @@ impl Question<'_> {
         repository: &'q RepositoryPath,
         subject: &'q Digest,
     ) -> Result<Option<Question<'q>>, CatalogError> {
-        let asked_at = from_millis(millis(registry.now()));
+        let asked_at = in_millis(registry.now());
         let found = registry.upstream(repository).await?;
         Ok(found.map(|(through, upstream)| Question {
             registry,
